@@ -1,0 +1,3 @@
+//! Names how a process was started, from evidence.
+
+pub mod facts;

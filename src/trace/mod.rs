@@ -1,0 +1,6 @@
+//! The trace: its schema (`startrace/1`), how it is written and how it is read.
+//!
+//! Everything here is pure data and file handling; nothing knows where the events come from.
+
+pub mod schema;
+pub mod text;
