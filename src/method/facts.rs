@@ -141,6 +141,16 @@ pub struct ExecFact {
     pub session_leader: Option<bool>,
     /// Has a controlling terminal at that moment.
     pub has_tty: Option<bool>,
+    /// Of HUP, INT, QUIT, PIPE, TERM and CHLD, those that the new image ignores (bit 0 is signal 1):
+    /// what an exec inherits. Tells a background job, `nohup`, and who put SIGPIPE back.
+    #[serde(default)]
+    pub ignored: Option<u64>,
+    /// Its process group is the foreground group of its controlling terminal; `None` without one.
+    #[serde(default)]
+    pub foreground: Option<bool>,
+    /// Descriptor 3 in the new image: the IPC channel of Node's children.
+    #[serde(default)]
+    pub fd3: Fd,
 }
 
 /// What the process did after its creation and what became of it, as far as observed when the
@@ -159,6 +169,13 @@ pub struct Child {
     pub session_leader: Option<bool>,
     /// Has a controlling terminal (latest observation).
     pub has_tty: Option<bool>,
+    /// Of HUP, INT, QUIT, PIPE, TERM and CHLD, those that it ignores (latest observation).
+    #[serde(default)]
+    pub ignored: Option<u64>,
+    /// Bytes that it had written by write and its kin when it ended (`signal->ioac.wchar` and its
+    /// tasks'); `None` while it runs, or where the kernel does not count them.
+    #[serde(default)]
+    pub written_bytes: Option<u64>,
     /// Its descriptors 0, 1 and 2 (latest observation: exec, exit, or the end of the window).
     pub stdio: [Fd; 3],
     /// The creator's exit, counted from this process's creation, if it came first.

@@ -1,3 +1,39 @@
 //! Names how a process was started, from evidence.
+//!
+//! [`classify`] takes the [`facts`] of one start and gives its [`Method`](crate::trace::schema::Method).
+//! The kernel's own facts come first and are always decided ([`kernel`]): which system call, and
+//! whether the child is a copy, shares memory with a blocked parent, or has a stack of its own. Then
+//! the rules say who made the call (`library`) and what for (`pattern`). Rules are tables, one family
+//! a file; a new runtime is a new file and a line in `engine::FAMILIES`.
+//!
+//! What the classifier never does: it takes no task name as evidence, no executable's name as
+//! certain, and no argument list that merely contains a library's words for that library's own.
 
+mod argv;
+mod catalogue;
+mod containers;
+mod engine;
 pub mod facts;
+mod go;
+mod jvm;
+mod kernel;
+mod libc;
+mod node;
+mod perl;
+mod php;
+mod program;
+mod python;
+mod ruby;
+mod rule;
+mod rust_std;
+mod servers;
+mod shape;
+mod shells;
+mod systemd;
+#[cfg(test)]
+mod tests;
+mod tools;
+mod view;
+
+pub use catalogue::{catalogue, rules};
+pub use engine::classify;
