@@ -245,7 +245,7 @@ fn literal(text: &str, open: char) -> Literal<'_> {
 
 /// loky's worker: `python -m [joblib.externals.]loky.backend.popen_loky_posix --process-name N --pipe N`.
 pub(super) fn is_loky_worker(module: &str, rest: &[String]) -> bool {
-    if !is_loky_module(module, "popen_loky_posix") || rest.len() % 2 != 0 {
+    if !is_loky_module(module, "popen_loky_posix") || !rest.len().is_multiple_of(2) {
         return false;
     }
     let (mut pipe, mut name) = (false, false);

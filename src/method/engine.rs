@@ -69,6 +69,14 @@ fn best<'c, 'a>(claims: &'c [Claim<'a>], of: impl Fn(&Claim<'a>) -> bool) -> Opt
         .reduce(|a, b| if b.rank() > a.rank() { b } else { a })
 }
 
+/// `cpython.subprocess` says more than `cpython`, and does not gainsay it.
+fn refines(own: &Claim<'_>, other: &Claim<'_>) -> bool {
+    own.library
+        .zip(other.library)
+        .and_then(|(own, other)| own.strip_prefix(other))
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// Names the method of one start.
 ///
 /// Pure and total: any facts give a method, with at least one sentence of evidence. The confidence
@@ -82,7 +90,9 @@ pub fn classify(facts: &Facts) -> Method {
     let own = pattern.filter(|p| p.library.is_some());
     let other = best(&claims, |c| c.library.is_some());
     let library = match (own, other) {
-        (Some(own), Some(other)) if other.rank().0 <= own.rank().0 => Some(own),
+        (Some(own), Some(other)) if other.rank().0 <= own.rank().0 || refines(own, other) => {
+            Some(own)
+        }
         (_, other) => other,
     };
 

@@ -1,7 +1,7 @@
 //! Names how a process was started, from evidence.
 //!
 //! [`classify`] takes the [`facts`] of one start and gives its [`Method`](crate::trace::schema::Method).
-//! The kernel's own facts come first and are always decided ([`kernel`]): which system call, and
+//! The kernel's own facts come first and are always decided (`kernel`): which system call, and
 //! whether the child is a copy, shares memory with a blocked parent, or has a stack of its own. Then
 //! the rules say who made the call (`library`) and what for (`pattern`). Rules are tables, one family
 //! a file; a new runtime is a new file and a line in `engine::FAMILIES`.

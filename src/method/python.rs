@@ -45,7 +45,8 @@ pub(super) const RULES: &[Rule] = &[
         weight: 94,
         evidence: "the program runs itself with --multiprocessing-fork and a pipe_handle, as frozen Python programs do",
         when: |v| {
-            fits(v.execed() && v.image.same_file(&v.parent) && is_frozen_spawn(v.image.argv()))
+            let itself = v.execed() && v.image.is(Kind::Other) && v.image.same_file(&v.parent);
+            fits(itself && is_frozen_spawn(v.image.argv()))
         },
     },
     Rule {

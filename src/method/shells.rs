@@ -59,6 +59,19 @@ pub(super) const RULES: &[Rule] = &[
         when: |v| job(v, Job::Subshell),
     },
     Rule {
+        name: "shells.any",
+        doc: "made by a shell, in the way of that shell",
+        library: None,
+        pattern: None,
+        confidence: Likely,
+        weight: 20,
+        evidence: "the caller is a shell: {parent}, signal mask {mask}",
+        when: |v| {
+            let (library, cap) = shell(v)?;
+            library.map(|l| Fit::at_most(cap).by(Some(l)))
+        },
+    },
+    Rule {
         name: "shells.exec",
         doc: "the shell's exec, or the last command of sh -c",
         library: None,

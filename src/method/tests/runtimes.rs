@@ -185,7 +185,7 @@ fn system_and_popen() {
         let unread = spawn(c_program())
             .stdio(0, Fd::default())
             .stdio(1, Fd::default())
-            .exec(sh(argv));
+            .exec_as(Some("/bin/sh"), sh(argv));
         check(
             "unread",
             &unread,
