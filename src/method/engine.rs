@@ -179,20 +179,28 @@ fn evidence(
         describe(&view.parent, &mut line);
         out.push(line);
     }
-    if let Some(claim) = pattern {
+    let mut others: Vec<&Claim<'_>> = Vec::new();
+    if let Some(chosen) = pattern {
+        out.push(render(chosen, view));
+        others = claims
+            .iter()
+            .filter(|c| c.confidence >= Confidence::Likely)
+            .filter(|c| c.rule.pattern.is_some() && c.rule.pattern != chosen.rule.pattern)
+            .collect();
+        others.sort_by_key(|c| std::cmp::Reverse(c.rank()));
+        others.truncate(OTHERS);
+    }
+    // Each reason once: the library's own, unless it is the pattern's or another reading's.
+    let told = |rule: &str| {
+        pattern
+            .into_iter()
+            .chain(others.iter().copied())
+            .any(|c| c.rule.name == rule)
+    };
+    if let Some(claim) = library.filter(|l| !told(l.rule.name)) {
         out.push(render(claim, view));
     }
-    if let Some(claim) = library.filter(|l| pattern.is_none_or(|p| p.rule.name != l.rule.name)) {
-        out.push(render(claim, view));
-    }
-    let Some(chosen) = pattern else { return out };
-    let mut others: Vec<&Claim<'_>> = claims
-        .iter()
-        .filter(|c| c.confidence >= Confidence::Likely)
-        .filter(|c| c.rule.pattern.is_some() && c.rule.pattern != chosen.rule.pattern)
-        .collect();
-    others.sort_by_key(|c| std::cmp::Reverse(c.rank()));
-    for other in others.into_iter().take(OTHERS) {
+    for other in others {
         let name = other.rule.pattern.unwrap_or_default();
         out.push(format!("would also be {name}: {}", render(other, view)));
     }
@@ -308,17 +316,18 @@ fn fill(name: &str, claim: &Claim<'_>, view: &View<'_>, out: &mut String) {
             }
         }
         "pipes" => match facts.creation.as_ref().and_then(|c| c.fresh_pipes) {
-            Some(n) => put!(out, "{n} pipe(s)"),
-            None => out.push_str("pipes unknown"),
+            Some(n) => put!(out, "{n} pair(s) of pipe ends"),
+            None => out.push_str("pipes not seen"),
         },
         "stdin" => {
-            let kind = |fd: Option<&super::facts::Fd>| fd.map_or(FdKind::Unknown, |f| f.kind);
-            let before = kind(facts.creation.as_ref().and_then(|c| c.stdio.first()));
-            out.push_str(match (before, kind(child.stdio.first())) {
-                (FdKind::Null | FdKind::Closed, _) => "the parent's stdin was no use already",
-                (_, FdKind::Null) => "the child's stdin reopened to /dev/null",
-                _ => "the child's stdin not seen",
-            });
+            let before = facts.creation.as_ref().and_then(|c| c.null_fds);
+            if child
+                .null_fds
+                .zip(before)
+                .is_some_and(|(now, before)| now > before)
+            {
+                out.push_str(", and the child has opened /dev/null for its sys.stdin");
+            }
         }
         "sigpipe" => out.push_str(match view.child_ignores(signal::PIPE) {
             Some(false) => {

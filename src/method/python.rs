@@ -128,7 +128,7 @@ pub(super) const RULES: &[Rule] = &[
         pattern: Some("multiprocessing.fork"),
         confidence: Likely,
         weight: 80,
-        evidence: "a copy of a Python process without exec; {pipes} made just before the fork; {stdin}",
+        evidence: "a copy of a Python process without exec; {pipes} at hand at the fork{stdin}",
         when: multiprocessing_fork,
     },
     Rule {
@@ -281,20 +281,19 @@ fn fork_server_worker<'a>(v: &View<'a>) -> Option<Fit<'a>> {
 }
 
 /// A `Process` makes two pipes and forks (one pipe up to 3.7, none in 2.7), and its first act in the
-/// child is to close stdin and open /dev/null in its place, leaving stdout and stderr alone.
+/// child is to give `sys.stdin` a descriptor of its own, open on /dev/null; 0, 1 and 2 stay.
 fn multiprocessing_fork<'a>(v: &View<'a>) -> Option<Fit<'a>> {
     let trust = v.parent_is(Kind::Python)?;
     let c = v.creation()?;
     if !v.plain_copy() || v.parent_pattern() == Some(SERVER) || v.leads_session() {
         return None;
     }
-    let [before, before_out, before_err] = c.stdio;
-    let [now, out, err] = v.facts.child.stdio;
-    let turned_null = |now: Fd, before: Fd| {
+    let turned_null = |now: &Fd, before: &Fd| {
         now.kind == FdKind::Null && !matches!(before.kind, FdKind::Null | FdKind::Unknown)
     };
-    if turned_null(out, before_out) || turned_null(err, before_err) {
-        // A daemon turns all three.
+    let mut standard = v.facts.child.stdio.iter().zip(&c.stdio);
+    if standard.any(|(now, before)| turned_null(now, before)) {
+        // A daemon turns the standard descriptors themselves.
         return None;
     }
     let needed = match v.parent.python_version() {
@@ -302,14 +301,32 @@ fn multiprocessing_fork<'a>(v: &View<'a>) -> Option<Fit<'a>> {
         Some((3, minor)) if minor < 8 => 1,
         _ => 2,
     };
-    let pipes = c.fresh_pipes;
-    let reopened = now.kind == FdKind::Null;
-    let had_none = matches!(before.kind, FdKind::Null | FdKind::Closed);
-    let cap = match (pipes.map(|n| n >= needed), had_none) {
-        (Some(true), false) if reopened => Likely,
-        (Some(true), true) if needed > 0 => Likely,
-        (Some(true), false) if now.kind == FdKind::Unknown && needed == 2 => Guess,
-        (Some(false) | None, false) if reopened => Guess,
+    let piped = c
+        .fresh_pipes
+        .map(|n| n >= needed && (needed == 0 || c.fresh_pipes_cloexec));
+    let stdin = v
+        .facts
+        .child
+        .null_fds
+        .zip(c.null_fds)
+        .map(|(now, before)| now > before);
+    // Without a stdin at the start there is none to replace.
+    let none_to_replace = matches!(
+        c.stdio,
+        [
+            Fd {
+                kind: FdKind::Closed,
+                ..
+            },
+            ..
+        ]
+    );
+    let cap = match (piped, stdin) {
+        (Some(true), Some(true)) => Likely,
+        (Some(true), Some(false)) if needed == 2 && none_to_replace => Likely,
+        (Some(true), None) if needed == 2 => Likely,
+        (Some(true), None) if needed == 1 => Guess,
+        (Some(false) | None, Some(true)) => Guess,
         _ => return None,
     };
     Some(Fit::at_most(cap).and_at_most(trust))

@@ -126,8 +126,12 @@ fn four_kinds_of_copies() {
     };
     let pool = many(
         fork(app())
-            .creation(|c| c.fresh_pipes = Some(2))
-            .stdio(0, NULL),
+            .creation(|c| {
+                c.fresh_pipes = Some(2);
+                c.fresh_pipes_cloexec = true;
+                c.null_fds = Some(0);
+            })
+            .child(|c| c.null_fds = Some(1)),
     );
     let prefork = many(fork(app()));
     let snapshot = fork(app())

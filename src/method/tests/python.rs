@@ -244,13 +244,18 @@ fn a_frozen_program_runs_itself() {
 
 fn mp_fork(version: &str, pipes: u8) -> Start {
     fork(app(version))
-        .creation(|c| c.fresh_pipes = Some(pipes))
-        .stdio(0, NULL)
+        .creation(|c| {
+            c.fresh_pipes = Some(pipes);
+            c.fresh_pipes_cloexec = true;
+            c.null_fds = Some(1);
+        })
+        .child(|c| c.null_fds = Some(2))
 }
 
 #[test]
 fn fork_workers_in_every_version() {
     let want = |c| Want("fork", Some("cpython"), Some("multiprocessing.fork"), c);
+    let plain = || Want("fork", Some("cpython"), None, Likely);
     for (version, pipes) in [
         ("2.7", 0),
         ("3.6", 1),
@@ -261,17 +266,25 @@ fn fork_workers_in_every_version() {
         ("3.14", 2),
     ] {
         check(version, &mp_fork(version, pipes), want(Likely));
+        let no_null = mp_fork(version, pipes).child(|c| c.null_fds = Some(1));
+        check(version, &no_null, plain());
     }
+    let unread = |version, pipes| mp_fork(version, pipes).child(|c| c.null_fds = None);
+    check("3.11, /dev/null unread", &unread("3.11", 2), want(Likely));
+    check("3.7, /dev/null unread", &unread("3.7", 1), want(Guess));
+    check("2.7, /dev/null unread", &unread("2.7", 0), plain());
     check("fewer pipes", &mp_fork("3.11", 1), want(Guess));
     check(
         "pipes unread",
         &mp_fork("3.11", 2).creation(|c| c.fresh_pipes = None),
         want(Guess),
     );
-    let null = mp_fork("3.11", 2).creation(|c| c.stdio[0] = NULL);
-    check("stdin was null", &null, want(Likely));
-    let unseen = mp_fork("3.11", 2).stdio(0, Fd::default());
-    check("stdin unseen", &unseen, want(Guess));
+    let inheritable = unread("3.11", 2).creation(|c| c.fresh_pipes_cloexec = false);
+    check("pipes of another making", &inheritable, plain());
+    let closed = mp_fork("3.11", 2)
+        .creation(|c| c.stdio[0].kind = FdKind::Closed)
+        .child(|c| c.null_fds = Some(1));
+    check("no stdin at all", &closed, want(Likely));
     let by_name = mp_fork("3.11", 2).with(|f| {
         let p = f.parent.as_mut().unwrap();
         (p.runtime, p.linkage) = (None, None);
@@ -284,12 +297,8 @@ fn fork_workers_in_every_version() {
         f.siblings.execless_long_lived = 8;
     });
     check("pool", &pool, want(Likely));
-    // A worker of a worker.
-    check(
-        "nested",
-        &null.parent_pattern("multiprocessing.fork"),
-        want(Likely),
-    );
+    let nested = mp_fork("3.11", 2).parent_pattern("multiprocessing.fork");
+    check("a worker of a worker", &nested, want(Likely));
 }
 
 #[test]
@@ -368,9 +377,8 @@ fn fork_server_workers_and_their_children() {
         .parent_pattern("multiprocessing.forkserver")
         .creation(|c| {
             c.fresh_pipes = Some(2);
-            c.stdio[0] = NULL;
-        })
-        .stdio(0, NULL);
+            c.fresh_pipes_cloexec = true;
+        });
     check(
         "worker's own",
         &child,
