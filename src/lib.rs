@@ -2,5 +2,6 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod bpf;
 pub mod method;
 pub mod trace;
