@@ -14,16 +14,13 @@ int BPF_PROG(on_prepare_exec, struct task_struct *task)
 }
 
 /* The argument area of the new image: what was really passed, not what the call's pointers say. */
-static __always_inline __u32 fill_argv(struct scratch *s, struct mm_struct *mm, struct event_exec *ev,
-				       __u32 *facts)
+static __always_inline __u32 fill_argv(struct scratch *s, struct mm_struct *mm, __u32 *facts)
 {
 	__u64 begin = mm->arg_start;
 	__u64 end = mm->arg_end;
+	__u64 len = end > begin ? end - begin : 0;
 	__u32 at = s->at;
-	__u64 len;
 
-	ev->argv_true = end > begin ? end - begin : 0;
-	len = ev->argv_true;
 	if (len > ARGV_CAP)
 		len = ARGV_CAP;
 	if (!len || at > SCRATCH_LAST)
@@ -37,30 +34,18 @@ static __always_inline __u32 fill_argv(struct scratch *s, struct mm_struct *mm, 
 	return len;
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+/* All of the record but the strings. */
+static __always_inline void describe_exec(struct event_exec *ev, struct task_struct *task,
+					  struct task_state *st, struct linux_binprm *bprm,
+					  __u32 old_tid, __u64 cgroup_id, __u32 facts)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
-	struct task_state *st = state_of(task);
-	struct event_exec *ev;
-	struct scratch *s;
-	bool exe_cut = false, cwd_cut = false;
-	__u32 facts = 0, cgroup_facts = 0;
-	const char *filename, *interp;
-	struct dentry *dentry;
-	struct inode *inode;
-	__u64 cgroup_id;
+	struct mm_struct *mm = task->mm;
+	struct file *exe = mm->exe_file;
+	struct inode *inode = exe->f_inode;
+	struct dentry *dentry = exe->f_path.dentry;
 
-	if (!is_tracked(st))
-		return 0;
-	cgroup_id = cgroup_of(task, &cgroup_facts);
-	s = scratch_take(sizeof(*ev));
-	if (!s)
-		goto out;
-	ev = (void *)s->data;
-
-	facts = cgroup_facts | session_facts(task->signal);
-	ev->cgroup_id = cgroup_id;
+	facts |= session_facts(task->signal);
+	facts |= fds_read(task, ev->fds);
 	ev->entry_ns = 0;
 	ev->prepare_ns = 0;
 	if (st) {
@@ -69,37 +54,73 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		if (st->flags & TASK_EXEC_MM)
 			facts |= FACT_ENTRY_IS_MM_ALLOC;
 	}
-	ev->old_tid = old_pid;
+	ev->inode = BPF_CORE_READ(inode, i_ino);
+	ev->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	if (!BPF_CORE_READ(dentry, d_hash.pprev))
+		facts |= FACT_EXE_DELETED;
+	ev->cgroup_id = cgroup_id;
+	ev->argv_true = mm->arg_end > mm->arg_start ? mm->arg_end - mm->arg_start : 0;
+	ev->old_tid = old_tid;
 	ev->argc = bprm->argc;
 	ev->uid = task->cred->euid.val;
 	ev->gid = task->cred->egid.val;
 	ev->ns_pid = own_ns_pid(task);
-	facts |= fds_read(task, ev->fds);
-	__builtin_memcpy(ev->comm, task->comm, COMM_LEN);
-
-	inode = task->mm->exe_file->f_inode;
-	ev->inode = BPF_CORE_READ(inode, i_ino);
-	ev->dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	dentry = task->mm->exe_file->f_path.dentry;
-	if (!BPF_CORE_READ(dentry, d_hash.pprev))
-		facts |= FACT_EXE_DELETED;
-
-	filename = bprm->filename;
-	interp = bprm->interp;
-	ev->filename_len = fill_kernel_str(s, filename);
-	ev->interp_len = interp != filename ? fill_kernel_str(s, interp) : 0;
-	ev->exe_len = fill_path(s, &task->mm->exe_file->f_path, &task->fs->root, &exe_cut);
-	ev->cwd_len = fill_path(s, &task->fs->pwd, &task->fs->root, &cwd_cut);
-	ev->argv_len = fill_argv(s, task->mm, ev, &facts);
-	if (exe_cut)
-		facts |= FACT_EXE_CUT;
-	if (cwd_cut)
-		facts |= FACT_CWD_CUT;
 	ev->facts = facts;
-	head_fill(&ev->head, EVENT_EXEC, s->at, task, now);
-	scratch_send(s);
-	scratch_give(s);
-out:
+	ev->filename_len = 0;
+	ev->interp_len = 0;
+	ev->exe_len = 0;
+	ev->cwd_len = 0;
+	ev->argv_len = 0;
+	__builtin_memcpy(ev->comm, task->comm, COMM_LEN);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+	struct task_state *st = state_of(task);
+	struct event_exec *ev;
+	struct scratch *s;
+	bool exe_cut = false, cwd_cut = false;
+	const char *filename, *interp;
+	__u32 facts = 0;
+	__u64 cgroup_id;
+
+	if (!is_tracked(st))
+		return 0;
+	cgroup_id = cgroup_of(task, &facts);
+	s = scratch_take(sizeof(*ev));
+	if (s) {
+		ev = (void *)s->data;
+		describe_exec(ev, task, st, bprm, old_pid, cgroup_id, facts);
+		facts = ev->facts;
+		filename = bprm->filename;
+		interp = bprm->interp;
+		ev->filename_len = fill_kernel_str(s, filename);
+		ev->interp_len = interp != filename ? fill_kernel_str(s, interp) : 0;
+		ev->exe_len = fill_path(s, &task->mm->exe_file->f_path, &task->fs->root, &exe_cut);
+		ev->cwd_len = fill_path(s, &task->fs->pwd, &task->fs->root, &cwd_cut);
+		ev->argv_len = fill_argv(s, task->mm, &facts);
+		if (exe_cut)
+			facts |= FACT_EXE_CUT;
+		if (cwd_cut)
+			facts |= FACT_CWD_CUT;
+		ev->facts = facts;
+		head_fill(&ev->head, EVENT_EXEC, s->at, task, now);
+		scratch_send(s);
+		scratch_give(s);
+	} else {
+		/* That the exec happened is worth telling without its strings. */
+		ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+		if (ev) {
+			describe_exec(ev, task, st, bprm, old_pid, cgroup_id,
+				      facts | FACT_NO_SCRATCH);
+			head_fill(&ev->head, EVENT_EXEC, sizeof(*ev), task, now);
+			bpf_ringbuf_submit(ev, wake_flags());
+		} else {
+			count_lost_event(sizeof(*ev));
+		}
+	}
 	if (st) {
 		st->exec_entry_ns = 0;
 		st->prepare_ns = 0;

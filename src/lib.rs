@@ -3,5 +3,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod bpf;
+pub mod event;
 pub mod method;
+pub mod probe;
+pub mod timeline;
 pub mod trace;
