@@ -3,7 +3,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod bpf;
+pub mod command;
+pub mod elf;
 pub mod event;
+pub mod host;
 pub mod method;
 pub mod probe;
 pub mod timeline;

@@ -62,7 +62,9 @@ impl World for Machine {
             comm: before.comm,
             exe: exe.map(|path| text::encode(path.as_os_str().as_bytes())),
             argv: cmdline.filter(|bytes| !bytes.is_empty()).map(|bytes| split_argv(&bytes)),
-            cwd: std::fs::read_link(dir.join("cwd")).ok().map(|path| text::encode(path.as_os_str().as_bytes())),
+            cwd: std::fs::read_link(dir.join("cwd"))
+                .ok()
+                .map(|path| text::encode(path.as_os_str().as_bytes())),
             dev: meta.as_ref().map_or(0, |meta| kernel_dev(meta.dev())),
             inode: meta.as_ref().map_or(0, MetadataExt::ino),
             uid: field("Uid:", 2),
@@ -180,7 +182,9 @@ fn cgroup(pid: u32) -> Option<String> {
     let mut v2 = None;
     for line in all.lines() {
         let mut parts = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
         if controllers.is_empty() {
             v2 = Some(path.to_owned());
         } else if controllers.split(',').any(|name| name == "cpu") {
@@ -213,8 +217,11 @@ fn open_image(image: &ImageKey) -> Option<File> {
     ];
     candidates.into_iter().find_map(|candidate| {
         // Never block on a FIFO that somebody put there.
-        let file =
-            File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(candidate).ok()?;
+        let file = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(candidate)
+            .ok()?;
         let meta = file.metadata().ok()?;
         // Some file systems (btrfs, overlayfs) show another device in stat than the kernel has.
         (meta.is_file() && meta.ino() == image.inode).then_some(file)

@@ -2,5 +2,7 @@
 //!
 //! Everything here is pure data and file handling; nothing knows where the events come from.
 
+pub mod document;
 pub mod schema;
 pub mod text;
+pub mod write;
