@@ -3,6 +3,8 @@
 //! Everything here is pure data and file handling; nothing knows where the events come from.
 
 pub mod document;
+mod lines;
+mod place;
 pub mod schema;
 pub mod text;
 pub mod write;
