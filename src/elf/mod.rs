@@ -1,14 +1,25 @@
 //! What an ELF file says about its start.
-use crate::trace::schema::Binary;
-/// stub
-pub struct Facts;
-impl Facts {
-    /// stub
-    pub fn binary(&self) -> Binary {
-        Binary::default()
-    }
-}
-/// stub
-pub fn facts(_f: &std::fs::File) -> Result<Facts, std::io::Error> {
-    Ok(Facts)
-}
+//!
+//! Two levels:
+//! - [`facts`] is cheap: headers, dynamic section, notes and a few hash look-ups, by `pread`, some
+//!   tens of microseconds whatever the file's size. A recording asks it of every new executable.
+//! - [`resolve::resolve`] finds every library as the dynamic loader would, which opens many files.
+//!
+//! Every file is taken to be hostile: all reads are bounded in number and size, every offset is
+//! checked, nothing is mapped into memory (so that a file that shrinks meanwhile cannot raise SIGBUS)
+//! and nothing in it can make the reader loop or panic.
+
+mod error;
+mod facts;
+mod image;
+pub mod ldcache;
+mod notes;
+pub mod resolve;
+pub mod root;
+mod runtime;
+mod source;
+mod symbols;
+
+pub use error::Error;
+pub use facts::{Facts, Kind, facts};
+pub use notes::{Probe, probes};

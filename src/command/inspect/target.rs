@@ -1,0 +1,241 @@
+//! What PATH or PID stands for: a file, a root, and the environment of its start.
+
+use super::{Options, explain, quoted, shown};
+use crate::elf::Error;
+use crate::elf::resolve::Settings;
+use crate::elf::root::Root;
+use anyhow::{Context, anyhow, bail};
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The kernel's own limit for arguments and environment together is 6 MiB.
+const MAX_ENVIRONMENT: u64 = 8 << 20;
+/// Key of the auxiliary vector under which the kernel tells the loader to ignore the environment.
+const AT_SECURE: u64 = 23;
+
+/// The file to inspect, before `#!` lines are followed.
+pub(super) struct Target {
+    pub(super) root: Root,
+    pub(super) root_shown: String,
+    pub(super) pid: Option<u32>,
+    pub(super) file: File,
+    /// Real path inside the root.
+    pub(super) path: PathBuf,
+    pub(super) settings: Environment,
+    pub(super) problems: Vec<String>,
+}
+
+/// What a start takes from its process.
+#[derive(Default)]
+pub(super) struct Environment {
+    pub(super) cwd: PathBuf,
+    library_path: Option<Vec<u8>>,
+    preload: Option<Vec<u8>>,
+    /// What the kernel told a running process; `None` where the file's mode has to tell.
+    secure: Option<bool>,
+}
+
+impl Environment {
+    pub(super) fn for_file<'r>(
+        &self,
+        root: &'r Root,
+        meta: &Metadata,
+        problems: &mut Vec<String>,
+    ) -> Settings<'r> {
+        let secure = self.secure.unwrap_or_else(|| {
+            let other_user =
+                meta.mode() & 0o4000 != 0 && meta.uid() != nix::unistd::geteuid().as_raw();
+            let other_group =
+                meta.mode() & 0o2010 == 0o2010 && meta.gid() != nix::unistd::getegid().as_raw();
+            other_user || other_group
+        });
+        if secure && (self.library_path.is_some() || self.preload.is_some()) {
+            problems.push(
+                "LD_LIBRARY_PATH and LD_PRELOAD are ignored: the program runs with more rights \
+                 than its caller"
+                    .to_owned(),
+            );
+        }
+        Settings {
+            root,
+            cwd: self.cwd.clone(),
+            library_path: self.library_path.clone(),
+            preload: self.preload.clone(),
+            secure,
+        }
+    }
+}
+
+impl Target {
+    pub(super) fn find(options: &Options) -> anyhow::Result<Target> {
+        let path = Path::new(&options.target);
+        let number = options.target.to_str().and_then(|t| t.parse::<u32>().ok());
+        let pid = number.filter(|_| options.root.is_some() || path.symlink_metadata().is_err());
+        match (pid, &options.root) {
+            (Some(pid), None) => Target::process(pid),
+            (_, root) => Target::path(path, root.as_deref(), pid.is_some()),
+        }
+    }
+
+    fn path(path: &Path, dir: Option<&Path>, number: bool) -> anyhow::Result<Target> {
+        if path.as_os_str().is_empty() {
+            bail!("no such file: the name is empty; give a PATH or a PID");
+        }
+        let (root, root_shown, cwd) = match dir {
+            Some(dir) => {
+                let root = Root::open(dir)
+                    .with_context(|| format!("cannot use {} as --root", quoted(dir)))?;
+                (root, shown(dir), PathBuf::from("/"))
+            }
+            None => {
+                let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+                (Root::host()?, "/".to_owned(), cwd)
+            }
+        };
+        let file = root.read(&cwd.join(path)).map_err(|error| match error {
+            Error::Io(ref e)
+                if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                not_found(path, dir, number)
+            }
+            other => explain(other, path),
+        })?;
+        let real = root.real_path(&file).unwrap_or_else(|| cwd.join(path));
+        let variable = |name| std::env::var_os(name).map(OsStringExt::into_vec);
+        Ok(Target {
+            file,
+            path: real,
+            root,
+            root_shown,
+            pid: None,
+            settings: Environment {
+                cwd,
+                library_path: variable("LD_LIBRARY_PATH"),
+                preload: variable("LD_PRELOAD"),
+                secure: None,
+            },
+            problems: Vec::new(),
+        })
+    }
+
+    fn process(pid: u32) -> anyhow::Result<Target> {
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        let link = std::fs::read_link(proc.join("exe"))
+            .map_err(|error| no_executable(pid, &proc, &error))?;
+        let denied = |error: std::io::Error| match error.kind() {
+            ErrorKind::PermissionDenied => need_root(pid),
+            _ => anyhow!("process {pid} ended meanwhile ({error})"),
+        };
+        let file = File::open(proc.join("exe")).map_err(denied)?;
+        let root = Root::open(&proc.join("root")).map_err(denied)?;
+        let path = root.real_path(&file).unwrap_or(link);
+        let mut problems = Vec::new();
+        let mut settings = Environment {
+            cwd: std::fs::read_link(proc.join("cwd"))
+                .ok()
+                .and_then(|cwd| root.inside(&cwd))
+                .unwrap_or_else(|| PathBuf::from("/")),
+            secure: read_bounded(&proc.join("auxv")).as_deref().map(is_secure),
+            ..Environment::default()
+        };
+        match read_bounded(&proc.join("environ")) {
+            Some(environment) => {
+                settings.library_path = variable(&environment, b"LD_LIBRARY_PATH=");
+                settings.preload = variable(&environment, b"LD_PRELOAD=");
+            }
+            None => problems.push(format!(
+                "the environment of process {pid} cannot be read: LD_LIBRARY_PATH is taken as unset"
+            )),
+        }
+        if path.as_os_str().as_bytes().ends_with(b" (deleted)") {
+            problems.push(
+                "the file was deleted or replaced after the process started: a new start would \
+                 take another"
+                    .to_owned(),
+            );
+        }
+        Ok(Target {
+            root,
+            root_shown: format!("/proc/{pid}/root"),
+            pid: Some(pid),
+            file,
+            path,
+            settings,
+            problems,
+        })
+    }
+}
+
+fn not_found(path: &Path, dir: Option<&Path>, number: bool) -> anyhow::Error {
+    let shown = quoted(path);
+    if let Some(dir) = dir {
+        let dir = quoted(dir);
+        return match number {
+            true => anyhow!("no such file in {dir}: {shown}; a PID goes without --root"),
+            false => anyhow!("no such file in {dir}: {shown}"),
+        };
+    }
+    // People type a command's name.
+    let found = super::script::in_path(path.as_os_str(), |p| p.is_file());
+    match found {
+        Some(found) => anyhow!("no such file: {shown}; did you mean {}?", quoted(&found)),
+        None => anyhow!("no such file: {shown}"),
+    }
+}
+
+fn need_root(pid: u32) -> anyhow::Error {
+    anyhow!(
+        "no permission to look at process {pid}, which is another user's: run it with sudo, or \
+         give the program's PATH"
+    )
+}
+
+fn no_executable(pid: u32, proc: &Path, error: &std::io::Error) -> anyhow::Error {
+    if error.kind() == ErrorKind::PermissionDenied {
+        return need_root(pid);
+    }
+    let Some(stat) = read_bounded(&proc.join("stat")) else {
+        return anyhow!(
+            "no such process: {pid}, and no file of that name here (a number is a PID; ./{pid} is \
+             always a file)"
+        );
+    };
+    // The state follows the name, which may itself hold brackets.
+    let after = memchr::memrchr(b')', &stat).and_then(|at| stat.get(at + 2));
+    match after {
+        Some(b'Z' | b'X') => anyhow!("process {pid} has ended: nothing of its program is left"),
+        _ => anyhow!("process {pid} is a kernel thread: it has no program"),
+    }
+}
+
+fn read_bounded(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(MAX_ENVIRONMENT).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn variable(environment: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let mut variables = environment.split(|&b| b == 0);
+    variables
+        .find_map(|v| v.strip_prefix(name))
+        .map(<[u8]>::to_vec)
+}
+
+fn is_secure(auxv: &[u8]) -> bool {
+    // Pairs of words of this machine's size; a 32-bit process has smaller ones and says 0 here.
+    let word = |w: &[u8]| Some(u64::from_ne_bytes(w.try_into().ok()?));
+    auxv.chunks_exact(16).any(|pair| {
+        let (key, value) = pair.split_at(8);
+        word(key) == Some(AT_SECURE) && word(value) != Some(0)
+    })
+}
+
+/// A name as bytes, for those who compare with what a file says.
+pub(super) fn os(bytes: &[u8]) -> &OsStr {
+    OsStr::from_bytes(bytes)
+}
