@@ -2,5 +2,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod command;
 pub mod method;
+pub mod report;
 pub mod trace;

@@ -2,5 +2,7 @@
 //!
 //! Everything here is pure data and file handling; nothing knows where the events come from.
 
+pub mod json_schema;
+pub mod read;
 pub mod schema;
 pub mod text;
