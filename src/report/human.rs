@@ -16,8 +16,7 @@ pub fn duration(ns: u64) -> String {
     for (name, unit) in UNITS {
         // Digits after the point that leave three in all; rounding can carry into the next size.
         for (below, scale) in [(10, 100), (100, 10), (1_000, 1)] {
-            let rounded =
-                (u128::from(ns) * scale + u128::from(unit) / 2) / u128::from(unit);
+            let rounded = (u128::from(ns) * scale + u128::from(unit) / 2) / u128::from(unit);
             if rounded < below * scale {
                 let (whole, part) = (rounded / scale, rounded % scale);
                 return match scale {

@@ -60,8 +60,14 @@ mod tests {
     fn equal_texts_are_kept_once() {
         let mut texts = Interner::default();
         let (a, empty, b) = (texts.add("a"), texts.add(""), texts.add("b"));
-        assert_eq!([texts.add("a"), texts.add(""), texts.add("b")], [a, empty, b]);
-        assert_eq!([texts.get(a), texts.get(empty), texts.get(b)], ["a", "", "b"]);
+        assert_eq!(
+            [texts.add("a"), texts.add(""), texts.add("b")],
+            [a, empty, b]
+        );
+        assert_eq!(
+            [texts.get(a), texts.get(empty), texts.get(b)],
+            ["a", "", "b"]
+        );
         assert_eq!(texts.ends.len(), 3);
     }
 }

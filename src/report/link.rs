@@ -16,7 +16,12 @@ impl Index {
     /// All rows of a key, in the order of the file.
     fn all(&self, key: u64) -> &[(u64, u32)] {
         let begin = self.0.partition_point(|e| e.0 < key);
-        let end = begin + self.0.get(begin..).unwrap_or(&[]).partition_point(|e| e.0 == key);
+        let end = begin
+            + self
+                .0
+                .get(begin..)
+                .unwrap_or(&[])
+                .partition_point(|e| e.0 == key);
         self.0.get(begin..end).unwrap_or(&[])
     }
 
@@ -69,12 +74,18 @@ pub(crate) fn join(rows: &mut [Row], links: &[Link], by_start: &Index) -> Vec<Ou
                 .and_then(|start| by_start.last(start))
                 .or_else(|| of_process(parent.process))
         });
-        let parent = parent.filter(|&parent| parent != i);
+        let circle = parent == Some(i);
+        let parent = parent.filter(|_| !circle);
         let out = match (parent, link.parent) {
-            (None, Some(link)) => Some(*outside_index.entry(link.process).or_insert_with(|| {
-                outside.push(Outside { pid: link.pid, comm: link.comm });
-                (outside.len() - 1) as u32
-            })),
+            (None, Some(link)) if !circle => {
+                Some(*outside_index.entry(link.process).or_insert_with(|| {
+                    outside.push(Outside {
+                        pid: link.pid,
+                        comm: link.comm,
+                    });
+                    (outside.len() - 1) as u32
+                }))
+            }
             _ => None,
         };
         if let Some(row) = rows.get_mut(i as usize) {
@@ -167,7 +178,12 @@ impl Tree {
                 *place += 1;
             }
         }
-        let mut tree = Self { sorted, begin, weight: Vec::new(), size: Vec::new() };
+        let mut tree = Self {
+            sorted,
+            begin,
+            weight: Vec::new(),
+            size: Vec::new(),
+        };
         tree.measure(rows);
         tree
     }

@@ -11,7 +11,12 @@ pub(crate) struct Class {
 }
 
 const fn class(name: &'static str, unicode: char, ascii: char, ink: Ink) -> Class {
-    Class { name, unicode, ascii, ink }
+    Class {
+        name,
+        unicode,
+        ascii,
+        ink,
+    }
 }
 
 /// In the order of a start's life; the last stands for names that this version does not know. Each has
@@ -49,6 +54,10 @@ pub(crate) fn get(number: u8) -> &'static Class {
 
 impl Class {
     pub(crate) fn mark(&self, style: &Style) -> char {
-        if style.unicode { self.unicode } else { self.ascii }
+        if style.unicode {
+            self.unicode
+        } else {
+            self.ascii
+        }
     }
 }

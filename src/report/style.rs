@@ -290,8 +290,15 @@ mod tests {
 
     #[test]
     fn fitting_counts_columns_and_marks_every_cut() {
-        let rich = Style { width: 80, color: false, unicode: true };
-        let poor = Style { unicode: false, ..rich };
+        let rich = Style {
+            width: 80,
+            color: false,
+            unicode: true,
+        };
+        let poor = Style {
+            unicode: false,
+            ..rich
+        };
         assert_eq!(rich.fit("abcdef", 6), "abcdef");
         assert_eq!(rich.fit("abcdefg", 6), "abcde…");
         assert_eq!(poor.fit("abcdefg", 6), "abc...");

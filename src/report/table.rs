@@ -13,6 +13,9 @@ const MAX_LEVELS_SHOWN: usize = 8;
 /// A command keeps at least this many columns; the method's name gives way.
 const MIN_COMMAND: usize = 10;
 
+/// How a start ended takes at most this many.
+const MAX_ENDING: usize = 14;
+
 /// A line before it is laid out.
 struct Entry {
     prefix: String,
@@ -34,7 +37,11 @@ pub(crate) fn write(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let (begin, end) = digest.window();
-    let cells = if style.width < 60 { 0 } else { (style.width / 4).min(60) };
+    let cells = if style.width < 60 {
+        0
+    } else {
+        (style.width / 4).min(60)
+    };
     let scale = Scale { begin, end, cells };
     let widths = Widths::of(digest, lines);
     let entries: Vec<Entry> = lines
@@ -47,19 +54,30 @@ pub(crate) fn write(
         command: "START".into(),
         method: "METHOD".into(),
         method_ink: Ink::Plain,
-        numbers: format!("{:>pid$} {:>time$}", "PID", "TIME", pid = widths.pid, time = widths.time),
+        numbers: format!(
+            "{:>pid$} {:>time$}",
+            "PID",
+            "TIME",
+            pid = widths.pid,
+            time = widths.time
+        ),
         ending: String::new(),
         ending_ink: Ink::Plain,
         bar: axis(&scale, style),
     };
-    let plain = Style { color: false, ..*style };
+    let plain = Style {
+        color: false,
+        ..*style
+    };
     let heading = lay_out(&heading, cells, &plain);
     writeln!(out, "{}", style.paint(Ink::Bold, &heading))?;
     for entry in &entries {
         writeln!(out, "{}", lay_out(entry, cells, style))?;
     }
     if cells > 0 {
-        legend(digest, lines, style, out)?;
+        let gap = waterfall::gap(style);
+        let gaps = entries.iter().any(|entry| entry.bar.contains(gap));
+        legend(digest, lines, gaps, style, out)?;
     }
     Ok(())
 }
@@ -118,13 +136,21 @@ fn entry(digest: &Digest, line: &Line, widths: &Widths, scale: &Scale, style: &S
         }
     };
     let numbers = |pid: u32, time: &str| {
-        format!("{pid:>pid_width$} {time:>time_width$}", pid_width = widths.pid, time_width = widths.time)
+        format!(
+            "{pid:>pid_width$} {time:>time_width$}",
+            pid_width = widths.pid,
+            time_width = widths.time
+        )
     };
     match who {
         Who::Outside(i) => {
             if let Some(out) = digest.outside.get(*i as usize) {
                 let comm = digest.text(out.comm);
-                entry.command = if comm.is_empty() { "(unknown)".into() } else { comm.into() };
+                entry.command = if comm.is_empty() {
+                    "(unknown)".into()
+                } else {
+                    comm.into()
+                };
                 entry.method = "no start recorded".into();
                 entry.method_ink = Ink::Dim;
                 entry.numbers = numbers(out.pid, "");
@@ -224,7 +250,8 @@ fn prefix(last: &[bool], style: &Style) -> String {
 /// Command at the left, then at the right edge method, unusual ending, numbers and waterfall.
 fn lay_out(entry: &Entry, cells: usize, style: &Style) -> String {
     let bar_room = if cells > 0 { cells + 1 } else { 0 };
-    let ending_room = columns(&entry.ending) + usize::from(!entry.ending.is_empty());
+    let ending = style.fit(&entry.ending, MAX_ENDING);
+    let ending_room = columns(&ending) + usize::from(!ending.is_empty());
     let numbers = columns(&entry.numbers);
     let right = bar_room + ending_room + if numbers > 0 { numbers + 1 } else { 0 };
     let prefix = style.fit(&entry.prefix, style.width);
@@ -243,9 +270,9 @@ fn lay_out(entry: &Entry, cells: usize, style: &Style) -> String {
         " ".repeat(blank),
         style.paint(entry.method_ink, &method)
     );
-    if !entry.ending.is_empty() {
+    if !ending.is_empty() {
         line.push(' ');
-        line.push_str(&style.paint(entry.ending_ink, &entry.ending));
+        line.push_str(&style.paint(entry.ending_ink, &ending));
     }
     if numbers > 0 {
         line.push(' ');
@@ -271,14 +298,21 @@ fn axis(scale: &Scale, style: &Style) -> String {
 }
 
 /// The marks of the phases that the shown starts have.
-fn legend(digest: &Digest, lines: &[Line], style: &Style, out: &mut dyn Write) -> io::Result<()> {
+fn legend(
+    digest: &Digest,
+    lines: &[Line],
+    gaps: bool,
+    style: &Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut seen = HashSet::new();
-    let mut folded = false;
     for line in lines {
         if let Line::Entry { who, .. } = line {
-            folded |= matches!(who, Who::Many(_));
             let rows = who.rows().iter().filter_map(|&i| digest.row(i));
-            seen.extend(rows.flat_map(|row| digest.spans(row)).map(|span| span.class()));
+            seen.extend(
+                rows.flat_map(|row| digest.spans(row))
+                    .map(|span| span.class()),
+            );
         }
     }
     let mut items: Vec<(String, Ink, &str)> = Vec::new();
@@ -290,9 +324,9 @@ fn legend(digest: &Digest, lines: &[Line], style: &Style, out: &mut dyn Write) -
     if items.is_empty() {
         return Ok(());
     }
-    if folded {
-        let mark = if style.unicode { "·" } else { "." };
-        items.push((mark.into(), Ink::Dim, "none of them starting"));
+    if gaps {
+        let mark = waterfall::gap(style).to_string();
+        items.push((mark, Ink::Dim, "none of them starting"));
     }
     let mut line = String::from("phases:");
     let mut used = columns(&line);

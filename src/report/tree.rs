@@ -73,7 +73,11 @@ pub(crate) fn plan(digest: &Digest, limit: Option<usize>) -> Vec<Line> {
 
 impl Planner<'_> {
     fn node(&mut self, who: Who, members: Vec<u32>) -> usize {
-        let of = if members.is_empty() { who.rows() } else { &members };
+        let of = if members.is_empty() {
+            who.rows()
+        } else {
+            &members
+        };
         let weights = of.iter().filter_map(|&i| self.tree.weight.get(i as usize));
         let sizes = of.iter().filter_map(|&i| self.tree.size.get(i as usize));
         let node = Node {
@@ -150,7 +154,10 @@ impl Planner<'_> {
         }
         let begin = |who: &Who| {
             let first = who.rows().first().copied();
-            (first.and_then(|i| self.digest.row(i)).map(|row| row.origin), first)
+            (
+                first.and_then(|i| self.digest.row(i)).map(|row| row.origin),
+                first,
+            )
         };
         found.sort_by_cached_key(begin);
         found
@@ -164,7 +171,10 @@ impl Planner<'_> {
         let mut left = limit;
         let mut heap: BinaryHeap<(u64, std::cmp::Reverse<usize>)> = BinaryHeap::new();
         let candidate = |nodes: &[Node], i: usize| {
-            (nodes.get(i).map_or(0, |node| node.weight), std::cmp::Reverse(i))
+            (
+                nodes.get(i).map_or(0, |node| node.weight),
+                std::cmp::Reverse(i),
+            )
         };
         heap.extend(top.iter().map(|&i| candidate(&self.nodes, i)));
         while left > 0
@@ -178,7 +188,9 @@ impl Planner<'_> {
                         Who::Outside(_) => std::mem::take(&mut node.members),
                         who => {
                             let of = who.rows().iter();
-                            of.flat_map(|&row| self.tree.children(row)).copied().collect()
+                            of.flat_map(|&row| self.tree.children(row))
+                                .copied()
+                                .collect()
                         }
                     }
                 }

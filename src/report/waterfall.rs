@@ -57,7 +57,10 @@ impl Scale {
         }
         for (cell, time) in part.iter_mut().zip(&time) {
             // Of equal shares the earlier phase; a cell between borders can hold none at all.
-            let most = (0..phase::COUNT as u8).zip(time).rev().max_by_key(|(_, time)| **time);
+            let most = (0..phase::COUNT as u8)
+                .zip(time)
+                .rev()
+                .max_by_key(|(_, time)| **time);
             *cell = match most {
                 Some((class, time)) if *time > 0 => Cell::Phase(class),
                 _ => Cell::Between,
@@ -105,6 +108,11 @@ impl Scale {
     }
 }
 
+/// The mark of [`Cell::Between`].
+pub(crate) fn gap(style: &Style) -> char {
+    if style.unicode { '·' } else { '.' }
+}
+
 /// Cells as text, without blanks at the end.
 pub(crate) fn paint(cells: &[Cell], style: &Style) -> String {
     let mut out = String::new();
@@ -114,7 +122,7 @@ pub(crate) fn paint(cells: &[Cell], style: &Style) -> String {
         let run = rest.iter().take_while(|next| **next == cell).count();
         let (mark, ink) = match cell {
             Cell::Blank => (' ', Ink::Plain),
-            Cell::Between => (if style.unicode { '·' } else { '.' }, Ink::Dim),
+            Cell::Between => (gap(style), Ink::Dim),
             Cell::Phase(class) => {
                 let class = phase::get(class);
                 (class.mark(style), class.ink)

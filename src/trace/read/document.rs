@@ -2,7 +2,9 @@
 
 use super::{Ending, ErrorKind, Item, MAX_DEPTH, MAX_RECORD, ReadError, check_schema};
 use crate::trace::schema::{Group, Header, Host, Session, Start, Tool};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read};
@@ -235,7 +237,13 @@ pub(super) fn read(
         refusal: None,
     };
     // serde_json asks for single bytes: it must have a buffer on its side of the scan.
-    let limited = io::BufReader::with_capacity(64 << 10, Limited { inner: input, scan: &scan });
+    let limited = io::BufReader::with_capacity(
+        64 << 10,
+        Limited {
+            inner: input,
+            scan: &scan,
+        },
+    );
     let mut json = serde_json::Deserializer::from_reader(limited);
     let outcome = Document(&mut state)
         .deserialize(&mut json)

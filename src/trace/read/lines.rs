@@ -144,7 +144,8 @@ pub(super) fn read(
             Err(Problem::Other(kind)) => return Err(refuse(kind)),
             Err(Problem::Json(error)) => {
                 // The last line of a recorder that was killed, or of a disk that was full.
-                let last = !whole && input.fill_buf().is_ok_and(<[u8]>::is_empty);
+                let torn = !whole && !error.is_data();
+                let last = torn && input.fill_buf().is_ok_and(<[u8]>::is_empty);
                 if !last {
                     return Err(ReadError::json(name, &error, number - 1));
                 }

@@ -84,10 +84,13 @@ pub(super) fn sniff(name: &str, input: &mut dyn Read) -> Result<(Vec<u8>, Form),
             };
         };
         head.extend_from_slice(new);
+        // A pipe may give single bytes; the longest mark has six.
+        if head.len() - new.len() < 6
+            && let Some(tool) = compression(&head)
+        {
+            return Err(ReadError::new(name, ErrorKind::Compressed(tool)));
+        }
         if !begun {
-            if let Some(tool) = compression(&head) {
-                return Err(ReadError::new(name, ErrorKind::Compressed(tool)));
-            }
             begun = head.iter().any(|b| !b.is_ascii_whitespace());
         }
         for &byte in new {
