@@ -10,4 +10,5 @@ pub mod host;
 pub mod method;
 pub mod probe;
 pub mod timeline;
+pub mod report;
 pub mod trace;

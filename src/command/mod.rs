@@ -3,3 +3,5 @@
 pub mod doctor;
 pub mod recording;
 pub mod inspect;
+pub mod report;
+pub mod schema;

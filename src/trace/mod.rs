@@ -5,6 +5,8 @@
 pub mod document;
 mod lines;
 mod place;
+pub mod json_schema;
+pub mod read;
 pub mod schema;
 pub mod text;
 pub mod write;
