@@ -32,10 +32,11 @@ pub fn timelines(trace: &Value) -> Checked {
             .as_str()
             .ok_or("a start without start_id")?;
         one(start).map_err(|why| format!("start {id}: {why}"))?;
-        if let Some(parent) = start["parent"]["start_id"].as_str() {
-            if ids.contains(parent) && !seen.contains(parent) {
-                return Err(format!("start {id} comes before its parent {parent}"));
-            }
+        if let Some(parent) = start["parent"]["start_id"].as_str()
+            && ids.contains(parent)
+            && !seen.contains(parent)
+        {
+            return Err(format!("start {id} comes before its parent {parent}"));
         }
         seen.insert(id);
     }
@@ -75,12 +76,12 @@ fn one(start: &Value) -> Checked {
         }
         at += lasts;
         *sums.entry(name).or_insert(0) += lasts;
-        if let Some(index) = phase["exec"].as_u64() {
-            if start["execs"].get(index as usize).is_none() {
-                return Err(format!(
-                    "phase {name} belongs to exec {index}, which is not there"
-                ));
-            }
+        if let Some(index) = phase["exec"].as_u64()
+            && start["execs"].get(index as usize).is_none()
+        {
+            return Err(format!(
+                "phase {name} belongs to exec {index}, which is not there"
+            ));
         }
     }
     if at != duration {

@@ -315,10 +315,10 @@ fn links(pid: u32) -> usize {
 
 /// A trace from a file's bytes: a JSON document, or NDJSON joined into the document it stands for.
 pub fn parse(bytes: &[u8]) -> Value {
-    if let Ok(document) = serde_json::from_slice::<Value>(bytes) {
-        if document.get("type").is_none() {
-            return document;
-        }
+    if let Ok(document) = serde_json::from_slice::<Value>(bytes)
+        && document.get("type").is_none()
+    {
+        return document;
     }
     check::join_lines(bytes)
         .unwrap_or_else(|why| panic!("neither a JSON document nor NDJSON: {why}"))
