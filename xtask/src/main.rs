@@ -5,6 +5,7 @@ mod demo;
 mod setup;
 mod shell;
 mod test;
+mod tracefs;
 
 use anyhow::{Result, bail};
 

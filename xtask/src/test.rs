@@ -1,11 +1,12 @@
 //! `cargo xtask test`: everything that CI checks, in the same way.
 
+use crate::tracefs::Tracefs;
 use crate::{setup, shell};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Test files whose name begins like this trace the kernel and run as root.
@@ -271,37 +272,6 @@ impl Counts {
                 "ignored" => self.ignored += number,
                 _ => number = word.parse().unwrap_or(0),
             }
-        }
-    }
-}
-
-/// tracefs, which some of the kernel's tracepoints are looked up in: mounted for the tests where
-/// it is not, and taken away again.
-struct Tracefs {
-    ours: bool,
-}
-
-const TRACEFS: &str = "/sys/kernel/tracing";
-
-impl Tracefs {
-    fn mounted() -> Result<Self> {
-        let mounts = fs::read_to_string("/proc/self/mounts")?;
-        let there = mounts
-            .lines()
-            .any(|line| line.split(' ').nth(2) == Some("tracefs"));
-        if there || !Path::new(TRACEFS).is_dir() {
-            return Ok(Self { ours: false });
-        }
-        let mut mount = shell::as_root("mount");
-        shell::run(mount.args(["-t", "tracefs", "tracefs", TRACEFS]))?;
-        Ok(Self { ours: true })
-    }
-}
-
-impl Drop for Tracefs {
-    fn drop(&mut self) {
-        if self.ours && shell::run(shell::as_root("umount").arg(TRACEFS)).is_err() {
-            eprintln!("tracefs stays mounted on {TRACEFS}");
         }
     }
 }

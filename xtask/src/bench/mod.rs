@@ -11,6 +11,7 @@ mod table;
 mod tracer;
 mod workload;
 
+use crate::tracefs::Tracefs;
 use crate::{setup, shell};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
@@ -134,6 +135,8 @@ pub fn command(args: &[String]) -> Result<()> {
         peers: options.peers,
         folder: folder.clone(),
     };
+    // perf, bpftrace and tracexec look their tracepoints up there, and so may startrace.
+    let _tracefs = Tracefs::mounted()?;
     let figures = run(&bench, &options.only);
     let removed = std::fs::remove_dir_all(&folder);
     let figures = figures?;
