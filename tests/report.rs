@@ -8,16 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use unicode_width::UnicodeWidthStr;
 
-const PLAIN: Style = Style {
-    width: 80,
-    color: false,
-    unicode: true,
-};
+const PLAIN: Style = Style { width: 80, color: false, unicode: true };
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
 }
 
 fn samples() -> Vec<PathBuf> {
@@ -47,11 +41,7 @@ fn show_value(trace: &Value, all: bool, style: &Style) -> String {
 /// Every line within the width, and nothing that a terminal would obey.
 fn check(text: &str, style: &Style) {
     for line in text.lines() {
-        assert!(
-            line.width() <= style.width,
-            "{} columns: {line}",
-            line.width()
-        );
+        assert!(line.width() <= style.width, "{} columns: {line}", line.width());
         assert!(!line.chars().any(char::is_control), "{line:?}");
         assert!(style.unicode || line.is_ascii(), "{line}");
     }
@@ -88,11 +78,7 @@ fn every_width_and_character_set_holds() {
         for width in (40..=400).step_by(9) {
             for unicode in [true, false] {
                 for all in [true, false] {
-                    let style = Style {
-                        width,
-                        color: false,
-                        unicode,
-                    };
+                    let style = Style { width, color: false, unicode };
                     check(&text_of(&digest, all, &style), &style);
                 }
             }
@@ -103,10 +89,7 @@ fn every_width_and_character_set_holds() {
 #[test]
 fn colour_changes_nothing_but_colour() {
     for file in samples() {
-        let coloured = Style {
-            color: true,
-            ..PLAIN
-        };
+        let coloured = Style { color: true, ..PLAIN };
         let text = show(read::open(&file).unwrap(), false, &coloured);
         let mut bare = String::new();
         let mut rest = &*text;
@@ -118,15 +101,8 @@ fn colour_changes_nothing_but_colour() {
             rest = after;
         }
         bare.push_str(rest);
-        let lines = |text: &str| {
-            text.lines()
-                .map(|l| l.trim_end().to_owned())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            lines(&bare),
-            lines(&show(read::open(&file).unwrap(), false, &PLAIN))
-        );
+        let lines = |text: &str| text.lines().map(|l| l.trim_end().to_owned()).collect::<Vec<_>>();
+        assert_eq!(lines(&bare), lines(&show(read::open(&file).unwrap(), false, &PLAIN)));
     }
 }
 
@@ -138,15 +114,10 @@ fn samples_obey_the_schema_and_add_up() {
         let text = fs::read_to_string(&file).unwrap();
         if file.extension().is_some_and(|e| e == "json") {
             let value: Value = serde_json::from_str(&text).unwrap();
-            let errors: Vec<String> = document
-                .iter_errors(&value)
-                .map(|e| e.to_string())
-                .collect();
+            let errors: Vec<String> = document.iter_errors(&value).map(|e| e.to_string()).collect();
             assert!(errors.is_empty(), "{}: {errors:?}", file.display());
         } else {
-            let whole = text
-                .lines()
-                .filter_map(|l| serde_json::from_str::<Value>(l).ok());
+            let whole = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
             assert!(whole.map(|v| assert!(line.is_valid(&v), "{v}")).count() > 3);
         }
         for start in read::load(&file).unwrap().starts {
@@ -233,24 +204,14 @@ fn trace(starts: Vec<Value>) -> Value {
 /// Lines of the tree: from its heading to the blank line.
 fn tree(text: &str) -> Vec<&str> {
     let lines = text.lines().skip_while(|line| !line.starts_with("START"));
-    lines
-        .skip(1)
-        .take_while(|line| !line.is_empty() && !line.starts_with("phases:"))
-        .collect()
+    lines.skip(1).take_while(|line| !line.is_empty() && !line.starts_with("phases:")).collect()
 }
 
 #[test]
 fn hostile_strings_stay_harmless() {
     let evil = "\x1b]0;owned\x07\x1b[2J\u{202e}\u{200b}\n\r\t\u{9b}31m\u{301}\u{ef9b}";
     let mut s = start(7, 1);
-    for path in [
-        "/comm",
-        "/exe",
-        "/method/name",
-        "/parent/comm",
-        "/timeline/ready/kind",
-        "/start_id",
-    ] {
+    for path in ["/comm", "/exe", "/method/name", "/parent/comm", "/timeline/ready/kind", "/start_id"] {
         *s.pointer_mut(path).unwrap() = json!(evil);
     }
     s["argv"] = json!([evil, "", "x".repeat(100_000), evil]);
@@ -276,11 +237,7 @@ fn hostile_strings_stay_harmless() {
             (t["session"]["target"], t["session"]["mode"]) = (target.clone(), json!(mode));
             for unicode in [true, false] {
                 for width in [40, 80, 400] {
-                    let style = Style {
-                        width,
-                        color: false,
-                        unicode,
-                    };
+                    let style = Style { width, color: false, unicode };
                     let text = show_value(&t, true, &style);
                     check(&text, &style);
                     assert!(text.contains("a\\nb"));
@@ -294,23 +251,16 @@ fn hostile_strings_stay_harmless() {
 fn absurd_numbers_neither_overflow_nor_panic() {
     let max = u64::MAX;
     let mut starts = Vec::new();
-    for (i, (origin, duration, at, length)) in [
-        (max, max, max, max),
-        (0, max, 0, max),
-        (max, 0, 0, 0),
-        (0, 0, max, max),
-        (5, 1, 0, max),
-    ]
-    .into_iter()
-    .enumerate()
+    for (i, (origin, duration, at, length)) in
+        [(max, max, max, max), (0, max, 0, max), (max, 0, 0, 0), (0, 0, max, max), (5, 1, 0, max)]
+            .into_iter()
+            .enumerate()
     {
         let mut s = start(i as u32 + 1, 0);
         s["timeline"]["origin_boottime_ns"] = json!(origin);
         s["timeline"]["duration_ns"] = json!(duration);
-        s["timeline"]["phases"] = json!(vec![
-            json!({"name": "app", "at_ns": at, "duration_ns": length});
-            300
-        ]);
+        s["timeline"]["phases"] =
+            json!(vec![json!({"name": "app", "at_ns": at, "duration_ns": length}); 300]);
         s["seq"] = json!(u32::MAX);
         s["exit"]["code"] = json!(i32::MIN);
         starts.push(s);
@@ -340,10 +290,7 @@ fn odd_family_trees_show_every_start_once() {
     let lines = tree(&text);
     for pid in 1..=8 {
         let wanted = if pid == 6 { 2 } else { 1 };
-        let found = lines
-            .iter()
-            .filter(|l| l.contains(&format!("x{pid} ")))
-            .count();
+        let found = lines.iter().filter(|l| l.contains(&format!("x{pid} "))).count();
         assert_eq!(found, wanted, "x{pid}\n{text}");
     }
     // The absent parent of two of them has a line.
@@ -380,12 +327,7 @@ fn equal_siblings_are_one_line_and_large_trees_are_cut() {
 
     // All different, one of them slow and deep: that one is shown, the others are counted.
     starts.truncate(1);
-    let letters = |n: u32| -> String {
-        n.to_string()
-            .bytes()
-            .map(|b| char::from(b - b'0' + b'a'))
-            .collect()
-    };
+    let letters = |n: u32| -> String { n.to_string().bytes().map(|b| char::from(b - b'0' + b'a')).collect() };
     for i in 2..2_000 {
         let mut s = start(i, if i > 1_990 { i - 1 } else { 1 });
         s["exe"] = json!(format!("/bin/{}", letters(i)));
@@ -402,13 +344,7 @@ fn equal_siblings_are_one_line_and_large_trees_are_cut() {
     let counted: u64 = tree(&text)
         .iter()
         .map(|l| match l.split_once("… and ") {
-            Some((_, rest)) => rest
-                .split(' ')
-                .next()
-                .unwrap()
-                .replace(',', "")
-                .parse::<u64>()
-                .unwrap(),
+            Some((_, rest)) => rest.split(' ').next().unwrap().replace(',', "").parse::<u64>().unwrap(),
             None => 1,
         })
         .sum();
@@ -442,13 +378,7 @@ fn a_waterfall_is_to_scale_and_hides_no_start() {
         s
     };
     let text = show_value(
-        &trace(vec![
-            long,
-            at(2, 0),
-            at(3, 500_000),
-            at(4, 999_999),
-            at(5, 1_000_000),
-        ]),
+        &trace(vec![long, at(2, 0), at(3, 500_000), at(4, 999_999), at(5, 1_000_000)]),
         false,
         &PLAIN,
     );
@@ -469,16 +399,10 @@ fn a_waterfall_is_to_scale_and_hides_no_start() {
 fn nothing_lost_nothing_said() {
     let mut t = trace(vec![start(1, 0)]);
     let text = show_value(&t, false, &PLAIN);
-    assert!(
-        !text.to_lowercase().contains("lost") && !text.contains("INCOMPLETE"),
-        "{text}"
-    );
+    assert!(!text.to_lowercase().contains("lost") && !text.contains("INCOMPLETE"), "{text}");
     t["session"]["complete"] = json!(false);
     t["session"]["lost"] = json!({"events": 12_345, "none": 0});
     let text = show_value(&t, false, &PLAIN);
     assert!(text.starts_with("INCOMPLETE"), "{text}");
-    assert!(
-        text.contains("12,345  events") && !text.contains("none"),
-        "{text}"
-    );
+    assert!(text.contains("12,345  events") && !text.contains("none"), "{text}");
 }

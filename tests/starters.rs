@@ -22,11 +22,7 @@ const C: &[(&str, &[&str], &[&str])] = &[
     ("exec_from_thread", &[], &["self", "child", "thread"]),
     ("execveat_fd", &[], &["self", "child"]),
     ("exit_codes", &[], &["self"]),
-    (
-        "failed_execs",
-        &[],
-        &["self", "path_walk", "noexec", "never"],
-    ),
+    ("failed_execs", &[], &["self", "path_walk", "noexec", "never"]),
     ("fork_exec", &[], &["self", "child"]),
     ("fork_exit", &["5"], &["self", "child"]),
     ("fork_fails", &[], &["self", "attempter"]),
@@ -62,9 +58,7 @@ fn run(path: &Path, args: &[&str]) -> Value {
 }
 
 fn pids(value: &Value) -> Vec<u64> {
-    let list = value
-        .as_array()
-        .unwrap_or_else(|| panic!("no list: {value}"));
+    let list = value.as_array().unwrap_or_else(|| panic!("no list: {value}"));
     list.iter().map(|pid| pid.as_u64().unwrap()).collect()
 }
 
@@ -83,22 +77,13 @@ fn c_starters_make_the_processes_that_they_tell() {
 #[test]
 fn starters_tell_details_that_tests_rely_on() {
     assert_eq!(run(&program("fork_exit"), &["5"])["code"], 5);
-    assert_eq!(
-        pids(&run(&program("short_lived"), &["7"])["children"]).len(),
-        7
-    );
-    assert_eq!(
-        pids(&run(&program("prefork"), &["6", "10"])["workers"]).len(),
-        6
-    );
+    assert_eq!(pids(&run(&program("short_lived"), &["7"])["children"]).len(), 7);
+    assert_eq!(pids(&run(&program("prefork"), &["6", "10"])["workers"]).len(), 6);
     assert_eq!(run(&program("long_argv"), &["65536"])["argv_bytes"], 65536);
     let ends = run(&program("exit_codes"), &[]);
     let ends = ends["children"].as_array().unwrap();
     let codes: Vec<_> = ends.iter().filter_map(|end| end["code"].as_i64()).collect();
-    let signals: Vec<_> = ends
-        .iter()
-        .filter_map(|end| end["signal"].as_str())
-        .collect();
+    let signals: Vec<_> = ends.iter().filter_map(|end| end["signal"].as_str()).collect();
     assert_eq!(codes, [0, 3, 255]);
     assert_eq!(signals, ["SIGABRT", "SIGSEGV", "SIGTERM", "SIGKILL"]);
 }
@@ -107,11 +92,7 @@ fn starters_tell_details_that_tests_rely_on() {
 fn a_daemon_by_itself_writes_its_pid() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
-    let status = Command::new(program("daemonize"))
-        .arg("50")
-        .arg(&file)
-        .status()
-        .unwrap();
+    let status = Command::new(program("daemonize")).arg("50").arg(&file).status().unwrap();
     assert!(status.success());
     let begin = std::time::Instant::now();
     let text = loop {
@@ -127,18 +108,11 @@ fn a_daemon_by_itself_writes_its_pid() {
 
 #[test]
 fn no_c_starter_is_left_out() {
-    let known: HashSet<&str> = C
-        .iter()
-        .map(|(name, ..)| *name)
-        .chain(NEED_ROOT.iter().copied())
-        .collect();
+    let known: HashSet<&str> = C.iter().map(|(name, ..)| *name).chain(NEED_ROOT.iter().copied()).collect();
     for entry in std::fs::read_dir(FOLDER).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if let Some(name) = name.strip_suffix(".c") {
-            assert!(
-                known.contains(name),
-                "{name}.c is in no list of tests/starters.rs"
-            );
+            assert!(known.contains(name), "{name}.c is in no list of tests/starters.rs");
         }
     }
 }
@@ -167,22 +141,15 @@ fn python_programs_and_the_demo_work() {
     let python = python();
     let run = |name: &str| run(&python, &[script(name).to_str().unwrap()]);
     let kinds = run("subprocess_kinds.py");
-    let kinds: HashSet<u64> = kinds["kinds"]
-        .as_object()
-        .unwrap()
-        .values()
-        .filter_map(Value::as_u64)
-        .collect();
+    let kinds: HashSet<u64> =
+        kinds["kinds"].as_object().unwrap().values().filter_map(Value::as_u64).collect();
     assert_eq!(kinds.len(), 9);
     let server = run("prefork_server.py");
     assert_eq!(pids(&server["workers"]), pids(&server["answers"]));
     let demo = run("demo.py");
     assert_eq!(demo["prefork_server"], 3);
     // Primes below 1,000: 168; below 2,000: 303.
-    assert_eq!(
-        [&demo["fork"], &demo["spawn"], &demo["forkserver"]],
-        [6 * 168, 4 * 168, 2 * 303]
-    );
+    assert_eq!([&demo["fork"], &demo["spawn"], &demo["forkserver"]], [6 * 168, 4 * 168, 2 * 303]);
 }
 
 #[test]

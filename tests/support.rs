@@ -27,11 +27,7 @@ fn trace(starts: Vec<Value>) -> Value {
 
 #[test]
 fn a_sound_trace_passes() {
-    timelines(&trace(vec![
-        start("1@1", Some("0@0")),
-        start("2@2", Some("1@1")),
-    ]))
-    .unwrap();
+    timelines(&trace(vec![start("1@1", Some("0@0")), start("2@2", Some("1@1"))])).unwrap();
 }
 
 #[test]
@@ -54,18 +50,10 @@ fn what_is_wrong_is_found() {
     let twice = trace(vec![start("1@1", None), start("1@1", None)]);
     assert!(timelines(&twice).unwrap_err().contains("start ids"));
     let upside_down = trace(vec![start("2@2", Some("1@1")), start("1@1", None)]);
-    assert!(
-        timelines(&upside_down)
-            .unwrap_err()
-            .contains("before its parent")
-    );
+    assert!(timelines(&upside_down).unwrap_err().contains("before its parent"));
     let mut miscounted = trace(vec![start("1@1", None)]);
     miscounted["session"]["starts"] = json!(2);
-    assert!(
-        timelines(&miscounted)
-            .unwrap_err()
-            .contains("session.starts")
-    );
+    assert!(timelines(&miscounted).unwrap_err().contains("session.starts"));
 }
 
 #[test]
@@ -85,9 +73,5 @@ fn lines_join_into_the_document() {
     assert_eq!(document["starts"][1]["exit"]["code"], 3);
     assert_eq!(document["schema"], "startrace/1");
     text.push_str("{\"type\":\"exit\",\"start_id\":\"9@9/0\",\"exit\":null}\n");
-    assert!(
-        join_lines(text.as_bytes())
-            .unwrap_err()
-            .contains("no start")
-    );
+    assert!(join_lines(text.as_bytes()).unwrap_err().contains("no start"));
 }

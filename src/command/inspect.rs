@@ -128,28 +128,13 @@ pub fn run(options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn inspect(options: &Options) -> anyhow::Result<Inspection> {
-    let Target {
-        root,
-        root_shown,
-        pid,
-        file,
-        path,
-        settings,
-        mut problems,
-    } = Target::find(options)?;
+    let Target { root, root_shown, pid, file, path, settings, mut problems } = Target::find(options)?;
     let (file, path, scripts) = script::follow(&root, &settings.cwd, file, path)?;
     let facts = elf::facts(&file).map_err(|e| explain(e, &path))?;
     let probes = elf::probes(&file).map_err(|e| explain(e, &path))?;
     let meta = file.metadata()?;
-    let loadable = matches!(
-        facts.kind,
-        Kind::Executable | Kind::PieExecutable | Kind::SharedLibrary
-    );
-    let mut resolution = Resolution {
-        libraries: Vec::new(),
-        failed_tries: 0,
-        problems: Vec::new(),
-    };
+    let loadable = matches!(facts.kind, Kind::Executable | Kind::PieExecutable | Kind::SharedLibrary);
+    let mut resolution = Resolution { libraries: Vec::new(), failed_tries: 0, problems: Vec::new() };
     if loadable && facts.linkage.as_deref() == Some("dynamic") {
         let settings = settings.for_file(&root, &meta, &mut problems);
         resolution = resolve(&file, &path, &settings).map_err(|e| explain(e, &path))?;
@@ -165,10 +150,7 @@ pub fn inspect(options: &Options) -> anyhow::Result<Inspection> {
             .iter()
             .filter_map(|l| l.relocations)
             .fold(facts.relocations, u64::saturating_add),
-        library_bytes: libraries
-            .iter()
-            .filter_map(|l| l.size)
-            .fold(0, u64::saturating_add),
+        library_bytes: libraries.iter().filter_map(|l| l.size).fold(0, u64::saturating_add),
         failed_tries: resolution.failed_tries,
     };
     Ok(Inspection {

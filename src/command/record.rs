@@ -315,7 +315,13 @@ pub fn run(args: &RecordArgs) -> Exit {
         Err(error) => return fail(&error, failed(Exit::Failure)),
     };
     if let Err(error) = privilege::require("record") {
-        return give_up(args, request, &error.into(), if targets_command { Exit::Own } else { Exit::Unable }, Exit::Unable);
+        return give_up(
+            args,
+            request,
+            &error.into(),
+            if targets_command { Exit::Own } else { Exit::Unable },
+            Exit::Unable,
+        );
     }
     let target = match &args.output {
         Some(option) => OutputTarget::from_option(option),
@@ -325,13 +331,16 @@ pub fn run(args: &RecordArgs) -> Exit {
         },
     };
     let streams = request.scope == Scope::System;
-    let format =
-        args.format.unwrap_or_else(|| Format::of(&target, if streams { Format::Ndjson } else { Format::Json }));
+    let format = args
+        .format
+        .unwrap_or_else(|| Format::of(&target, if streams { Format::Ndjson } else { Format::Json }));
     request.stdout_to_stderr = target == OutputTarget::Stdout;
     if let Some(path) = &args.events {
         match std::fs::File::create(path) {
             Ok(file) => request.events = Some(file),
-            Err(error) => return fail(&anyhow::anyhow!("--events {}: {error}", path.display()), failed(Exit::Failure)),
+            Err(error) => {
+                return fail(&anyhow::anyhow!("--events {}: {error}", path.display()), failed(Exit::Failure));
+            }
         }
     }
     let mut file = match File::create(&target, format, &request.caller.owner) {
@@ -365,7 +374,10 @@ pub fn run(args: &RecordArgs) -> Exit {
                 recording::Error::Probe(error) => {
                     let unable = matches!(error, probe::Error::Privileges(_) | probe::Error::Kernel(_));
                     let exit = if unable { Exit::Unable } else { Exit::Failure };
-                    match args.what.request(Checked { scope: Scope::Children, selectors: Selectors::default() }) {
+                    match args
+                        .what
+                        .request(Checked { scope: Scope::Children, selectors: Selectors::default() })
+                    {
                         Ok(request) => give_up(args, request, &error.into(), failed(exit), exit),
                         Err(_) => fail(&error.into(), failed(exit)),
                     }
@@ -416,7 +428,9 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
         (Err(_), _) if targets_command => Exit::Own,
         (Err(_), _) => Exit::Failure,
         (Ok(_), Some(ended)) => Exit::Code(ended.exit_code()),
-        (Ok(_), None) if targets_command => signal.map_or(Exit::Success, |signal| Exit::Code((128 + signal) as u8)),
+        (Ok(_), None) if targets_command => {
+            signal.map_or(Exit::Success, |signal| Exit::Code((128 + signal) as u8))
+        }
         (Ok(_), None) => Exit::Success,
     };
     if let Some(pid) = left_running {
@@ -431,14 +445,17 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
         }
         Ok(crate::trace::write::Finished::File(path)) => {
             if !args.quiet && std::io::stderr().is_terminal() {
-                let style = crate::report::style::Style::for_stderr(None, Default::default());
+                let style = crate::report::Style::for_stderr(None, Default::default());
                 if let Err(error) = report::show(&path, false, &style, std::io::stderr()) {
                     eprintln!("startrace: {error:#}");
                 }
             }
             let path = path.display();
             let lost = if complete { "" } else { ", INCOMPLETE: see session.lost" };
-            say(args, &format!("{starts} starts in {path}{lost}; show them again with: startrace report {path}"));
+            say(
+                args,
+                &format!("{starts} starts in {path}{lost}; show them again with: startrace report {path}"),
+            );
         }
         Ok(_) => {}
     }
@@ -475,7 +492,9 @@ fn cost(plan: &Plan) -> String {
             "Entry times are those of the new address space's allocation (20 to 60 us late); failed execs\n\
              are seen at libc's execve, without their error. Exact ones: --syscall-hooks."
         }
-        Provider::None => "Entry times and failed execs are not observed on this kernel; exact ones: --syscall-hooks.",
+        Provider::None => {
+            "Entry times and failed execs are not observed on this kernel; exact ones: --syscall-hooks."
+        }
     };
     format!(
         "Cost:\n  about 3 us a start (fork, first run, exec, exit), one load for every other context switch.\n  {}",

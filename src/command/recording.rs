@@ -160,19 +160,8 @@ pub enum Recorded {
 
 /// The clock of all events.
 pub fn boottime_ns() -> u64 {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap_or_default_time();
-    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
-}
-
-trait OrZero {
-    fn unwrap_or_default_time(self) -> nix::sys::time::TimeSpec;
-}
-
-impl OrZero for nix::Result<nix::sys::time::TimeSpec> {
-    /// CLOCK_BOOTTIME is there on every kernel with BPF; an error here cannot happen.
-    fn unwrap_or_default_time(self) -> nix::sys::time::TimeSpec {
-        self.unwrap_or_else(|_| nix::sys::time::TimeSpec::new(0, 0))
-    }
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+        .map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
 }
 
 fn pidfd(pid: u32) -> Result<OwnedFd, Error> {

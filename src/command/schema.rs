@@ -23,11 +23,7 @@ pub struct Options {
 /// # Errors
 /// Standard output cannot be written.
 pub fn run(options: &Options) -> Result<()> {
-    let schema = if options.ndjson {
-        json_schema::line()
-    } else {
-        json_schema::document()
-    };
+    let schema = if options.ndjson { json_schema::line() } else { json_schema::document() };
     let mut out = io::stdout().lock();
     super::report::forgive_closed_pipe(writeln!(out, "{schema:#}").and_then(|()| out.flush()))?;
     Ok(())

@@ -147,10 +147,7 @@ pub fn facts(file: &File) -> Result<Facts, Error> {
         problems: problems(&image),
     };
     facts.libc = runtime::libc(&image, &facts, &notes).map(str::to_owned);
-    if matches!(
-        kind,
-        Kind::Executable | Kind::PieExecutable | Kind::SharedLibrary
-    ) {
+    if matches!(kind, Kind::Executable | Kind::PieExecutable | Kind::SharedLibrary) {
         facts.runtime = runtime::language(&image, &facts, &notes);
     }
     Ok(facts)
@@ -177,10 +174,7 @@ pub(super) fn dynamic(image: &Image<'_>) -> DynamicFacts {
     let flags_1 = image.dynamic_value(DT_FLAGS_1).unwrap_or(0);
     let (relocations, plt_relocations) = relocations(image);
     DynamicFacts {
-        needed: needed
-            .take(MAX_NEEDED)
-            .filter_map(|d| image.dynamic_string(d.d_val))
-            .collect(),
+        needed: needed.take(MAX_NEEDED).filter_map(|d| image.dynamic_string(d.d_val)).collect(),
         soname: string(DT_SONAME),
         rpath: string(DT_RPATH),
         runpath: string(DT_RUNPATH),
@@ -212,11 +206,7 @@ fn kind(image: &Image<'_>, interpreter: &Option<Vec<u8>>, dynamic: &DynamicFacts
             let program = dynamic.flags_1 & DF_1_PIE != 0
                 || plain && interpreter.is_some()
                 || plain && starts && dynamic.needed.is_empty() && !image.dynamic.is_empty();
-            if program {
-                Kind::PieExecutable
-            } else {
-                Kind::SharedLibrary
-            }
+            if program { Kind::PieExecutable } else { Kind::SharedLibrary }
         }
         ET_REL => Kind::Relocatable,
         ET_CORE => Kind::Core,
@@ -275,11 +265,7 @@ fn relocations(image: &Image<'_>) -> (u64, u64) {
         (Some((start, size)), Some((at, _))) => at >= start && at - start < size,
         _ => false,
     };
-    let plt_beside = if spans(rela) || spans(rel) {
-        0
-    } else {
-        plt_count
-    };
+    let plt_beside = if spans(rela) || spans(rel) { 0 } else { plt_count };
     let total = count(rela, rela_size) + count(rel, rel_size) + plt_beside + relr(image);
     (total, plt_count)
 }
@@ -314,9 +300,7 @@ fn problems(image: &Image<'_>) -> Vec<String> {
     let loads = image.segments.iter().filter(|s| s.p_type == PT_LOAD);
     let end = loads.map(|s| s.p_offset.saturating_add(s.p_filesz)).max();
     if let Some(end) = end.filter(|&end| end > len) {
-        problems.push(format!(
-            "truncated: its segments need {end} bytes, the file has {len}"
-        ));
+        problems.push(format!("truncated: its segments need {end} bytes, the file has {len}"));
     }
     if image.header.e_shoff > len {
         problems.push(format!(

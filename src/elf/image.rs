@@ -47,9 +47,7 @@ impl<'a> Image<'a> {
         let start = source.read_up_to(0, 64);
         if start.len() < SELFMAG || !start.starts_with(goblin::elf::header::ELFMAG) {
             let first = start.get(..16).unwrap_or(&start);
-            return Err(Error::NotElf {
-                starts_with: first.escape_ascii().to_string(),
-            });
+            return Err(Error::NotElf { starts_with: first.escape_ascii().to_string() });
         }
         let size = match start.get(4) {
             Some(1) => 52,
@@ -66,11 +64,7 @@ impl<'a> Image<'a> {
             return Err(malformed("its byte order is neither little nor big".into()));
         }
         let header = Elf::parse_header(&start).map_err(|e| malformed(e.to_string()))?;
-        let container = if size == 52 {
-            Container::Little
-        } else {
-            Container::Big
-        };
+        let container = if size == 52 { Container::Little } else { Container::Big };
         let endian = header.endianness().map_err(|e| malformed(e.to_string()))?;
         let mut image = Image {
             source,
@@ -99,20 +93,15 @@ impl<'a> Image<'a> {
         }
         let bytes = count * size;
         if bytes > MAX_PHDRS_BYTES {
-            return Err(malformed(format!(
-                "{count} program headers are more than the kernel takes"
-            )));
+            return Err(malformed(format!("{count} program headers are more than the kernel takes")));
         }
-        let bytes = self
-            .source
-            .read(self.header.e_phoff, bytes)
-            .ok_or_else(|| {
-                truncated(&format!(
-                    "its program headers are at byte {}, and it has {}",
-                    self.header.e_phoff,
-                    self.source.len()
-                ))
-            })?;
+        let bytes = self.source.read(self.header.e_phoff, bytes).ok_or_else(|| {
+            truncated(&format!(
+                "its program headers are at byte {}, and it has {}",
+                self.header.e_phoff,
+                self.source.len()
+            ))
+        })?;
         self.segments = ProgramHeader::parse(&bytes, 0, count as usize, self.ctx)
             .map_err(|e| malformed(e.to_string()))?;
         Ok(())
@@ -123,12 +112,8 @@ impl<'a> Image<'a> {
             return;
         };
         // The loader goes by address; the file offset serves where no segment holds the address.
-        let (offset, room) = self
-            .locate(segment.p_vaddr)
-            .unwrap_or((segment.p_offset, segment.p_filesz));
-        let bytes = self
-            .source
-            .read_up_to(offset, room.min(segment.p_filesz).min(MAX_DYNAMIC_BYTES));
+        let (offset, room) = self.locate(segment.p_vaddr).unwrap_or((segment.p_offset, segment.p_filesz));
+        let bytes = self.source.read_up_to(offset, room.min(segment.p_filesz).min(MAX_DYNAMIC_BYTES));
         let mut at = 0;
         while let Ok(entry) = bytes.gread_with::<Dyn>(&mut at, self.ctx) {
             if entry.d_tag == DT_NULL {
@@ -146,16 +131,13 @@ impl<'a> Image<'a> {
 
     /// Where an address is in the file, and how many bytes of its segment follow there.
     pub(super) fn locate(&self, address: u64) -> Option<(u64, u64)> {
-        self.segments
-            .iter()
-            .filter(|s| s.p_type == PT_LOAD)
-            .find_map(|s| {
-                let delta = address.checked_sub(s.p_vaddr)?;
-                let room = s.p_filesz.checked_sub(delta).filter(|&r| r > 0)?;
-                let offset = s.p_offset.checked_add(delta)?;
-                let left = self.source.len().checked_sub(offset).filter(|&l| l > 0)?;
-                Some((offset, room.min(left)))
-            })
+        self.segments.iter().filter(|s| s.p_type == PT_LOAD).find_map(|s| {
+            let delta = address.checked_sub(s.p_vaddr)?;
+            let room = s.p_filesz.checked_sub(delta).filter(|&r| r > 0)?;
+            let offset = s.p_offset.checked_add(delta)?;
+            let left = self.source.len().checked_sub(offset).filter(|&l| l > 0)?;
+            Some((offset, room.min(left)))
+        })
     }
 
     /// Exactly `len` bytes at an address.
@@ -166,10 +148,7 @@ impl<'a> Image<'a> {
 
     /// A string of the dynamic string table.
     pub(super) fn dynamic_string(&self, index: u64) -> Option<Vec<u8>> {
-        if self
-            .dynamic_value(DT_STRSZ)
-            .is_some_and(|size| index >= size)
-        {
+        if self.dynamic_value(DT_STRSZ).is_some_and(|size| index >= size) {
             return None;
         }
         let address = self.dynamic_value(DT_STRTAB)?.checked_add(index)?;
@@ -182,10 +161,7 @@ impl<'a> Image<'a> {
         if self.is_64() {
             bytes.pread_with::<u64>(offset, self.ctx.le).ok()
         } else {
-            bytes
-                .pread_with::<u32>(offset, self.ctx.le)
-                .ok()
-                .map(u64::from)
+            bytes.pread_with::<u32>(offset, self.ctx.le).ok().map(u64::from)
         }
     }
 
@@ -214,10 +190,8 @@ impl<'a> Image<'a> {
     /// The contents of a section, at most `max` bytes of it.
     pub(super) fn section_bytes(&self, name: &str, max: u64) -> Option<Vec<u8>> {
         let header = &self.section(name)?.header;
-        (header.sh_type != SHT_NOBITS).then(|| {
-            self.source
-                .read_up_to(header.sh_offset, header.sh_size.min(max))
-        })
+        (header.sh_type != SHT_NOBITS)
+            .then(|| self.source.read_up_to(header.sh_offset, header.sh_size.min(max)))
     }
 
     fn read_sections(&self) -> Vec<Section> {
@@ -241,9 +215,7 @@ impl<'a> Image<'a> {
         };
         let headers = self.headers_at(offset, count.min(MAX_SECTIONS))?;
         let names = headers.get(names as usize)?;
-        let names = self
-            .source
-            .read_up_to(names.sh_offset, names.sh_size.min(MAX_SECTION_NAMES));
+        let names = self.source.read_up_to(names.sh_offset, names.sh_size.min(MAX_SECTION_NAMES));
         let sections = headers.into_iter().map(|header| {
             let rest = names.get(header.sh_name..).unwrap_or_default();
             // Every name that is asked for is short.
@@ -259,9 +231,7 @@ impl<'a> Image<'a> {
         let size = SectionHeader::size_with(&self.ctx) as u64;
         let bytes = self.source.read(offset, count.checked_mul(size)?)?;
         let mut at = 0;
-        (0..count)
-            .map(|_| bytes.gread_with::<SectionHeader>(&mut at, self.ctx).ok())
-            .collect()
+        (0..count).map(|_| bytes.gread_with::<SectionHeader>(&mut at, self.ctx).ok()).collect()
     }
 }
 

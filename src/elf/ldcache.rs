@@ -125,9 +125,9 @@ impl Cache {
             };
             let rank = match &entry.needs {
                 Needs::Nothing => Some(subdirectories.len()),
-                Needs::Subdirectory(sub) => subdirectories
-                    .iter()
-                    .position(|s| s.as_bytes() == sub.as_slice()),
+                Needs::Subdirectory(sub) => {
+                    subdirectories.iter().position(|s| s.as_bytes() == sub.as_slice())
+                }
                 Needs::Legacy(_) => None,
             };
             if let Some(rank) = rank.filter(|_| for_abi) {
@@ -166,9 +166,7 @@ fn find_table(bytes: &[u8]) -> Result<&[u8], Invalid> {
             .and_then(|end| end.checked_next_multiple_of(8));
         end.and_then(|end| bytes.get(end..))
             .filter(|rest| rest.starts_with(MAGIC))
-            .ok_or(Invalid(
-                "it has only the format of before glibc 2.2, which ldconfig can renew",
-            ))?
+            .ok_or(Invalid("it has only the format of before glibc 2.2, which ldconfig can renew"))?
     } else {
         bytes
     };
@@ -195,12 +193,7 @@ fn entry(table: &[u8], row: &[u8], hwcaps: &[Vec<u8>]) -> Option<Entry> {
     } else {
         Needs::Legacy(hwcap)
     };
-    Some(Entry {
-        name: name.to_vec(),
-        path: path.to_vec(),
-        flags: u32_at(row, 0)?,
-        needs,
-    })
+    Some(Entry { name: name.to_vec(), path: path.to_vec(), flags: u32_at(row, 0)?, needs })
 }
 
 /// The names of `glibc-hwcaps` subdirectories that entries refer to by index.
@@ -217,9 +210,7 @@ fn hwcap_names(table: &[u8]) -> Option<Vec<Vec<u8>>> {
             let size = u32_at(table, row.checked_add(12)?)? as usize;
             let names = table.get(offset..offset.checked_add(size)?)?;
             let names = names.chunks_exact(4).take(1024);
-            return names
-                .map(|n| string_at(table, u32_at(n, 0)?).map(<[u8]>::to_vec))
-                .collect();
+            return names.map(|n| string_at(table, u32_at(n, 0)?).map(<[u8]>::to_vec)).collect();
         }
     }
     None

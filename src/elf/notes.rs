@@ -54,11 +54,7 @@ struct Note<'b> {
     payload: &'b [u8],
 }
 
-fn notes<'b>(
-    image: &'b Image<'_>,
-    bytes: &'b [u8],
-    align: usize,
-) -> impl Iterator<Item = Note<'b>> {
+fn notes<'b>(image: &'b Image<'_>, bytes: &'b [u8], align: usize) -> impl Iterator<Item = Note<'b>> {
     // Padding is to 4 bytes except in segments that say 8 (.note.gnu.property).
     let align = if align == 8 { 8 } else { 4 };
     let mut at = 0;
@@ -72,11 +68,7 @@ fn notes<'b>(
         let payload_end = payload_at.checked_add(payload_len)?;
         let payload = bytes.get(payload_at..payload_end)?;
         at = payload_end.checked_next_multiple_of(align)?;
-        Some(Note {
-            name: name.strip_suffix(b"\0").unwrap_or(name),
-            kind,
-            payload,
-        })
+        Some(Note { name: name.strip_suffix(b"\0").unwrap_or(name), kind, payload })
     };
     std::iter::from_fn(next).take(MAX_NOTES)
 }
@@ -119,8 +111,7 @@ fn take(image: &Image<'_>, bytes: &[u8], align: usize, found: &mut Notes) {
 
 fn stapsdt_bytes(image: &Image<'_>) -> Option<Vec<u8>> {
     let section = image.section(".note.stapsdt")?;
-    (section.header.sh_type == SHT_NOTE)
-        .then(|| image.section_bytes(".note.stapsdt", MAX_NOTE_BYTES))?
+    (section.header.sh_type == SHT_NOTE).then(|| image.section_bytes(".note.stapsdt", MAX_NOTE_BYTES))?
 }
 
 /// How many SDT probes the file has.
@@ -141,10 +132,7 @@ pub fn probes(file: &File) -> Result<Vec<Probe>, Error> {
     let Some(bytes) = stapsdt_bytes(&image) else {
         return Ok(Vec::new());
     };
-    let base = image
-        .section(".stapsdt.base")
-        .map(|s| s.header.sh_addr)
-        .filter(|&a| a != 0);
+    let base = image.section(".stapsdt.base").map(|s| s.header.sh_addr).filter(|&a| a != 0);
     let probes = notes(&image, &bytes, 4)
         .filter(|n| n.name == b"stapsdt" && n.kind == NT_STAPSDT)
         .filter_map(|n| probe(&image, n.payload, base));
@@ -171,8 +159,6 @@ fn probe(image: &Image<'_>, payload: &[u8], base: Option<u64>) -> Option<Probe> 
         arguments,
         address,
         offset: file_offset(address),
-        semaphore_offset: (semaphore != 0)
-            .then(|| file_offset(semaphore.wrapping_add(moved)))
-            .flatten(),
+        semaphore_offset: (semaphore != 0).then(|| file_offset(semaphore.wrapping_add(moved))).flatten(),
     })
 }

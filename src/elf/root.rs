@@ -40,9 +40,7 @@ impl Root {
     /// A handle that allows no reading yet: opening it touches nothing, device or pipe.
     fn locate(&self, path: &Path) -> Result<OwnedFd, Errno> {
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-        let how = OpenHow::new()
-            .flags(flags)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
         match openat2(&self.dir, path, how) {
             // Before Linux 5.6, and under container runtimes that do not know the call yet. A link
             // cannot lead out of the whole machine's root, so there is nothing to confine.

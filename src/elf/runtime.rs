@@ -125,11 +125,7 @@ pub(super) fn language(image: &Image<'_>, facts: &Facts, notes: &Notes) -> Optio
     // An editor may link five interpreters: that says nothing about what it is.
     let mut linked = Vec::new();
     linked.extend(python.take());
-    for (library, name) in [
-        ("libruby", "ruby"),
-        ("libperl.so", "perl"),
-        ("libphp", "php"),
-    ] {
+    for (library, name) in [("libruby", "ruby"), ("libperl.so", "perl"), ("libphp", "php")] {
         if links(library) {
             linked.push(name.to_owned());
         }
@@ -199,8 +195,7 @@ fn rust(image: &Image<'_>) -> bool {
         let bytes = image.section_bytes(section, max).unwrap_or_default();
         memmem::find(&bytes, what).is_some()
     };
-    has(".comment", MAX_COMMENT, b"rustc version")
-        || has(".strtab", MAX_SYMBOL_NAMES, b"3std2rt10lang_start")
+    has(".comment", MAX_COMMENT, b"rustc version") || has(".strtab", MAX_SYMBOL_NAMES, b"3std2rt10lang_start")
 }
 
 /// `go 1.22`, or `go` where the linker's note is there but no version.
@@ -209,10 +204,8 @@ fn go(image: &Image<'_>, notes: &Notes) -> Option<String> {
     if !notes.go && section.is_none() {
         return None;
     }
-    let version = section
-        .or_else(|| go_scan(image))
-        .and_then(|at| go_version(image, at))
-        .and_then(|v| go_release(&v));
+    let version =
+        section.or_else(|| go_scan(image)).and_then(|at| go_version(image, at)).and_then(|v| go_release(&v));
     Some(match version {
         Some((major, minor)) => format!("go {major}.{minor}"),
         None => "go".to_owned(),
@@ -249,10 +242,7 @@ fn go_version(image: &Image<'_>, at: u64) -> Option<Vec<u8>> {
     }
     let header = image.word(&head, 16)?;
     let header = image.read_address(header, 2 * pointer_size as u64)?;
-    let (text, len) = (
-        image.word(&header, 0)?,
-        image.word(&header, pointer_size)?.min(256),
-    );
+    let (text, len) = (image.word(&header, 0)?, image.word(&header, pointer_size)?.min(256));
     image.read_address(text, len)
 }
 

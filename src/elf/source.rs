@@ -33,11 +33,7 @@ impl<'a> Source<'a> {
             };
             return Err(Error::NotRegular { what });
         }
-        Ok(Source {
-            file,
-            len: meta.len(),
-            budget: Cell::new(BUDGET),
-        })
+        Ok(Source { file, len: meta.len(), budget: Cell::new(BUDGET) })
     }
 
     pub(super) fn file(&self) -> &'a File {

@@ -46,29 +46,16 @@ impl<'i, 'a> Symbols<'i, 'a> {
         let symtab = image.dynamic_value(DT_SYMTAB)?;
         let strtab = image.dynamic_value(DT_STRTAB)?;
         let hash = gnu(image).or_else(|| sysv(image))?;
-        Some(Symbols {
-            image,
-            hash,
-            symtab,
-            strtab,
-        })
+        Some(Symbols { image, hash, symtab, strtab })
     }
 
     /// The symbol of that name that the file defines.
     pub(super) fn find(&self, name: &str) -> Option<Sym> {
         match self.hash {
-            Hash::Gnu {
-                first,
-                buckets,
-                bloom_words,
-                bloom_shift,
-                bloom,
-            } => self.find_gnu(name, first, buckets, (bloom_words, bloom_shift), bloom),
-            Hash::SysV {
-                buckets,
-                symbols,
-                table,
-            } => self.find_sysv(name, buckets, symbols, table),
+            Hash::Gnu { first, buckets, bloom_words, bloom_shift, bloom } => {
+                self.find_gnu(name, first, buckets, (bloom_words, bloom_shift), bloom)
+            }
+            Hash::SysV { buckets, symbols, table } => self.find_sysv(name, buckets, symbols, table),
         }
     }
 
@@ -99,10 +86,8 @@ impl<'i, 'a> Symbols<'i, 'a> {
             let Some(rest) = strings.get(symbol.st_name..) else {
                 continue;
             };
-            let is = |name: &&str| {
-                rest.strip_prefix(name.as_bytes())
-                    .is_some_and(|end| end.first() == Some(&0))
-            };
+            let is =
+                |name: &&str| rest.strip_prefix(name.as_bytes()).is_some_and(|end| end.first() == Some(&0));
             if symbol.st_shndx == 0 && names.iter().any(is) {
                 return Some(true);
             }
@@ -173,10 +158,7 @@ impl<'i, 'a> Symbols<'i, 'a> {
         let image = self.image;
         let size = Sym::size_with(&image.ctx) as u64;
         let at = self.symtab.checked_add(index.checked_mul(size)?)?;
-        let symbol = image
-            .read_address(at, size)?
-            .pread_with::<Sym>(0, image.ctx)
-            .ok()?;
+        let symbol = image.read_address(at, size)?.pread_with::<Sym>(0, image.ctx).ok()?;
         let at = self.strtab.checked_add(symbol.st_name as u64)?;
         let found = image.read_address(at, name.len() as u64 + 1)?;
         let same = found.split_last() == Some((&0, name.as_bytes()));
@@ -209,11 +191,7 @@ fn sysv(image: &Image<'_>) -> Option<Hash> {
     let head = image.read_address(table, 8)?;
     let buckets = u64::from(image.u32(&head, 0)?);
     let symbols = u64::from(image.u32(&head, 4)?);
-    (buckets > 0).then_some(Hash::SysV {
-        buckets,
-        symbols,
-        table,
-    })
+    (buckets > 0).then_some(Hash::SysV { buckets, symbols, table })
 }
 
 fn sysv_hash(name: &str) -> u32 {

@@ -205,8 +205,7 @@ impl Builder {
             Item::Start(start) => self.start(&start),
             Item::Exit { start_id, exit } => {
                 let end = self.end(&exit);
-                self.exits
-                    .push((self.state.hash_one(&*start_id), end, exit.core));
+                self.exits.push((self.state.hash_one(&*start_id), end, exit.core));
             }
             Item::Method { start_id, method } => {
                 let name = self.name(&method.name);
@@ -239,9 +238,7 @@ impl Builder {
         let first_span = self.spans.len();
         let phases = start.timeline.phases.iter().take(MAX_SPANS);
         self.spans.extend(
-            phases.map(|phase| {
-                Span::new(phase::of_name(&phase.name), phase.at_ns, phase.duration_ns)
-            }),
+            phases.map(|phase| Span::new(phase::of_name(&phase.name), phase.at_ns, phase.duration_ns)),
         );
         let end = start.exit.as_ref().map_or(End::None, |exit| self.end(exit));
         let failed = start.execs.iter().filter(|exec| exec.error.is_some());
@@ -289,18 +286,12 @@ impl Builder {
         self.spans.shrink_to_fit();
         let by_start = link::Index::new(self.links.iter().map(|link| link.start));
         for (key, end, core) in &self.exits {
-            if let Some(row) = by_start
-                .last(*key)
-                .and_then(|i| self.rows.get_mut(i as usize))
-            {
+            if let Some(row) = by_start.last(*key).and_then(|i| self.rows.get_mut(i as usize)) {
                 (row.end, row.core) = (*end, *core);
             }
         }
         for (key, method) in &self.methods {
-            if let Some(row) = by_start
-                .last(*key)
-                .and_then(|i| self.rows.get_mut(i as usize))
-            {
+            if let Some(row) = by_start.last(*key).and_then(|i| self.rows.get_mut(i as usize)) {
                 row.method = *method;
             }
         }

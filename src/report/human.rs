@@ -1,11 +1,6 @@
 //! Numbers for people.
 
-const UNITS: [(&str, u64); 4] = [
-    ("ns", 1),
-    ("us", 1_000),
-    ("ms", 1_000_000),
-    ("s", 1_000_000_000),
-];
+const UNITS: [(&str, u64); 4] = [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
 
 /// A duration in nanoseconds with three significant digits: `412 ns`, `1.20 ms`, `34.5 s`; from 1000 s
 /// on in the two largest of days, hours, minutes and seconds.
@@ -56,11 +51,7 @@ pub(crate) fn counted(n: u64, thing: &str) -> String {
 /// A share in whole percent; `<1 %` where it is more than nothing.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     let share = u128::from(part) * 100 / u128::from(whole.max(1));
-    if share == 0 && part > 0 {
-        "<1 %".into()
-    } else {
-        format!("{share} %")
-    }
+    if share == 0 && part > 0 { "<1 %".into() } else { format!("{share} %") }
 }
 
 /// The median, by nearest rank; 0 of nothing. Reorders its input.

@@ -35,9 +35,7 @@ impl Interner {
 
     pub(crate) fn get(&self, sym: Sym) -> &str {
         let i = sym.0 as usize;
-        let begin = i
-            .checked_sub(1)
-            .map_or(Some(0), |before| self.ends.get(before).copied());
+        let begin = i.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
         match (begin, self.ends.get(i)) {
             (Some(begin), Some(&end)) => self.text.get(begin..end).unwrap_or(""),
             _ => "",
@@ -60,14 +58,8 @@ mod tests {
     fn equal_texts_are_kept_once() {
         let mut texts = Interner::default();
         let (a, empty, b) = (texts.add("a"), texts.add(""), texts.add("b"));
-        assert_eq!(
-            [texts.add("a"), texts.add(""), texts.add("b")],
-            [a, empty, b]
-        );
-        assert_eq!(
-            [texts.get(a), texts.get(empty), texts.get(b)],
-            ["a", "", "b"]
-        );
+        assert_eq!([texts.add("a"), texts.add(""), texts.add("b")], [a, empty, b]);
+        assert_eq!([texts.get(a), texts.get(empty), texts.get(b)], ["a", "", "b"]);
         assert_eq!(texts.ends.len(), 3);
     }
 }

@@ -50,10 +50,7 @@ pub(crate) fn of_start(start: &Start) -> String {
 
 /// A short command from an argument list, with the executable's name where that is known.
 pub(crate) fn command(exe: Option<&str>, argv: &[String]) -> String {
-    let called = argv
-        .first()
-        .map(|arg| basename(arg))
-        .filter(|s| !s.is_empty());
+    let called = argv.first().map(|arg| basename(arg)).filter(|s| !s.is_empty());
     let mut text = String::new();
     match (exe, called) {
         (Some(exe), Some(called)) if MULTI_CALL.contains(&exe) && called != exe => {
@@ -114,13 +111,11 @@ pub(crate) fn common<'l>(first: &str, others: impl Iterator<Item = &'l str>) -> 
 
 /// A text as runs of digits and what lies between them.
 fn number_pieces(text: &str) -> impl Iterator<Item = &str> {
-    text.as_bytes()
-        .chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit())
-        .scan(0, move |at, piece| {
-            let begin = *at;
-            *at += piece.len();
-            text.get(begin..*at)
-        })
+    text.as_bytes().chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()).scan(0, move |at, piece| {
+        let begin = *at;
+        *at += piece.len();
+        text.get(begin..*at)
+    })
 }
 
 /// Feeds a text with its digit runs levelled.
@@ -158,21 +153,12 @@ mod tests {
     #[test]
     fn commands_are_short_and_say_what_was_left_out() {
         assert_eq!(
-            short(
-                Some("python3.11"),
-                &["python3", "/srv/app/serve.py", "-p", "80"]
-            ),
+            short(Some("python3.11"), &["python3", "/srv/app/serve.py", "-p", "80"]),
             "python3.11 …/serve.py -p 80"
         );
-        assert_eq!(
-            short(Some("dash"), &["sh", "-c", "a | b"]),
-            "dash -c 'a | b'"
-        );
+        assert_eq!(short(Some("dash"), &["sh", "-c", "a | b"]), "dash -c 'a | b'");
         assert_eq!(short(Some("busybox"), &["/bin/ls", "-l"]), "busybox ls -l");
-        assert_eq!(
-            short(None, &["/usr/bin/env", "", "/", "/tmp"]),
-            "env '' / /tmp"
-        );
+        assert_eq!(short(None, &["/usr/bin/env", "", "/", "/tmp"]), "env '' / /tmp");
         assert_eq!(short(Some("a"), &[]), "a (no arguments at all)");
         assert_eq!(short(None, &[]), "(no name) (no arguments at all)");
         assert_eq!(short(None, &[""]), "(no name)");
@@ -186,10 +172,7 @@ mod tests {
         assert!(shown.chars().count() <= MAX + 1 && shown.ends_with('…'));
         let many = vec!["y"; 100_000];
         assert!(short(Some("a"), &many).chars().count() <= MAX + 1);
-        let shown = short(
-            Some("a\n"),
-            &["a", "\x1b[31m\u{202e}evil", "e\u{301}\u{3164}"],
-        );
+        let shown = short(Some("a\n"), &["a", "\x1b[31m\u{202e}evil", "e\u{301}\u{3164}"]);
         assert_eq!(shown, "a\\n \\x1b[31m\\u{202e}evil e\\u{0301}\\u{3164}");
     }
 
@@ -202,13 +185,7 @@ mod tests {
         };
         assert_eq!(hash("--id=1"), hash("--id=4711"));
         assert_eq!(hash("a1b22c"), hash("a333b4c"));
-        for (a, b) in [
-            ("a1", "a"),
-            ("1a", "a"),
-            ("ab", "a1b"),
-            ("", "1"),
-            ("a1b", "b1a"),
-        ] {
+        for (a, b) in [("a1", "a"), ("1a", "a"), ("ab", "a1b"), ("", "1"), ("a1b", "b1a")] {
             assert_ne!(hash(a), hash(b), "{a} {b}");
         }
         let others = ["w 13 of 300é", "w 2 of 300é"];

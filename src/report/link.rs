@@ -16,12 +16,7 @@ impl Index {
     /// All rows of a key, in the order of the file.
     fn all(&self, key: u64) -> &[(u64, u32)] {
         let begin = self.0.partition_point(|e| e.0 < key);
-        let end = begin
-            + self
-                .0
-                .get(begin..)
-                .unwrap_or(&[])
-                .partition_point(|e| e.0 == key);
+        let end = begin + self.0.get(begin..).unwrap_or(&[]).partition_point(|e| e.0 == key);
         self.0.get(begin..end).unwrap_or(&[])
     }
 
@@ -69,23 +64,15 @@ pub(crate) fn join(rows: &mut [Row], links: &[Link], by_start: &Index) -> Vec<Ou
         };
         let parent = own_first.or_else(|| {
             let parent = link.parent?;
-            parent
-                .start
-                .and_then(|start| by_start.last(start))
-                .or_else(|| of_process(parent.process))
+            parent.start.and_then(|start| by_start.last(start)).or_else(|| of_process(parent.process))
         });
         let circle = parent == Some(i);
         let parent = parent.filter(|_| !circle);
         let out = match (parent, link.parent) {
-            (None, Some(link)) if !circle => {
-                Some(*outside_index.entry(link.process).or_insert_with(|| {
-                    outside.push(Outside {
-                        pid: link.pid,
-                        comm: link.comm,
-                    });
-                    (outside.len() - 1) as u32
-                }))
-            }
+            (None, Some(link)) if !circle => Some(*outside_index.entry(link.process).or_insert_with(|| {
+                outside.push(Outside { pid: link.pid, comm: link.comm });
+                (outside.len() - 1) as u32
+            })),
             _ => None,
         };
         if let Some(row) = rows.get_mut(i as usize) {
@@ -178,12 +165,7 @@ impl Tree {
                 *place += 1;
             }
         }
-        let mut tree = Self {
-            sorted,
-            begin,
-            weight: Vec::new(),
-            size: Vec::new(),
-        };
+        let mut tree = Self { sorted, begin, weight: Vec::new(), size: Vec::new() };
         tree.measure(rows);
         tree
     }
@@ -218,10 +200,8 @@ impl Tree {
             let Some(parent) = rows.get(i).and_then(|row| row.parent) else {
                 continue;
             };
-            let (weight, size) = (
-                self.weight.get(i).copied().unwrap_or(0),
-                self.size.get(i).copied().unwrap_or(0),
-            );
+            let (weight, size) =
+                (self.weight.get(i).copied().unwrap_or(0), self.size.get(i).copied().unwrap_or(0));
             if let Some(of_parent) = self.weight.get_mut(parent as usize) {
                 *of_parent = (*of_parent).max(weight);
             }

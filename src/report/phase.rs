@@ -11,12 +11,7 @@ pub(crate) struct Class {
 }
 
 const fn class(name: &'static str, unicode: char, ascii: char, ink: Ink) -> Class {
-    Class {
-        name,
-        unicode,
-        ascii,
-        ink,
-    }
+    Class { name, unicode, ascii, ink }
 }
 
 /// In the order of a start's life; the last stands for names that this version does not know. Each has
@@ -40,10 +35,7 @@ pub(crate) const COUNT: usize = CLASSES.len();
 /// The class of a phase by its name.
 pub(crate) fn of_name(name: &str) -> u8 {
     let last = COUNT - 1;
-    CLASSES
-        .iter()
-        .position(|class| class.name == name)
-        .unwrap_or(last) as u8
+    CLASSES.iter().position(|class| class.name == name).unwrap_or(last) as u8
 }
 
 /// A class by its number.
@@ -54,10 +46,6 @@ pub(crate) fn get(number: u8) -> &'static Class {
 
 impl Class {
     pub(crate) fn mark(&self, style: &Style) -> char {
-        if style.unicode {
-            self.unicode
-        } else {
-            self.ascii
-        }
+        if style.unicode { self.unicode } else { self.ascii }
     }
 }

@@ -24,11 +24,7 @@ fn say(style: &Style, ink: Ink, text: &str, out: &mut dyn Write) -> io::Result<(
 
 fn heading(style: &Style, text: &str, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
-    writeln!(
-        out,
-        "{}",
-        style.paint(Ink::Bold, &style.fit(text, style.width))
-    )
+    writeln!(out, "{}", style.paint(Ink::Bold, &style.fit(text, style.width)))
 }
 
 fn more(hidden: usize, style: &Style, out: &mut dyn Write) -> io::Result<()> {
@@ -55,9 +51,7 @@ fn target(digest: &Digest, style: &Style) -> String {
         let mut roots = digest.rows.iter().filter(|row| row.parent.is_none());
         let first = roots.next();
         return match first {
-            Some(row)
-                if roots.all(|other| other.outside.is_some() && other.outside == row.outside) =>
-            {
+            Some(row) if roots.all(|other| other.outside.is_some() && other.outside == row.outside) => {
                 let out = row.outside.and_then(|out| digest.outside.get(out as usize));
                 match out {
                     Some(out) if digest.rows.iter().filter(|r| r.parent.is_none()).count() > 1 => {
@@ -71,19 +65,9 @@ fn target(digest: &Digest, style: &Style) -> String {
     };
     let target = &session.target;
     match &*session.mode {
-        "command" => target
-            .argv
-            .as_ref()
-            .map(|argv| under(&label::command(None, argv)))
-            .unwrap_or_default(),
+        "command" => target.argv.as_ref().map(|argv| under(&label::command(None, argv))).unwrap_or_default(),
         "pid" => {
-            let pids: Vec<String> = target
-                .pids
-                .iter()
-                .flatten()
-                .take(8)
-                .map(u32::to_string)
-                .collect();
+            let pids: Vec<String> = target.pids.iter().flatten().take(8).map(u32::to_string).collect();
             let rest = target.pids.as_ref().map_or(0, Vec::len) > pids.len();
             let rest = if rest { ", …" } else { "" };
             under(&format!("pid {}{rest}", pids.join(", ")))
@@ -134,19 +118,12 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
         say(style, Ink::Red, text, out)?;
     }
     let (begin, end) = digest.window();
-    let over = digest
-        .session
-        .as_ref()
-        .map_or(end.saturating_sub(begin), |s| s.duration_ns);
+    let over = digest.session.as_ref().map_or(end.saturating_sub(begin), |s| s.duration_ns);
     let n = digest.rows.len() as u64;
-    let begun = if n == 0 {
-        "No start".into()
-    } else {
-        counted(n, "start")
-    };
+    let begun = if n == 0 { "No start".into() } else { counted(n, "start") };
     let mut text = format!("{begun}{} in {}", target(digest, style), within(over));
-    let candidates = measured(digest)
-        .filter(|row| n == 1 || !(is_root_command(digest, row) || is_helper(digest, row)));
+    let candidates =
+        measured(digest).filter(|row| n == 1 || !(is_root_command(digest, row) || is_helper(digest, row)));
     if let Some(slowest) = candidates.max_by_key(|row| row.duration) {
         text.push_str(&format!(
             "; slowest {}: {} ({})",
@@ -161,11 +138,7 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
     let mut failures = digest.rows.iter().filter(|row| digest.is_failed(row));
     let first = failures.next();
     let failed = failures.count() as u64 + u64::from(first.is_some());
-    let open = digest
-        .rows
-        .iter()
-        .filter(|row| digest.is_unfinished(row))
-        .count() as u64;
+    let open = digest.rows.iter().filter(|row| digest.is_unfinished(row)).count() as u64;
     let partial = digest.rows.iter().filter(|row| row.partial).count() as u64;
     let mut notes = Vec::new();
     if let Some(first) = first {
@@ -178,16 +151,10 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
         });
     }
     if open > 0 {
-        notes.push(format!(
-            "{} still going on when the recording or its window ended",
-            human::count(open)
-        ));
+        notes.push(format!("{} still going on when the recording or its window ended", human::count(open)));
     }
     if partial > 0 {
-        notes.push(format!(
-            "{} under way when the recording began",
-            human::count(partial)
-        ));
+        notes.push(format!("{} under way when the recording began", human::count(partial)));
     }
     if !notes.is_empty() {
         say(style, Ink::Plain, &format!("{}.", notes.join("; ")), out)?;
@@ -196,12 +163,7 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
 }
 
 /// One line per method.
-pub(crate) fn totals(
-    digest: &Digest,
-    all: bool,
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let mut by_method: HashMap<Sym, (Vec<u64>, u64)> = HashMap::new();
     for row in digest.rows.iter().filter(|row| !row.partial) {
         let (durations, alive) = by_method.entry(row.method).or_default();
@@ -218,53 +180,25 @@ pub(crate) fn totals(
             let sum = durations.iter().fold(0u64, |sum, &d| sum.saturating_add(d));
             let max = durations.iter().copied().max();
             let n = durations.len() as u64 + alive;
-            (
-                sum,
-                method,
-                n,
-                alive,
-                max.map(|max| (human::median(&mut durations), max)),
-            )
+            (sum, method, n, alive, max.map(|max| (human::median(&mut durations), max)))
         })
         .collect();
     if totals.is_empty() {
         return Ok(());
     }
     totals.sort_unstable_by_key(|t| (std::cmp::Reverse((t.0, t.2)), t.1));
-    let shown = if all {
-        totals.len()
-    } else {
-        totals.len().min(MAX_ROWS)
-    };
+    let shown = if all { totals.len() } else { totals.len().min(MAX_ROWS) };
     let rows = totals.get(..shown).unwrap_or(&[]);
     let names = rows.iter().map(|t| columns(&style.text(digest.text(t.1))));
-    let width = names
-        .max()
-        .unwrap_or(0)
-        .clamp(6, style.width.saturating_sub(54).max(6));
+    let width = names.max().unwrap_or(0).clamp(6, style.width.saturating_sub(54).max(6));
     let any_alive = rows.iter().any(|t| t.3 > 0);
     let column = |text: &str| {
-        if any_alive {
-            format!(" {text:>9}")
-        } else {
-            String::new()
-        }
+        if any_alive { format!(" {text:>9}") } else { String::new() }
     };
     heading(style, "By method", out)?;
-    let head = format!(
-        "  {:width$} {:>9}{} {:>9} {:>9} {:>9}",
-        "",
-        "n",
-        column("alive"),
-        "p50",
-        "max",
-        "sum"
-    );
-    writeln!(
-        out,
-        "{}",
-        style.paint(Ink::Dim, &style.fit(&head, style.width))
-    )?;
+    let head =
+        format!("  {:width$} {:>9}{} {:>9} {:>9} {:>9}", "", "n", column("alive"), "p50", "max", "sum");
+    writeln!(out, "{}", style.paint(Ink::Dim, &style.fit(&head, style.width)))?;
     for (sum, method, n, alive, ended) in rows {
         let name = style.fit_end(digest.text(*method), width);
         let blank = width.saturating_sub(columns(&name));
@@ -272,30 +206,17 @@ pub(crate) fn totals(
             [duration(p50), duration(max), duration(*sum)]
         });
         let [p50, max, sum] = &times;
-        let numbers = format!(
-            " {:>9}{} {p50:>9} {max:>9} {sum:>9}",
-            human::count(*n),
-            column(&human::count(*alive)),
-        );
+        let numbers =
+            format!(" {:>9}{} {p50:>9} {max:>9} {sum:>9}", human::count(*n), column(&human::count(*alive)),);
         let numbers = numbers.trim_end();
         let numbers = style.fit(numbers, style.width.saturating_sub(width + 2));
-        writeln!(
-            out,
-            "  {}{}{numbers}",
-            style.paint(Ink::Cyan, &name),
-            " ".repeat(blank)
-        )?;
+        writeln!(out, "  {}{}{numbers}", style.paint(Ink::Cyan, &name), " ".repeat(blank))?;
     }
     more(totals.len() - shown, style, out)
 }
 
 /// The slowest start of each kind, with its phases.
-pub(crate) fn slowest(
-    digest: &Digest,
-    all: bool,
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub(crate) fn slowest(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let mut kinds: HashMap<(Sym, u64), (&Row, u64)> = HashMap::new();
     for row in measured(digest) {
         let (slowest, n) = kinds.entry((row.method, row.shape)).or_insert((row, 0));
@@ -327,11 +248,7 @@ pub(crate) fn slowest(
         let line = style.fit(&format!("{time}{command}{after}"), style.width);
         writeln!(out, "{line}")?;
         let split = format!("           {}", split(digest, row));
-        writeln!(
-            out,
-            "{}",
-            style.paint(Ink::Dim, &style.fit(split.trim_end(), style.width))
-        )?;
+        writeln!(out, "{}", style.paint(Ink::Dim, &style.fit(split.trim_end(), style.width)))?;
     }
     Ok(())
 }
@@ -345,14 +262,10 @@ fn split(digest: &Digest, row: &Row) -> String {
         }
     }
     let mut parts: Vec<(u64, u8)> = sums.iter().copied().zip(0u8..).collect();
-    let total = sums
-        .iter()
-        .fold(0u64, |total, &sum| total.saturating_add(sum));
+    let total = sums.iter().fold(0u64, |total, &sum| total.saturating_add(sum));
     // What is under a percent stands in one sum.
     parts.retain(|(sum, _)| *sum > 0 && u128::from(*sum) * 100 >= u128::from(total));
-    let rest = parts
-        .iter()
-        .fold(total, |rest, (sum, _)| rest.saturating_sub(*sum));
+    let rest = parts.iter().fold(total, |rest, (sum, _)| rest.saturating_sub(*sum));
     parts.sort_by_key(|(sum, _)| std::cmp::Reverse(*sum));
     let mut parts: Vec<String> = parts
         .iter()
@@ -371,21 +284,12 @@ fn split(digest: &Digest, row: &Row) -> String {
 }
 
 /// Starts that belong together.
-pub(crate) fn pools(
-    digest: &Digest,
-    all: bool,
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub(crate) fn pools(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     if digest.groups.is_empty() {
         return Ok(());
     }
     heading(style, "Pools", out)?;
-    let shown = if all {
-        digest.groups.len()
-    } else {
-        digest.groups.len().min(MAX_ROWS)
-    };
+    let shown = if all { digest.groups.len() } else { digest.groups.len().min(MAX_ROWS) };
     for group in digest.groups.iter().take(shown) {
         let id = group.parent.as_deref().or(group.parent_id.as_deref());
         let of = id
@@ -413,12 +317,7 @@ pub(crate) fn pools(
 }
 
 /// Nothing if nothing was lost.
-pub(crate) fn lost(
-    digest: &Digest,
-    all: bool,
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub(crate) fn lost(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     if let Some(session) = &digest.session
         && (!session.complete || session.lost.values().any(|&n| n > 0))
     {
@@ -445,11 +344,7 @@ fn lost_of(session: &Session, all: bool, style: &Style, out: &mut dyn Write) -> 
         "This trace is incomplete. Lost:".into()
     };
     say(style, Ink::Red, &text, out)?;
-    let shown = if all {
-        counters.len()
-    } else {
-        counters.len().min(MAX_ROWS)
-    };
+    let shown = if all { counters.len() } else { counters.len().min(MAX_ROWS) };
     for (name, n) in counters.iter().take(shown) {
         let text = format!("{:>9}  {}", human::count(**n), label::harmless(name, 60));
         writeln!(out, "{}", style.fit(&text, style.width))?;

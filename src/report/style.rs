@@ -42,11 +42,7 @@ impl Style {
         terminal_width: Option<usize>,
         env: &dyn Fn(&str) -> Option<OsString>,
     ) -> Self {
-        let set = |name: &str| {
-            env(name)
-                .map(|v| v.to_string_lossy().into_owned())
-                .filter(|v| !v.is_empty())
-        };
+        let set = |name: &str| env(name).map(|v| v.to_string_lossy().into_owned()).filter(|v| !v.is_empty());
         let columns = || set("COLUMNS")?.parse().ok().filter(|&n: &usize| n > 0);
         let width = width.or_else(columns).or(terminal_width).unwrap_or(80);
         let color = match color {
@@ -64,11 +60,7 @@ impl Style {
             let locale = locale.to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
         });
-        Self {
-            width: width.clamp(MIN_WIDTH, MAX_WIDTH),
-            color,
-            unicode,
-        }
+        Self { width: width.clamp(MIN_WIDTH, MAX_WIDTH), color, unicode }
     }
 
     /// For standard output.
@@ -158,11 +150,7 @@ impl Style {
             })
             .last()
             .map_or("", |(i, _)| text.get(i..).unwrap_or(""));
-        if width >= columns(mark) {
-            format!("{mark}{kept}")
-        } else {
-            String::new()
-        }
+        if width >= columns(mark) { format!("{mark}{kept}") } else { String::new() }
     }
 
     /// Text in a colour, where there is colour.
@@ -254,9 +242,7 @@ mod tests {
 
     fn with(env: &[(&str, &str)], tty: Option<usize>, color: ColorWhen) -> Style {
         Style::choose(None, color, tty, &|name| {
-            env.iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, v)| (*v).into())
+            env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).into())
         })
     }
 
@@ -290,15 +276,8 @@ mod tests {
 
     #[test]
     fn fitting_counts_columns_and_marks_every_cut() {
-        let rich = Style {
-            width: 80,
-            color: false,
-            unicode: true,
-        };
-        let poor = Style {
-            unicode: false,
-            ..rich
-        };
+        let rich = Style { width: 80, color: false, unicode: true };
+        let poor = Style { unicode: false, ..rich };
         assert_eq!(rich.fit("abcdef", 6), "abcdef");
         assert_eq!(rich.fit("abcdefg", 6), "abcde…");
         assert_eq!(poor.fit("abcdefg", 6), "abc...");

@@ -30,45 +30,24 @@ struct Entry {
 }
 
 /// Writes the tree, with a heading and the legend of its waterfalls.
-pub(crate) fn write(
-    digest: &Digest,
-    lines: &[Line],
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub(crate) fn write(digest: &Digest, lines: &[Line], style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let (begin, end) = digest.window();
-    let cells = if style.width < 60 {
-        0
-    } else {
-        (style.width / 4).min(60)
-    };
+    let cells = if style.width < 60 { 0 } else { (style.width / 4).min(60) };
     let scale = Scale { begin, end, cells };
     let widths = Widths::of(digest, lines);
-    let entries: Vec<Entry> = lines
-        .iter()
-        .map(|line| entry(digest, line, &widths, &scale, style))
-        .collect();
+    let entries: Vec<Entry> = lines.iter().map(|line| entry(digest, line, &widths, &scale, style)).collect();
 
     let heading = Entry {
         prefix: String::new(),
         command: "START".into(),
         method: "METHOD".into(),
         method_ink: Ink::Plain,
-        numbers: format!(
-            "{:>pid$} {:>time$}",
-            "PID",
-            "TIME",
-            pid = widths.pid,
-            time = widths.time
-        ),
+        numbers: format!("{:>pid$} {:>time$}", "PID", "TIME", pid = widths.pid, time = widths.time),
         ending: String::new(),
         ending_ink: Ink::Plain,
         bar: axis(&scale, style),
     };
-    let plain = Style {
-        color: false,
-        ..*style
-    };
+    let plain = Style { color: false, ..*style };
     let heading = lay_out(&heading, cells, &plain);
     writeln!(out, "{}", style.paint(Ink::Bold, &heading))?;
     for entry in &entries {
@@ -136,21 +115,13 @@ fn entry(digest: &Digest, line: &Line, widths: &Widths, scale: &Scale, style: &S
         }
     };
     let numbers = |pid: u32, time: &str| {
-        format!(
-            "{pid:>pid_width$} {time:>time_width$}",
-            pid_width = widths.pid,
-            time_width = widths.time
-        )
+        format!("{pid:>pid_width$} {time:>time_width$}", pid_width = widths.pid, time_width = widths.time)
     };
     match who {
         Who::Outside(i) => {
             if let Some(out) = digest.outside.get(*i as usize) {
                 let comm = digest.text(out.comm);
-                entry.command = if comm.is_empty() {
-                    "(unknown)".into()
-                } else {
-                    comm.into()
-                };
+                entry.command = if comm.is_empty() { "(unknown)".into() } else { comm.into() };
                 entry.method = "no start recorded".into();
                 entry.method_ink = Ink::Dim;
                 entry.numbers = numbers(out.pid, "");
@@ -216,9 +187,7 @@ pub(crate) fn ending(digest: &Digest, row: &Row) -> (String, Ink) {
         End::Code(code) if code != 0 => (format!("exit {code}"), Ink::Red),
         End::None if digest.is_unfinished(row) => ("alive".into(), Ink::Yellow),
         _ if row.partial => ("partial".into(), Ink::Yellow),
-        _ if row.ready == digest.exit_kind || digest.is_unfinished(row) => {
-            (String::new(), Ink::Plain)
-        }
+        _ if row.ready == digest.exit_kind || digest.is_unfinished(row) => (String::new(), Ink::Plain),
         // Ready before its end: by what.
         _ => (label::harmless(digest.text(row.ready), 10), Ink::Green),
     }
@@ -226,11 +195,8 @@ pub(crate) fn ending(digest: &Digest, row: &Row) -> (String, Ink) {
 
 /// The tree's lines before a command. Roots have none.
 fn prefix(last: &[bool], style: &Style) -> String {
-    let marks = if style.unicode {
-        ["│ ", "  ", "├ ", "└ ", "┊ "]
-    } else {
-        ["| ", "  ", "|-", "`-", ": "]
-    };
+    let marks =
+        if style.unicode { ["│ ", "  ", "├ ", "└ ", "┊ "] } else { ["| ", "  ", "|-", "`-", ": "] };
     let [bar, blank, branch, corner, deeper] = marks;
     let Some((own, above)) = last.get(1..).and_then(|levels| levels.split_last()) else {
         return String::new();
@@ -298,21 +264,12 @@ fn axis(scale: &Scale, style: &Style) -> String {
 }
 
 /// The marks of the phases that the shown starts have.
-fn legend(
-    digest: &Digest,
-    lines: &[Line],
-    gaps: bool,
-    style: &Style,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+fn legend(digest: &Digest, lines: &[Line], gaps: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let mut seen = HashSet::new();
     for line in lines {
         if let Line::Entry { who, .. } = line {
             let rows = who.rows().iter().filter_map(|&i| digest.row(i));
-            seen.extend(
-                rows.flat_map(|row| digest.spans(row))
-                    .map(|span| span.class()),
-            );
+            seen.extend(rows.flat_map(|row| digest.spans(row)).map(|span| span.class()));
         }
     }
     let mut items: Vec<(String, Ink, &str)> = Vec::new();

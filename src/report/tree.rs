@@ -61,11 +61,7 @@ struct Planner<'d> {
 
 /// At most `limit` lines (and those that say how much is missing); `None` for all.
 pub(crate) fn plan(digest: &Digest, limit: Option<usize>) -> Vec<Line> {
-    let mut planner = Planner {
-        digest,
-        tree: Tree::new(&digest.rows),
-        nodes: Vec::new(),
-    };
+    let mut planner = Planner { digest, tree: Tree::new(&digest.rows), nodes: Vec::new() };
     let top = planner.top();
     planner.open_best(&top, limit.unwrap_or(usize::MAX));
     planner.lines(&top)
@@ -73,11 +69,7 @@ pub(crate) fn plan(digest: &Digest, limit: Option<usize>) -> Vec<Line> {
 
 impl Planner<'_> {
     fn node(&mut self, who: Who, members: Vec<u32>) -> usize {
-        let of = if members.is_empty() {
-            who.rows()
-        } else {
-            &members
-        };
+        let of = if members.is_empty() { who.rows() } else { &members };
         let weights = of.iter().filter_map(|&i| self.tree.weight.get(i as usize));
         let sizes = of.iter().filter_map(|&i| self.tree.size.get(i as usize));
         let node = Node {
@@ -154,28 +146,18 @@ impl Planner<'_> {
         }
         let begin = |who: &Who| {
             let first = who.rows().first().copied();
-            (
-                first.and_then(|i| self.digest.row(i)).map(|row| row.origin),
-                first,
-            )
+            (first.and_then(|i| self.digest.row(i)).map(|row| row.origin), first)
         };
         found.sort_by_cached_key(begin);
-        found
-            .into_iter()
-            .map(|who| self.node(who, Vec::new()))
-            .collect()
+        found.into_iter().map(|who| self.node(who, Vec::new())).collect()
     }
 
     /// Shows the heaviest lines first, each after its parent.
     fn open_best(&mut self, top: &[usize], limit: usize) {
         let mut left = limit;
         let mut heap: BinaryHeap<(u64, std::cmp::Reverse<usize>)> = BinaryHeap::new();
-        let candidate = |nodes: &[Node], i: usize| {
-            (
-                nodes.get(i).map_or(0, |node| node.weight),
-                std::cmp::Reverse(i),
-            )
-        };
+        let candidate =
+            |nodes: &[Node], i: usize| (nodes.get(i).map_or(0, |node| node.weight), std::cmp::Reverse(i));
         heap.extend(top.iter().map(|&i| candidate(&self.nodes, i)));
         while left > 0
             && let Some((_, std::cmp::Reverse(i))) = heap.pop()
@@ -188,9 +170,7 @@ impl Planner<'_> {
                         Who::Outside(_) => std::mem::take(&mut node.members),
                         who => {
                             let of = who.rows().iter();
-                            of.flat_map(|&row| self.tree.children(row))
-                                .copied()
-                                .collect()
+                            of.flat_map(|&row| self.tree.children(row)).copied().collect()
                         }
                     }
                 }

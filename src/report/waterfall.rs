@@ -57,10 +57,7 @@ impl Scale {
         }
         for (cell, time) in part.iter_mut().zip(&time) {
             // Of equal shares the earlier phase; a cell between borders can hold none at all.
-            let most = (0..phase::COUNT as u8)
-                .zip(time)
-                .rev()
-                .max_by_key(|(_, time)| **time);
+            let most = (0..phase::COUNT as u8).zip(time).rev().max_by_key(|(_, time)| **time);
             *cell = match most {
                 Some((class, time)) if *time > 0 => Cell::Phase(class),
                 _ => Cell::Between,
@@ -68,10 +65,7 @@ impl Scale {
         }
         // A start that is too short for its cell, or has no phases, still shows.
         if part.iter().all(|cell| *cell == Cell::Between) {
-            let longest = rows
-                .iter()
-                .flat_map(|row| digest.spans(row))
-                .max_by_key(|span| span.length());
+            let longest = rows.iter().flat_map(|row| digest.spans(row)).max_by_key(|span| span.length());
             if let (Some(cell), Some(span)) = (part.first_mut(), longest) {
                 *cell = Cell::Phase(span.class());
             }
@@ -80,14 +74,7 @@ impl Scale {
     }
 
     /// Adds the time from `from` to `to` to the cells that it touches, in units of 1/cells ns.
-    fn share(
-        &self,
-        from: u64,
-        to: u64,
-        first: usize,
-        class: u8,
-        time: &mut [[u128; phase::COUNT]],
-    ) {
+    fn share(&self, from: u64, to: u64, first: usize, class: u8, time: &mut [[u128; phase::COUNT]]) {
         let (cells, length) = (self.cells as u128, self.length());
         let from = u128::from(from.saturating_sub(self.begin)) * cells;
         let to = u128::from(to.saturating_sub(self.begin)) * cells;
@@ -97,10 +84,7 @@ impl Scale {
             let begin = (cell as u128 * length).max(from);
             let end = ((cell as u128 + 1) * length).min(to);
             let index = cell.saturating_sub(first).min(time.len().saturating_sub(1));
-            if let Some(sum) = time
-                .get_mut(index)
-                .and_then(|classes| classes.get_mut(usize::from(class)))
-            {
+            if let Some(sum) = time.get_mut(index).and_then(|classes| classes.get_mut(usize::from(class))) {
                 *sum += end.saturating_sub(begin);
             }
             cell += 1;

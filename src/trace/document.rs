@@ -108,27 +108,18 @@ struct Index {
 /// See [`Trouble`]; what was written by then is of no use.
 pub fn write(spool: &File, out: &mut impl Write) -> Result<u64, Trouble> {
     let index = index(spool)?;
-    let missing = |what: &str| Trouble::Line {
-        number: 0,
-        why: format!("there is no {what}"),
-    };
+    let missing = |what: &str| Trouble::Line { number: 0, why: format!("there is no {what}") };
     let header = read(spool, index.header.ok_or_else(|| missing("header"))?)?;
     let Line::Header(header) = parse(&header)? else {
         return Err(missing("header"));
     };
     let footer = read(spool, index.footer.ok_or_else(|| missing("footer"))?)?;
-    let Line::Footer {
-        groups,
-        mut session,
-    } = parse(&footer)?
-    else {
+    let Line::Footer { groups, mut session } = parse(&footer)? else {
         return Err(missing("footer"));
     };
     if index.orphans > 0 {
         session.complete = false;
-        session
-            .lost
-            .insert("amendments_without_start".into(), index.orphans);
+        session.lost.insert("amendments_without_start".into(), index.orphans);
     }
 
     // Header and document are one object: the brace stays open.
@@ -159,10 +150,7 @@ fn index(spool: &File) -> Result<Index, Trouble> {
     let (mut line, mut offset, mut number) = (Vec::new(), 0u64, 0u64);
     loop {
         line.clear();
-        let length = (&mut reader)
-            .take(MAX_LINE)
-            .read_until(b'\n', &mut line)
-            .map_err(Trouble::Read)? as u64;
+        let length = (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line).map_err(Trouble::Read)? as u64;
         if length == 0 {
             break;
         }
@@ -188,14 +176,7 @@ fn index(spool: &File) -> Result<Index, Trouble> {
                     length,
                 });
             }
-            "exit" | "method" => pending.push((
-                hash(&peek.start_id),
-                Amendment {
-                    start: 0,
-                    length,
-                    offset,
-                },
-            )),
+            "exit" | "method" => pending.push((hash(&peek.start_id), Amendment { start: 0, length, offset })),
             other => return Err(bad(format!("unknown type {other:?}"))),
         }
         offset += u64::from(length) + 1;
@@ -248,18 +229,11 @@ fn order(index: &Index) -> Vec<u32> {
     order
 }
 
-fn write_start(
-    spool: &File,
-    index: &Index,
-    place: u32,
-    out: &mut impl Write,
-) -> Result<(), Trouble> {
+fn write_start(spool: &File, index: &Index, place: u32, out: &mut impl Write) -> Result<(), Trouble> {
     let entry = &index.starts[place as usize];
     let line = read(spool, (entry.offset, entry.length))?;
     let first = index.amendments.partition_point(|a| a.start < place);
-    let amendments = index.amendments[first..]
-        .iter()
-        .take_while(|a| a.start == place);
+    let amendments = index.amendments[first..].iter().take_while(|a| a.start == place);
     let (mut exit, mut method): (Option<Exit>, Option<Method>) = (None, None);
     for amendment in amendments {
         match parse(&read(spool, (amendment.offset, amendment.length))?)? {
@@ -278,34 +252,22 @@ fn write_start(
     let Line::Start(start) = parse(&line)? else {
         return Err(changed());
     };
-    let start = Start {
-        exit: exit.or(start.exit),
-        method: method.unwrap_or(start.method),
-        ..*start
-    };
+    let start = Start { exit: exit.or(start.exit), method: method.unwrap_or(start.method), ..*start };
     put(out, &json(&start)?)
 }
 
 fn read(spool: &File, (offset, length): (u64, u32)) -> Result<Vec<u8>, Trouble> {
     let mut line = vec![0; length as usize];
-    spool
-        .read_exact_at(&mut line, offset)
-        .map_err(Trouble::Read)?;
+    spool.read_exact_at(&mut line, offset).map_err(Trouble::Read)?;
     Ok(line)
 }
 
 fn parse(line: &[u8]) -> Result<Line, Trouble> {
-    serde_json::from_slice(line).map_err(|e| Trouble::Line {
-        number: 0,
-        why: e.to_string(),
-    })
+    serde_json::from_slice(line).map_err(|e| Trouble::Line { number: 0, why: e.to_string() })
 }
 
 fn changed() -> Trouble {
-    Trouble::Read(io::Error::new(
-        io::ErrorKind::InvalidData,
-        "it changed while it was read",
-    ))
+    Trouble::Read(io::Error::new(io::ErrorKind::InvalidData, "it changed while it was read"))
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Trouble> {
@@ -339,10 +301,7 @@ pub(crate) mod tests {
     pub(crate) fn header() -> Header {
         Header {
             schema: SCHEMA.into(),
-            tool: Tool {
-                name: "startrace".into(),
-                version: "0".into(),
-            },
+            tool: Tool { name: "startrace".into(), version: "0".into() },
             host: Host {
                 hostname: "h".into(),
                 kernel: "6".into(),
@@ -380,12 +339,7 @@ pub(crate) mod tests {
             pid: 1,
             ns_pid: None,
             comm: "c\u{ef80}\"\n".into(),
-            parent: parent.map(|id| ProcessRef {
-                start_id: Some(id.into()),
-                id: None,
-                pid: 0,
-                comm: None,
-            }),
+            parent: parent.map(|id| ProcessRef { start_id: Some(id.into()), id: None, pid: 0, comm: None }),
             requested_by: None,
             uid: None,
             gid: None,
@@ -405,12 +359,7 @@ pub(crate) mod tests {
                 origin_boottime_ns: origin,
                 origin: Origin::Entry,
                 duration_ns: 0,
-                ready: Ready {
-                    kind: "exit".into(),
-                    at_ns: 0,
-                    inferred: false,
-                    detail: None,
-                },
+                ready: Ready { kind: "exit".into(), at_ns: 0, inferred: false, detail: None },
                 phases: Vec::new(),
                 phase_ns: BTreeMap::new(),
                 milestones: Vec::new(),
@@ -434,13 +383,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn exit(code: i32) -> Exit {
-        Exit {
-            code: Some(code),
-            signal: None,
-            core: false,
-            killed_by: None,
-            at_ns: 5,
-        }
+        Exit { code: Some(code), signal: None, core: false, killed_by: None, at_ns: 5 }
     }
 
     fn spool(lines: &[Line]) -> File {
@@ -459,10 +402,7 @@ pub(crate) mod tests {
     fn document(middle: Vec<Line>) -> Trace {
         let mut lines = vec![Line::Header(header())];
         lines.extend(middle);
-        lines.push(Line::Footer {
-            groups: Vec::new(),
-            session: session(),
-        });
+        lines.push(Line::Footer { groups: Vec::new(), session: session() });
         let mut out = Vec::new();
         write(&spool(&lines), &mut out).unwrap();
         serde_json::from_slice(&out).unwrap()
@@ -515,18 +455,9 @@ pub(crate) mod tests {
         let trace = document(vec![
             started("a", None, 1),
             started("b", None, 2),
-            Line::Method {
-                start_id: "a".into(),
-                method: method("first"),
-            },
-            Line::Exit {
-                start_id: "b".into(),
-                exit: exit(3),
-            },
-            Line::Method {
-                start_id: "a".into(),
-                method: method("second"),
-            },
+            Line::Method { start_id: "a".into(), method: method("first") },
+            Line::Exit { start_id: "b".into(), exit: exit(3) },
+            Line::Method { start_id: "a".into(), method: method("second") },
         ]);
         assert_eq!(trace.starts[0].method.name, "second");
         assert_eq!(trace.starts[0].exit, None);
@@ -537,10 +468,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_exit_without_its_start_is_counted() {
-        let trace = document(vec![Line::Exit {
-            start_id: "gone".into(),
-            exit: exit(0),
-        }]);
+        let trace = document(vec![Line::Exit { start_id: "gone".into(), exit: exit(0) }]);
         assert!(!trace.session.complete);
         assert_eq!(trace.session.lost["amendments_without_start"], 1);
         assert!(trace.starts.is_empty());
@@ -556,9 +484,6 @@ pub(crate) mod tests {
         assert!(trouble.contains("no header"), "{trouble}");
         let mut odd = spool(&[]);
         odd.write_all(b"{\"type\":\"other\"}\n").unwrap();
-        assert!(matches!(
-            write(&odd, &mut Vec::new()),
-            Err(Trouble::Line { number: 1, .. })
-        ));
+        assert!(matches!(write(&odd, &mut Vec::new()), Err(Trouble::Line { number: 1, .. })));
     }
 }

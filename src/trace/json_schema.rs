@@ -15,10 +15,7 @@ pub fn line() -> Value {
 }
 
 fn generate<T: JsonSchema>(title: &str) -> Value {
-    let mut schema = SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<T>()
-        .to_value();
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     pin_version(&mut schema);
     if let Some(object) = schema.as_object_mut() {
         object.insert("title".into(), json!(title));
@@ -30,10 +27,8 @@ fn generate<T: JsonSchema>(title: &str) -> Value {
 fn pin_version(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
-            if let Some(name) = object
-                .get_mut("properties")
-                .and_then(|p| p.get_mut("schema"))
-                .and_then(Value::as_object_mut)
+            if let Some(name) =
+                object.get_mut("properties").and_then(|p| p.get_mut("schema")).and_then(Value::as_object_mut)
             {
                 name.insert("const".into(), json!(SCHEMA));
             }

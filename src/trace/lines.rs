@@ -84,10 +84,7 @@ impl Lines {
     /// file again, and counts what is there.
     fn cut(&mut self, done: usize, error: io::Error) -> io::Error {
         self.failed = true;
-        let whole = self.buffer[..done]
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(0, |at| at + 1);
+        let whole = self.buffer[..done].iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
         self.written += self.buffer[..whole]
             .split(|&b| b == b'\n')
             .filter(|line| line.starts_with(b"{\"type\":\"start\","))

@@ -3,9 +3,9 @@
 //! Everything here is pure data and file handling; nothing knows where the events come from.
 
 pub mod document;
+pub mod json_schema;
 mod lines;
 mod place;
-pub mod json_schema;
 pub mod read;
 pub mod schema;
 pub mod text;

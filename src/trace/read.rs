@@ -74,10 +74,7 @@ pub struct Reader {
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader")
-            .field("name", &self.name)
-            .field("form", &self.form)
-            .finish_non_exhaustive()
+        f.debug_struct("Reader").field("name", &self.name).field("form", &self.form).finish_non_exhaustive()
     }
 }
 
@@ -105,11 +102,7 @@ impl Reader {
     pub fn new(name: String, mut input: Box<dyn Read>) -> Result<Self, ReadError> {
         let (head, form) = sniff::sniff(&name, &mut *input)?;
         let input: Box<dyn Read> = Box::new(Cursor::new(head).chain(input));
-        Ok(Self {
-            name,
-            input: BufReader::with_capacity(256 << 10, input),
-            form,
-        })
+        Ok(Self { name, input: BufReader::with_capacity(256 << 10, input), form })
     }
 
     /// Reads to the end and hands over each item; the caller may stop it with [`ControlFlow::Break`],
@@ -134,10 +127,7 @@ fn check_schema(schema: &str) -> Result<(), ErrorKind> {
     if schema == SCHEMA {
         return Ok(());
     }
-    let number = |s: &str| {
-        s.strip_prefix("startrace/")
-            .and_then(|n| n.parse::<u64>().ok())
-    };
+    let number = |s: &str| s.strip_prefix("startrace/").and_then(|n| n.parse::<u64>().ok());
     let shown = super::text::sanitize(&schema.chars().take(80).collect::<String>());
     Err(match (number(schema), number(SCHEMA)) {
         (Some(theirs), Some(ours)) if theirs > ours => ErrorKind::NewerSchema(shown),

@@ -73,9 +73,7 @@ impl Format {
     /// NDJSON for a file named so, else `otherwise`.
     pub fn of(target: &OutputTarget, otherwise: Self) -> Self {
         match target {
-            OutputTarget::File(path) if path.extension() == Some(OsStr::new("ndjson")) => {
-                Self::Ndjson
-            }
+            OutputTarget::File(path) if path.extension() == Some(OsStr::new("ndjson")) => Self::Ndjson,
             OutputTarget::File(path) if path.extension() == Some(OsStr::new("json")) => Self::Json,
             _ => otherwise,
         }
@@ -206,9 +204,7 @@ impl Output {
         let name = match path.file_name() {
             Some(name) if !path.as_os_str().as_bytes().ends_with(b"/") => name.to_owned(),
             _ => {
-                return Err(Error::new(format!(
-                    "-o {shown} is a folder: name a file in it"
-                )));
+                return Err(Error::new(format!("-o {shown} is a folder: name a file in it")));
             }
         };
         let folder = Folder::open(path.parent().unwrap_or(Path::new("")), owner)?;
@@ -232,12 +228,8 @@ impl Output {
                     to.display()
                 )))
             }
-            Kind::Folder => Err(Error::new(format!(
-                "-o {shown} is a folder: name a file in it"
-            ))),
-            Kind::Other => Err(Error::new(format!(
-                "-o {shown} is neither a file nor a pipe: name another"
-            ))),
+            Kind::Folder => Err(Error::new(format!("-o {shown} is a folder: name a file in it"))),
+            Kind::Other => Err(Error::new(format!("-o {shown} is neither a file nor a pipe: name another"))),
             Kind::Stream => {
                 let out = open_stream(&folder, &name)?;
                 Self::stream(out, shown.to_string(), format, owner)
@@ -250,12 +242,7 @@ impl Output {
             Kind::Nothing | Kind::Regular => {
                 let mut notices = Vec::new();
                 let (file, spool) = make_spool(&folder, &name, &mut notices)?;
-                let end = End::Spool {
-                    folder,
-                    spool,
-                    name,
-                    unnamed: None,
-                };
+                let end = End::Spool { folder, spool, name, unnamed: None };
                 let mut output = Self::new(file, end, format);
                 output.notices = notices;
                 Ok(output)
@@ -290,12 +277,7 @@ impl Output {
             };
             let end = match format {
                 Format::Ndjson => End::Direct { folder, name },
-                Format::Json => End::Spool {
-                    folder,
-                    spool: first,
-                    name,
-                    unnamed: Some(stem.to_owned()),
-                },
+                Format::Json => End::Spool { folder, spool: first, name, unnamed: Some(stem.to_owned()) },
             };
             return Ok(Self::new(file, end, format));
         }
@@ -356,19 +338,12 @@ impl Output {
         let (what, kept) = match &self.end {
             End::Stream { shown } => (shown.clone(), None),
             End::Document { shown, .. } => (shown.clone(), None),
-            End::Direct { folder, name } => (
-                folder.path(name).display().to_string(),
-                Some(folder.path(name)),
-            ),
-            End::Spool {
-                folder,
-                spool,
-                name,
-                ..
-            } => (
-                folder.path(name).display().to_string(),
-                Some(folder.path(spool)),
-            ),
+            End::Direct { folder, name } => {
+                (folder.path(name).display().to_string(), Some(folder.path(name)))
+            }
+            End::Spool { folder, spool, name, .. } => {
+                (folder.path(name).display().to_string(), Some(folder.path(spool)))
+            }
         };
         Error::io(
             match kept {
@@ -423,13 +398,7 @@ impl Output {
 
     /// Puts the finished trace in FILE's place.
     fn replace(&self) -> io::Result<PathBuf> {
-        let End::Spool {
-            folder,
-            spool,
-            name,
-            unnamed,
-        } = &self.end
-        else {
+        let End::Spool { folder, spool, name, unnamed } = &self.end else {
             return Err(io::Error::other("there is no spool"));
         };
         let file = &self.lines.file;
@@ -532,11 +501,7 @@ fn spool_name(name: &OsStr, number: u32) -> OsString {
     spool
 }
 
-fn make_spool(
-    folder: &Folder,
-    name: &OsStr,
-    notices: &mut Vec<String>,
-) -> Result<(File, OsString), Error> {
+fn make_spool(folder: &Folder, name: &OsStr, notices: &mut Vec<String>) -> Result<(File, OsString), Error> {
     for number in 1..MAX_NUMBER {
         let spool = spool_name(name, number);
         let path = folder.path(&spool);
@@ -604,11 +569,8 @@ fn into_io(trouble: Trouble) -> io::Error {
 
 /// `/dev/fd/N`, as a shell's `>(command)` names a pipe: the descriptor that we were given.
 fn inherited_descriptor(path: &Path) -> Option<i32> {
-    let number = path
-        .strip_prefix("/dev/fd")
-        .or_else(|_| path.strip_prefix("/proc/self/fd"))
-        .ok()?
-        .to_str()?;
+    let number =
+        path.strip_prefix("/dev/fd").or_else(|_| path.strip_prefix("/proc/self/fd")).ok()?.to_str()?;
     number.parse().ok().filter(|&n| n >= 0)
 }
 
@@ -640,10 +602,7 @@ fn open_stream(folder: &Folder, name: &OsStr) -> Result<File, Error> {
                 std::thread::sleep(Duration::from_millis(20));
             }
             Err(e) => {
-                return Err(Error::io(
-                    format!("cannot write to {}", folder.path(name).display()),
-                    e,
-                ));
+                return Err(Error::io(format!("cannot write to {}", folder.path(name).display()), e));
             }
         }
     }

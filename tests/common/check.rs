@@ -6,31 +6,20 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 type Checked = Result<(), String>;
 
 fn int(value: &Value, what: &str) -> Result<u64, String> {
-    value
-        .as_u64()
-        .ok_or_else(|| format!("{what} is {value}, not a number of nanoseconds"))
+    value.as_u64().ok_or_else(|| format!("{what} is {value}, not a number of nanoseconds"))
 }
 
 /// Every start's phases are contiguous from 0 and add up; `phase_ns` agrees; `ready` is where the
 /// start ends; start ids are unique; parents come before their children; `session.starts` counts.
 pub fn timelines(trace: &Value) -> Checked {
     let starts = trace["starts"].as_array().ok_or("no starts")?;
-    let ids: HashSet<&str> = starts
-        .iter()
-        .filter_map(|s| s["start_id"].as_str())
-        .collect();
+    let ids: HashSet<&str> = starts.iter().filter_map(|s| s["start_id"].as_str()).collect();
     if ids.len() != starts.len() {
-        return Err(format!(
-            "{} starts, but {} start ids",
-            starts.len(),
-            ids.len()
-        ));
+        return Err(format!("{} starts, but {} start ids", starts.len(), ids.len()));
     }
     let mut seen = HashSet::new();
     for start in starts {
-        let id = start["start_id"]
-            .as_str()
-            .ok_or("a start without start_id")?;
+        let id = start["start_id"].as_str().ok_or("a start without start_id")?;
         one(start).map_err(|why| format!("start {id}: {why}"))?;
         if let Some(parent) = start["parent"]["start_id"].as_str()
             && ids.contains(parent)
@@ -42,10 +31,7 @@ pub fn timelines(trace: &Value) -> Checked {
     }
     let counted = &trace["session"]["starts"];
     if counted.as_u64() != Some(starts.len() as u64) {
-        return Err(format!(
-            "session.starts is {counted}, but there are {}",
-            starts.len()
-        ));
+        return Err(format!("session.starts is {counted}, but there are {}", starts.len()));
     }
     Ok(())
 }
@@ -65,34 +51,23 @@ fn one(start: &Value) -> Checked {
     let mut sums = BTreeMap::new();
     for phase in timeline["phases"].as_array().ok_or("no phases")? {
         let name = phase["name"].as_str().ok_or("a phase without a name")?;
-        let (begins, lasts) = (
-            int(&phase["at_ns"], name)?,
-            int(&phase["duration_ns"], name)?,
-        );
+        let (begins, lasts) = (int(&phase["at_ns"], name)?, int(&phase["duration_ns"], name)?);
         if begins != at {
-            return Err(format!(
-                "phase {name} begins at {begins}, the one before ends at {at}"
-            ));
+            return Err(format!("phase {name} begins at {begins}, the one before ends at {at}"));
         }
         at += lasts;
         *sums.entry(name).or_insert(0) += lasts;
         if let Some(index) = phase["exec"].as_u64()
             && start["execs"].get(index as usize).is_none()
         {
-            return Err(format!(
-                "phase {name} belongs to exec {index}, which is not there"
-            ));
+            return Err(format!("phase {name} belongs to exec {index}, which is not there"));
         }
     }
     if at != duration {
         return Err(format!("phases add up to {at}, duration_ns is {duration}"));
     }
     if timeline["phase_ns"] != json!(sums) {
-        return Err(format!(
-            "phase_ns is {}, phases say {}",
-            timeline["phase_ns"],
-            json!(sums)
-        ));
+        return Err(format!("phase_ns is {}, phases say {}", timeline["phase_ns"], json!(sums)));
     }
     let mut last = 0;
     for exec in start["execs"].as_array().ok_or("no execs")? {
@@ -149,17 +124,13 @@ pub fn join_lines(bytes: &[u8]) -> Result<Value, String> {
 }
 
 fn parents_first(mut waiting: Vec<Value>) -> Value {
-    let mut unplaced: HashSet<String> = waiting
-        .iter()
-        .filter_map(|s| s["start_id"].as_str().map(str::to_owned))
-        .collect();
+    let mut unplaced: HashSet<String> =
+        waiting.iter().filter_map(|s| s["start_id"].as_str().map(str::to_owned)).collect();
     let mut sorted = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
         let before = waiting.len();
         let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|start| {
-            start["parent"]["start_id"]
-                .as_str()
-                .is_none_or(|parent| !unplaced.contains(parent))
+            start["parent"]["start_id"].as_str().is_none_or(|parent| !unplaced.contains(parent))
         });
         for start in &ready {
             unplaced.remove(start["start_id"].as_str().unwrap_or(""));

@@ -63,12 +63,7 @@ impl Recorded {
     /// The only start of a process; panics where there is none, or more than one.
     pub fn start_of(&self, pid: u64) -> &Value {
         let found = self.starts_of(pid);
-        assert_eq!(
-            found.len(),
-            1,
-            "starts of pid {pid} in {:#}",
-            self.outline()
-        );
+        assert_eq!(found.len(), 1, "starts of pid {pid} in {:#}", self.outline());
         found[0]
     }
 
@@ -86,12 +81,7 @@ impl Recorded {
     /// The only start whose `argv` is exactly this.
     pub fn start_with_argv(&self, argv: &[&str]) -> &Value {
         let found = self.starts_with_argv(argv);
-        assert_eq!(
-            found.len(),
-            1,
-            "starts with {argv:?} in {:#}",
-            self.outline()
-        );
+        assert_eq!(found.len(), 1, "starts with {argv:?} in {:#}", self.outline());
         found[0]
     }
 
@@ -113,9 +103,7 @@ impl Recorded {
     /// The pid that a starter printed for a role.
     pub fn pid(&self, role: &str) -> u64 {
         let told = self.told();
-        told[role]
-            .as_u64()
-            .unwrap_or_else(|| panic!("no pid for {role:?} in {told}"))
+        told[role].as_u64().unwrap_or_else(|| panic!("no pid for {role:?} in {told}"))
     }
 
     /// The trace in few words, for messages: one line a start.
@@ -188,10 +176,7 @@ impl Background {
         if !cmd.is_empty() {
             command.arg("--").args(cmd);
         }
-        Self {
-            child: command.spawn().expect("startrace does not start"),
-            folder: Some(folder),
-        }
+        Self { child: command.spawn().expect("startrace does not start"), folder: Some(folder) }
     }
 
     /// The tracer's pid.
@@ -216,11 +201,7 @@ impl Background {
             );
             std::thread::sleep(Duration::from_millis(50));
             let links = links(self.pid());
-            same = if links > 0 && links == last {
-                same + 1
-            } else {
-                0
-            };
+            same = if links > 0 && links == last { same + 1 } else { 0 };
             last = links;
         }
     }
@@ -320,8 +301,7 @@ pub fn parse(bytes: &[u8]) -> Value {
     {
         return document;
     }
-    check::join_lines(bytes)
-        .unwrap_or_else(|why| panic!("neither a JSON document nor NDJSON: {why}"))
+    check::join_lines(bytes).unwrap_or_else(|why| panic!("neither a JSON document nor NDJSON: {why}"))
 }
 
 /// The checks that every trace has to pass.

@@ -34,16 +34,7 @@ pub fn program(name: &str) -> PathBuf {
     let n = COUNT.fetch_add(1, Ordering::Relaxed);
     let part = folder.join(format!("{name}.{}-{n}", std::process::id()));
     let output = Command::new("gcc")
-        .args([
-            "-std=gnu11",
-            "-O1",
-            "-g",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-pthread",
-            "-o",
-        ])
+        .args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"])
         .args([&part, &source])
         .output()
         .expect("gcc does not start: `cargo xtask setup` installs it");
@@ -64,9 +55,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
 /// The python3 of PATH as the real executable: what PATH names may be a version manager's script.
 pub fn python() -> PathBuf {
     let found = executable_of(Path::new("python3"));
-    found
-        .expect("python3 does not start: `cargo xtask setup` installs it")
-        .1
+    found.expect("python3 does not start: `cargo xtask setup` installs it").1
 }
 
 /// Every CPython from 3.8 on that is installed here, as (`3.N`, executable), one a version: those of
@@ -88,10 +77,7 @@ pub fn pythons() -> Vec<(String, PathBuf)> {
         }
     }
     found.sort();
-    assert!(
-        !found.is_empty(),
-        "no CPython from 3.8 on: `cargo xtask setup` installs one"
-    );
+    assert!(!found.is_empty(), "no CPython from 3.8 on: `cargo xtask setup` installs one");
     found
 }
 
@@ -109,12 +95,7 @@ fn executable_of(python: &Path) -> Option<(String, PathBuf)> {
 /// The one line of JSON in a starter's output.
 pub fn told(stdout: &str) -> Value {
     let mut lines = stdout.lines().filter(|line| line.starts_with('{'));
-    let line = lines
-        .next()
-        .unwrap_or_else(|| panic!("no JSON in {stdout:?}"));
-    assert!(
-        lines.next().is_none(),
-        "more than one line of JSON in {stdout:?}"
-    );
+    let line = lines.next().unwrap_or_else(|| panic!("no JSON in {stdout:?}"));
+    assert!(lines.next().is_none(), "more than one line of JSON in {stdout:?}");
     serde_json::from_str(line).unwrap_or_else(|why| panic!("{why} in {line:?}"))
 }

@@ -46,10 +46,7 @@ pub fn command(args: &[String]) -> Result<()> {
         eprintln!(
             "\nThe trace is {}; read it again with\n  {} report {TRACE}",
             shell::root().join(TRACE).display(),
-            binary
-                .strip_prefix(shell::root())
-                .unwrap_or(&binary)
-                .display()
+            binary.strip_prefix(shell::root()).unwrap_or(&binary).display()
         );
     }
     Ok(())

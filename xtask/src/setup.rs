@@ -33,61 +33,31 @@ const NEEDS: &[Need] = &[
     Need {
         what: "C library headers",
         present: || header("stdio.h") && header("linux/types.h"),
-        packages: [
-            "libc6-dev",
-            "glibc-devel",
-            "glibc",
-            "glibc-devel",
-            "musl-dev",
-        ],
+        packages: ["libc6-dev", "glibc-devel", "glibc", "glibc-devel", "musl-dev"],
     },
-    Need {
-        what: "make",
-        present: || which("make").is_some(),
-        packages: ["make"; 5],
-    },
+    Need { what: "make", present: || which("make").is_some(), packages: ["make"; 5] },
     Need {
         what: "pkg-config",
         present: || which("pkg-config").is_some(),
-        packages: [
-            "pkg-config",
-            "pkgconf-pkg-config",
-            "pkgconf",
-            "pkg-config",
-            "pkgconf",
-        ],
+        packages: ["pkg-config", "pkgconf-pkg-config", "pkgconf", "pkg-config", "pkgconf"],
     },
     Need {
         what: "libelf headers",
         present: || header("libelf.h"),
-        packages: [
-            "libelf-dev",
-            "elfutils-libelf-devel",
-            "libelf",
-            "libelf-devel",
-            "elfutils-dev",
-        ],
+        packages: ["libelf-dev", "elfutils-libelf-devel", "libelf", "libelf-devel", "elfutils-dev"],
     },
     Need {
         what: "zlib headers",
         present: || header("zlib.h"),
         packages: ["zlib1g-dev", "zlib-devel", "zlib", "zlib-devel", "zlib-dev"],
     },
-    Need {
-        what: "clang with the BPF target",
-        present: clang,
-        packages: ["clang"; 5],
-    },
+    Need { what: "clang with the BPF target", present: clang, packages: ["clang"; 5] },
     Need {
         what: "CPython 3.8 or newer",
         present: python,
         packages: ["python3", "python3", "python", "python3", "python3"],
     },
-    Need {
-        what: "sudo",
-        present: || which("sudo").is_some(),
-        packages: ["sudo"; 5],
-    },
+    Need { what: "sudo", present: || which("sudo").is_some(), packages: ["sudo"; 5] },
 ];
 
 /// A package manager: its place in [`Need::packages`], and how it installs.
@@ -103,13 +73,7 @@ const MANAGERS: &[Manager] = &[
         name: "apt-get",
         index: 0,
         update: &["-o", "DPkg::Lock::Timeout=120", "update"],
-        install: &[
-            "-o",
-            "DPkg::Lock::Timeout=120",
-            "install",
-            "--yes",
-            "--no-install-recommends",
-        ],
+        install: &["-o", "DPkg::Lock::Timeout=120", "install", "--yes", "--no-install-recommends"],
     },
     Manager {
         name: "dnf",
@@ -129,20 +93,13 @@ const MANAGERS: &[Manager] = &[
         update: &[],
         install: &["--non-interactive", "install", "--no-recommends"],
     },
-    Manager {
-        name: "apk",
-        index: 4,
-        update: &[],
-        install: &["add"],
-    },
+    Manager { name: "apk", index: 4, update: &[], install: &["add"] },
 ];
 
 impl Manager {
     /// The one of this machine.
     fn find() -> Option<&'static Self> {
-        MANAGERS
-            .iter()
-            .find(|manager| which(manager.name).is_some())
+        MANAGERS.iter().find(|manager| which(manager.name).is_some())
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -184,36 +141,20 @@ impl Manager {
 
 fn has_entry(folder: &str, part: &str) -> bool {
     fs::read_dir(folder).is_ok_and(|entries| {
-        entries
-            .flatten()
-            .any(|entry| entry.file_name().to_string_lossy().contains(part))
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains(part))
     })
 }
 
 /// Whether the C compiler finds a header, wherever this distribution keeps it.
 fn header(name: &str) -> bool {
-    compiles(
-        Command::new("cc").args(["-E", "-x", "c", "-"]),
-        &format!("#include <{name}>\n"),
-    )
+    compiles(Command::new("cc").args(["-E", "-x", "c", "-"]), &format!("#include <{name}>\n"))
 }
 
 /// As build.rs looks for it: `$BPF_CLANG`, `clang`, then `clang-NN`.
 fn clang() -> bool {
     let works = |name: &str| {
         let mut command = Command::new(name);
-        command.args([
-            "-target",
-            "bpf",
-            "-mcpu=v3",
-            "-O2",
-            "-x",
-            "c",
-            "-c",
-            "-o",
-            "/dev/null",
-            "-",
-        ]);
+        command.args(["-target", "bpf", "-mcpu=v3", "-O2", "-x", "c", "-c", "-o", "/dev/null", "-"]);
         compiles(&mut command, "int answer(void) { return 42; }\n")
     };
     match std::env::var("BPF_CLANG") {
@@ -228,17 +169,10 @@ fn clang() -> bool {
 }
 
 fn compiles(command: &mut Command, text: &str) -> bool {
-    let child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let Ok(mut child) = child else { return false };
     // A compiler that ended already is told by its status.
-    let _ = child
-        .stdin
-        .take()
-        .map(|mut stdin| stdin.write_all(text.as_bytes()));
+    let _ = child.stdin.take().map(|mut stdin| stdin.write_all(text.as_bytes()));
     child.wait().is_ok_and(|status| status.success())
 }
 
@@ -282,10 +216,7 @@ fn dry_run() -> Result<()> {
 }
 
 fn packages(manager: &Manager, needs: &[&Need]) -> Vec<&'static str> {
-    needs
-        .iter()
-        .map(|need| need.packages[manager.index])
-        .collect()
+    needs.iter().map(|need| need.packages[manager.index]).collect()
 }
 
 fn manager_for(missing: &[&Need]) -> Result<&'static Manager> {
@@ -304,10 +235,7 @@ fn manager_for(missing: &[&Need]) -> Result<&'static Manager> {
             .map(|a| a.to_string_lossy().into_owned())
             .collect::<Vec<_>>()
             .join(" ");
-        bail!(
-            "missing: {what}; there is no sudo: as root, run `{} {by_hand}`",
-            manager.name
-        );
+        bail!("missing: {what}; there is no sudo: as root, run `{} {by_hand}`", manager.name);
     }
     Ok(manager)
 }
@@ -320,10 +248,7 @@ pub fn ensure() -> Result<()> {
     }
     let manager = manager_for(&missing)?;
     for need in &missing {
-        eprintln!(
-            "setup: {} is missing: package {}",
-            need.what, need.packages[manager.index]
-        );
+        eprintln!("setup: {} is missing: package {}", need.what, need.packages[manager.index]);
     }
     if manager.lists_are_old() && !manager.update.is_empty() {
         run(&mut manager.command(manager.update))?;
@@ -392,9 +317,7 @@ pub fn components() -> Result<()> {
             missing.join(" ")
         );
     }
-    run(Command::new("rustup")
-        .args(["component", "add"])
-        .args(&missing))
+    run(Command::new("rustup").args(["component", "add"]).args(&missing))
 }
 
 /// Whether the kernel has what the privileged part needs, or what is missing.

@@ -34,16 +34,12 @@ pub fn which(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     // Administrators' programs are not in everybody's PATH.
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(more)
-        .map(|folder| folder.join(name))
-        .find(|file| is_executable(file))
+    std::env::split_paths(&path).chain(more).map(|folder| folder.join(name)).find(|file| is_executable(file))
 }
 
 fn is_executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file)
-        .is_ok_and(|info| info.is_file() && info.permissions().mode() & 0o111 != 0)
+    std::fs::metadata(file).is_ok_and(|info| info.is_file() && info.permissions().mode() & 0o111 != 0)
 }
 
 /// A command that runs as root: itself, or through sudo. The environment is handed on, less what
@@ -81,9 +77,7 @@ pub fn plain_environment(command: &mut Command) {
     if let Some(path) = std::env::var_os("LD_LIBRARY_PATH") {
         let target = target();
         let kept: Vec<PathBuf> = std::env::split_paths(&path)
-            .filter(|p| {
-                !p.starts_with(&target) && !p.components().any(|c| c.as_os_str() == "rustlib")
-            })
+            .filter(|p| !p.starts_with(&target) && !p.components().any(|c| c.as_os_str() == "rustlib"))
             .filter(|p| !p.join("rustlib").is_dir())
             .filter(|p| !p.as_os_str().is_empty())
             .collect();
@@ -114,9 +108,7 @@ pub fn show(command: &Command) -> String {
 /// Says and runs a command.
 pub fn status(command: &mut Command) -> Result<ExitStatus> {
     eprintln!("$ {}", show(command));
-    command
-        .status()
-        .with_context(|| format!("cannot run {}", show(command)))
+    command.status().with_context(|| format!("cannot run {}", show(command)))
 }
 
 /// Says and runs a command that has to succeed.

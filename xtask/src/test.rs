@@ -31,9 +31,7 @@ impl Options {
                 "--all" => options.all = true,
                 "--unprivileged" => options.unprivileged = true,
                 flag if flag.starts_with('-') => {
-                    bail!(
-                        "no flag {flag}; usage: cargo xtask test [--all] [--unprivileged] [FILTER]"
-                    )
+                    bail!("no flag {flag}; usage: cargo xtask test [--all] [--unprivileged] [FILTER]")
                 }
                 _ if options.filter.is_some() => bail!("one FILTER at a time"),
                 filter => options.filter = Some(filter.to_owned()),
@@ -67,20 +65,12 @@ pub fn command(args: &[String]) -> Result<()> {
     setup::components()?;
     if options.filter.is_none() {
         shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
-        shell::run(shell::cargo().args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]))?;
+        shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     } else {
         eprintln!("with a FILTER: without formatting and clippy");
     }
-    let (privileged, ordinary): (Vec<String>, Vec<String>) = test_files()?
-        .into_iter()
-        .partition(|name| name.starts_with(PRIVILEGED));
+    let (privileged, ordinary): (Vec<String>, Vec<String>) =
+        test_files()?.into_iter().partition(|name| name.starts_with(PRIVILEGED));
 
     let mut counts = Counts::default();
     let mut command = shell::cargo();
@@ -112,16 +102,8 @@ pub fn command(args: &[String]) -> Result<()> {
 }
 
 fn finish(options: &Options, counts: &Counts, files: usize, not_run: Option<&str>) -> Result<()> {
-    let Counts {
-        passed,
-        failed,
-        ignored,
-        broken,
-    } = counts;
-    let mut line = format!(
-        "summary: {} tests ran, {passed} passed, {failed} failed",
-        passed + failed
-    );
+    let Counts { passed, failed, ignored, broken } = counts;
+    let mut line = format!("summary: {} tests ran, {passed} passed, {failed} failed", passed + failed);
     if *ignored > 0 {
         line += &format!("; {ignored} slow ones not run: --all runs them");
     }
@@ -136,10 +118,7 @@ fn finish(options: &Options, counts: &Counts, files: usize, not_run: Option<&str
         bail!("tests failed");
     }
     if passed + failed == 0 {
-        bail!(
-            "no test has {:?} in its name",
-            options.filter.as_deref().unwrap_or("")
-        );
+        bail!("no test has {:?} in its name", options.filter.as_deref().unwrap_or(""));
     }
     if not_run.is_some() && !options.unprivileged {
         let ci = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
@@ -198,11 +177,7 @@ fn run_privileged(options: &Options, names: &[String], counts: &mut Counts) -> R
 /// Compiles test files; their names and executables.
 fn build(names: &[String]) -> Result<Vec<(String, PathBuf)>> {
     let mut command = shell::cargo();
-    command.args([
-        "test",
-        "--no-run",
-        "--message-format=json-render-diagnostics",
-    ]);
+    command.args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
     for name in names {
         command.args(["--test", name]);
     }
@@ -250,8 +225,7 @@ impl Counts {
         }
         let status = child.wait()?;
         if !status.success() {
-            self.broken
-                .push(format!("{} ({status})", shell::show(command)));
+            self.broken.push(format!("{} ({status})", shell::show(command)));
         }
         Ok(())
     }
@@ -261,9 +235,7 @@ impl Counts {
         let Some((_, counts)) = line.split_once("test result: ") else {
             return;
         };
-        let mut words = counts
-            .split([' ', ';', '.'])
-            .filter(|word| !word.is_empty());
+        let mut words = counts.split([' ', ';', '.']).filter(|word| !word.is_empty());
         let mut number = 0;
         for word in &mut words {
             match word {
@@ -284,37 +256,24 @@ mod tests {
     fn result_lines_are_added_up() {
         let mut counts = Counts::default();
         counts.add("running 3 tests\n");
-        counts.add("test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.50s\n");
+        counts.add(
+            "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.50s\n",
+        );
         counts.add("test result: FAILED. 40 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s\n");
-        let expected = Counts {
-            passed: 42,
-            failed: 3,
-            ignored: 1,
-            broken: Vec::new(),
-        };
+        let expected = Counts { passed: 42, failed: 3, ignored: 1, broken: Vec::new() };
         assert_eq!(counts, expected);
     }
 
     #[test]
     fn what_did_not_run_is_never_success() {
-        let ran = Counts {
-            passed: 1,
-            ..Counts::default()
-        };
+        let ran = Counts { passed: 1, ..Counts::default() };
         let strict = Options::default();
-        let lenient = Options {
-            unprivileged: true,
-            ..Options::default()
-        };
+        let lenient = Options { unprivileged: true, ..Options::default() };
         assert!(finish(&strict, &ran, 1, None).is_ok());
         assert!(finish(&strict, &ran, 1, Some("no root")).is_err());
         assert!(finish(&lenient, &ran, 1, Some("--unprivileged")).is_ok());
         assert!(finish(&strict, &Counts::default(), 1, None).is_err());
-        let broken = Counts {
-            passed: 1,
-            broken: vec!["x".into()],
-            ..Counts::default()
-        };
+        let broken = Counts { passed: 1, broken: vec!["x".into()], ..Counts::default() };
         assert!(finish(&strict, &broken, 1, None).is_err());
     }
 }

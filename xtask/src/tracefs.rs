@@ -16,9 +16,7 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 impl Tracefs {
     pub fn mounted() -> Result<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts")?;
-        let there = mounts
-            .lines()
-            .any(|line| line.split(' ').nth(2) == Some("tracefs"));
+        let there = mounts.lines().any(|line| line.split(' ').nth(2) == Some("tracefs"));
         if there || !Path::new(TRACEFS).is_dir() {
             return Ok(Self { ours: false });
         }

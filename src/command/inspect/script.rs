@@ -127,14 +127,8 @@ mod tests {
     fn lines_are_split_as_the_kernel_does() {
         let of = |i: &str, a: Option<&str>| Some((i.into(), a.map(Into::into)));
         assert_eq!(line(b"#!/bin/sh\necho"), of("/bin/sh", None));
-        assert_eq!(
-            line(b"#! \t/bin/sh -e -x \nx"),
-            of("/bin/sh", Some("-e -x"))
-        );
-        assert_eq!(
-            line(b"#!/usr/bin/env python3"),
-            of("/usr/bin/env", Some("python3"))
-        );
+        assert_eq!(line(b"#! \t/bin/sh -e -x \nx"), of("/bin/sh", Some("-e -x")));
+        assert_eq!(line(b"#!/usr/bin/env python3"), of("/usr/bin/env", Some("python3")));
         assert_eq!(line(b"#!\n"), None);
         assert_eq!(line(b""), None);
         assert_eq!(line(b"\x7fELF"), None);

@@ -47,10 +47,8 @@ impl Environment {
         problems: &mut Vec<String>,
     ) -> Settings<'r> {
         let secure = self.secure.unwrap_or_else(|| {
-            let other_user =
-                meta.mode() & 0o4000 != 0 && meta.uid() != nix::unistd::geteuid().as_raw();
-            let other_group =
-                meta.mode() & 0o2010 == 0o2010 && meta.gid() != nix::unistd::getegid().as_raw();
+            let other_user = meta.mode() & 0o4000 != 0 && meta.uid() != nix::unistd::geteuid().as_raw();
+            let other_group = meta.mode() & 0o2010 == 0o2010 && meta.gid() != nix::unistd::getegid().as_raw();
             other_user || other_group
         });
         if secure && (self.library_path.is_some() || self.preload.is_some()) {
@@ -87,8 +85,8 @@ impl Target {
         }
         let (root, root_shown, cwd) = match dir {
             Some(dir) => {
-                let root = Root::open(dir)
-                    .with_context(|| format!("cannot use {} as --root", quoted(dir)))?;
+                let root =
+                    Root::open(dir).with_context(|| format!("cannot use {} as --root", quoted(dir)))?;
                 (root, shown(dir), PathBuf::from("/"))
             }
             None => {
@@ -97,9 +95,7 @@ impl Target {
             }
         };
         let file = root.read(&cwd.join(path)).map_err(|error| match error {
-            Error::Io(ref e)
-                if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
+            Error::Io(ref e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 not_found(path, dir, number)
             }
             other => explain(other, path),
@@ -124,8 +120,7 @@ impl Target {
 
     fn process(pid: u32) -> anyhow::Result<Target> {
         let proc = PathBuf::from(format!("/proc/{pid}"));
-        let link = std::fs::read_link(proc.join("exe"))
-            .map_err(|error| no_executable(pid, &proc, &error))?;
+        let link = std::fs::read_link(proc.join("exe")).map_err(|error| no_executable(pid, &proc, &error))?;
         let denied = |error: std::io::Error| match error.kind() {
             ErrorKind::PermissionDenied => need_root(pid),
             _ => anyhow!("process {pid} ended meanwhile ({error})"),
@@ -221,9 +216,7 @@ fn read_bounded(path: &Path) -> Option<Vec<u8>> {
 
 fn variable(environment: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let mut variables = environment.split(|&b| b == 0);
-    variables
-        .find_map(|v| v.strip_prefix(name))
-        .map(<[u8]>::to_vec)
+    variables.find_map(|v| v.strip_prefix(name)).map(<[u8]>::to_vec)
 }
 
 fn is_secure(auxv: &[u8]) -> bool {

@@ -17,19 +17,12 @@ pub(super) fn write(inspection: &Inspection, out: &mut dyn Write) -> io::Result<
     let facts = &inspection.facts;
     writeln!(out, "{}", sanitize(&inspection.path))?;
     if let Some(pid) = inspection.pid {
-        row(
-            out,
-            "process",
-            &format!("{pid}, with its environment and root"),
-        )?;
+        row(out, "process", &format!("{pid}, with its environment and root"))?;
     } else if inspection.root != "/" {
         row(out, "below", &sanitize(&inspection.root))?;
     }
     for step in &inspection.scripts {
-        let argument = step
-            .argument
-            .as_deref()
-            .map_or(String::new(), |a| format!(" {a}"));
+        let argument = step.argument.as_deref().map_or(String::new(), |a| format!(" {a}"));
         let said = match step.by.as_str() {
             "env" => format!("env finds {} in PATH", step.interpreter),
             _ => format!("{} says #!{}{argument}", step.path, step.interpreter),
@@ -60,11 +53,7 @@ pub(super) fn write(inspection: &Inspection, out: &mut dyn Write) -> io::Result<
         0 => String::new(),
         n => format!(", of these {} for functions", grouped(n)),
     };
-    row(
-        out,
-        "relocations",
-        &format!("{}{plt}", grouped(facts.relocations)),
-    )?;
+    row(out, "relocations", &format!("{}{plt}", grouped(facts.relocations)))?;
     probes(inspection, out)?;
     libraries(inspection, out)?;
     for problem in facts.problems.iter().chain(&inspection.problems) {
@@ -82,22 +71,13 @@ fn file(facts: &Facts, bytes: u64) -> String {
         Kind::Core => "core dump",
         Kind::Other => "ELF file of unknown kind",
     };
-    let order = if facts.little_endian {
-        ""
-    } else {
-        " big-endian"
-    };
+    let order = if facts.little_endian { "" } else { " big-endian" };
     let stripped = match facts.stripped {
         Some(true) => ", stripped",
         Some(false) => ", with symbols",
         None => "",
     };
-    format!(
-        "{}-bit {}{order} {kind}{stripped}, {}",
-        facts.bits,
-        facts.machine,
-        size(bytes)
-    )
+    format!("{}-bit {}{order} {kind}{stripped}, {}", facts.bits, facts.machine, size(bytes))
 }
 
 fn probes(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
@@ -121,10 +101,7 @@ fn probes(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
     }
     list.pop();
     if names.len() > MAX_PROBES {
-        list.push_str(&format!(
-            " and {} more names (--json lists them)",
-            names.len() - MAX_PROBES
-        ));
+        list.push_str(&format!(" and {} more names (--json lists them)", names.len() - MAX_PROBES));
     }
     row(out, "SDT probes", &list)
 }
@@ -189,19 +166,12 @@ fn line(inspection: &Inspection, library: &Library, out: &mut dyn Write) -> io::
     }
     // Most are needed by the program itself: not worth a line.
     match library.needed_by.split_first() {
-        Some((first, others))
-            if *first != inspection.path && library.found != Some(Found::Interpreter) =>
-        {
+        Some((first, others)) if *first != inspection.path && library.found != Some(Found::Interpreter) => {
             let others = match others.len() {
                 0 => String::new(),
                 n => format!(" and {n} more"),
             };
-            wrapped(
-                out,
-                "needed by ",
-                6,
-                &format!("{}{others}", sanitize(first)),
-            )
+            wrapped(out, "needed by ", 6, &format!("{}{others}", sanitize(first)))
         }
         _ => Ok(()),
     }

@@ -31,10 +31,7 @@ pub(super) fn run(objects: &mut Objects<'_>, loader: &Loader) {
     let mut rules = Rules {
         loader,
         cache: read_cache(objects),
-        abi: ldcache::abi_flags(
-            objects.search.machine,
-            if objects.search.is_64 { 64 } else { 32 },
-        ),
+        abi: ldcache::abi_flags(objects.search.machine, if objects.search.is_64 { 64 } else { 32 }),
         environment: Rc::from([]),
         rpaths: HashMap::new(),
         runpaths: HashMap::new(),
@@ -62,20 +59,14 @@ pub(super) fn run(objects: &mut Objects<'_>, loader: &Loader) {
         }
     }
     let mut queue = vec![0];
-    for (setting, name) in preloads
-        .iter()
-        .filter(|(_, name)| !name.is_empty())
-        .take(256)
-    {
+    for (setting, name) in preloads.iter().filter(|(_, name)| !name.is_empty()).take(256) {
         let needer = Needer::Setting(setting);
         if let Some(index) = rules.map(objects, name, &needer) {
             objects.needed(index, &needer);
             queue.push(index);
         }
     }
-    objects.follow(queue, |objects, name, needer| {
-        rules.map(objects, name, needer)
-    });
+    objects.follow(queue, |objects, name, needer| rules.map(objects, name, needer));
     if loader.size.is_some() {
         objects.add_interpreter(&loader.path, loader);
     }
@@ -97,12 +88,7 @@ fn read_cache(objects: &mut Objects<'_>) -> Option<Cache> {
 
 impl Rules<'_> {
     /// `_dl_map_object`: what `needer` gets for `name`.
-    fn map(
-        &mut self,
-        objects: &mut Objects<'_>,
-        name: &[u8],
-        needer: &Needer<'_>,
-    ) -> Option<usize> {
+    fn map(&mut self, objects: &mut Objects<'_>, name: &[u8], needer: &Needer<'_>) -> Option<usize> {
         let by = needer.index();
         let origin = objects.objects.get(by).map(|o| o.origin.clone());
         let name = &self.expand(name, &origin.unwrap_or_default());
@@ -135,8 +121,7 @@ impl Rules<'_> {
         if let Some(index) = objects.by_name(name) {
             return Some(index);
         }
-        let is_loader =
-            name == self.loader.path || self.loader.dynamic_soname.as_deref() == Some(name);
+        let is_loader = name == self.loader.path || self.loader.dynamic_soname.as_deref() == Some(name);
         is_loader.then(|| objects.add_interpreter(name, self.loader))
     }
 
@@ -147,13 +132,7 @@ impl Rules<'_> {
         }
     }
 
-    fn find(
-        &mut self,
-        objects: &mut Objects<'_>,
-        name: &[u8],
-        by: usize,
-        tries: &mut u64,
-    ) -> Outcome {
+    fn find(&mut self, objects: &mut Objects<'_>, name: &[u8], by: usize, tries: &mut u64) -> Outcome {
         let has_runpath = |objects: &Objects<'_>, i: usize| {
             let object = objects.objects.get(i);
             object.is_some_and(|o| o.dynamic.runpath.is_some())
@@ -267,9 +246,7 @@ impl Rules<'_> {
             return Rc::clone(known);
         }
         let dynamic = objects.objects.get(index).map(|o| &o.dynamic);
-        let path = dynamic
-            .and_then(|d| d.runpath.as_deref())
-            .unwrap_or_default();
+        let path = dynamic.and_then(|d| d.runpath.as_deref()).unwrap_or_default();
         let directories = self.directories(objects, index, path, b":");
         self.runpaths.insert(index, Rc::clone(&directories));
         directories
@@ -318,11 +295,8 @@ impl Rules<'_> {
         while let Some(at) = memchr::memchr(b'$', rest) {
             let (before, token) = rest.split_at(at);
             out.extend_from_slice(before);
-            let tokens: [(&[u8], &[u8]); 3] = [
-                (b"ORIGIN", origin),
-                (b"PLATFORM", &self.loader.platform),
-                (b"LIB", &self.loader.lib),
-            ];
+            let tokens: [(&[u8], &[u8]); 3] =
+                [(b"ORIGIN", origin), (b"PLATFORM", &self.loader.platform), (b"LIB", &self.loader.lib)];
             let hit = tokens.iter().find_map(|(name, value)| {
                 let after = token.get(1..)?;
                 let end = match after.strip_prefix(b"{") {

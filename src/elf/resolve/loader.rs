@@ -35,11 +35,7 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    pub(super) fn find(
-        program: &Facts,
-        search: &mut Search<'_>,
-        problems: &mut Vec<String>,
-    ) -> Loader {
+    pub(super) fn find(program: &Facts, search: &mut Search<'_>, problems: &mut Vec<String>) -> Loader {
         let machine = program.machine_id;
         let musl = program.libc.as_deref() == Some("musl");
         let path = match &program.interpreter {
@@ -169,12 +165,8 @@ fn x86_64_levels() -> Vec<&'static str> {
     use std::arch::is_x86_feature_detected as has;
     let v2 = has!("cmpxchg16b") && has!("popcnt") && has!("sse4.2") && has!("ssse3");
     let v3 = v2 && is_haswell() && has!("avx") && has!("f16c");
-    let v4 = v3
-        && has!("avx512f")
-        && has!("avx512bw")
-        && has!("avx512cd")
-        && has!("avx512dq")
-        && has!("avx512vl");
+    let v4 =
+        v3 && has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl");
     let levels = [(v4, "x86-64-v4"), (v3, "x86-64-v3"), (v2, "x86-64-v2")];
     let usable = levels.into_iter().filter(|(has, _)| *has);
     usable.map(|(_, name)| name).collect()
@@ -196,8 +188,7 @@ mod tests {
 
     #[test]
     fn default_folders_come_from_the_loader() {
-        let debian =
-            b"x\0/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0\0/var/\0";
+        let debian = b"x\0/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0\0/var/\0";
         let folders = compiled_in_folders(debian).unwrap();
         assert_eq!(folders.len(), 4);
         assert_eq!(lib_token(&folders), b"lib/x86_64-linux-gnu");

@@ -9,15 +9,7 @@ const DEFAULT_FOLDERS: &[u8] = b"/lib:/usr/local/lib:/usr/lib";
 const MAX_PATH_FILE: u64 = 64 << 10;
 const MAX_DIRECTORIES: usize = 4096;
 /// Libraries that are part of musl's one file: `libc.so.6`, `libpthread.so.0` and so on.
-const RESERVED: [&[u8]; 7] = [
-    b"c.",
-    b"pthread.",
-    b"rt.",
-    b"m.",
-    b"dl.",
-    b"util.",
-    b"xnet.",
-];
+const RESERVED: [&[u8]; 7] = [b"c.", b"pthread.", b"rt.", b"m.", b"dl.", b"util.", b"xnet."];
 
 struct Rules<'l> {
     loader: &'l Loader,
@@ -29,11 +21,8 @@ pub(super) fn run(objects: &mut Objects<'_>, loader: &Loader) {
     let settings = objects.search.settings;
     let library_path = settings.library_path.clone().filter(|_| !settings.secure);
     let preload = settings.preload.clone().filter(|_| !settings.secure);
-    let rules = Rules {
-        loader,
-        environment: library_path.unwrap_or_default(),
-        system: system_path(objects, loader),
-    };
+    let rules =
+        Rules { loader, environment: library_path.unwrap_or_default(), system: system_path(objects, loader) };
     let mut queue = vec![0];
     let names = preload.unwrap_or_default();
     let names = names.split(|b| b.is_ascii_whitespace() || *b == b':');
@@ -44,9 +33,7 @@ pub(super) fn run(objects: &mut Objects<'_>, loader: &Loader) {
             queue.push(index);
         }
     }
-    objects.follow(queue, |objects, name, needer| {
-        rules.map(objects, name, needer)
-    });
+    objects.follow(queue, |objects, name, needer| rules.map(objects, name, needer));
     if loader.size.is_some() {
         objects.add_interpreter(&loader.path, loader);
     }
@@ -80,9 +67,8 @@ impl Rules<'_> {
         if name.is_empty() {
             return None;
         }
-        let reserved = name
-            .strip_prefix(b"lib")
-            .is_some_and(|rest| RESERVED.iter().any(|r| rest.starts_with(r)));
+        let reserved =
+            name.strip_prefix(b"lib").is_some_and(|rest| RESERVED.iter().any(|r| rest.starts_with(r)));
         if reserved || name == self.loader.path {
             return Some(objects.add_interpreter(name, self.loader));
         }
@@ -180,9 +166,7 @@ fn search_path(object: &super::Object) -> Option<(Vec<u8>, Found)> {
         let (before, token) = rest.split_at(at);
         out.extend_from_slice(before);
         out.extend_from_slice(&object.origin);
-        rest = token
-            .strip_prefix(b"${ORIGIN}")
-            .or_else(|| token.strip_prefix(b"$ORIGIN"))?;
+        rest = token.strip_prefix(b"${ORIGIN}").or_else(|| token.strip_prefix(b"$ORIGIN"))?;
     }
     out.extend_from_slice(rest);
     Some((out, rule))

@@ -2,9 +2,7 @@
 
 use super::{Ending, ErrorKind, Item, MAX_DEPTH, MAX_RECORD, ReadError, check_schema};
 use crate::trace::schema::{Group, Header, Host, Session, Start, Tool};
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read};
@@ -55,9 +53,7 @@ impl Scan {
                 return Err(ErrorKind::TooLong { place });
             }
             if self.depth > MAX_DEPTH {
-                return Err(ErrorKind::NotATrace(format!(
-                    "nested more than {MAX_DEPTH} levels deep"
-                )));
+                return Err(ErrorKind::NotATrace(format!("nested more than {MAX_DEPTH} levels deep")));
             }
         }
         self.total += bytes.len() as u64;
@@ -104,11 +100,7 @@ impl State<'_> {
         if let (None, Some(schema), Some(tool), Some(host)) =
             (&self.header, &self.schema, &self.tool, &self.host)
         {
-            let header = Header {
-                schema: schema.clone(),
-                tool: tool.clone(),
-                host: host.clone(),
-            };
+            let header = Header { schema: schema.clone(), tool: tool.clone(), host: host.clone() };
             self.header = Some(header.clone());
             self.hand_over(Item::Header(Box::new(header)))?;
         }
@@ -237,17 +229,9 @@ pub(super) fn read(
         refusal: None,
     };
     // serde_json asks for single bytes: it must have a buffer on its side of the scan.
-    let limited = io::BufReader::with_capacity(
-        64 << 10,
-        Limited {
-            inner: input,
-            scan: &scan,
-        },
-    );
+    let limited = io::BufReader::with_capacity(64 << 10, Limited { inner: input, scan: &scan });
     let mut json = serde_json::Deserializer::from_reader(limited);
-    let outcome = Document(&mut state)
-        .deserialize(&mut json)
-        .and_then(|()| json.end());
+    let outcome = Document(&mut state).deserialize(&mut json).and_then(|()| json.end());
     let mut cut_off = None;
     if let Err(error) = outcome {
         if let Some(kind) = state.refusal.or_else(|| scan.borrow_mut().refusal.take()) {
@@ -281,11 +265,5 @@ pub(super) fn read(
             cut_off = Some("it has no `session`".into());
         }
     }
-    Ok(Ending {
-        header,
-        groups: state.groups,
-        session: state.session,
-        cut_off,
-        unknown_lines: 0,
-    })
+    Ok(Ending { header, groups: state.groups, session: state.session, cut_off, unknown_lines: 0 })
 }

@@ -52,10 +52,7 @@ pub enum ErrorKind {
 
 impl ReadError {
     pub(super) fn new(name: &str, kind: ErrorKind) -> Self {
-        Self {
-            name: name.to_owned(),
-            kind,
-        }
+        Self { name: name.to_owned(), kind }
     }
 
     pub(super) fn io(name: &str, error: io::Error) -> Self {
@@ -76,11 +73,7 @@ impl ReadError {
         let what = crate::trace::text::sanitize(&what.chars().take(200).collect::<String>());
         Self::new(
             name,
-            ErrorKind::Malformed {
-                line: before + error.line() as u64,
-                column: error.column() as u64,
-                what,
-            },
+            ErrorKind::Malformed { line: before + error.line() as u64, column: error.column() as u64, what },
         )
     }
 
@@ -98,27 +91,23 @@ impl fmt::Display for ReadError {
             ErrorKind::Directory => {
                 write!(f, "{name}: is a folder; name a trace file in it")
             }
-            ErrorKind::Empty => write!(
-                f,
-                "{name}: the file is empty; the recording was stopped before it wrote anything"
-            ),
+            ErrorKind::Empty => {
+                write!(f, "{name}: the file is empty; the recording was stopped before it wrote anything")
+            }
             ErrorKind::NoneHere => write!(
                 f,
                 "no trace in this folder (startrace-*.json, .ndjson, .json.spool): name a FILE, or record one \
                  with `startrace record -- CMD`"
             ),
-            ErrorKind::Compressed(tool) => write!(
-                f,
-                "{name}: is compressed; try `{tool} -dc FILE | startrace report -`"
-            ),
-            ErrorKind::CutOffInHeader => write!(
-                f,
-                "{name}: cut off within its first record; there is nothing to show"
-            ),
-            ErrorKind::Malformed { line, column, what } => write!(
-                f,
-                "{name}: line {line}, column {column}: {what}; not a trace, or damaged"
-            ),
+            ErrorKind::Compressed(tool) => {
+                write!(f, "{name}: is compressed; try `{tool} -dc FILE | startrace report -`")
+            }
+            ErrorKind::CutOffInHeader => {
+                write!(f, "{name}: cut off within its first record; there is nothing to show")
+            }
+            ErrorKind::Malformed { line, column, what } => {
+                write!(f, "{name}: line {line}, column {column}: {what}; not a trace, or damaged")
+            }
             ErrorKind::TooLong { place } => write!(
                 f,
                 "{name}: {place}: a record of more than {} MiB; not a trace, or damaged",
@@ -131,11 +120,9 @@ impl fmt::Display for ReadError {
                  startrace",
                 super::SCHEMA
             ),
-            ErrorKind::OtherSchema(theirs) => write!(
-                f,
-                "{name}: schema {theirs}: this startrace reads {}",
-                super::SCHEMA
-            ),
+            ErrorKind::OtherSchema(theirs) => {
+                write!(f, "{name}: schema {theirs}: this startrace reads {}", super::SCHEMA)
+            }
             ErrorKind::Io(e) => write!(f, "{name}: {e}"),
         }
     }

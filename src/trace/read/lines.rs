@@ -71,9 +71,9 @@ fn parse(line: &[u8]) -> Result<Parsed, Problem> {
         }
         "footer" => Parsed::Footer(serde_json::from_slice(line)?),
         "header" => {
-            let schema = typed.schema.ok_or_else(|| {
-                Problem::Other(ErrorKind::NotATrace("its header names no schema".into()))
-            })?;
+            let schema = typed
+                .schema
+                .ok_or_else(|| Problem::Other(ErrorKind::NotATrace("its header names no schema".into())))?;
             // Before the header's other fields: those of another version may differ.
             check_schema(&schema).map_err(Problem::Other)?;
             Parsed::Item(Item::Header(serde_json::from_slice(line)?))
@@ -101,18 +101,15 @@ pub(super) fn read(
     loop {
         line.clear();
         let limit = MAX_RECORD as u64 + 1;
-        let n = Read::take(&mut input, limit)
-            .read_until(b'\n', &mut line)
-            .map_err(|e| ReadError::io(name, e))?;
+        let n =
+            Read::take(&mut input, limit).read_until(b'\n', &mut line).map_err(|e| ReadError::io(name, e))?;
         if n == 0 {
             break;
         }
         number += 1;
         let whole = line.pop_if(|last| *last == b'\n').is_some();
         if !whole && n as u64 == limit {
-            return Err(refuse(ErrorKind::TooLong {
-                place: format!("line {number}"),
-            }));
+            return Err(refuse(ErrorKind::TooLong { place: format!("line {number}") }));
         }
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
@@ -165,11 +162,5 @@ pub(super) fn read(
     if session.is_none() && cut_off.is_none() {
         cut_off = Some("it has no last line (footer)".into());
     }
-    Ok(Ending {
-        header,
-        groups,
-        session,
-        cut_off,
-        unknown_lines,
-    })
+    Ok(Ending { header, groups, session, cut_off, unknown_lines })
 }

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 fn is_trace_name(name: &str) -> bool {
     name.starts_with("startrace-")
-        && [".json", ".ndjson", ".json.spool"]
-            .iter()
-            .any(|end| name.ends_with(end))
+        && [".json", ".ndjson", ".json.spool"].iter().any(|end| name.ends_with(end))
 }
 
 /// The trace in `folder` (`startrace-*.json`, `.ndjson`, `.json.spool`) that was written last; of
@@ -18,8 +16,7 @@ fn is_trace_name(name: &str) -> bool {
 /// # Errors
 /// The folder cannot be listed or holds none.
 pub fn newest(folder: &Path) -> Result<PathBuf, ReadError> {
-    let entries =
-        fs::read_dir(folder).map_err(|e| ReadError::io(&folder.display().to_string(), e))?;
+    let entries = fs::read_dir(folder).map_err(|e| ReadError::io(&folder.display().to_string(), e))?;
     entries
         .flatten()
         .filter(|entry| entry.file_name().to_str().is_some_and(is_trace_name))

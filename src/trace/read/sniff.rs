@@ -102,10 +102,7 @@ pub(super) fn sniff(name: &str, input: &mut dyn Read) -> Result<(Vec<u8>, Form),
             return if begun {
                 Ok((head, Form::Document))
             } else {
-                Err(ReadError::new(
-                    name,
-                    ErrorKind::NotATrace("it begins with a megabyte of blanks".into()),
-                ))
+                Err(ReadError::new(name, ErrorKind::NotATrace("it begins with a megabyte of blanks".into())))
             };
         }
     }

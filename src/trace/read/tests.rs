@@ -23,10 +23,7 @@ fn footer_line() -> String {
 }
 
 fn document(starts: &[String]) -> String {
-    format!(
-        r#"{HEADER},"starts":[{}],"groups":[],"new":[1],"session":{SESSION}}}"#,
-        starts.join(",")
-    )
+    format!(r#"{HEADER},"starts":[{}],"groups":[],"new":[1],"session":{SESSION}}}"#, starts.join(","))
 }
 
 /// Hands over one byte at a time at first, as a pipe may.
@@ -34,22 +31,13 @@ struct Slow(std::io::Cursor<Vec<u8>>);
 
 impl Read for Slow {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = if self.0.position() < 300 {
-            1
-        } else {
-            buf.len()
-        };
-        self.0
-            .read(buf.get_mut(..n.min(buf.len())).unwrap_or_default())
+        let n = if self.0.position() < 300 { 1 } else { buf.len() };
+        self.0.read(buf.get_mut(..n.min(buf.len())).unwrap_or_default())
     }
 }
 
 fn load_bytes(bytes: impl Into<Vec<u8>>) -> Result<Loaded, ReadError> {
-    Reader::new(
-        "t".into(),
-        Box::new(Slow(std::io::Cursor::new(bytes.into()))),
-    )?
-    .load()
+    Reader::new("t".into(), Box::new(Slow(std::io::Cursor::new(bytes.into()))))?.load()
 }
 
 fn error(bytes: impl Into<Vec<u8>>) -> String {
@@ -62,12 +50,7 @@ fn both_forms_hold_the_same() {
     let from_document = load_bytes(document(&starts)).unwrap();
     assert!(from_document.is_complete());
     let lines: Vec<String> = starts.iter().map(|s| typed("start", s)).collect();
-    let text = format!(
-        "{}\n\n{}\n{}\n",
-        header_line(),
-        lines.join("\n"),
-        footer_line()
-    );
+    let text = format!("{}\n\n{}\n{}\n", header_line(), lines.join("\n"), footer_line());
     let from_lines = load_bytes(text).unwrap();
     assert!(from_lines.is_complete());
     assert_eq!(from_document.starts, from_lines.starts);
@@ -110,12 +93,8 @@ fn later_lines_are_merged() {
 
 #[test]
 fn what_was_written_before_a_cut_is_kept() {
-    let whole = format!(
-        "{}\n{}\n{}\n",
-        header_line(),
-        typed("start", &start("a")),
-        typed("start", &start("b"))
-    );
+    let whole =
+        format!("{}\n{}\n{}\n", header_line(), typed("start", &start("a")), typed("start", &start("b")));
     let second = whole.trim_end().rfind('\n').unwrap() + 1;
     for end in header_line().len()..whole.len() {
         let loaded = load_bytes(&whole[..end]).unwrap();
@@ -129,19 +108,13 @@ fn what_was_written_before_a_cut_is_kept() {
     let first_end = whole.find("},{\"start_id\":\"b\"").unwrap() + 1;
     for end in first_end..whole.len() {
         let loaded = load_bytes(&whole[..end]).unwrap();
-        assert!(
-            loaded.cut_off.is_some() && !loaded.starts.is_empty(),
-            "{end}"
-        );
+        assert!(loaded.cut_off.is_some() && !loaded.starts.is_empty(), "{end}");
     }
     // A power cut can leave zeros.
     let zeros = [format!("{}\n", header_line()).as_bytes(), &[0; 512]].concat();
     assert!(load_bytes(zeros).unwrap().cut_off.is_some());
     for end in 1..20 {
-        assert!(matches!(
-            load_bytes(&whole[..end]).unwrap_err().kind(),
-            ErrorKind::CutOffInHeader
-        ));
+        assert!(matches!(load_bytes(&whole[..end]).unwrap_err().kind(), ErrorKind::CutOffInHeader));
     }
 }
 
@@ -157,35 +130,21 @@ fn errors_say_what_is_wrong_and_where() {
     assert!(error(r#"{"type":"header"}"#).contains("names no schema"));
     assert!(error(r#"{"schema":"startrace/1","starts":[]}"#).contains("no `tool`"));
     assert!(error(b"\x1f\x8b\x08").contains("gzip -dc"));
-    for newer in [
-        r#"{"schema":"startrace/2","starts":7}"#,
-        "{\"type\":\"header\",\"schema\":\"startrace/12\"}\n",
-    ] {
+    for newer in
+        [r#"{"schema":"startrace/2","starts":7}"#, "{\"type\":\"header\",\"schema\":\"startrace/12\"}\n"]
+    {
         let text = error(newer);
-        assert!(
-            text.contains("newer startrace") && text.contains("upgrade"),
-            "{text}"
-        );
+        assert!(text.contains("newer startrace") && text.contains("upgrade"), "{text}");
     }
     assert!(error(r#"{"schema":"startrace/0"}"#).contains("reads startrace/1"));
     let text = error("{\"schema\":\"\\u001b[31m\"}");
-    assert!(
-        text.contains("not a startrace trace") && !text.contains('\x1b'),
-        "{text}"
-    );
+    assert!(text.contains("not a startrace trace") && !text.contains('\x1b'), "{text}");
 
-    let bad = format!(
-        "{}\n{{\"type\":\"start\",\"pid\":}}\n{}\n",
-        header_line(),
-        footer_line()
-    );
+    let bad = format!("{}\n{{\"type\":\"start\",\"pid\":}}\n{}\n", header_line(), footer_line());
     assert!(error(bad).contains("line 2, column 23"));
     let pretty = document(&[start("a")]).replacen("\"pid\":1", "\n\"pid\":-1", 1);
     let text = error(pretty);
-    assert!(
-        text.contains("line 2, column 9") && text.contains("-1"),
-        "{text}"
-    );
+    assert!(text.contains("line 2, column 9") && text.contains("-1"), "{text}");
     let twice = format!("{}\n{}\n", header_line(), header_line());
     assert!(error(twice).contains("second header"));
     let trailing = format!("{} x", document(&[]));
@@ -201,9 +160,7 @@ fn endless(head: &str, filler: &'static [u8]) -> Box<dyn Read> {
             if let [byte] = self.0 {
                 buf.fill(*byte);
             } else {
-                buf[..whole]
-                    .chunks_exact_mut(self.0.len())
-                    .for_each(|c| c.copy_from_slice(self.0));
+                buf[..whole].chunks_exact_mut(self.0.len()).for_each(|c| c.copy_from_slice(self.0));
             }
             Ok(whole)
         }
@@ -215,11 +172,7 @@ fn endless(head: &str, filler: &'static [u8]) -> Box<dyn Read> {
 fn records_without_end_are_refused() {
     let line = format!("{}\n{{\"type\":\"", header_line());
     for (head, filler, wanted) in [
-        (
-            line.as_str(),
-            &b"x"[..],
-            "line 2: a record of more than 2 MiB",
-        ),
+        (line.as_str(), &b"x"[..], "line 2: a record of more than 2 MiB"),
         ("{\"type\":\"", b"x", "more than 2 MiB"),
         ("{\"schema\":\"", b"x", "more than 2 MiB"),
         ("{\"unknown\":", b"[", "nested more than 128"),
@@ -236,25 +189,13 @@ fn records_without_end_are_refused() {
 fn the_caller_can_stop() {
     for text in [
         document(&[start("a"), start("b")]),
-        format!(
-            "{}\n{}\nnot json\nat all\n",
-            header_line(),
-            typed("start", &start("a"))
-        ),
+        format!("{}\n{}\nnot json\nat all\n", header_line(), typed("start", &start("a"))),
     ] {
-        let reader = Reader::new(
-            "t".into(),
-            Box::new(std::io::Cursor::new(text.into_bytes())),
-        )
-        .unwrap();
+        let reader = Reader::new("t".into(), Box::new(std::io::Cursor::new(text.into_bytes()))).unwrap();
         let mut n = 0;
         let ending = reader.read(&mut |item| {
             n += 1;
-            if matches!(item, Item::Start(_)) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if matches!(item, Item::Start(_)) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         assert_eq!(ending.unwrap().header.schema, SCHEMA);
         assert_eq!(n, 2);
@@ -267,20 +208,9 @@ fn files_are_found_and_named_in_errors() {
     let text = |path: &Path| open(path).unwrap_err().to_string();
     assert!(text(&folder.path().join("none\x1b")).ends_with("none\\x1b: no such file"));
     assert!(text(folder.path()).contains("is a folder"));
-    assert!(
-        newest(folder.path())
-            .unwrap_err()
-            .to_string()
-            .contains("name a FILE")
-    );
-    for (i, name) in [
-        "startrace-a.json",
-        "startrace-b.ndjson",
-        "startrace-c.json.spool",
-        "other.json",
-    ]
-    .iter()
-    .enumerate()
+    assert!(newest(folder.path()).unwrap_err().to_string().contains("name a FILE"));
+    for (i, name) in
+        ["startrace-a.json", "startrace-b.ndjson", "startrace-c.json.spool", "other.json"].iter().enumerate()
     {
         let path = folder.path().join(name);
         let mut file = File::create(&path).unwrap();
@@ -294,9 +224,5 @@ fn files_are_found_and_named_in_errors() {
     }
     std::fs::create_dir(folder.path().join("startrace-d.json")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("startrace-e.json")).unwrap();
-    assert!(
-        newest(folder.path())
-            .unwrap()
-            .ends_with("startrace-c.json.spool")
-    );
+    assert!(newest(folder.path()).unwrap().ends_with("startrace-c.json.spool"));
 }

@@ -27,19 +27,14 @@ impl Accounting {
             return Ok(Self { restorer: None });
         }
         let script = format!("trap '' INT TERM HUP; echo ready; read end; echo 0 >{SWITCH}");
-        let mut restorer = Command::new("sh")
-            .args(["-c", &script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut restorer =
+            Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         // It ignores signals from here on.
         if let Some(stdout) = &mut restorer.stdout {
             std::io::Read::read_exact(stdout, &mut [0; 6])?;
         }
         fs::write(SWITCH, "1\n").context("kernel.bpf_stats_enabled")?;
-        Ok(Self {
-            restorer: Some(restorer),
-        })
+        Ok(Self { restorer: Some(restorer) })
     }
 }
 
@@ -67,9 +62,8 @@ struct Program {
 /// Every program that the descriptors hold, by id. Programs have no name in there: it is taken from
 /// the link that attaches them (its tracepoint), else made of type and id.
 fn programs(descriptors: &[BTreeMap<String, String>]) -> BTreeMap<u64, Program> {
-    let number = |fd: &BTreeMap<String, String>, field: &str| {
-        fd.get(field).and_then(|text| text.parse::<u64>().ok())
-    };
+    let number =
+        |fd: &BTreeMap<String, String>, field: &str| fd.get(field).and_then(|text| text.parse::<u64>().ok());
     let mut found = BTreeMap::new();
     for fd in descriptors {
         if let (Some(id), Some(nanoseconds)) = (number(fd, "prog_id"), number(fd, "run_time_ns")) {
@@ -84,13 +78,8 @@ fn programs(descriptors: &[BTreeMap<String, String>]) -> BTreeMap<u64, Program> 
         }
     }
     for fd in descriptors.iter().filter(|fd| fd.contains_key("link_id")) {
-        let name = ["tp_name", "raw_tp", "func", "name", "link_type"]
-            .iter()
-            .find_map(|field| fd.get(*field));
-        if let (Some(program), Some(name)) = (
-            number(fd, "prog_id").and_then(|id| found.get_mut(&id)),
-            name,
-        ) {
+        let name = ["tp_name", "raw_tp", "func", "name", "link_type"].iter().find_map(|field| fd.get(*field));
+        if let (Some(program), Some(name)) = (number(fd, "prog_id").and_then(|id| found.get_mut(&id)), name) {
             program.name.clone_from(name);
         }
     }
@@ -117,16 +106,10 @@ pub fn kernel_cost(bench: &Bench) -> Result<Vec<Figure>> {
         let mut total = 0;
         for (id, program) in &after {
             let first = before.get(id).cloned().unwrap_or_default();
-            let (count, time) = (
-                program.runs - first.runs,
-                program.nanoseconds - first.nanoseconds,
-            );
+            let (count, time) = (program.runs - first.runs, program.nanoseconds - first.nanoseconds);
             total += time;
             if count > 0 {
-                costs
-                    .entry(program.name.clone())
-                    .or_default()
-                    .push(time as f64 / count as f64);
+                costs.entry(program.name.clone()).or_default().push(time as f64 / count as f64);
                 *runs.entry(program.name.clone()).or_default() += count;
             }
         }
@@ -146,10 +129,7 @@ pub fn kernel_cost(bench: &Bench) -> Result<Vec<Figure>> {
                 "sched_switch" => Some("<= 250"),
                 _ => None,
             },
-            note: format!(
-                "{} runs a round",
-                runs.get(name).map_or(0, |n| n / values.len() as u64)
-            ),
+            note: format!("{} runs a round", runs.get(name).map_or(0, |n| n / values.len() as u64)),
         })
         .collect();
     figures.push(Figure {
@@ -168,10 +148,7 @@ mod tests {
     use super::*;
 
     fn descriptor(fields: &[(&str, &str)]) -> BTreeMap<String, String> {
-        fields
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect()
+        fields.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
     }
 
     #[test]
@@ -190,24 +167,11 @@ mod tests {
                 ("run_cnt", "3"),
                 ("recursion_misses", "1"),
             ]),
-            descriptor(&[
-                ("prog_type", "26"),
-                ("prog_id", "8"),
-                ("run_time_ns", "0"),
-                ("run_cnt", "0"),
-            ]),
+            descriptor(&[("prog_type", "26"), ("prog_id", "8"), ("run_time_ns", "0"), ("run_cnt", "0")]),
             descriptor(&[("pos", "0"), ("flags", "02")]),
         ]);
         assert_eq!(found.len(), 2);
-        assert_eq!(
-            found[&7],
-            Program {
-                name: "sched_switch".into(),
-                runs: 3,
-                nanoseconds: 900,
-                missed: 1
-            }
-        );
+        assert_eq!(found[&7], Program { name: "sched_switch".into(), runs: 3, nanoseconds: 900, missed: 1 });
         assert_eq!(found[&8].name, "program 8 (type 26)");
     }
 }

@@ -70,10 +70,7 @@ fn parse(args: &[String]) -> Result<Options> {
     };
     let mut args = args.iter();
     while let Some(flag) = args.next() {
-        let mut value = || {
-            args.next()
-                .with_context(|| format!("{flag} needs a value\n{USAGE}"))
-        };
+        let mut value = || args.next().with_context(|| format!("{flag} needs a value\n{USAGE}"));
         match flag.as_str() {
             "--rounds" => {
                 options.rounds = value()?.parse().context("--rounds takes a number")?;
@@ -106,9 +103,7 @@ pub fn command(args: &[String]) -> Result<()> {
         peers::install()?;
     }
     let startrace = match &options.startrace {
-        Some(path) => path
-            .canonicalize()
-            .with_context(|| format!("{}", path.display()))?,
+        Some(path) => path.canonicalize().with_context(|| format!("{}", path.display()))?,
         None => shell::build_release()?,
     };
     if !shell::is_root() {
@@ -122,19 +117,11 @@ pub fn command(args: &[String]) -> Result<()> {
         return shell::run(&mut command);
     }
     if options.rounds < ROUNDS {
-        eprintln!(
-            "bench: {} rounds are for trying out; quote {ROUNDS} or more",
-            options.rounds
-        );
+        eprintln!("bench: {} rounds are for trying out; quote {ROUNDS} or more", options.rounds);
     }
     let folder = std::env::temp_dir().join(format!("startrace-bench-{}", std::process::id()));
     std::fs::create_dir(&folder).with_context(|| format!("{}", folder.display()))?;
-    let bench = Bench {
-        rounds: options.rounds,
-        startrace,
-        peers: options.peers,
-        folder: folder.clone(),
-    };
+    let bench = Bench { rounds: options.rounds, startrace, peers: options.peers, folder: folder.clone() };
     // perf, bpftrace and tracexec look their tracepoints up there, and so may startrace.
     let _tracefs = Tracefs::mounted()?;
     let figures = run(&bench, &options.only);
@@ -172,20 +159,11 @@ mod tests {
 
     #[test]
     fn flags_are_read_and_wrong_ones_named() {
-        let options = parse(&words(
-            "--rounds 9 --only storm,size --only own-start --json x",
-        ))
-        .unwrap();
+        let options = parse(&words("--rounds 9 --only storm,size --only own-start --json x")).unwrap();
         assert_eq!(options.rounds, 9);
         assert_eq!(options.only, ["storm", "size", "own-start"]);
         assert_eq!(options.json, Some("x".into()));
-        for wrong in [
-            "--rounds",
-            "--rounds 0",
-            "--rounds x",
-            "--only nothing",
-            "--fast",
-        ] {
+        for wrong in ["--rounds", "--rounds 0", "--rounds x", "--only nothing", "--fast"] {
             assert!(parse(&words(wrong)).is_err(), "{wrong}");
         }
     }

@@ -22,18 +22,7 @@ const PEERS: &[Peer] = &[
         name: "strace --seccomp-bpf",
         program: "strace",
         wrap: |_, argv| {
-            prefix(
-                &[
-                    "strace",
-                    "-f",
-                    "--seccomp-bpf",
-                    "-e",
-                    "trace=process",
-                    "-o",
-                    "/dev/null",
-                ],
-                argv,
-            )
+            prefix(&["strace", "-f", "--seccomp-bpf", "-e", "trace=process", "-o", "/dev/null"], argv)
         },
     },
     Peer {
@@ -41,26 +30,16 @@ const PEERS: &[Peer] = &[
         program: "perf",
         wrap: |_, argv| {
             let calls = "clone,clone3,fork,vfork,execve,exit_group";
-            prefix(
-                &["perf", "trace", "-o", "/dev/null", "-e", calls, "--"],
-                argv,
-            )
+            prefix(&["perf", "trace", "-o", "/dev/null", "-e", calls, "--"], argv)
         },
     },
     Peer {
         name: "bpftrace",
         program: "bpftrace",
         wrap: |bench, argv| {
-            let out = bench
-                .folder
-                .join("bpftrace.out")
-                .to_string_lossy()
-                .into_owned();
+            let out = bench.folder.join("bpftrace.out").to_string_lossy().into_owned();
             // None of the words needs quoting: they are paths that we made, and numbers.
-            prefix(
-                &["bpftrace", "-q", "-o", &out, "-e", BPFTRACE, "-c"],
-                &[argv.join(" ")],
-            )
+            prefix(&["bpftrace", "-q", "-o", &out, "-e", BPFTRACE, "-c"], &[argv.join(" ")])
         },
     },
     Peer {
@@ -91,11 +70,7 @@ const PEERS: &[Peer] = &[
 ];
 
 fn prefix(tracer: &[&str], argv: &[String]) -> Vec<String> {
-    tracer
-        .iter()
-        .map(|&word| word.to_owned())
-        .chain(argv.iter().cloned())
-        .collect()
+    tracer.iter().map(|&word| word.to_owned()).chain(argv.iter().cloned()).collect()
 }
 
 impl Peer {
@@ -118,12 +93,9 @@ pub fn installed(bench: &Bench) -> Vec<&'static Peer> {
 
 /// `--install-peers`.
 pub fn install() -> Result<()> {
-    for (program, package) in [
-        ("strace", "strace"),
-        ("perf", "linux-perf"),
-        ("bpftrace", "bpftrace"),
-        ("forkstat", "forkstat"),
-    ] {
+    for (program, package) in
+        [("strace", "strace"), ("perf", "linux-perf"), ("bpftrace", "bpftrace"), ("forkstat", "forkstat")]
+    {
         if shell::which(program).is_none() {
             setup::install_one(package)?;
         }

@@ -40,12 +40,7 @@ impl Mode {
     }
 
     /// Runs something once in this mode, given the command line to run.
-    fn run<T>(
-        &self,
-        bench: &Bench,
-        argv: &[String],
-        run: impl Fn(&[String]) -> Result<T>,
-    ) -> Result<T> {
+    fn run<T>(&self, bench: &Bench, argv: &[String], run: impl Fn(&[String]) -> Result<T>) -> Result<T> {
         let trace = bench.folder.join("trace.ndjson");
         let trace = trace.to_string_lossy();
         let result = match self {
@@ -82,9 +77,7 @@ struct Other(Child);
 
 impl Other {
     fn start() -> Result<Self> {
-        Ok(Self(
-            Command::new("sleep").arg("3600").spawn().context("sleep")?,
-        ))
+        Ok(Self(Command::new("sleep").arg("3600").spawn().context("sleep")?))
     }
 }
 
@@ -129,13 +122,8 @@ fn tax(
     per: (f64, &str),
 ) -> Result<Vec<Figure>> {
     let line = workload.command_line();
-    let measured = rounds(bench, modes, |mode| {
-        mode.run(bench, &line, |argv| workload.nanoseconds(argv))
-    })?;
-    let plain = measured
-        .first()
-        .and_then(|first| first.clone().ok())
-        .unwrap_or_default();
+    let measured = rounds(bench, modes, |mode| mode.run(bench, &line, |argv| workload.nanoseconds(argv)))?;
+    let plain = measured.first().and_then(|first| first.clone().ok()).unwrap_or_default();
     let (count, what) = per;
     Ok(modes
         .iter()
@@ -147,24 +135,14 @@ fn tax(
             };
             let (value, note) = match result {
                 Ok(values) => {
-                    let ratios: Vec<f64> = values
-                        .iter()
-                        .zip(&plain)
-                        .map(|(with, without)| with / without)
-                        .collect();
+                    let ratios: Vec<f64> =
+                        values.iter().zip(&plain).map(|(with, without)| with / without).collect();
                     (Stat::of(&ratios), each(values))
                 }
                 Err(why) => (None, why.replace('\n', " ")),
             };
             let own = matches!(mode, Mode::Command | Mode::System | Mode::Stranger);
-            Figure {
-                row,
-                what: mode.name(),
-                value,
-                unit: "x",
-                goal: own.then_some(goal),
-                note,
-            }
+            Figure { row, what: mode.name(), value, unit: "x", goal: own.then_some(goal), note }
         })
         .collect())
 }
@@ -178,14 +156,7 @@ fn with_peers(bench: &Bench, mut modes: Vec<Mode>) -> Vec<Mode> {
 pub fn start_tax(bench: &Bench) -> Result<Vec<Figure>> {
     let workload = Workload::build(bench, "spawn_true", &["1500"])?;
     let modes = with_peers(bench, vec![Mode::Plain, Mode::Command, Mode::System]);
-    tax(
-        bench,
-        "start-tax",
-        "<= 1.03",
-        &modes,
-        &workload,
-        (1500.0, "start"),
-    )
+    tax(bench, "start-tax", "<= 1.03", &modes, &workload, (1500.0, "start"))
 }
 
 /// 200 forks of a process with 1 GiB resident.
@@ -204,50 +175,26 @@ pub fn fork_tax(bench: &Bench) -> Result<Vec<Figure>> {
             value: None,
             unit: "x",
             goal: Some("<= 1.01"),
-            note: format!(
-                "not run: {} MiB of memory available, 1536 needed",
-                available / 1024
-            ),
+            note: format!("not run: {} MiB of memory available, 1536 needed", available / 1024),
         }]);
     }
     let workload = Workload::build(bench, "fork_large", &[&MIB.to_string(), "200"])?;
     let modes = [Mode::Plain, Mode::Command, Mode::System];
-    tax(
-        bench,
-        "fork-tax",
-        "<= 1.01",
-        &modes,
-        &workload,
-        (200.0, "fork"),
-    )
+    tax(bench, "fork-tax", "<= 1.01", &modes, &workload, (200.0, "fork"))
 }
 
 /// System calls of a process that is not traced while another is, and under `-a`.
 pub fn syscall_tax(bench: &Bench) -> Result<Vec<Figure>> {
     let workload = Workload::build(bench, "getppid_loop", &["5000000"])?;
     let modes = [Mode::Plain, Mode::Stranger, Mode::System];
-    tax(
-        bench,
-        "syscall-tax",
-        "1.00",
-        &modes,
-        &workload,
-        (5e6, "call"),
-    )
+    tax(bench, "syscall-tax", "1.00", &modes, &workload, (5e6, "call"))
 }
 
 /// Switches between two processes that are not traced, and under `-a`.
 pub fn switch_tax(bench: &Bench) -> Result<Vec<Figure>> {
     let workload = Workload::build(bench, "ping_pong", &["200000"])?;
     let modes = [Mode::Plain, Mode::Stranger, Mode::System];
-    tax(
-        bench,
-        "switch-tax",
-        "<= 1.03",
-        &modes,
-        &workload,
-        (4e5, "switch"),
-    )
+    tax(bench, "switch-tax", "<= 1.03", &modes, &workload, (4e5, "switch"))
 }
 
 /// From the exec of the tracer to the first instructions of the command that it starts.

@@ -39,8 +39,7 @@ fn read_lines(lines: impl BufRead, mark: &str) -> Result<Told> {
         let line: Value = serde_json::from_str(&line?).context("a line of the trace")?;
         match line["type"].as_str() {
             Some("start") if line["argv"][1] == mark => {
-                let exited =
-                    line["timeline"]["ready"]["kind"] == "exit" || line["exit"].is_object();
+                let exited = line["timeline"]["ready"]["kind"] == "exit" || line["exit"].is_object();
                 if line["argv_truncated"] == false && line["exe"].is_string() && exited {
                     told.whole += 1;
                 } else {
@@ -68,23 +67,10 @@ fn read_lines(lines: impl BufRead, mark: &str) -> Result<Told> {
 fn blow(bench: &Bench, starts: u64, argv_bytes: u64) -> Result<(Told, Usage, f64)> {
     let mark = format!("startrace-bench-{}", std::process::id());
     let each = (starts / PARENTS).to_string();
-    let workload = Workload::build(
-        bench,
-        "storm",
-        &[&PARENTS.to_string(), &each, &argv_bytes.to_string(), &mark],
-    )?;
+    let workload =
+        Workload::build(bench, "storm", &[&PARENTS.to_string(), &each, &argv_bytes.to_string(), &mark])?;
     let trace = bench.folder.join("storm.ndjson");
-    let tracer = Tracer::start(
-        bench,
-        &[
-            "-q",
-            "-a",
-            "--format",
-            "ndjson",
-            "-o",
-            &trace.to_string_lossy(),
-        ],
-    )?;
+    let tracer = Tracer::start(bench, &["-q", "-a", "--format", "ndjson", "-o", &trace.to_string_lossy()])?;
     let wall = workload.nanoseconds(&workload.command_line())?;
     let usage = tracer.stop()?;
     let told = read(&trace, &mark)?;
@@ -95,17 +81,7 @@ fn blow(bench: &Bench, starts: u64, argv_bytes: u64) -> Result<(Told, Usage, f64
 /// CPU time of a tracer that has nothing to do: loading, attaching, ending.
 fn idle(bench: &Bench) -> Result<f64> {
     let trace = bench.folder.join("idle.ndjson");
-    let tracer = Tracer::start(
-        bench,
-        &[
-            "-q",
-            "-a",
-            "--format",
-            "ndjson",
-            "-o",
-            &trace.to_string_lossy(),
-        ],
-    )?;
+    let tracer = Tracer::start(bench, &["-q", "-a", "--format", "ndjson", "-o", &trace.to_string_lossy()])?;
     Ok(tracer.stop()?.cpu_ns)
 }
 
@@ -175,19 +151,10 @@ mod tests {
         let start = r#"{"type":"start","argv":["true","MARK"],"argv_truncated":false,"exe":"/bin/true","timeline":{"ready":{"kind":"exit"}}}"#;
         let cut = start.replace("false", "true");
         let other = start.replace("MARK", "other");
-        let footer =
-            r#"{"type":"footer","session":{"complete":false,"lost":{"events":2,"storage":3}}}"#;
+        let footer = r#"{"type":"footer","session":{"complete":false,"lost":{"events":2,"storage":3}}}"#;
         let text = [start, start, &cut, &other, footer].join("\n");
         let told = read_lines(text.as_bytes(), "MARK").unwrap();
-        assert_eq!(
-            told,
-            Told {
-                whole: 2,
-                partial: 1,
-                lost: 5,
-                complete: false
-            }
-        );
+        assert_eq!(told, Told { whole: 2, partial: 1, lost: 5, complete: false });
         assert!(read_lines(start.as_bytes(), "MARK").is_err());
     }
 }

@@ -23,12 +23,7 @@ impl Stat {
         } else {
             (sorted.get(middle.checked_sub(1)?)? + sorted.get(middle)?) / 2.0
         };
-        Some(Self {
-            median,
-            min: *sorted.first()?,
-            max: *sorted.last()?,
-            rounds: sorted.len(),
-        })
+        Some(Self { median, min: *sorted.first()?, max: *sorted.last()?, rounds: sorted.len() })
     }
 }
 
@@ -56,10 +51,7 @@ pub fn text(figures: &[Figure]) -> String {
     );
     for figure in figures {
         let (median, range) = match figure.value {
-            Some(stat) => (
-                number(stat.median),
-                format!("{} .. {}", number(stat.min), number(stat.max)),
-            ),
+            Some(stat) => (number(stat.median), format!("{} .. {}", number(stat.min), number(stat.max))),
             None => ("-".into(), String::new()),
         };
         let _ = writeln!(
@@ -92,9 +84,8 @@ pub fn json(figures: &[Figure], rounds: usize) -> Value {
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
         .map(|rest| rest.trim_start_matches([' ', '\t', ':']));
-    let seconds = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let seconds =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     json!({
         "time": seconds,
         "kernel": read("/proc/sys/kernel/osrelease").trim(),
@@ -125,10 +116,7 @@ mod tests {
     fn medians() {
         assert_eq!(Stat::of(&[]), None);
         let odd = Stat::of(&[3.0, 1.0, 2.0]).unwrap();
-        assert_eq!(
-            (odd.median, odd.min, odd.max, odd.rounds),
-            (2.0, 1.0, 3.0, 3)
-        );
+        assert_eq!((odd.median, odd.min, odd.max, odd.rounds), (2.0, 1.0, 3.0, 3));
         assert_eq!(Stat::of(&[4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.5);
     }
 

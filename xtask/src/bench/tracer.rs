@@ -33,16 +33,10 @@ pub struct Usage {
 impl Tracer {
     /// Starts `startrace record ARGS` and returns when its probes are live.
     pub fn start(bench: &Bench, args: &[&str]) -> Result<Self> {
-        let mut argv = vec![
-            bench.startrace.to_string_lossy().into_owned(),
-            "record".into(),
-        ];
+        let mut argv = vec![bench.startrace.to_string_lossy().into_owned(), "record".into()];
         argv.extend(args.iter().map(|&arg| arg.to_owned()));
         let log = bench.folder.join("tracer.log");
-        let mut tracer = Self {
-            child: workload::spawn(&argv, &log)?,
-            log,
-        };
+        let mut tracer = Self { child: workload::spawn(&argv, &log)?, log };
         tracer.wait_live()?;
         Ok(tracer)
     }
@@ -57,22 +51,11 @@ impl Tracer {
                 bail!("startrace ended with {status}: {}", self.said());
             }
             if begin.elapsed() > LIMIT {
-                bail!(
-                    "startrace attached nothing within {LIMIT:?}: {}",
-                    self.said()
-                );
+                bail!("startrace attached nothing within {LIMIT:?}: {}", self.said());
             }
             std::thread::sleep(Duration::from_millis(50));
-            let links = self
-                .descriptors()
-                .iter()
-                .filter(|fd| fd.contains_key("link_id"))
-                .count();
-            same = if links > 0 && links == last {
-                same + 1
-            } else {
-                0
-            };
+            let links = self.descriptors().iter().filter(|fd| fd.contains_key("link_id")).count();
+            same = if links > 0 && links == last { same + 1 } else { 0 };
             last = links;
         }
         Ok(())
@@ -97,10 +80,7 @@ impl Tracer {
     /// Ends it as Ctrl-C does.
     pub fn stop(mut self) -> Result<Usage> {
         let before = children_cpu_ns()?;
-        kill(
-            Pid::from_raw(i32::try_from(self.child.id())?),
-            Signal::SIGINT,
-        )?;
+        kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGINT)?;
         let begin = Instant::now();
         let mut peak_kib = 0;
         let status = loop {
@@ -110,10 +90,7 @@ impl Tracer {
                 break status;
             }
             if begin.elapsed() > LIMIT {
-                bail!(
-                    "startrace did not end within {LIMIT:?} of Ctrl-C: {}",
-                    self.said()
-                );
+                bail!("startrace did not end within {LIMIT:?} of Ctrl-C: {}", self.said());
             }
             std::thread::sleep(Duration::from_millis(2));
         };
@@ -121,10 +98,7 @@ impl Tracer {
             bail!("startrace ended with {status}: {}", self.said());
         }
         // Nothing else was waited for in between, so the difference is the tracer's.
-        Ok(Usage {
-            cpu_ns: children_cpu_ns()? - before,
-            peak_kib,
-        })
+        Ok(Usage { cpu_ns: children_cpu_ns()? - before, peak_kib })
     }
 
     fn peak_kib(&self) -> u64 {
@@ -175,10 +149,7 @@ mod tests {
     fn a_childs_cpu_time_is_counted_once_it_was_waited_for() {
         let before = children_cpu_ns().unwrap();
         let busy = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
-        std::process::Command::new("sh")
-            .args(["-c", busy])
-            .status()
-            .unwrap();
+        std::process::Command::new("sh").args(["-c", busy]).status().unwrap();
         assert!(children_cpu_ns().unwrap() - before > 1e6);
     }
 }

@@ -31,10 +31,7 @@ impl Workload {
         }
         let mut argv = vec![binary.to_string_lossy().into_owned()];
         argv.extend(args.iter().map(|&arg| arg.to_owned()));
-        Ok(Self {
-            argv,
-            out: bench.folder.join("result.json"),
-        })
+        Ok(Self { argv, out: bench.folder.join("result.json") })
     }
 
     /// The whole command line, with the result's file.
@@ -71,9 +68,7 @@ impl Workload {
 }
 
 pub fn number(value: &Value, field: &str) -> Result<f64> {
-    value[field]
-        .as_f64()
-        .with_context(|| format!("no {field} in {value}"))
+    value[field].as_f64().with_context(|| format!("no {field} in {value}"))
 }
 
 /// Starts a program with its output in a file and the environment of the user's shell.
