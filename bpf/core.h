@@ -166,7 +166,12 @@ struct sighand_struct {
 
 struct tty_struct;
 
+struct task_io_accounting {
+	__u64 wchar;
+};
+
 struct signal_struct {
+	struct task_io_accounting ioac;
 	atomic_t live;
 	int nr_threads;
 	int group_exit_code;
@@ -250,6 +255,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct sched_entity se;
 	struct css_set *cgroups;
+	struct task_io_accounting ioac;
 };
 
 struct linux_binprm {

@@ -42,6 +42,9 @@ enum fact {
 	FACT_ENTRY_IS_MM_ALLOC = 1 << 16, /* entry_ns is the address space's allocation */
 	FACT_NEW_PID_NS = 1 << 17,
 	FACT_ROOT = 1 << 18,          /* the command that the recording starts with */
+	FACT_NULL_ON_PIPE_FD = 1 << 19, /* /dev/null has taken the first fresh pipe's number */
+	FACT_PIPE_FD_KNOWN = 1 << 20, /* that was looked at */
+	FACT_WRITTEN_KNOWN = 1 << 21, /* written was read */
 };
 
 enum fd_kind {
@@ -95,6 +98,8 @@ struct event_fork {
 	__u32 ns_pid;
 	__u32 facts;
 	__u32 fresh_pipes;
+	__u32 first_pipe_fd;          /* lowest end of those */
+	__u32 reserved;
 	struct event_fd fds[3];
 	char comm[COMM_LEN];
 };
@@ -125,7 +130,9 @@ struct event_exec {
 	__u32 exe_len;                /* components from the leaf up, each ending in NUL */
 	__u32 cwd_len;                /* likewise */
 	__u32 argv_len;
-	struct event_fd fds[3];
+	__u32 sig_ignored;
+	__u32 reserved;
+	struct event_fd fds[4];
 	char comm[COMM_LEN];
 };
 
@@ -150,8 +157,11 @@ struct event_fork_fail {
 /* The last thread of a process has ended. */
 struct event_exit {
 	struct event_head head;
+	__u64 written;                /* bytes given to write calls */
 	__u32 exit_code;              /* as wait(2) gives it */
 	__u32 facts;
+	__u32 sig_ignored;
+	__u32 reserved;
 	struct event_fd fds[3];
 	char comm[COMM_LEN];
 };

@@ -45,7 +45,9 @@ static __always_inline void describe_exec(struct event_exec *ev, struct task_str
 	struct dentry *dentry = exe->f_path.dentry;
 
 	facts |= session_facts(task->signal);
-	facts |= fds_read(task, ev->fds);
+	facts |= fds_read(task, ev->fds, 4);
+	ev->sig_ignored = signals_of(task->sighand);
+	ev->reserved = 0;
 	ev->entry_ns = 0;
 	ev->prepare_ns = 0;
 	if (st) {
@@ -81,7 +83,6 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	struct task_state *st = state_of(task);
 	struct event_exec *ev;
 	struct scratch *s;
-	bool exe_cut = false, cwd_cut = false;
 	const char *filename, *interp;
 	__u32 facts = 0;
 	__u64 cgroup_id;
@@ -98,13 +99,10 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		interp = bprm->interp;
 		ev->filename_len = fill_kernel_str(s, filename);
 		ev->interp_len = interp != filename ? fill_kernel_str(s, interp) : 0;
-		ev->exe_len = fill_path(s, &task->mm->exe_file->f_path, &task->fs->root, &exe_cut);
-		ev->cwd_len = fill_path(s, &task->fs->pwd, &task->fs->root, &cwd_cut);
+		ev->exe_len = fill_path(s, &task->mm->exe_file->f_path, task->fs, &facts,
+					FACT_EXE_CUT);
+		ev->cwd_len = fill_path(s, &task->fs->pwd, task->fs, &facts, FACT_CWD_CUT);
 		ev->argv_len = fill_argv(s, task->mm, &facts);
-		if (exe_cut)
-			facts |= FACT_EXE_CUT;
-		if (cwd_cut)
-			facts |= FACT_CWD_CUT;
 		ev->facts = facts;
 		head_fill(&ev->head, EVENT_EXEC, s->at, task, now);
 		scratch_send(s);

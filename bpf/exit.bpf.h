@@ -5,6 +5,21 @@
 
 #define SIGNAL_GROUP_EXIT 4
 
+/*
+ * A worker of Python's multiprocessing closes the pipe ends that are its parent's and then opens
+ * /dev/null, which takes the lowest of their numbers.
+ */
+static __always_inline __u32 null_on_pipe(struct task_struct *task, __u32 fd)
+{
+	struct files_struct *files = BPF_CORE_READ(task, files);
+	struct event_fd what = {};
+
+	if (!fd || !files)
+		return 0;
+	describe_fd((__u64)BPF_CORE_READ(files, fdt), fd, &what);
+	return FACT_PIPE_FD_KNOWN | (what.kind == FD_NULL ? FACT_NULL_ON_PIPE_FD : 0);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
@@ -38,10 +53,17 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		ev->exit_code = task->group_leader->exit_code;
 	}
 	/* After an exec the descriptors were told then. */
-	if (st && !(st->flags & TASK_EXECED))
-		ev->facts |= fds_read(task, ev->fds);
-	else
-		fds_unknown(ev->fds);
+	fds_unknown(ev->fds, 3);
+	ev->written = 0;
+	if (st && !(st->flags & TASK_EXECED)) {
+		ev->facts |= fds_read(task, ev->fds, 3) | null_on_pipe(task, st->first_pipe_fd);
+		if (bpf_core_field_exists(struct task_io_accounting, wchar)) {
+			ev->written = signal->ioac.wchar + task->ioac.wchar;
+			ev->facts |= FACT_WRITTEN_KNOWN;
+		}
+	}
+	ev->sig_ignored = signals_of(task->sighand);
+	ev->reserved = 0;
 	__builtin_memcpy(ev->comm, task->comm, COMM_LEN);
 	bpf_ringbuf_submit(ev, wake_flags());
 	return 0;

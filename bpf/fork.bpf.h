@@ -4,19 +4,6 @@
  * the child's registers and signal state already copied), sched_wakeup_new, and the first switch.
  */
 
-#define SIG_IGN_HANDLER ((void *)1)
-
-static __always_inline void disposition(struct sighand_struct *sighand, const int sig,
-					__u32 *ignored, __u32 *handled)
-{
-	void *handler = sighand->action[sig - 1].sa.sa_handler;
-
-	if (handler == SIG_IGN_HANDLER)
-		*ignored |= 1U << (sig - 1);
-	else if (handler)
-		*handled |= 1U << (sig - 1);
-}
-
 static __always_inline void describe_fork(struct event_fork *ev, struct task_struct *parent,
 					  struct task_struct *child, struct task_state *pst,
 					  __u64 clone_flags)
@@ -27,6 +14,7 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 	struct sighand_struct *sighand = parent->sighand;
 	bool kernel = parent->flags & PF_KTHREAD;
 	__u32 facts = session_facts(signal);
+	__u64 disposed, pipes;
 
 	ev->clone_flags = clone_flags;
 	ev->exit_signal = child->exit_signal;
@@ -40,14 +28,9 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 	ev->gid = child->cred->egid.val;
 	ev->ns_pid = own_ns_pid(child);
 	ev->blocked = parent->blocked.sig[0];
-	ev->sig_ignored = 0;
-	ev->sig_handled = 0;
-	disposition(sighand, 1, &ev->sig_ignored, &ev->sig_handled);
-	disposition(sighand, 2, &ev->sig_ignored, &ev->sig_handled);
-	disposition(sighand, 3, &ev->sig_ignored, &ev->sig_handled);
-	disposition(sighand, 13, &ev->sig_ignored, &ev->sig_handled);
-	disposition(sighand, 15, &ev->sig_ignored, &ev->sig_handled);
-	disposition(sighand, 17, &ev->sig_ignored, &ev->sig_handled);
+	disposed = signals_of(sighand);
+	ev->sig_ignored = disposed;
+	ev->sig_handled = disposed >> 32;
 	if (BPF_CORE_READ(child, thread_pid, level) > BPF_CORE_READ(parent, thread_pid, level))
 		facts |= FACT_NEW_PID_NS;
 
@@ -66,10 +49,18 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 	}
 
 	ev->fresh_pipes = 0;
-	fds_unknown(ev->fds);
+	ev->first_pipe_fd = 0;
+	ev->reserved = 0;
+	fds_unknown(ev->fds, 3);
 	if (!(clone_flags & CLONE_VM)) {
-		ev->fresh_pipes = fresh_pipes(parent, &facts);
-		facts |= fds_read(parent, ev->fds);
+		pipes = fresh_pipes((__u64)BPF_CORE_READ(parent, files));
+		ev->fresh_pipes = pipes & 0xff;
+		ev->first_pipe_fd = pipes >> 32;
+		if (pipes & PIPES_KNOWN)
+			facts |= FACT_PIPES_KNOWN;
+		if (pipes & PIPES_CLOEXEC)
+			facts |= FACT_PIPES_CLOEXEC;
+		facts |= fds_read(parent, ev->fds, 3);
 	}
 
 	ev->entry_ns = 0;
@@ -140,6 +131,8 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	ev->facts |= cgroup_facts;
 	if (root)
 		ev->facts |= FACT_ROOT;
+	if (st)
+		st->first_pipe_fd = ev->first_pipe_fd;
 	bpf_ringbuf_submit(ev, wake_flags());
 	if (pst)
 		forget_fork_entry(pst);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Readers of kernel objects that more than one record needs: paths, descriptors, cgroups, registers.
+ *
+ * Those that branch a lot are global functions: the verifier looks at each once and on its own, not
+ * at every call in every state of the caller. That made loading ten times faster. Their pointers into
+ * the kernel come as numbers, which is all that a global function may be given.
  */
 #ifndef STARTRACE_READ_H
 #define STARTRACE_READ_H
@@ -116,44 +120,72 @@ static long walk_dentry(__u32 i, void *ctx)
 	return 0;
 }
 
-/*
- * Appends the components of a path from the leaf up, each with its NUL, as far as the root of the
- * current process, as the process itself would see it. Returns the bytes appended; `*cut` is set if
- * the root was not reached.
- */
-static __always_inline __u32 fill_path(struct scratch *s, const struct path *start,
-				       const struct path *root, bool *cut)
-{
-	struct vfsmount *mnt = BPF_CORE_READ(start, mnt);
-	struct walk w = {
-		.scratch = s,
-		.begin = s->at,
-		.dentry = BPF_CORE_READ(start, dentry),
-		.mnt = mnt,
-		.mnt_root = BPF_CORE_READ(mnt, mnt_root),
-		.root_dentry = BPF_CORE_READ(root, dentry),
-		.root_mnt = BPF_CORE_READ(root, mnt),
-	};
+#define WALK_CUT (1U << 31)
 
+/*
+ * Appends the components of a path from the leaf up, each with its NUL, as far as the given root, as
+ * a process with that root would see it. Returns the bytes appended, with WALK_CUT if the root was not
+ * reached.
+ */
+__noinline __u32 walk_path(struct scratch *s, __u64 dentry, __u64 mnt, __u64 root_dentry,
+			   __u64 root_mnt)
+{
+	struct vfsmount *vfsmnt = (void *)mnt;
+	struct walk w = {};
+
+	if (!s)
+		return 0;
+	w.scratch = s;
+	w.begin = s->at;
+	w.dentry = (void *)dentry;
+	w.mnt = vfsmnt;
+	w.mnt_root = BPF_CORE_READ(vfsmnt, mnt_root);
+	w.root_dentry = (void *)root_dentry;
+	w.root_mnt = (void *)root_mnt;
 	bpf_loop(PATH_STEPS, walk_dentry, &w, 0);
-	if (!w.done) {
-		*cut = true;
-		__sync_fetch_and_add(&lost.paths, 1);
-	}
-	return s->at - w.begin;
+	if (w.done)
+		return s->at - w.begin;
+	__sync_fetch_and_add(&lost.paths, 1);
+	return (s->at - w.begin) | WALK_CUT;
 }
 
-static __always_inline void fd_describe(struct event_fd *out, struct file *file)
+/* A path as the current process sees it; adds `cut` to the facts if it is not whole. */
+static __always_inline __u32 fill_path(struct scratch *s, const struct path *start,
+				       struct fs_struct *fs, __u32 *facts, __u32 cut)
 {
+	__u32 len = walk_path(s, (__u64)BPF_CORE_READ(start, dentry), (__u64)BPF_CORE_READ(start, mnt),
+			      (__u64)BPF_CORE_READ(fs, root.dentry),
+			      (__u64)BPF_CORE_READ(fs, root.mnt));
+
+	if (len & WALK_CUT)
+		*facts |= cut;
+	return len & ~WALK_CUT;
+}
+
+static __always_inline struct file *fd_file(struct fdtable *fdt, __u32 fd)
+{
+	struct file **table = BPF_CORE_READ(fdt, fd);
+	struct file *file = NULL;
+
+	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
+	return file;
+}
+
+/* Describes descriptor `fd` of a table. */
+__noinline int describe_fd(__u64 table, __u32 fd, struct event_fd *out)
+{
+	struct file *file = fd_file((void *)table, fd);
 	struct inode *inode;
 	unsigned short mode;
 	__u32 rdev;
 
+	if (!out)
+		return 0;
 	out->inode = 0;
 	out->rdev = 0;
-	if (!file) {
+	if (!file || fd >= BPF_CORE_READ((struct fdtable *)table, max_fds)) {
 		out->kind = FD_CLOSED;
-		return;
+		return 0;
 	}
 	inode = BPF_CORE_READ(file, f_inode);
 	mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
@@ -174,106 +206,114 @@ static __always_inline void fd_describe(struct event_fd *out, struct file *file)
 		else if (rdev >> 20 == 4 || rdev >> 20 == 5 || (rdev >> 20 >= 136 && rdev >> 20 <= 143))
 			out->kind = FD_TTY;
 	}
+	return 0;
 }
 
-static __always_inline struct file *fd_file(struct file **table, __u32 fd)
+static __always_inline void fds_unknown(struct event_fd *fds, const int n)
 {
-	struct file *file = NULL;
-
-	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
-	return file;
-}
-
-static __always_inline void fds_unknown(struct event_fd fds[3])
-{
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < n; i++) {
 		fds[i].inode = 0;
 		fds[i].kind = FD_UNKNOWN;
 		fds[i].rdev = 0;
 	}
 }
 
-/* Descriptors 0, 1 and 2 of the current task's table; returns the facts to add. */
-static __always_inline __u32 fds_read(struct task_struct *task, struct event_fd fds[3])
+/* The first `n` descriptors of the current task's table; returns the facts to add. */
+static __always_inline __u32 fds_read(struct task_struct *task, struct event_fd *fds, const int n)
 {
-	struct files_struct *files = task->files;
-	struct fdtable *fdt;
-	struct file **table;
+	struct files_struct *files = BPF_CORE_READ(task, files);
+	__u64 table;
 
-	fds_unknown(fds);
+	fds_unknown(fds, n);
 	if (!files)
 		return 0;
-	fdt = BPF_CORE_READ(files, fdt);
-	table = BPF_CORE_READ(fdt, fd);
-	for (__u32 i = 0; i < 3; i++)
-		fd_describe(&fds[i], fd_file(table, i));
+	table = (__u64)BPF_CORE_READ(files, fdt);
+	for (int i = 0; i < n; i++)
+		describe_fd(table, i, &fds[i]);
 	return FACT_FDS_KNOWN;
 }
+
+struct pipe_search {
+	struct fdtable *fdt;
+	unsigned long *cloexec_map;
+	__u64 write_end;
+	__u32 fd;
+	__u32 pairs;
+	__u32 first_fd;
+	__u32 open;           /* some end is not close-on-exec */
+};
+
+static long search_pipe(__u32 i, void *ctx)
+{
+	struct pipe_search *p = ctx;
+	struct fdtable *fdt = p->fdt;
+	unsigned long word = 0;
+	struct inode *inode;
+	struct file *file;
+	unsigned short mode;
+	__u64 number;
+	__u32 how;
+
+	if (p->fd <= 3 || p->pairs >= 2)
+		return 1;
+	p->fd--;
+	file = fd_file(fdt, p->fd);
+	if (!file)
+		return 1;
+	inode = BPF_CORE_READ(file, f_inode);
+	mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	/* Only the newest end must be right below the hint. */
+	if (mode != S_IFIFO)
+		return p->write_end ? 0 : 1;
+	number = BPF_CORE_READ(inode, i_ino);
+	how = BPF_CORE_READ(file, f_mode);
+	if (!p->write_end) {
+		if (!(how & FMODE_WRITE))
+			return 1;
+		p->write_end = number;
+	} else if (number == p->write_end && (how & FMODE_READ)) {
+		p->pairs++;
+		p->first_fd = p->fd;
+		p->write_end = 0;
+	} else {
+		return 0;
+	}
+	bpf_probe_read_kernel(&word, sizeof(word), p->cloexec_map + p->fd / 64);
+	if (!(word >> (p->fd & 63) & 1))
+		p->open = 1;
+	return 0;
+}
+
+#define PIPE_STEPS 12
+#define PIPES_KNOWN (1 << 8)
+#define PIPES_CLOEXEC (1 << 9)
 
 /*
  * How many pairs (read end, write end) of one pipe each are the newest descriptors: what a runtime
  * leaves that makes pipes just before it forks. A descriptor is the newest if it lies right below
  * the hint for the next one; older ends may have filled holes, so some steps down are looked at.
+ * The high half is the lowest of their numbers.
  */
-static __always_inline __u32 fresh_pipes(struct task_struct *task, __u32 *facts)
+__noinline __u64 fresh_pipes(__u64 table)
 {
-	struct files_struct *files = task->files;
+	struct files_struct *files = (void *)table;
+	struct pipe_search p = {};
 	struct fdtable *fdt;
-	struct file **table;
-	unsigned long *cloexec_map;
-	bool cloexec = true;
-	__u64 write_end = 0;
-	__u32 pairs = 0;
-	__u32 fd;
+	__u64 found;
 
 	if (!files)
 		return 0;
 	fdt = BPF_CORE_READ(files, fdt);
-	table = BPF_CORE_READ(fdt, fd);
-	cloexec_map = BPF_CORE_READ(fdt, close_on_exec);
-	fd = BPF_CORE_READ(files, next_fd);
-	if (fd > BPF_CORE_READ(fdt, max_fds))
+	p.fdt = fdt;
+	p.cloexec_map = BPF_CORE_READ(fdt, close_on_exec);
+	p.fd = BPF_CORE_READ(files, next_fd);
+	if (p.fd > BPF_CORE_READ(fdt, max_fds))
 		return 0;
-	*facts |= FACT_PIPES_KNOWN;
-
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < 12 && pairs < 2; i++) {
-		struct event_fd what;
-		struct file *file;
-		unsigned long word = 0;
-		__u32 mode;
-
-		if (fd <= 3)
-			break;
-		fd--;
-		file = fd_file(table, fd);
-		if (!file)
-			break;
-		fd_describe(&what, file);
-		if (what.kind != FD_PIPE) {
-			/* Only the newest end must be right below the hint. */
-			if (!write_end)
-				break;
-			continue;
-		}
-		mode = BPF_CORE_READ(file, f_mode);
-		if (!write_end) {
-			if (!(mode & FMODE_WRITE))
-				break;
-			write_end = what.inode;
-		} else if (what.inode == write_end && (mode & FMODE_READ)) {
-			pairs++;
-			write_end = 0;
-		} else {
-			continue;
-		}
-		bpf_probe_read_kernel(&word, sizeof(word), cloexec_map + fd / 64);
-		if (!(word >> (fd & 63) & 1))
-			cloexec = false;
-	}
-	if (pairs && cloexec)
-		*facts |= FACT_PIPES_CLOEXEC;
-	return pairs;
+	bpf_loop(PIPE_STEPS, search_pipe, &p, 0);
+	found = p.pairs | PIPES_KNOWN;
+	if (p.pairs && !p.open)
+		found |= PIPES_CLOEXEC;
+	return found | (__u64)p.first_fd << 32;
 }
 
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
@@ -309,30 +349,35 @@ static long walk_cgroup(__u32 i, void *ctx)
 }
 
 /* Writes a cgroup's name the first time it is met. */
-static __always_inline void cgroup_name(struct task_struct *task, struct kernfs_node *kn,
-					__u64 id, __u32 facts)
+__noinline int name_cgroup(__u64 node, __u64 id, __u32 facts)
 {
 	__u64 key = id << 1 | !!(facts & FACT_CGROUP_V1);
-	struct cgroup_walk w = { .kn = kn };
+	struct cgroup_walk w = { .kn = (void *)node };
 	struct event_cgroup *ev;
 	struct scratch *s;
 	__u8 one = 1;
 
 	if (bpf_map_lookup_elem(&named_cgroups, &key))
-		return;
+		return 0;
 	s = scratch_take(sizeof(*ev));
 	if (!s)
-		return;
+		return 0;
 	ev = (void *)s->data;
 	w.scratch = s;
 	bpf_loop(PATH_STEPS, walk_cgroup, &w, 0);
-	head_fill(&ev->head, EVENT_CGROUP, s->at, task, bpf_ktime_get_boot_ns());
+	ev->head.time_ns = bpf_ktime_get_boot_ns();
+	ev->head.birth_ns = 0;
+	ev->head.size = s->at;
+	ev->head.kind = EVENT_CGROUP;
+	ev->head.pid = 0;
+	ev->head.tid = 0;
 	ev->cgroup_id = id;
 	ev->facts = facts & FACT_CGROUP_V1;
 	ev->path_len = s->at - sizeof(*ev);
 	if (scratch_send(s))
 		bpf_map_update_elem(&named_cgroups, &key, &one, BPF_ANY);
 	scratch_give(s);
+	return 0;
 }
 
 /* The cgroup that a trace names for the task; its name goes ahead where it is new. */
@@ -355,7 +400,7 @@ static __always_inline __u64 cgroup_of(struct task_struct *task, __u32 *facts)
 	}
 	kn = BPF_CORE_READ(cgroup, kn);
 	id = BPF_CORE_READ(kn, id);
-	cgroup_name(task, kn, id, *facts);
+	name_cgroup((__u64)kn, id, *facts);
 	return id;
 }
 
@@ -372,6 +417,43 @@ static __always_inline __u32 own_ns_pid(struct task_struct *task)
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid));
 	return upid.nr;
+}
+
+#define SIG_IGN_HANDLER 1
+
+struct handlers {
+	__u64 of[6];
+};
+
+/* Signals that are ignored (low half) and handled (high half); bit 0 is signal 1. */
+__noinline __u64 dispositions(struct handlers *handlers)
+{
+	const __u32 bits[6] = { 1 << 0, 1 << 1, 1 << 2, 1 << 12, 1 << 14, 1 << 16 };
+	__u64 found = 0;
+
+	if (!handlers)
+		return 0;
+	for (int i = 0; i < 6; i++) {
+		if (handlers->of[i] == SIG_IGN_HANDLER)
+			found |= bits[i];
+		else if (handlers->of[i])
+			found |= (__u64)bits[i] << 32;
+	}
+	return found;
+}
+
+static __always_inline __u64 signals_of(struct sighand_struct *sighand)
+{
+	struct handlers handlers;
+
+	/* HUP, INT, QUIT, PIPE, TERM, CHLD */
+	handlers.of[0] = (__u64)sighand->action[0].sa.sa_handler;
+	handlers.of[1] = (__u64)sighand->action[1].sa.sa_handler;
+	handlers.of[2] = (__u64)sighand->action[2].sa.sa_handler;
+	handlers.of[3] = (__u64)sighand->action[12].sa.sa_handler;
+	handlers.of[4] = (__u64)sighand->action[14].sa.sa_handler;
+	handlers.of[5] = (__u64)sighand->action[16].sa.sa_handler;
+	return dispositions(&handlers);
 }
 
 static __always_inline __u32 session_facts(struct signal_struct *signal)

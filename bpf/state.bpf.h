@@ -54,6 +54,8 @@ struct task_state {
 	__u64 peer_ns;
 	__u32 peer_pid;
 	__u32 flags;
+	__u32 first_pipe_fd;                /* the creator's first fresh pipe, at the fork; 0: none */
+	__u32 reserved;
 };
 
 struct {
