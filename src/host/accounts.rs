@@ -60,9 +60,7 @@ impl Accounts {
             let path = etc.join(name);
             match read_bounded(&path, MAX_FILE) {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-                other => {
-                    other.map_err(|e| Error::io(format!("cannot read {}", path.display()), e))
-                }
+                other => other.map_err(|e| Error::io(format!("cannot read {}", path.display()), e)),
             }
         };
         Ok(Self {

@@ -66,11 +66,7 @@ impl Guard {
         let groups = own_groups()?;
         set_groups(&owner.groups)?;
         // From here on dropping the guard restores whatever was changed.
-        let guard = Self {
-            uid,
-            gid,
-            groups,
-        };
+        let guard = Self { uid, gid, groups };
         set_fsgid(owner.gid);
         set_fsuid(owner.uid);
         // Both calls return the former value and no error; only asking again tells.

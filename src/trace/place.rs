@@ -143,9 +143,8 @@ impl Folder {
 
     /// The same, but fails where there is a `to`.
     pub(super) fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        let exclusive = self.act(|fd| {
-            nix::fcntl::renameat2(fd, from, fd, to, RenameFlags::RENAME_NOREPLACE)
-        });
+        let exclusive =
+            self.act(|fd| nix::fcntl::renameat2(fd, from, fd, to, RenameFlags::RENAME_NOREPLACE));
         match exclusive {
             // Some network file systems know no flags: look first, which is the best that they allow.
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) => match self.kind(to)? {
@@ -159,9 +158,8 @@ impl Folder {
     /// Removes a file of ours, if it is still the one that we made.
     pub(super) fn remove(&self, name: &OsStr, file: &File) -> io::Result<()> {
         match self.is(name, file)? {
-            true => self.act(|fd| {
-                nix::unistd::unlinkat(fd, name, nix::unistd::UnlinkatFlags::NoRemoveDir)
-            }),
+            true => self
+                .act(|fd| nix::unistd::unlinkat(fd, name, nix::unistd::UnlinkatFlags::NoRemoveDir)),
             false => Ok(()),
         }
     }
@@ -170,9 +168,7 @@ impl Folder {
     pub(super) fn is(&self, name: &OsStr, file: &File) -> io::Result<bool> {
         let open = nix::sys::stat::fstat(file)?;
         let named = self.stat(name)?;
-        Ok(named.is_some_and(|named| {
-            (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)
-        }))
+        Ok(named.is_some_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)))
     }
 
     /// A file without a name in this folder.

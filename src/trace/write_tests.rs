@@ -1,7 +1,7 @@
 //! Tests of [`super`]; what needs root or its own process is in tests/host_privileged.rs.
 
 use super::super::document::tests::{exit, header, session, start};
-use super::super::schema::{Trace, SCHEMA};
+use super::super::schema::{SCHEMA, Trace};
 use super::*;
 use std::fs;
 use std::io::Read;
@@ -74,7 +74,10 @@ fn json_is_spooled_and_put_in_place_at_the_end() {
     assert_eq!((trace.starts.len(), trace.session.starts), (3, 3));
     assert_eq!(trace.starts[1].exit, Some(exit(7)));
     assert_eq!(names(dir.path()), ["t.json"]);
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+        0o600
+    );
 }
 
 #[test]
@@ -86,7 +89,9 @@ fn ndjson_goes_straight_into_a_new_file_and_beside_an_old_one() {
     assert_eq!(output.flush().unwrap(), Flow::Going);
     assert_eq!(lines(&path).len(), 3);
     assert_eq!(finish(output), path);
-    assert!(matches!(lines(&path).last(), Some(Line::Footer { session, .. }) if session.starts == 2));
+    assert!(
+        matches!(lines(&path).last(), Some(Line::Footer { session, .. }) if session.starts == 2)
+    );
 
     let old = fs::read(&path).unwrap();
     let mut output = open(&path, Format::Ndjson).unwrap();
@@ -111,7 +116,10 @@ fn a_spool_of_the_dead_is_left_alone_and_told_of() {
     let mut output = output;
     feed(&mut output, 1);
     finish(output);
-    assert_eq!(names(dir.path()), ["t.json", "t.json.2.spool", "t.json.spool"]);
+    assert_eq!(
+        names(dir.path()),
+        ["t.json", "t.json.2.spool", "t.json.spool"]
+    );
     let left = fs::read_to_string(dir.path().join("t.json.spool")).unwrap();
     assert_eq!(left, "precious");
 }
@@ -294,9 +302,8 @@ fn names_choose_target_and_format() {
         let target = OutputTarget::from_option(OsStr::new(name));
         assert_eq!(target, OutputTarget::Stdout);
     }
-    let of = |name: &str, otherwise| {
-        Format::of(&OutputTarget::from_option(OsStr::new(name)), otherwise)
-    };
+    let of =
+        |name: &str, otherwise| Format::of(&OutputTarget::from_option(OsStr::new(name)), otherwise);
     assert_eq!(of("a.ndjson", Format::Json), Format::Ndjson);
     assert_eq!(of("a.json", Format::Ndjson), Format::Json);
     assert_eq!(of("-", Format::Ndjson), Format::Ndjson);
