@@ -70,8 +70,7 @@ pub const KEPT: [Capability; 4] =
     [Capability::Bpf, Capability::Perfmon, Capability::SysPtrace, Capability::DacReadSearch];
 
 /// How to do without root; the capabilities are those of [`KEPT`].
-pub const SETCAP: &str =
-    "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search=ep \"$(command -v startrace)\"";
+pub const SETCAP: &str = "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search=ep \"$(command -v startrace)\"";
 
 static DROPPED: AtomicBool = AtomicBool::new(false);
 
@@ -107,12 +106,12 @@ pub enum Rights {
 /// What a set of effective capabilities allows.
 pub fn rights(effective: u64) -> Rights {
     let has = |capability: Capability| effective & capability.bit() != 0;
-    if !has(Capability::SysAdmin) && !(has(Capability::Bpf) && has(Capability::Perfmon)) {
-        Rights::None
-    } else if has(Capability::SysPtrace) && has(Capability::DacReadSearch) {
-        Rights::Full
-    } else {
-        Rights::OwnProcesses
+    let loads = has(Capability::SysAdmin) || (has(Capability::Bpf) && has(Capability::Perfmon));
+    let looks = has(Capability::SysPtrace) && has(Capability::DacReadSearch);
+    match (loads, looks) {
+        (false, _) => Rights::None,
+        (true, false) => Rights::OwnProcesses,
+        (true, true) => Rights::Full,
     }
 }
 

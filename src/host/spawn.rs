@@ -89,12 +89,27 @@ impl fmt::Display for SpawnError {
                 write!(f, "cannot start {command:?}: no such command in the caller's PATH and no such file")
             }
             Stage::Exec => write!(f, "cannot execute {command:?}: {error}"),
-            Stage::Prepare => write!(f, "cannot start {command:?}: it holds a NUL byte or is empty"),
+            Stage::Prepare => write!(
+                f,
+                "cannot start {command:?}: it holds a NUL byte or is empty"
+            ),
             Stage::Fork => write!(f, "cannot start {command:?}: {error}"),
-            Stage::Stdout => write!(f, "cannot send the output of {command:?} to stderr: {error}"),
-            Stage::Groups => write!(f, "cannot take the caller's groups for {command:?}: {error}"),
-            Stage::Gid => write!(f, "cannot take the caller's group id for {command:?}: {error}"),
-            Stage::Uid => write!(f, "cannot take the caller's user id for {command:?}: {error}"),
+            Stage::Stdout => write!(
+                f,
+                "cannot send the output of {command:?} to stderr: {error}"
+            ),
+            Stage::Groups => write!(
+                f,
+                "cannot take the caller's groups for {command:?}: {error}"
+            ),
+            Stage::Gid => write!(
+                f,
+                "cannot take the caller's group id for {command:?}: {error}"
+            ),
+            Stage::Uid => write!(
+                f,
+                "cannot take the caller's user id for {command:?}: {error}"
+            ),
             Stage::Limits => write!(f, "cannot restore resource limits for {command:?}: {error}"),
             Stage::Dropped => {
                 write!(f, "cannot start {command:?}: startrace has already given up its privileges")
@@ -496,8 +511,9 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// The search of execvp(3), with one difference: a candidate is looked at before it is executed,
-    /// so that the trace shows CMD's own failed execs and not ours.
+    /// The search of execvp(3), with two differences: a candidate is looked at before it is executed,
+    /// so that the trace shows CMD's own failed execs and not ours; and a folder that the caller may
+    /// not search holds nothing (shells say "not found" then; execvp says "permission denied").
     unsafe fn exec(&mut self) -> ! {
         let mut errno = libc::ENOENT;
         let mut found = false;
@@ -571,7 +587,7 @@ unsafe fn unfit(file: *const libc::c_char) -> Option<i32> {
     // SAFETY: the caller's promise, and writable memory of the right type.
     unsafe {
         if libc::stat(file, stat.as_mut_ptr()) != 0 {
-            return Some(last_errno());
+            return Some(libc::ENOENT);
         }
         if stat.assume_init_ref().st_mode & libc::S_IFMT != libc::S_IFREG {
             return Some(libc::EACCES);

@@ -3,7 +3,7 @@
 use super::schema::Line;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Seek, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -90,7 +90,7 @@ impl Lines {
             .filter(|line| line.starts_with(b"{\"type\":\"start\","))
             .count() as u64;
         // Only where we are at the end of a regular file; a pipe has taken it, and so it is.
-        if let Ok(position) = self.file.seek(SeekFrom::Current(0))
+        if let Ok(position) = self.file.stream_position()
             && let Ok(metadata) = self.file.metadata()
             && metadata.is_file()
             && metadata.len() == position
