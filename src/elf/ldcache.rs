@@ -237,4 +237,4 @@ fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

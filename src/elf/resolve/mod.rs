@@ -370,3 +370,6 @@ fn parent(path: &[u8]) -> Vec<u8> {
         None => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;
