@@ -130,10 +130,10 @@ impl Cache {
                     .position(|s| s.as_bytes() == sub.as_slice()),
                 Needs::Legacy(_) => None,
             };
-            if let Some(rank) = rank.filter(|_| for_abi) {
-                if best.is_none_or(|(b, _)| rank < b) {
-                    best = Some((rank, entry));
-                }
+            if let Some(rank) = rank.filter(|_| for_abi)
+                && best.is_none_or(|(b, _)| rank < b)
+            {
+                best = Some((rank, entry));
             }
         }
         best.map(|(_, entry)| entry)

@@ -62,7 +62,7 @@ fn real(program: &Path, env: Env<'_>) -> (Vec<(String, Option<String>)>, u64) {
         .output()
         .unwrap();
     let debug = String::from_utf8_lossy(&debug.stderr);
-    let tried = debug.lines().filter_map(|l| l.split_once("trying file="));
+    let _tried = debug.lines().filter_map(|l| l.split_once("trying file="));
     // Subdirectories for processor features, of this and earlier glibc versions.
     let special = ["glibc-hwcaps", "tls", "haswell", "avx512_1", "x86_64"];
     let tried = debug.lines().filter_map(|l| l.split_once("trying file="));
@@ -335,7 +335,7 @@ fn foreign_files_are_passed_over_and_broken_ones_are_named() {
     compare(&program, Env::default(), true);
     // No ELF file at all: the loader gives up.
     let script = format!("GROUP ( libx.so.1 ) {}", " ".repeat(1000));
-    std::fs::write(tree.path("bad/libx.so"), script);
+    std::fs::write(tree.path("bad/libx.so"), script).unwrap();
     let library = of(&mine(&program, Env::default()), "libx.so").clone();
     assert_eq!(library.path, None);
     let problem = library.problem.unwrap();
