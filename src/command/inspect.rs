@@ -39,32 +39,38 @@ pub struct Options {
 }
 
 const AFTER_HELP: &str = "\
-Libraries are looked for as the dynamic loader would, directly and indirectly needed ones: RPATH,
-LD_LIBRARY_PATH, RUNPATH, /etc/ld.so.cache, the loader's own folders; musl by its own rules.
-LD_LIBRARY_PATH and LD_PRELOAD are those of this shell for a PATH, those of the process for a PID
-(sudo removes them: try `sudo LD_LIBRARY_PATH=\"$LD_LIBRARY_PATH\" startrace inspect ...`).
-Nothing is run: unlike with ldd, a hostile program can be inspected.
+Libraries are looked for as the dynamic loader would, directly and indirectly
+needed ones: RPATH, LD_LIBRARY_PATH, RUNPATH, /etc/ld.so.cache, the loader's own
+folders; musl by its own rules. LD_LIBRARY_PATH and LD_PRELOAD are those of this
+shell for a PATH (sudo removes them: sudo LD_LIBRARY_PATH=... startrace ...),
+those of the process for a PID. Nothing is run: unlike with ldd, a hostile
+program can be inspected.
 
 Examples:
   startrace inspect /usr/bin/git
-  startrace inspect 4242                     a running process, in its own container
+  startrace inspect 4242         a running process, in its own container
   startrace inspect --root /srv/image /app/server
-  startrace inspect --json ./app | jq '.libraries[] | select(.path == null) | .name'
+  startrace inspect --json ./app |
+    jq '.libraries[] | select(.path == null) | .name'
 
 JSON (unknown is null; strings keep every byte, as in a trace):
-  path, pid, root      the file that was inspected, inside root
-  scripts              the #! lines that led to it: path, interpreter, argument, by (kernel or env)
-  size                 bytes
-  facts                kind, bits, machine, linkage, interpreter, libc, build_id, needed, soname,
-                       rpath, runpath, relocations, plt_relocations, bind_now, probes, runtime,
-                       stripped, problems
-  probes               SDT probes: provider, name, arguments, address, offset, semaphore_offset
-  libraries            in the loader's order: name, path (null: not found), needed_by, found (rpath,
-                       ld_library_path, runpath, cache, default, direct, interpreter),
-                       failed_tries, relocations, size, problem
-  totals               libraries, not_found, relocations (the program's included), library_bytes,
-                       failed_tries
-  problems             what is wrong or could not be looked at";
+  path, pid, root  the file that was inspected, inside root
+  scripts          the #! lines that led to it: path, interpreter, argument,
+                   by (kernel or env)
+  size             bytes
+  facts            kind, bits, machine, machine_id, little_endian, linkage,
+                   interpreter, libc, build_id, needed, soname, rpath, runpath,
+                   no_default_folders, relocations, plt_relocations, bind_now,
+                   probes (how many), runtime, stripped, problems
+  probes           SDT probes: provider, name, arguments, address, offset,
+                   semaphore_offset
+  libraries        in the loader's order: name, path (null: not found),
+                   needed_by, found (rpath, ld_library_path, runpath, cache,
+                   default, direct, interpreter), failed_tries, relocations,
+                   size, problem
+  totals           libraries, not_found, relocations (the program's included),
+                   library_bytes, failed_tries
+  problems         what is wrong or could not be looked at";
 
 /// The whole answer: what `--json` writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

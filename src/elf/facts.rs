@@ -302,7 +302,8 @@ fn problems(image: &Image<'_>) -> Vec<String> {
     if let Some(end) = end.filter(|&end| end > len) {
         problems.push(format!("truncated: its segments need {end} bytes, the file has {len}"));
     }
-    if image.header.e_shoff > len {
+    let table = u64::from(image.header.e_shnum) * u64::from(image.header.e_shentsize);
+    if image.header.e_shoff.saturating_add(table) > len {
         problems.push(format!(
             "truncated: its sections are described at byte {}, the file has {len}",
             image.header.e_shoff

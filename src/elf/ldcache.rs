@@ -130,10 +130,10 @@ impl Cache {
                 }
                 Needs::Legacy(_) => None,
             };
-            if let Some(rank) = rank.filter(|_| for_abi) {
-                if best.is_none_or(|(b, _)| rank < b) {
-                    best = Some((rank, entry));
-                }
+            if let Some(rank) = rank.filter(|_| for_abi)
+                && best.is_none_or(|(b, _)| rank < b)
+            {
+                best = Some((rank, entry));
             }
         }
         best.map(|(_, entry)| entry)
@@ -228,4 +228,4 @@ fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

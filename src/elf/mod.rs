@@ -19,6 +19,10 @@ pub mod root;
 mod runtime;
 mod source;
 mod symbols;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use error::Error;
 pub use facts::{Facts, Kind, facts};

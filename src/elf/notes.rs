@@ -82,10 +82,10 @@ pub(super) fn read(image: &Image<'_>) -> Notes {
         take(image, &bytes, segment.p_align as usize, &mut found);
     }
     // Relocatable objects and odd linkers have the section but no segment.
-    if found.build_id.is_none() {
-        if let Some(bytes) = image.section_bytes(".note.gnu.build-id", 4096) {
-            take(image, &bytes, 4, &mut found);
-        }
+    if found.build_id.is_none()
+        && let Some(bytes) = image.section_bytes(".note.gnu.build-id", 4096)
+    {
+        take(image, &bytes, 4, &mut found);
     }
     found
 }

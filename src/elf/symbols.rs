@@ -118,19 +118,18 @@ impl<'i, 'a> Symbols<'i, 'a> {
         let bucket_table = bloom.checked_add(bloom_words * word_size)?;
         let chains = bucket_table.checked_add(buckets * 4)?;
         let bucket = bucket_table.checked_add((u64::from(hash) % buckets) * 4)?;
-        let mut index = u64::from(image.u32(&image.read_address(bucket, 4)?, 0)?);
-        for _ in 0..MAX_CHAIN {
+        let begin = u64::from(image.u32(&image.read_address(bucket, 4)?, 0)?);
+        for index in begin..begin + MAX_CHAIN {
             let link = chains.checked_add(index.checked_sub(first)?.checked_mul(4)?)?;
             let link = image.u32(&image.read_address(link, 4)?, 0)?;
-            if link | 1 == hash | 1 {
-                if let Some(symbol) = self.symbol_if_named(index, name) {
-                    return Some(symbol);
-                }
+            if link | 1 == hash | 1
+                && let Some(symbol) = self.symbol_if_named(index, name)
+            {
+                return Some(symbol);
             }
             if link & 1 == 1 {
                 break;
             }
-            index += 1;
         }
         None
     }

@@ -9,13 +9,16 @@ use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The kernel's own limit for arguments and environment together is 6 MiB.
 const MAX_ENVIRONMENT: u64 = 8 << 20;
 /// Key of the auxiliary vector under which the kernel tells the loader to ignore the environment.
 const AT_SECURE: u64 = 23;
+/// How long an exec that is under way is waited for.
+const MAX_EXEC: Duration = Duration::from_millis(500);
 
 /// The file to inspect, before `#!` lines are followed.
 pub(super) struct Target {
@@ -47,8 +50,10 @@ impl Environment {
         problems: &mut Vec<String>,
     ) -> Settings<'r> {
         let secure = self.secure.unwrap_or_else(|| {
-            let other_user = meta.mode() & 0o4000 != 0 && meta.uid() != nix::unistd::geteuid().as_raw();
-            let other_group = meta.mode() & 0o2010 == 0o2010 && meta.gid() != nix::unistd::getegid().as_raw();
+            let other_user =
+                meta.mode() & 0o4000 != 0 && meta.uid() != nix::unistd::geteuid().as_raw();
+            let other_group =
+                meta.mode() & 0o2010 == 0o2010 && meta.gid() != nix::unistd::getegid().as_raw();
             other_user || other_group
         });
         if secure && (self.library_path.is_some() || self.preload.is_some()) {
@@ -85,8 +90,8 @@ impl Target {
         }
         let (root, root_shown, cwd) = match dir {
             Some(dir) => {
-                let root =
-                    Root::open(dir).with_context(|| format!("cannot use {} as --root", quoted(dir)))?;
+                let root = Root::open(dir)
+                    .with_context(|| format!("cannot use {} as --root", quoted(dir)))?;
                 (root, shown(dir), PathBuf::from("/"))
             }
             None => {
@@ -95,7 +100,9 @@ impl Target {
             }
         };
         let file = root.read(&cwd.join(path)).map_err(|error| match error {
-            Error::Io(ref e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Error::Io(ref e)
+                if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
                 not_found(path, dir, number)
             }
             other => explain(other, path),
@@ -120,7 +127,11 @@ impl Target {
 
     fn process(pid: u32) -> anyhow::Result<Target> {
         let proc = PathBuf::from(format!("/proc/{pid}"));
-        let link = std::fs::read_link(proc.join("exe")).map_err(|error| no_executable(pid, &proc, &error))?;
+        std::fs::read_link(proc.join("exe")).map_err(|error| no_executable(pid, &proc, &error))?;
+        // Before anything else is read: what is asked about is the program after its exec.
+        let auxv = settled_auxv(&proc);
+        let link = std::fs::read_link(proc.join("exe"))
+            .map_err(|error| no_executable(pid, &proc, &error))?;
         let denied = |error: std::io::Error| match error.kind() {
             ErrorKind::PermissionDenied => need_root(pid),
             _ => anyhow!("process {pid} ended meanwhile ({error})"),
@@ -134,7 +145,9 @@ impl Target {
                 .ok()
                 .and_then(|cwd| root.inside(&cwd))
                 .unwrap_or_else(|| PathBuf::from("/")),
-            secure: read_bounded(&proc.join("auxv")).as_deref().map(is_secure),
+            secure: auxv
+                .as_deref()
+                .map(|auxv| is_secure(auxv, is_32_bit(&file))),
             ..Environment::default()
         };
         match read_bounded(&proc.join("environ")) {
@@ -216,14 +229,41 @@ fn read_bounded(path: &Path) -> Option<Vec<u8>> {
 
 fn variable(environment: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let mut variables = environment.split(|&b| b == 0);
-    variables.find_map(|v| v.strip_prefix(name)).map(<[u8]>::to_vec)
+    variables
+        .find_map(|v| v.strip_prefix(name))
+        .map(<[u8]>::to_vec)
 }
 
-fn is_secure(auxv: &[u8]) -> bool {
-    // Pairs of words of this machine's size; a 32-bit process has smaller ones and says 0 here.
-    let word = |w: &[u8]| Some(u64::from_ne_bytes(w.try_into().ok()?));
-    auxv.chunks_exact(16).any(|pair| {
-        let (key, value) = pair.split_at(8);
+/// The auxiliary vector, once there is one. While the kernel is still in the middle of an exec, the
+/// new program can be seen in `/proc/PID/exe` but `environ` is empty: `create_elf_tables` in
+/// fs/binfmt_elf.c comes last, and sets the bounds of both.
+fn settled_auxv(proc: &Path) -> Option<Vec<u8>> {
+    let path = proc.join("auxv");
+    let deadline = Instant::now() + MAX_EXEC;
+    loop {
+        let auxv = read_bounded(&path)?;
+        if auxv.iter().any(|&b| b != 0) || Instant::now() > deadline {
+            return Some(auxv);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn is_32_bit(file: &File) -> bool {
+    let mut start = [0; 5];
+    let read = file.read_at(&mut start, 0);
+    read.is_ok() && start == *b"\x7fELF\x01"
+}
+
+/// Looks for the key among pairs of words of the program's size.
+fn is_secure(auxv: &[u8], is_32_bit: bool) -> bool {
+    let word = |bytes: &[u8]| match bytes.try_into().map(u32::from_ne_bytes) {
+        Ok(word) => Some(u64::from(word)),
+        Err(_) => Some(u64::from_ne_bytes(bytes.try_into().ok()?)),
+    };
+    let size = if is_32_bit { 4 } else { 8 };
+    auxv.chunks_exact(2 * size).any(|pair| {
+        let (key, value) = pair.split_at(size);
         word(key) == Some(AT_SECURE) && word(value) != Some(0)
     })
 }
@@ -231,4 +271,33 @@ fn is_secure(auxv: &[u8]) -> bool {
 /// A name as bytes, for those who compare with what a file says.
 pub(super) fn os(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_word_on_security_is_read_in_both_sizes() {
+        let wide = |pairs: &[(u64, u64)]| -> Vec<u8> {
+            let words = pairs.iter().flat_map(|(k, v)| [*k, *v]);
+            words.flat_map(u64::to_ne_bytes).collect()
+        };
+        let narrow = |pairs: &[(u32, u32)]| -> Vec<u8> {
+            let words = pairs.iter().flat_map(|(k, v)| [*k, *v]);
+            words.flat_map(u32::to_ne_bytes).collect()
+        };
+        assert!(is_secure(&wide(&[(6, 4096), (23, 1), (0, 0)]), false));
+        assert!(!is_secure(
+            &wide(&[(6, 4096), (23, 0), (25, 7), (0, 0)]),
+            false
+        ));
+        assert!(is_secure(&narrow(&[(6, 4096), (23, 1), (0, 0)]), true));
+        assert!(!is_secure(
+            &narrow(&[(6, 4096), (23, 0), (25, 7), (0, 0)]),
+            true
+        ));
+        let own = settled_auxv(Path::new("/proc/self")).unwrap();
+        assert!(own.len() > 64);
+    }
 }

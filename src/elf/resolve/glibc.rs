@@ -269,9 +269,13 @@ impl Rules<'_> {
         for element in elements.take(MAX_DIRECTORIES) {
             let mut directory = self.expand(element, origin.unwrap_or_default());
             if element.is_empty() {
-                // An empty element is the working directory.
-                directory = b".".to_vec();
-            } else if directory.is_empty() {
+                // An empty element is the working directory, which the loader leaves unnamed.
+                if !directories.contains(&directory) {
+                    directories.push(directory);
+                }
+                continue;
+            }
+            if directory.is_empty() {
                 continue;
             }
             while directory.len() > 1 && directory.ends_with(b"/") {

@@ -130,15 +130,23 @@ fn compiled_in_folders(loader: &[u8]) -> Option<Vec<Vec<u8>>> {
         let lib = memmem::find(s, b"/lib").is_some();
         lib && s.len() < 256 && s.starts_with(b"/") && s.ends_with(b"/") && s.is_ascii()
     };
-    for string in loader.split(|&b| b == 0) {
+    let mut expected = 0;
+    for slash in memmem::find_iter(loader, b"/\0") {
+        let before = loader.get(..slash).unwrap_or_default();
+        let start = memchr::memrchr(0, before).map_or(0, |nul| nul + 1);
+        let string = loader.get(start..=slash).unwrap_or_default();
+        if start != expected {
+            run.clear();
+        }
         if is_folder(string) && run.len() < 16 {
             run.push(string.to_vec());
-            continue;
+            if run.len() > best.len() {
+                best.clone_from(&run);
+            }
+        } else {
+            run.clear();
         }
-        if run.len() > best.len() {
-            best = std::mem::take(&mut run);
-        }
-        run.clear();
+        expected = slash + 2;
     }
     (!best.is_empty()).then_some(best)
 }

@@ -257,15 +257,15 @@ impl<'s> Objects<'s> {
 
     /// Adds what a search brought. A file that is mapped already gets a further name instead.
     fn add(&mut self, name: &[u8], loader: usize, outcome: Outcome, tries: u64) -> usize {
-        if let Outcome::Loaded(ref file, _) = outcome {
-            if let Some(index) = self.by_id(file.id) {
-                self.answers(index, name);
-                let library = self.objects.get(index).and_then(|o| o.library);
-                if let Some(library) = library.and_then(|i| self.libraries.get_mut(i)) {
-                    library.failed_tries += tries;
-                }
-                return index;
+        if let Outcome::Loaded(ref file, _) = outcome
+            && let Some(index) = self.by_id(file.id)
+        {
+            self.answers(index, name);
+            let library = self.objects.get(index).and_then(|o| o.library);
+            if let Some(library) = library.and_then(|i| self.libraries.get_mut(i)) {
+                library.failed_tries += tries;
             }
+            return index;
         }
         let mut library = Library {
             name: text::encode(name),
@@ -370,3 +370,6 @@ fn parent(path: &[u8]) -> Vec<u8> {
         None => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;
