@@ -2,5 +2,15 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod bpf;
+pub mod cli;
+pub mod command;
+pub mod elf;
+pub mod event;
+pub mod host;
 pub mod method;
+pub mod probe;
+pub mod report;
+pub mod timeline;
+
 pub mod trace;

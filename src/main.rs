@@ -1,2 +1,7 @@
-//! The command.
-fn main() {}
+//! The `startrace` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(startrace::cli::run().code())
+}

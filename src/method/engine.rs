@@ -320,12 +320,7 @@ fn fill(name: &str, claim: &Claim<'_>, view: &View<'_>, out: &mut String) {
             None => out.push_str("pipes not seen"),
         },
         "stdin" => {
-            let before = facts.creation.as_ref().and_then(|c| c.null_fds);
-            if child
-                .null_fds
-                .zip(before)
-                .is_some_and(|(now, before)| now > before)
-            {
+            if child.null_on_pipe == Some(true) {
                 out.push_str(", and the child has opened /dev/null for its sys.stdin");
             }
         }

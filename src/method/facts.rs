@@ -64,10 +64,6 @@ pub struct Creation {
     pub fresh_pipes: Option<u8>,
     /// All ends in `fresh_pipes` are close-on-exec.
     pub fresh_pipes_cloexec: bool,
-    /// Descriptors above 2 of the creator that are /dev/null, among its first 64. Not read for
-    /// `CLONE_VM`.
-    #[serde(default)]
-    pub null_fds: Option<u8>,
     /// Descriptors 0, 1 and 2 of the creator.
     pub stdio: [Fd; 3],
 }
@@ -180,11 +176,12 @@ pub struct Child {
     /// tasks'); `None` while it runs, or where the kernel does not count them.
     #[serde(default)]
     pub written_bytes: Option<u64>,
-    /// Descriptors above 2 that are /dev/null, among the first 64 (latest observation). A worker of
-    /// multiprocessing has one more than its creator: its `sys.stdin`. (Descriptor 0 itself stays as
-    /// it was: CPython opens its standard streams with `closefd=False`. Seen with 2.7 to 3.13.)
+    /// The lowest number that an end of the creator's `fresh_pipes` had is /dev/null here (latest
+    /// observation). A worker of multiprocessing closes the ends that are its parent's and opens
+    /// /dev/null for its `sys.stdin`, which takes the lowest of their numbers. (Descriptor 0 itself
+    /// stays as it was: CPython opens its standard streams with `closefd=False`. Seen with 2.7 to 3.13.)
     #[serde(default)]
-    pub null_fds: Option<u8>,
+    pub null_on_pipe: Option<bool>,
     /// Its descriptors 0, 1 and 2 (latest observation: exec, exit, or the end of the window).
     pub stdio: [Fd; 3],
     /// The creator's exit, counted from this process's creation, if it came first.

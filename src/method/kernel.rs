@@ -232,7 +232,7 @@ pub(super) fn flag_names(flags: u64) -> Vec<String> {
 }
 
 /// A signal's name; `None` for 0.
-pub(super) fn signal_name(signal: u32) -> Option<String> {
+pub(crate) fn signal_name(signal: u32) -> Option<String> {
     let index = signal.checked_sub(1)?;
     Some(match SIGNALS.get(index as usize) {
         Some(name) => (*name).to_owned(),

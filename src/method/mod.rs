@@ -37,3 +37,9 @@ mod view;
 
 pub use catalogue::{catalogue, rules};
 pub use engine::classify;
+pub(crate) use kernel::signal_name;
+
+/// Starts of this pattern are made by a server on another process's request, which came over a socket.
+pub(crate) fn is_on_request(pattern: &str) -> bool {
+    matches!(pattern, "multiprocessing.forkserver" | "zygote_child" | "erl_child_setup")
+}

@@ -304,12 +304,7 @@ fn multiprocessing_fork<'a>(v: &View<'a>) -> Option<Fit<'a>> {
     let piped = c
         .fresh_pipes
         .map(|n| n >= needed && (needed == 0 || c.fresh_pipes_cloexec));
-    let stdin = v
-        .facts
-        .child
-        .null_fds
-        .zip(c.null_fds)
-        .map(|(now, before)| now > before);
+    let stdin = v.facts.child.null_on_pipe;
     // Without a stdin at the start there is none to replace.
     let none_to_replace = matches!(
         c.stdio,

@@ -2,5 +2,11 @@
 //!
 //! Everything here is pure data and file handling; nothing knows where the events come from.
 
+pub mod document;
+pub mod json_schema;
+mod lines;
+mod place;
+pub mod read;
 pub mod schema;
 pub mod text;
+pub mod write;

@@ -22,6 +22,9 @@ pub struct Trace {
     pub header: Header,
     /// All starts, parents before their children.
     pub starts: Vec<Start>,
+    /// Forks that failed.
+    #[serde(default)]
+    pub failed_forks: Vec<FailedFork>,
     /// Starts that belong together: worker pools.
     #[serde(default)]
     pub groups: Vec<Group>,
@@ -173,9 +176,7 @@ pub struct Method {
 }
 
 /// How sure a method's name is.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
     /// Compatible with the events, as are other names.
@@ -311,6 +312,21 @@ pub struct Exit {
     pub at_ns: u64,
 }
 
+/// A fork, vfork or clone that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailedFork {
+    /// Entry into the call, on the boottime clock.
+    pub boottime_ns: u64,
+    /// From entry to failure, `null` where the entry was not observed.
+    pub duration_ns: Option<u64>,
+    /// Who called.
+    pub by: ProcessRef,
+    /// The system call: `fork`, `vfork`, `clone` or `clone3`.
+    pub primitive: Option<String>,
+    /// Name of the error: `EAGAIN`, `ENOMEM` ...
+    pub error: String,
+}
+
 /// Starts that belong together, such as the workers of a pool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
@@ -388,6 +404,8 @@ pub enum Line {
         /// How it ended; `at_ns` counts from that start's origin.
         exit: Exit,
     },
+    /// A fork that failed.
+    FailedFork(FailedFork),
     /// A start that was written before and whose method later events refined.
     Method {
         /// The start.

@@ -13,11 +13,7 @@ fn is_raw(c: char) -> bool {
 }
 
 fn push_raw(out: &mut String, bytes: &[u8]) {
-    out.extend(
-        bytes
-            .iter()
-            .filter_map(|&b| char::from_u32(RAW + u32::from(b))),
-    );
+    out.extend(bytes.iter().filter_map(|&b| char::from_u32(RAW + u32::from(b))));
 }
 
 /// Any bytes as a string, losslessly (see the module's documentation).
@@ -111,9 +107,6 @@ mod tests {
         let hostile = encode(b"\x1b]0;title\x07\x9b31m\xff\r\n\t\x7f");
         let shown = sanitize(&format!("{hostile}\u{202e}\u{200b}\u{85}"));
         assert!(shown.chars().all(|c| !c.is_control()), "{shown:?}");
-        assert_eq!(
-            shown,
-            "\\x1b]0;title\\x07\\x9b31m\\xff\\r\\n\\t\\x7f\\u{202e}\\u{200b}\\x85"
-        );
+        assert_eq!(shown, "\\x1b]0;title\\x07\\x9b31m\\xff\\r\\n\\t\\x7f\\u{202e}\\u{200b}\\x85");
     }
 }

@@ -1,1 +1,49 @@
-fn main() {}
+//! The project's chores, with nothing but cargo: `cargo xtask COMMAND`.
+
+mod bench;
+mod demo;
+mod setup;
+mod shell;
+mod test;
+mod tracefs;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+The project's chores.
+
+  cargo xtask setup [--dry-run]
+      Install what this machine lacks to build and test (does nothing where nothing is missing).
+  cargo xtask demo [-- ARGS]
+      Setup, release build, and a recording of a Python program that starts processes in many ways;
+      with ARGS: `startrace record ARGS`.
+  cargo xtask test [--all] [--unprivileged] [FILTER]
+      Setup, formatting, clippy and all tests, the privileged ones as root. --all: the slow ones
+      too. --unprivileged: without those that need root. FILTER: only tests with that in their name.
+  cargo xtask bench [--rounds N] [--only ROW[,ROW]] [--json FILE] [--no-peers] [--install-peers]
+      Measure what startrace costs, beside the other tracers that are installed.
+
+Examples:
+  cargo xtask demo -- -o trace.json -- ./my-service --port 8080
+  cargo xtask test spawn
+  cargo xtask bench --only start-tax,storm --rounds 9 --json bench.json
+";
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let command = args.next();
+    let rest: Vec<String> = args.collect();
+    std::env::set_current_dir(shell::root())?;
+    match command.as_deref() {
+        Some("setup") => setup::command(&rest),
+        Some("demo") => demo::command(&rest),
+        Some("test") => test::command(&rest),
+        Some("bench") => bench::command(&rest),
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        Some(other) => bail!("no command {other:?}\n\n{USAGE}"),
+        None => bail!("which command?\n\n{USAGE}"),
+    }
+}

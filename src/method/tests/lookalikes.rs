@@ -129,9 +129,8 @@ fn four_kinds_of_copies() {
             .creation(|c| {
                 c.fresh_pipes = Some(2);
                 c.fresh_pipes_cloexec = true;
-                c.null_fds = Some(0);
             })
-            .child(|c| c.null_fds = Some(1)),
+            .child(|c| c.null_on_pipe = Some(true)),
     );
     let prefork = many(fork(app()));
     let snapshot = fork(app())

@@ -264,7 +264,6 @@ impl Random {
             new_pid_namespace: self.chance(9),
             fresh_pipes: self.maybe(&[0, 1, 2, 255]),
             fresh_pipes_cloexec: self.chance(2),
-            null_fds: self.maybe(&[0, 1, 255]),
             stdio: self.stdio(),
         }
     }
@@ -300,7 +299,7 @@ impl Random {
                 session_leader: self.maybe(&[true, false]),
                 has_tty: self.maybe(&[true, false]),
                 ignored: self.maybe(&[0, INT_QUIT]),
-                null_fds: self.maybe(&[0, 1, 2]),
+                null_on_pipe: self.maybe(&[false, true]),
                 written_bytes: self.maybe(&[0, 1 << 20, u64::MAX]),
                 stdio: self.stdio(),
                 creator_exited_after_ns: self.chance(2).then(|| self.number()),

@@ -247,9 +247,8 @@ fn mp_fork(version: &str, pipes: u8) -> Start {
         .creation(|c| {
             c.fresh_pipes = Some(pipes);
             c.fresh_pipes_cloexec = true;
-            c.null_fds = Some(1);
         })
-        .child(|c| c.null_fds = Some(2))
+        .child(|c| c.null_on_pipe = Some(true))
 }
 
 #[test]
@@ -266,10 +265,10 @@ fn fork_workers_in_every_version() {
         ("3.14", 2),
     ] {
         check(version, &mp_fork(version, pipes), want(Likely));
-        let no_null = mp_fork(version, pipes).child(|c| c.null_fds = Some(1));
+        let no_null = mp_fork(version, pipes).child(|c| c.null_on_pipe = Some(false));
         check(version, &no_null, plain());
     }
-    let unread = |version, pipes| mp_fork(version, pipes).child(|c| c.null_fds = None);
+    let unread = |version, pipes| mp_fork(version, pipes).child(|c| c.null_on_pipe = None);
     check("3.11, /dev/null unread", &unread("3.11", 2), want(Likely));
     check("3.7, /dev/null unread", &unread("3.7", 1), want(Guess));
     check("2.7, /dev/null unread", &unread("2.7", 0), plain());
@@ -283,7 +282,7 @@ fn fork_workers_in_every_version() {
     check("pipes of another making", &inheritable, plain());
     let closed = mp_fork("3.11", 2)
         .creation(|c| c.stdio[0].kind = FdKind::Closed)
-        .child(|c| c.null_fds = Some(1));
+        .child(|c| c.null_on_pipe = Some(false));
     check("no stdin at all", &closed, want(Likely));
     let by_name = mp_fork("3.11", 2).with(|f| {
         let p = f.parent.as_mut().unwrap();

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Exec: the point of no return, the new image in place, and the calls that failed.
+ */
+
+SEC("?tp_btf/sched_prepare_exec")
+int BPF_PROG(on_prepare_exec, struct task_struct *task)
+{
+	struct task_state *st = state_of_caller(task);
+
+	if (st)
+		st->prepare_ns = bpf_ktime_get_boot_ns();
+	return 0;
+}
+
+/* The argument area of the new image: what was really passed, not what the call's pointers say. */
+static __always_inline __u32 fill_argv(struct scratch *s, struct mm_struct *mm, __u32 *facts)
+{
+	__u64 begin = mm->arg_start;
+	__u64 end = mm->arg_end;
+	__u64 len = end > begin ? end - begin : 0;
+	__u32 at = s->at;
+
+	if (len > ARGV_CAP)
+		len = ARGV_CAP;
+	if (!len || at > SCRATCH_LAST)
+		return 0;
+	if (bpf_probe_read_user(s->data + at, len, (void *)begin)) {
+		*facts |= FACT_ARGV_UNREADABLE;
+		__sync_fetch_and_add(&lost.argv, 1);
+		return 0;
+	}
+	s->at = at + len;
+	return len;
+}
+
+/* All of the record but the strings. */
+static __always_inline void describe_exec(struct event_exec *ev, struct task_struct *task,
+					  struct task_state *st, struct linux_binprm *bprm,
+					  __u32 old_tid, __u64 cgroup_id, __u32 facts)
+{
+	struct mm_struct *mm = task->mm;
+	struct file *exe = mm->exe_file;
+	struct inode *inode = exe->f_inode;
+	struct dentry *dentry = exe->f_path.dentry;
+
+	facts |= session_facts(task->signal);
+	facts |= fds_read(task, ev->fds, 4);
+	ev->sig_ignored = signals_of(task->sighand);
+	ev->reserved = 0;
+	ev->entry_ns = 0;
+	ev->prepare_ns = 0;
+	if (st) {
+		ev->entry_ns = st->exec_entry_ns;
+		ev->prepare_ns = st->prepare_ns;
+		if (st->flags & TASK_EXEC_MM)
+			facts |= FACT_ENTRY_IS_MM_ALLOC;
+	}
+	ev->inode = BPF_CORE_READ(inode, i_ino);
+	ev->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	if (!BPF_CORE_READ(dentry, d_hash.pprev))
+		facts |= FACT_EXE_DELETED;
+	ev->cgroup_id = cgroup_id;
+	ev->argv_true = mm->arg_end > mm->arg_start ? mm->arg_end - mm->arg_start : 0;
+	ev->old_tid = old_tid;
+	ev->argc = bprm->argc;
+	ev->uid = task->cred->euid.val;
+	ev->gid = task->cred->egid.val;
+	ev->ns_pid = own_ns_pid(task);
+	ev->facts = facts;
+	ev->filename_len = 0;
+	ev->interp_len = 0;
+	ev->exe_len = 0;
+	ev->cwd_len = 0;
+	ev->argv_len = 0;
+	__builtin_memcpy(ev->comm, task->comm, COMM_LEN);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+	struct task_state *st = state_of(task);
+	struct event_exec *ev;
+	struct scratch *s;
+	const char *filename, *interp;
+	__u32 facts = 0;
+	__u64 cgroup_id;
+
+	if (!is_tracked(st))
+		return 0;
+	cgroup_id = cgroup_of(task, &facts);
+	s = scratch_take(sizeof(*ev));
+	if (s) {
+		ev = (void *)s->data;
+		describe_exec(ev, task, st, bprm, old_pid, cgroup_id, facts);
+		facts = ev->facts;
+		filename = bprm->filename;
+		interp = bprm->interp;
+		ev->filename_len = fill_kernel_str(s, filename);
+		ev->interp_len = interp != filename ? fill_kernel_str(s, interp) : 0;
+		ev->exe_len = fill_path(s, &task->mm->exe_file->f_path, task->fs, &facts,
+					FACT_EXE_CUT);
+		ev->cwd_len = fill_path(s, &task->fs->pwd, task->fs, &facts, FACT_CWD_CUT);
+		ev->argv_len = fill_argv(s, task->mm, &facts);
+		ev->facts = facts;
+		head_fill(&ev->head, EVENT_EXEC, s->at, task, now);
+		scratch_send(s);
+		scratch_give(s);
+	} else {
+		/* That the exec happened is worth telling without its strings. */
+		ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+		if (ev) {
+			describe_exec(ev, task, st, bprm, old_pid, cgroup_id,
+				      facts | FACT_NO_SCRATCH);
+			head_fill(&ev->head, EVENT_EXEC, sizeof(*ev), task, now);
+			bpf_ringbuf_submit(ev, wake_flags());
+		} else {
+			count_lost_event(sizeof(*ev));
+		}
+	}
+	if (st) {
+		st->exec_entry_ns = 0;
+		st->prepare_ns = 0;
+		st->exec_path = 0;
+		st->flags = (st->flags | TASK_EXECED) & ~TASK_EXEC_MM;
+	}
+	return 0;
+}
+
+/* An exec came back: it failed. `error` is a positive errno, 0 where it is not known. */
+static __always_inline void exec_failed(struct task_struct *task, struct task_state *st, __s32 error)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+	struct event_exec_fail *ev;
+	struct scratch *s = scratch_take(sizeof(*ev));
+
+	if (!s)
+		goto out;
+	ev = (void *)s->data;
+	ev->entry_ns = st->exec_entry_ns;
+	ev->error = error;
+	ev->facts = 0;
+	ev->reserved = 0;
+	/* Read now, not at entry: by now the kernel has faulted the page in. */
+	ev->path_len = fill_user_str(s, (void *)st->exec_path);
+	if (!ev->path_len)
+		ev->facts |= FACT_PATH_UNREADABLE;
+	head_fill(&ev->head, EVENT_EXEC_FAIL, s->at, task, now);
+	scratch_send(s);
+	scratch_give(s);
+out:
+	st->exec_entry_ns = 0;
+	st->exec_path = 0;
+	st->prepare_ns = 0;
+	st->flags &= ~TASK_EXEC_MM;
+}

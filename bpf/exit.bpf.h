@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The end of a process: its last thread, whichever that is.
+ */
+
+#define SIGNAL_GROUP_EXIT 4
+
+/*
+ * A worker of Python's multiprocessing closes the pipe ends that are its parent's and then opens
+ * /dev/null, which takes the lowest of their numbers.
+ */
+static __always_inline __u32 null_on_pipe(struct task_struct *task, __u32 fd)
+{
+	struct files_struct *files = BPF_CORE_READ(task, files);
+	struct event_fd what = {};
+
+	if (!fd || !files)
+		return 0;
+	describe_fd((__u64)BPF_CORE_READ(files, fdt), fd, &what);
+	return FACT_PIPE_FD_KNOWN | (what.kind == FD_NULL ? FACT_NULL_ON_PIPE_FD : 0);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct signal_struct *signal = task->signal;
+	struct task_state *st;
+	struct event_exit *ev;
+
+	if (signal->live.counter > 0)
+		return 0;
+	st = state_of(task);
+	if (!is_tracked(st)) {
+		/* A descendant that ends before it is marked could leave children behind unseen. */
+		if (seeding && descends_from_root(task))
+			__sync_fetch_and_add(&lost.seeds, 1);
+		return 0;
+	}
+	if (task->flags & PF_KTHREAD)
+		return 0;
+	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+	if (!ev) {
+		count_lost_event(sizeof(*ev));
+		return 0;
+	}
+	head_fill(&ev->head, EVENT_EXIT, sizeof(*ev), task, bpf_ktime_get_boot_ns());
+	ev->facts = session_facts(signal);
+	/* What wait(2) will say: the group's code, or the leader's if its threads ended one by one. */
+	if (signal->flags & SIGNAL_GROUP_EXIT) {
+		ev->exit_code = signal->group_exit_code;
+		ev->facts |= FACT_GROUP_EXIT;
+	} else {
+		ev->exit_code = task->group_leader->exit_code;
+	}
+	/* After an exec the descriptors were told then. */
+	fds_unknown(ev->fds, 3);
+	ev->written = 0;
+	if (st && !(st->flags & TASK_EXECED)) {
+		ev->facts |= fds_read(task, ev->fds, 3) | null_on_pipe(task, st->first_pipe_fd);
+		if (bpf_core_field_exists(struct task_io_accounting, wchar)) {
+			ev->written = signal->ioac.wchar + task->ioac.wchar;
+			ev->facts |= FACT_WRITTEN_KNOWN;
+		}
+	}
+	ev->sig_ignored = signals_of(task->sighand);
+	ev->reserved = 0;
+	__builtin_memcpy(ev->comm, task->comm, COMM_LEN);
+	bpf_ringbuf_submit(ev, wake_flags());
+	return 0;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The creation of processes: task_newtask (in the creator's context, before the child can run, with
+ * the child's registers and signal state already copied), sched_wakeup_new, and the first switch.
+ */
+
+static __always_inline void describe_fork(struct event_fork *ev, struct task_struct *parent,
+					  struct task_struct *child, struct task_state *pst,
+					  __u64 clone_flags)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(parent);
+	struct pt_regs *child_regs = (void *)bpf_task_pt_regs(child);
+	struct signal_struct *signal = parent->signal;
+	struct sighand_struct *sighand = parent->sighand;
+	bool kernel = parent->flags & PF_KTHREAD;
+	__u32 facts = session_facts(signal);
+	__u64 disposed, pipes;
+
+	ev->clone_flags = clone_flags;
+	ev->exit_signal = child->exit_signal;
+	ev->parent_birth_ns = parent->group_leader->start_boottime;
+	ev->parent_pid = parent->tgid;
+	ev->parent_tid = parent->pid;
+	ev->real_parent_birth_ns = child->real_parent->group_leader->start_boottime;
+	ev->real_parent_pid = child->real_parent->tgid;
+	ev->parent_threads = signal->nr_threads;
+	ev->uid = child->cred->euid.val;
+	ev->gid = child->cred->egid.val;
+	ev->ns_pid = own_ns_pid(child);
+	ev->blocked = parent->blocked.sig[0];
+	disposed = signals_of(sighand);
+	ev->sig_ignored = disposed;
+	ev->sig_handled = disposed >> 32;
+	if (BPF_CORE_READ(child, thread_pid, level) > BPF_CORE_READ(parent, thread_pid, level))
+		facts |= FACT_NEW_PID_NS;
+
+	ev->nr = -1;
+	ev->stack_delta = 0;
+	if (kernel) {
+		facts |= FACT_KERNEL_PARENT;
+	} else {
+		ev->nr = syscall_nr(regs);
+		ev->stack_delta = child_regs->sp - regs->sp;
+		facts |= FACT_STACK_KNOWN;
+#if defined(__TARGET_ARCH_x86)
+		if (parent->thread_info.status & TS_COMPAT)
+			facts |= FACT_COMPAT_CALL;
+#endif
+	}
+
+	ev->fresh_pipes = 0;
+	ev->first_pipe_fd = 0;
+	ev->reserved = 0;
+	fds_unknown(ev->fds, 3);
+	if (!(clone_flags & CLONE_VM)) {
+		pipes = fresh_pipes((__u64)BPF_CORE_READ(parent, files));
+		ev->fresh_pipes = pipes & 0xff;
+		ev->first_pipe_fd = pipes >> 32;
+		if (pipes & PIPES_KNOWN)
+			facts |= FACT_PIPES_KNOWN;
+		if (pipes & PIPES_CLOEXEC)
+			facts |= FACT_PIPES_CLOEXEC;
+		facts |= fds_read(parent, ev->fds, 3);
+	}
+
+	ev->entry_ns = 0;
+	ev->peer_ns = 0;
+	ev->peer_pid = 0;
+	if (pst) {
+		ev->entry_ns = pst->fork_entry_ns;
+		if (pst->flags & TASK_FORK_MM)
+			facts |= FACT_ENTRY_IS_MM_ALLOC;
+		ev->peer_ns = pst->peer_ns;
+		ev->peer_pid = pst->peer_pid;
+	}
+	ev->facts = facts;
+	ev->cgroup_id = 0;
+	__builtin_memcpy(ev->comm, child->comm, COMM_LEN);
+}
+
+static __always_inline void forget_fork_entry(struct task_state *st)
+{
+	st->fork_entry_ns = 0;
+	st->flags &= ~TASK_FORK_MM;
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+	struct task_struct *parent = bpf_get_current_task_btf();
+	struct task_state *pst = state_of(parent);
+	bool root = is_spawner(parent);
+	struct task_state *st;
+	struct event_fork *ev;
+	__u64 cgroup_id;
+	__u32 cgroup_facts = 0;
+
+	if (clone_flags & CLONE_THREAD) {
+		if (pst)
+			forget_fork_entry(pst);
+		/* A thread may fork or exec in its turn. */
+		if (!trace_all && pst && (pst->flags & TASK_TRACKED)) {
+			st = state_make(child);
+			if (st)
+				st->flags = TASK_TRACKED;
+		}
+		return 0;
+	}
+	if (!is_tracked(pst) && !root && !(seeding && descends_from_root(parent)))
+		return 0;
+	/* Threads of the kernel are no processes. */
+	if (child->flags & PF_KTHREAD)
+		return 0;
+
+	st = state_make(child);
+	if (st)
+		st->flags = TASK_TRACKED | TASK_FRESH;
+
+	cgroup_id = cgroup_of(child, &cgroup_facts);
+	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+	if (!ev) {
+		count_lost_event(sizeof(*ev));
+		if (pst)
+			forget_fork_entry(pst);
+		return 0;
+	}
+	head_fill(&ev->head, EVENT_FORK, sizeof(*ev), child, now);
+	describe_fork(ev, parent, child, pst, clone_flags);
+	ev->cgroup_id = cgroup_id;
+	ev->facts |= cgroup_facts;
+	if (root)
+		ev->facts |= FACT_ROOT;
+	if (st)
+		st->first_pipe_fd = ev->first_pipe_fd;
+	bpf_ringbuf_submit(ev, wake_flags());
+	if (pst)
+		forget_fork_entry(pst);
+	return 0;
+}
+
+SEC("tp_btf/sched_wakeup_new")
+int BPF_PROG(on_wakeup_new, struct task_struct *task)
+{
+	struct task_state *st = state_of(task);
+
+	if (st && (st->flags & TASK_FRESH))
+		st->wakeup_ns = bpf_ktime_get_boot_ns();
+	return 0;
+}
+
+/*
+ * The first time on a CPU. A task that has run before costs one load: its execution time is not 0.
+ */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	struct task_state *st;
+	struct event_run *ev;
+
+	if (next->se.sum_exec_runtime || !next->pid)
+		return 0;
+	st = state_of(next);
+	if (!st || !(st->flags & TASK_FRESH))
+		return 0;
+	st->flags &= ~TASK_FRESH;
+	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+	if (!ev) {
+		count_lost_event(sizeof(*ev));
+		return 0;
+	}
+	head_fill(&ev->head, EVENT_RUN, sizeof(*ev), next, bpf_ktime_get_boot_ns());
+	ev->wakeup_ns = st->wakeup_ns;
+	/* No wake-up here: the run queue's lock is held. */
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/*
+ * Who asked a fork server: the process at the other end of the unix stream socket that it read last.
+ * The socket itself is closed before the fork.
+ */
+SEC("?tp_btf/sock_recv_length")
+int BPF_PROG(on_sock_recv, struct sock *sk, int ret)
+{
+	struct task_struct *task;
+	struct task_state *st;
+	struct pid *peer;
+	__u32 nr;
+
+	if (ret <= 0 || sk->__sk_common.skc_family != AF_UNIX)
+		return 0;
+	task = bpf_get_current_task_btf();
+	st = state_of_caller(task);
+	if (!is_tracked(st) || !st)
+		return 0;
+	peer = sk->sk_peer_pid;
+	if (!peer)
+		return 0;
+	nr = BPF_CORE_READ(peer, numbers[0].nr);
+	if (!nr || nr == (__u32)task->tgid)
+		return 0;
+	st->peer_pid = nr;
+	st->peer_ns = bpf_ktime_get_boot_ns();
+	return 0;
+}

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Readers of kernel objects that more than one record needs: paths, descriptors, cgroups, registers.
+ *
+ * Those that branch a lot are global functions: the verifier looks at each once and on its own, not
+ * at every call in every state of the caller. That made loading ten times faster. Their pointers into
+ * the kernel come as numbers, which is all that a global function may be given.
+ */
+#ifndef STARTRACE_READ_H
+#define STARTRACE_READ_H
+
+#define PATH_STEPS 64
+#define NAME_CAP 256
+
+/* Appends a kernel string of at most PATH_CAP bytes, NUL included; returns the bytes appended. */
+static __always_inline __u32 fill_kernel_str(struct scratch *s, const void *str)
+{
+	__u32 at = s->at;
+	long n;
+
+	if (at > SCRATCH_LAST)
+		return 0;
+	n = bpf_probe_read_kernel_str(s->data + at, PATH_CAP, str);
+	if (n <= 0 || n > PATH_CAP)
+		return 0;
+	s->at = at + n;
+	return n;
+}
+
+static __always_inline __u32 fill_user_str(struct scratch *s, const void *str)
+{
+	__u32 at = s->at;
+	long n;
+
+	if (at > SCRATCH_LAST)
+		return 0;
+	n = bpf_probe_read_user_str(s->data + at, PATH_CAP, str);
+	if (n <= 0 || n > PATH_CAP)
+		return 0;
+	s->at = at + n;
+	return n;
+}
+
+/* Hands the record in the buffer over to the ring. */
+static __always_inline bool scratch_send(struct scratch *s)
+{
+	__u32 len = s->at;
+
+	if (len < sizeof(struct event_head) || len > SCRATCH_CAP)
+		return false;
+	if (bpf_ringbuf_output(&ring, s->data, len, wake_flags())) {
+		count_lost_event(len);
+		return false;
+	}
+	return true;
+}
+
+/* A walk from a dentry up to the root of a process. The steps are a bpf_loop() callback: as a plain
+ * loop, the verifier would follow every combination of names and mounts. */
+struct walk {
+	struct scratch *scratch;
+	__u32 begin;
+	struct dentry *dentry;
+	struct vfsmount *mnt;
+	struct dentry *mnt_root;
+	struct dentry *root_dentry;
+	struct vfsmount *root_mnt;
+	bool done;
+};
+
+/* Appends one name of a path that began at `begin`. */
+static __always_inline bool walk_append(struct scratch *s, __u32 begin, const void *name)
+{
+	__u32 at = s->at;
+	long n;
+
+	if (at > SCRATCH_LAST || at - begin > PATH_CAP - NAME_CAP)
+		return false;
+	n = bpf_probe_read_kernel_str(s->data + at, NAME_CAP, name);
+	if (n <= 0 || n > NAME_CAP)
+		return false;
+	s->at = at + n;
+	return true;
+}
+
+static long walk_dentry(__u32 i, void *ctx)
+{
+	struct walk *w = ctx;
+	struct dentry *dentry = w->dentry;
+	struct dentry *parent;
+
+	if (dentry == w->root_dentry && w->mnt == w->root_mnt) {
+		w->done = true;
+		return 1;
+	}
+	parent = BPF_CORE_READ(dentry, d_parent);
+	if (dentry == w->mnt_root) {
+		struct mount *mnt = (void *)w->mnt - bpf_core_field_offset(struct mount, mnt);
+		struct mount *up = BPF_CORE_READ(mnt, mnt_parent);
+
+		if (up != mnt) {
+			struct vfsmount *outer = (void *)up + bpf_core_field_offset(struct mount, mnt);
+
+			w->dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
+			w->mnt = outer;
+			w->mnt_root = BPF_CORE_READ(outer, mnt_root);
+			return 0;
+		}
+	}
+	if (dentry == parent || dentry == w->mnt_root) {
+		/* The top of the tree, or of a mount that is mounted nowhere. There the object itself
+		 * may be the root (a memfd): its name is all there is. */
+		w->done = w->scratch->at != w->begin ||
+			  walk_append(w->scratch, w->begin, BPF_CORE_READ(dentry, d_name.name));
+		return 1;
+	}
+	if (!walk_append(w->scratch, w->begin, BPF_CORE_READ(dentry, d_name.name)))
+		return 1;
+	w->dentry = parent;
+	return 0;
+}
+
+#define WALK_CUT (1U << 31)
+
+/*
+ * Appends the components of a path from the leaf up, each with its NUL, as far as the given root, as
+ * a process with that root would see it. Returns the bytes appended, with WALK_CUT if the root was not
+ * reached.
+ */
+__noinline __u32 walk_path(struct scratch *s, __u64 dentry, __u64 mnt, __u64 root_dentry,
+			   __u64 root_mnt)
+{
+	struct vfsmount *vfsmnt = (void *)mnt;
+	struct walk w = {};
+
+	if (!s)
+		return 0;
+	w.scratch = s;
+	w.begin = s->at;
+	w.dentry = (void *)dentry;
+	w.mnt = vfsmnt;
+	w.mnt_root = BPF_CORE_READ(vfsmnt, mnt_root);
+	w.root_dentry = (void *)root_dentry;
+	w.root_mnt = (void *)root_mnt;
+	bpf_loop(PATH_STEPS, walk_dentry, &w, 0);
+	if (w.done)
+		return s->at - w.begin;
+	__sync_fetch_and_add(&lost.paths, 1);
+	return (s->at - w.begin) | WALK_CUT;
+}
+
+/* A path as the current process sees it; adds `cut` to the facts if it is not whole. */
+static __always_inline __u32 fill_path(struct scratch *s, const struct path *start,
+				       struct fs_struct *fs, __u32 *facts, __u32 cut)
+{
+	__u32 len = walk_path(s, (__u64)BPF_CORE_READ(start, dentry), (__u64)BPF_CORE_READ(start, mnt),
+			      (__u64)BPF_CORE_READ(fs, root.dentry),
+			      (__u64)BPF_CORE_READ(fs, root.mnt));
+
+	if (len & WALK_CUT)
+		*facts |= cut;
+	return len & ~WALK_CUT;
+}
+
+static __always_inline struct file *fd_file(struct fdtable *fdt, __u32 fd)
+{
+	struct file **table = BPF_CORE_READ(fdt, fd);
+	struct file *file = NULL;
+
+	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
+	return file;
+}
+
+/* Describes descriptor `fd` of a table. */
+__noinline int describe_fd(__u64 table, __u32 fd, struct event_fd *out)
+{
+	struct file *file = fd_file((void *)table, fd);
+	struct inode *inode;
+	unsigned short mode;
+	__u32 rdev;
+
+	if (!out)
+		return 0;
+	out->inode = 0;
+	out->rdev = 0;
+	if (!file || fd >= BPF_CORE_READ((struct fdtable *)table, max_fds)) {
+		out->kind = FD_CLOSED;
+		return 0;
+	}
+	inode = BPF_CORE_READ(file, f_inode);
+	mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	out->inode = BPF_CORE_READ(inode, i_ino);
+	out->kind = FD_OTHER;
+	if (mode == S_IFIFO) {
+		out->kind = FD_PIPE;
+	} else if (mode == S_IFREG) {
+		out->kind = FD_FILE;
+	} else if (mode == S_IFSOCK) {
+		out->kind = FD_SOCKET;
+	} else if (mode == S_IFCHR) {
+		rdev = BPF_CORE_READ(inode, i_rdev);
+		out->rdev = rdev;
+		if (rdev == (1 << 20 | 3))
+			out->kind = FD_NULL;
+		/* consoles and virtual terminals, /dev/tty and its kin, pseudo terminals */
+		else if (rdev >> 20 == 4 || rdev >> 20 == 5 || (rdev >> 20 >= 136 && rdev >> 20 <= 143))
+			out->kind = FD_TTY;
+	}
+	return 0;
+}
+
+static __always_inline void fds_unknown(struct event_fd *fds, const int n)
+{
+	for (int i = 0; i < n; i++) {
+		fds[i].inode = 0;
+		fds[i].kind = FD_UNKNOWN;
+		fds[i].rdev = 0;
+	}
+}
+
+/* The first `n` descriptors of the current task's table; returns the facts to add. */
+static __always_inline __u32 fds_read(struct task_struct *task, struct event_fd *fds, const int n)
+{
+	struct files_struct *files = BPF_CORE_READ(task, files);
+	__u64 table;
+
+	fds_unknown(fds, n);
+	if (!files)
+		return 0;
+	table = (__u64)BPF_CORE_READ(files, fdt);
+	for (int i = 0; i < n; i++)
+		describe_fd(table, i, &fds[i]);
+	return FACT_FDS_KNOWN;
+}
+
+struct pipe_search {
+	struct fdtable *fdt;
+	unsigned long *cloexec_map;
+	__u64 write_end;
+	__u32 fd;
+	__u32 pairs;
+	__u32 first_fd;
+	__u32 open;           /* some end is not close-on-exec */
+};
+
+static long search_pipe(__u32 i, void *ctx)
+{
+	struct pipe_search *p = ctx;
+	struct fdtable *fdt = p->fdt;
+	unsigned long word = 0;
+	struct inode *inode;
+	struct file *file;
+	unsigned short mode;
+	__u64 number;
+	__u32 how;
+
+	if (p->fd <= 3 || p->pairs >= 2)
+		return 1;
+	p->fd--;
+	file = fd_file(fdt, p->fd);
+	if (!file)
+		return 1;
+	inode = BPF_CORE_READ(file, f_inode);
+	mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	/* Only the newest end must be right below the hint. */
+	if (mode != S_IFIFO)
+		return p->write_end ? 0 : 1;
+	number = BPF_CORE_READ(inode, i_ino);
+	how = BPF_CORE_READ(file, f_mode);
+	if (!p->write_end) {
+		if (!(how & FMODE_WRITE))
+			return 1;
+		p->write_end = number;
+	} else if (number == p->write_end && (how & FMODE_READ)) {
+		p->pairs++;
+		p->first_fd = p->fd;
+		p->write_end = 0;
+	} else {
+		return 0;
+	}
+	bpf_probe_read_kernel(&word, sizeof(word), p->cloexec_map + p->fd / 64);
+	if (!(word >> (p->fd & 63) & 1))
+		p->open = 1;
+	return 0;
+}
+
+#define PIPE_STEPS 12
+#define PIPES_KNOWN (1 << 8)
+#define PIPES_CLOEXEC (1 << 9)
+
+/*
+ * How many pairs (read end, write end) of one pipe each are the newest descriptors: what a runtime
+ * leaves that makes pipes just before it forks. A descriptor is the newest if it lies right below
+ * the hint for the next one; older ends may have filled holes, so some steps down are looked at.
+ * The high half is the lowest of their numbers.
+ */
+__noinline __u64 fresh_pipes(__u64 table)
+{
+	struct files_struct *files = (void *)table;
+	struct pipe_search p = {};
+	struct fdtable *fdt;
+	__u64 found;
+
+	if (!files)
+		return 0;
+	fdt = BPF_CORE_READ(files, fdt);
+	p.fdt = fdt;
+	p.cloexec_map = BPF_CORE_READ(fdt, close_on_exec);
+	p.fd = BPF_CORE_READ(files, next_fd);
+	if (p.fd > BPF_CORE_READ(fdt, max_fds))
+		return 0;
+	bpf_loop(PIPE_STEPS, search_pipe, &p, 0);
+	found = p.pairs | PIPES_KNOWN;
+	if (p.pairs && !p.open)
+		found |= PIPES_CLOEXEC;
+	return found | (__u64)p.first_fd << 32;
+}
+
+static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
+{
+	struct kernfs_node *parent = NULL;
+
+	if (bpf_core_field_exists(struct kernfs_node___rcu_parent, __parent))
+		bpf_probe_read_kernel(&parent, sizeof(parent),
+				      &((struct kernfs_node___rcu_parent *)kn)->__parent);
+	else
+		bpf_probe_read_kernel(&parent, sizeof(parent),
+				      &((struct kernfs_node___parent *)kn)->parent);
+	return parent;
+}
+
+struct cgroup_walk {
+	struct scratch *scratch;
+	struct kernfs_node *kn;
+};
+
+static long walk_cgroup(__u32 i, void *ctx)
+{
+	struct cgroup_walk *w = ctx;
+	struct kernfs_node *kn = w->kn;
+	struct kernfs_node *parent = kernfs_parent(kn);
+
+	if (!parent)
+		return 1;
+	if (!walk_append(w->scratch, sizeof(struct event_cgroup), BPF_CORE_READ(kn, name)))
+		return 1;
+	w->kn = parent;
+	return 0;
+}
+
+/* Writes a cgroup's name the first time it is met. */
+__noinline int name_cgroup(__u64 node, __u64 id, __u32 facts)
+{
+	__u64 key = id << 1 | !!(facts & FACT_CGROUP_V1);
+	struct cgroup_walk w = { .kn = (void *)node };
+	struct event_cgroup *ev;
+	struct scratch *s;
+	__u8 one = 1;
+
+	if (bpf_map_lookup_elem(&named_cgroups, &key))
+		return 0;
+	s = scratch_take(sizeof(*ev));
+	if (!s)
+		return 0;
+	ev = (void *)s->data;
+	w.scratch = s;
+	bpf_loop(PATH_STEPS, walk_cgroup, &w, 0);
+	ev->head.time_ns = bpf_ktime_get_boot_ns();
+	ev->head.birth_ns = 0;
+	ev->head.size = s->at;
+	ev->head.kind = EVENT_CGROUP;
+	ev->head.pid = 0;
+	ev->head.tid = 0;
+	ev->cgroup_id = id;
+	ev->facts = facts & FACT_CGROUP_V1;
+	ev->path_len = s->at - sizeof(*ev);
+	if (scratch_send(s))
+		bpf_map_update_elem(&named_cgroups, &key, &one, BPF_ANY);
+	scratch_give(s);
+	return 0;
+}
+
+/* The cgroup that a trace names for the task; its name goes ahead where it is new. */
+static __always_inline __u64 cgroup_of(struct task_struct *task, __u32 *facts)
+{
+	struct css_set *set = task->cgroups;
+	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
+	struct kernfs_node *kn;
+	__u64 id;
+
+	if (cgroup_v1 && BPF_CORE_READ(cgroup, level) == 0) {
+		struct cgroup_subsys_state *css = NULL;
+		__u32 at = bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
+
+		bpf_probe_read_kernel(&css, sizeof(css), &set->subsys[0] + at);
+		if (css) {
+			cgroup = BPF_CORE_READ(css, cgroup);
+			*facts |= FACT_CGROUP_V1;
+		}
+	}
+	kn = BPF_CORE_READ(cgroup, kn);
+	id = BPF_CORE_READ(kn, id);
+	name_cgroup((__u64)kn, id, *facts);
+	return id;
+}
+
+/* Process id in the task's own PID namespace. */
+static __always_inline __u32 own_ns_pid(struct task_struct *task)
+{
+	struct pid *pid = task->thread_pid;
+	__u32 level = BPF_CORE_READ(pid, level);
+	struct upid upid = {};
+
+	if (level > 32)
+		return 0;
+	bpf_probe_read_kernel(&upid, sizeof(upid),
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      level * bpf_core_type_size(struct upid));
+	return upid.nr;
+}
+
+#define SIG_IGN_HANDLER 1
+
+struct handlers {
+	__u64 of[6];
+};
+
+/* Signals that are ignored (low half) and handled (high half); bit 0 is signal 1. */
+__noinline __u64 dispositions(struct handlers *handlers)
+{
+	const __u32 bits[6] = { 1 << 0, 1 << 1, 1 << 2, 1 << 12, 1 << 14, 1 << 16 };
+	__u64 found = 0;
+
+	if (!handlers)
+		return 0;
+	for (int i = 0; i < 6; i++) {
+		if (handlers->of[i] == SIG_IGN_HANDLER)
+			found |= bits[i];
+		else if (handlers->of[i])
+			found |= (__u64)bits[i] << 32;
+	}
+	return found;
+}
+
+static __always_inline __u64 signals_of(struct sighand_struct *sighand)
+{
+	struct handlers handlers;
+
+	/* HUP, INT, QUIT, PIPE, TERM, CHLD */
+	handlers.of[0] = (__u64)sighand->action[0].sa.sa_handler;
+	handlers.of[1] = (__u64)sighand->action[1].sa.sa_handler;
+	handlers.of[2] = (__u64)sighand->action[2].sa.sa_handler;
+	handlers.of[3] = (__u64)sighand->action[12].sa.sa_handler;
+	handlers.of[4] = (__u64)sighand->action[14].sa.sa_handler;
+	handlers.of[5] = (__u64)sighand->action[16].sa.sa_handler;
+	return dispositions(&handlers);
+}
+
+static __always_inline __u32 session_facts(struct signal_struct *signal)
+{
+	__u32 facts = 0;
+
+	if (signal->leader)
+		facts |= FACT_SESSION_LEADER;
+	if (signal->tty)
+		facts |= FACT_HAS_TTY;
+	return facts;
+}
+
+/* The system call that a task is in, from its saved registers; -1 outside of one. */
+static __always_inline __s32 syscall_nr(struct pt_regs *regs)
+{
+#if defined(__TARGET_ARCH_x86)
+	return regs->orig_ax;
+#elif defined(__TARGET_ARCH_arm64)
+	return regs->syscallno;
+#endif
+}
+
+#endif

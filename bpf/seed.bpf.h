@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Marks the processes that run already: those asked for and their descendants. Run over and over
+ * until a pass marks nothing new. Meanwhile task_newtask and sched_process_exit look after tasks that
+ * come and go (see `seeding`).
+ */
+
+SEC("?iter/task")
+int seed_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct task_state *st;
+	struct seed out = {};
+
+	if (!task)
+		return 0;
+	if (task->flags & PF_KTHREAD)
+		return 0;
+	st = state_of(task);
+	if (!(st && (st->flags & TASK_TRACKED))) {
+		if (!descends_from_root(task))
+			return 0;
+		st = state_make(task);
+		if (!st)
+			return 0;
+		st->flags |= TASK_TRACKED;
+		out.fresh = 1;
+	}
+	out.birth_ns = task->group_leader->start_boottime;
+	out.pid = task->tgid;
+	if (task->pid == task->tgid || out.fresh)
+		bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
+	return 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel side: which process was started when, by whom and how, told in records of exact size
+ * through one ring. See event.h for the records.
+ */
+#include "core.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+#include "event.h"
+#include "state.bpf.h"
+#include "read.bpf.h"
+#include "fork.bpf.h"
+#include "exec.bpf.h"
+#include "exit.bpf.h"
+#include "entry.bpf.h"
+#include "seed.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

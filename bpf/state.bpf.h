@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the programs remember, how they are configured, and how records leave.
+ */
+#ifndef STARTRACE_STATE_H
+#define STARTRACE_STATE_H
+
+/* ---- configuration, fixed before loading ---- */
+
+const volatile bool trace_all = false;      /* every process, not only marked ones */
+const volatile __u32 spawner_tgid = 0;      /* children of this process are followed; 0: none */
+const volatile bool cgroup_v1 = false;      /* where the v2 path is the root, name the v1 cpu controller's */
+const volatile __u32 ring_bytes = 4 << 20;
+
+/* ---- configuration that changes while running ---- */
+
+bool seeding = false;                       /* running processes are being marked */
+bool wake_sent = false;                     /* the consumer has been woken and has not drained yet */
+struct lost lost = {};
+
+/*
+ * Forces every record type into BTF, from which the Rust types are generated.
+ */
+struct wire_types {
+	struct event_fork fork;
+	struct event_run run;
+	struct event_exec exec;
+	struct event_exec_fail exec_fail;
+	struct event_fork_fail fork_fail;
+	struct event_exit exit;
+	struct event_cgroup cgroup;
+	struct seed seed;
+	enum event_kind kind;
+	enum fact fact;
+	enum fd_kind fd;
+};
+const volatile struct wire_types wire_types = {};
+
+/* ---- state ---- */
+
+#define TASK_TRACKED (1 << 0)
+#define TASK_FRESH (1 << 1)                 /* created, not yet on a CPU */
+#define TASK_EXECED (1 << 2)
+#define TASK_FORK_MM (1 << 3)               /* fork_entry_ns is the address space's allocation */
+#define TASK_EXEC_MM (1 << 4)
+
+/* One per followed task (thread). It lies on the task itself and goes with it. */
+struct task_state {
+	__u64 fork_entry_ns;
+	__u64 exec_entry_ns;
+	__u64 prepare_ns;
+	__u64 wakeup_ns;
+	__u64 exec_path;                    /* user pointer, between entry and exit of exec */
+	__u64 peer_ns;
+	__u32 peer_pid;
+	__u32 flags;
+	__u32 first_pipe_fd;                /* the creator's first fresh pipe, at the fork; 0: none */
+	__u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_state);
+} tasks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} ring SEC(".maps");
+
+/* Processes to mark while seeding, with their descendants: tgid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u8);
+} seed_roots SEC(".maps");
+
+/* Cgroups whose name has been written. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, __u8);
+} named_cgroups SEC(".maps");
+
+/*
+ * Where a record of variable length is put together. Not one per CPU: a program that is preempted
+ * would find its buffer overwritten. A buffer is taken by compare-and-swap instead.
+ */
+#define SCRATCH_CAP (1 << 16)
+#define SCRATCH_LAST (SCRATCH_CAP - ARGV_CAP - PATH_CAP)   /* nothing begins behind it */
+#define SCRATCH_TRIES 16
+
+struct scratch {
+	__u32 busy;
+	/*
+	 * Bytes filled. It lies here and not on the stack, so that the verifier takes it for unknown
+	 * at every use, checks it there, and does not follow each possible length on its own.
+	 */
+	__u32 at;
+	__u8 data[SCRATCH_CAP];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 64);            /* set to the number of CPUs and some before loading */
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+const volatile __u32 scratch_count = 64;
+
+/* A free buffer, filled with `size` bytes that the caller will write. */
+static __always_inline struct scratch *scratch_take(__u32 size)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	for (__u32 i = 0; i < SCRATCH_TRIES; i++) {
+		__u32 at = (cpu + i) % scratch_count;
+		struct scratch *s = bpf_map_lookup_elem(&scratches, &at);
+
+		if (s && __sync_val_compare_and_swap(&s->busy, 0, 1) == 0) {
+			s->at = size;
+			return s;
+		}
+	}
+	__sync_fetch_and_add(&lost.scratch, 1);
+	return NULL;
+}
+
+static __always_inline void scratch_give(struct scratch *s)
+{
+	/* An exchange, not a store: nothing that was read from the buffer may move behind it. */
+	__sync_lock_test_and_set(&s->busy, 0);
+}
+
+/* ---- leaving ---- */
+
+/*
+ * Records do not wake the consumer, who comes by every 20 ms: a wake-up costs more than the event.
+ * One wake-up is forced when the ring is a quarter full.
+ */
+static __always_inline __u64 wake_flags(void)
+{
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < ring_bytes / 4 || wake_sent)
+		return BPF_RB_NO_WAKEUP;
+	wake_sent = true;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+static __always_inline void count_lost_event(__u64 bytes)
+{
+	__sync_fetch_and_add(&lost.events, 1);
+	__sync_fetch_and_add(&lost.bytes, bytes);
+}
+
+static __always_inline void head_fill(struct event_head *head, __u32 kind, __u32 size,
+				      struct task_struct *task, __u64 now)
+{
+	head->time_ns = now;
+	head->birth_ns = task->group_leader->start_boottime;
+	head->size = size;
+	head->kind = kind;
+	head->pid = task->tgid;
+	head->tid = task->pid;
+}
+
+/* ---- who is followed ---- */
+
+static __always_inline struct task_state *state_of(struct task_struct *task)
+{
+	return bpf_task_storage_get(&tasks, task, NULL, 0);
+}
+
+static __always_inline struct task_state *state_make(struct task_struct *task)
+{
+	struct task_state *st =
+		bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!st)
+		__sync_fetch_and_add(&lost.storage, 1);
+	return st;
+}
+
+/* The process whose children are the roots of the recording: the tracer that starts the command. */
+static __always_inline bool is_spawner(struct task_struct *task)
+{
+	return spawner_tgid && (__u32)task->tgid == spawner_tgid;
+}
+
+/* State of a task that may fork or exec: made on demand where everything is followed. */
+static __always_inline struct task_state *state_of_caller(struct task_struct *task)
+{
+	struct task_state *st = state_of(task);
+
+	if (st)
+		return st;
+	if (trace_all || is_spawner(task))
+		return state_make(task);
+	return NULL;
+}
+
+static __always_inline bool is_tracked(struct task_state *st)
+{
+	return trace_all || (st && (st->flags & TASK_TRACKED));
+}
+
+/* Is the task, or one of its ancestors, one of the processes to seed? */
+static __always_inline bool descends_from_root(struct task_struct *task)
+{
+	struct task_struct *t = task->group_leader;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 64; i++) {
+		__u32 tgid = t->tgid;
+
+		if (bpf_map_lookup_elem(&seed_roots, &tgid))
+			return true;
+		if (tgid <= 1)
+			return false;
+		t = t->real_parent;
+	}
+	return false;
+}
+
+#endif

@@ -1,0 +1,87 @@
+//! The command line.
+
+use crate::command::{self, Exit, record};
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo startrace record -- python3 app.py   trace what a command starts, then show the report
+  sudo startrace record -p 4242             follow a running service until Ctrl-C
+  sudo startrace watch -a                   a line for every start on the machine, as it completes
+  startrace report                          the newest trace in this folder
+  startrace inspect /usr/bin/git            what the ELF file says about its start
+  startrace doctor                          what this kernel and your privileges allow";
+
+/// Tells why a Linux process is slow to start.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// Say more about what startrace itself does (-vv: everything)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Record how processes start, and write a trace
+    Record(record::RecordArgs),
+    /// Show a trace: tree of starts, where their time went, the slowest
+    Report(command::report::Options),
+    /// Say what an ELF file or a process's executable means for its start
+    Inspect(command::inspect::Options),
+    /// Print the JSON Schema of a trace
+    Schema(command::schema::Options),
+}
+
+/// Parses the command line and does what it says.
+pub fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap gives 0 for --help and --version, which go to stdout, and 2 for the rest.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let _ = error.print();
+            return Exit::Code(code);
+        }
+    };
+    log(cli.verbose);
+    let done = match &cli.command {
+        Command::Record(args) => return record::run(args),
+        Command::Report(options) => command::report::run(options),
+        Command::Inspect(options) => {
+            closed_pipe_is_success(command::inspect::run(options, &mut std::io::stdout().lock()))
+        }
+        Command::Schema(options) => command::schema::run(options),
+    };
+    match done {
+        Ok(()) => Exit::Success,
+        Err(error) => record::fail(&error, Exit::Failure),
+    }
+}
+
+fn closed_pipe_is_success(done: anyhow::Result<()>) -> anyhow::Result<()> {
+    match done {
+        Err(error)
+            if error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) =>
+        {
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::ERROR,
+        1 => tracing::Level::INFO,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
+}

@@ -1,0 +1,38 @@
+//! The subcommands: one file each.
+
+pub mod inspect;
+pub mod record;
+pub mod recording;
+pub mod report;
+pub mod schema;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0
+    Success,
+    /// 1: something went wrong that has no code of its own.
+    Failure,
+    /// 2: the command line.
+    Usage,
+    /// 77: privileges or the kernel do not allow it.
+    Unable,
+    /// 125: startrace's own failure, where there is a command whose status would be expected.
+    Own,
+    /// The status of a command.
+    Code(u8),
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::Unable => 77,
+            Self::Own => 125,
+            Self::Code(code) => code,
+        }
+    }
+}

@@ -1,0 +1,521 @@
+//! `startrace record`: follow process starts and write them as a trace.
+
+use super::recording::{self, Finished, Flow, Progress, Request, Sink};
+use super::{Exit, report};
+use crate::host::privilege;
+use crate::host::{caller, facts};
+use crate::probe::{self, Plan, Provider, Scope};
+use crate::timeline::Output;
+use crate::timeline::select::Selectors;
+use crate::trace::schema::{Header, Line, SCHEMA, Tool};
+use crate::trace::write::{Flow as Written, Format, Output as File, OutputTarget};
+use clap::Args;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo startrace record -- python3 app.py        start a program and trace all it starts
+  sudo startrace record -p 4242                  follow a running process until Ctrl-C
+  sudo startrace record -p 4242 --count 1 -- kill -HUP 4242
+                                                 trace what a signal makes it start
+  sudo startrace record --unit app --count 1 -- systemctl restart app
+  sudo startrace record -a --duration 10s -o all.ndjson
+  startrace report                               show the newest trace again
+
+CMD runs as the user who called sudo, with their groups, limits and environment.
+Exit status: CMD's own (128 + signal; 127 not found, 126 not executable; 125 if
+startrace itself failed). Without CMD: 0, 2 usage, 77 privileges or kernel, 1 else.";
+
+/// Options of `record`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RecordArgs {
+    #[command(flatten)]
+    what: WhatArgs,
+
+    /// Write the trace to FILE ('-': stdout, and CMD's stdout goes to stderr). NDJSON if it ends in
+    /// .ndjson. Default: startrace-NAME-TIME.json here, never over an older file
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<OsString>,
+
+    /// Form of the trace: one JSON document at the end, or a line for each start as it completes
+    /// [default: by FILE's name; ndjson with -a]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+
+    /// No report and no messages at the end
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// Show the hooks that would be used and what they cost, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// If tracing is not possible, warn and run CMD all the same
+    #[arg(long)]
+    best_effort: bool,
+
+    /// Keep the raw events in FILE, to replay them
+    #[arg(long, value_name = "FILE", hide = true)]
+    events: Option<PathBuf>,
+}
+
+/// What to record, as `record` and `watch` share it.
+#[derive(Debug, Args)]
+pub struct WhatArgs {
+    /// Follow these running processes and everything they start
+    #[arg(short, long, value_name = "PID", value_delimiter = ',', num_args = 1)]
+    pub pid: Vec<u32>,
+
+    /// Follow every start on the machine
+    #[arg(short, long, conflicts_with = "pid")]
+    pub all: bool,
+
+    /// Only processes of this user (name or number), and what they start
+    #[arg(long, value_name = "USER", value_delimiter = ',', conflicts_with = "pid")]
+    pub uid: Vec<String>,
+
+    /// Only processes with this task name (* and ? allowed), and what they start
+    #[arg(long, value_name = "NAME", conflicts_with = "pid")]
+    pub comm: Vec<String>,
+
+    /// Only this executable: a path, or a base name (* and ? allowed), and what it starts
+    #[arg(long, value_name = "EXE", conflicts_with = "pid")]
+    pub exe: Vec<String>,
+
+    /// Only processes in this cgroup (path; * and ? allowed) or below
+    #[arg(long, value_name = "GLOB", conflicts_with = "pid")]
+    pub cgroup: Vec<String>,
+
+    /// Only processes of this systemd unit
+    #[arg(long, value_name = "UNIT", conflicts_with = "pid")]
+    pub unit: Vec<String>,
+
+    /// Only processes of the container whose id begins so
+    #[arg(long, value_name = "ID", conflicts_with = "pid")]
+    pub container: Vec<String>,
+
+    /// Only processes of the Kubernetes pod with this UID
+    #[arg(long, value_name = "UID", conflicts_with = "pid")]
+    pub pod: Vec<String>,
+
+    /// Stop after this time (10s, 5m, 500ms)
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// Stop after this many finished starts
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+
+    /// The longest that a start may take before it is written as 'timeout'
+    /// [default: none with -- CMD, else 10m]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub window: Option<Duration>,
+
+    /// Hook the system calls themselves for exact entry times, failed execs and failed forks; this
+    /// slows every system call of the machine by some 50 ns while recording. Always on for a command
+    #[arg(long)]
+    pub syscall_hooks: bool,
+
+    /// Run CMD as this user (USER or USER:GROUP) instead of the caller of sudo
+    #[arg(long, value_name = "USER", requires = "command")]
+    pub run_as: Option<String>,
+
+    /// The command to start and trace; with -p, -a or a selector: the command that triggers the
+    /// starts to be traced
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// The longest start where nothing else is said and there is no command to wait for.
+const DEFAULT_WINDOW: Duration = Duration::from_secs(600);
+
+/// How many 20 ms pass between two writes of what is buffered.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// A checked request.
+pub struct Checked {
+    /// What the probes follow.
+    pub scope: Scope,
+    /// Roots.
+    pub selectors: Selectors,
+}
+
+impl WhatArgs {
+    /// What is to be followed.
+    ///
+    /// # Errors
+    /// Nothing to follow, or a user that does not exist; the text says which option to use.
+    pub fn check(&self, command: &str) -> Result<Checked, String> {
+        let uids = self.uid.iter().map(|user| uid_of(user)).collect::<Result<Vec<_>, _>>()?;
+        let selectors = Selectors {
+            uids,
+            comms: self.comm.clone(),
+            exes: self.exe.clone(),
+            cgroups: self.cgroup.clone(),
+            units: self.unit.clone(),
+            containers: self.container.clone(),
+            pods: self.pod.clone(),
+        };
+        let scope = if !self.pid.is_empty() {
+            let mut pids = self.pid.clone();
+            pids.sort_unstable();
+            pids.dedup();
+            if pids[0] == 0 {
+                return Err("-p 0: process ids begin at 1".to_owned());
+            }
+            Scope::Pids(pids)
+        } else if self.all || !selectors.is_empty() {
+            Scope::System
+        } else if !self.command.is_empty() {
+            Scope::Children
+        } else {
+            return Err(format!(
+                "nothing to {command}: give a command ('startrace {command} -- CMD...'), processes (-p PID), \
+                 everything (-a), or a selector such as --unit"
+            ));
+        };
+        Ok(Checked { scope, selectors })
+    }
+
+    /// The request for the recording loop.
+    ///
+    /// # Errors
+    /// `--run-as` names nobody; sudo's variables are not as sudo sets them.
+    pub fn request(&self, checked: Checked) -> anyhow::Result<Request> {
+        let caller = caller::resolve(self.run_as.as_deref())?;
+        let targets_command = checked.scope == Scope::Children;
+        let window = self.window.or((!targets_command).then_some(DEFAULT_WINDOW));
+        Ok(Request {
+            syscall_hooks: self.syscall_hooks || targets_command,
+            scope: checked.scope,
+            command: (!self.command.is_empty()).then(|| self.command.clone()),
+            caller,
+            stdout_to_stderr: false,
+            duration: self.duration,
+            count: self.count,
+            window,
+            selectors: checked.selectors,
+            events: None,
+        })
+    }
+}
+
+fn uid_of(user: &str) -> Result<u32, String> {
+    if let Ok(uid) = user.parse() {
+        return Ok(uid);
+    }
+    let accounts = crate::host::accounts::Accounts::read(std::path::Path::new("/etc"))
+        .map_err(|error| format!("--uid {user}: {error}"))?;
+    accounts
+        .user_by_name(user.as_bytes())
+        .map(|found| found.uid)
+        .ok_or_else(|| format!("--uid {user}: no such user in /etc/passwd; give the number"))
+}
+
+/// The header of every trace that this program writes.
+pub fn header() -> Header {
+    Header {
+        schema: SCHEMA.to_owned(),
+        tool: Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        host: facts::host(),
+    }
+}
+
+/// Results into a trace file.
+struct ToFile {
+    file: File,
+    flushed: Instant,
+    status: Option<Status>,
+}
+
+impl Sink for ToFile {
+    fn output(&mut self, output: Output) -> anyhow::Result<Flow> {
+        let line = line(output);
+        Ok(flow(self.file.write_line(&line)?))
+    }
+
+    fn tick(&mut self, progress: &Progress) -> anyhow::Result<Flow> {
+        if let Some(status) = &mut self.status {
+            status.show(progress);
+        }
+        if self.flushed.elapsed() < FLUSH {
+            return Ok(Flow::More);
+        }
+        self.flushed = Instant::now();
+        Ok(flow(self.file.flush()?))
+    }
+}
+
+/// A result as a line of a trace.
+pub fn line(output: Output) -> Line {
+    match output {
+        Output::Start(start) => Line::Start(start),
+        Output::Exit { start_id, exit } => Line::Exit { start_id, exit },
+        Output::FailedFork(failed) => Line::FailedFork(failed),
+    }
+}
+
+fn flow(written: Written) -> Flow {
+    match written {
+        Written::Going => Flow::More,
+        Written::ReaderGone => Flow::Enough,
+    }
+}
+
+/// A line on the terminal that says how far the recording is, for recordings that run until Ctrl-C.
+struct Status {
+    shown: Option<Instant>,
+}
+
+impl Status {
+    fn show(&mut self, progress: &Progress) {
+        if self.shown.is_some_and(|shown| shown.elapsed() < Duration::from_millis(500)) {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let _ = write!(
+            std::io::stderr(),
+            "\r\x1b[Krecording for {} s: {} starts finished, {} in progress; Ctrl-C ends it",
+            progress.elapsed.as_secs(),
+            progress.starts,
+            progress.in_progress
+        );
+    }
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        if self.shown.is_some() {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// Runs `record`.
+pub fn run(args: &RecordArgs) -> Exit {
+    let has_target = !args.what.command.is_empty() && args.what.pid.is_empty() && !args.what.all;
+    let failed = |exit: Exit| if has_target { Exit::Own } else { exit };
+    let checked = match args.what.check("record") {
+        Ok(checked) => checked,
+        Err(text) => return usage(&text),
+    };
+    let targets_command = checked.scope == Scope::Children;
+    if args.best_effort && args.what.command.is_empty() {
+        return usage("--best-effort is for running a command: give it after --");
+    }
+    if args.dry_run {
+        return dry_run(checked.scope, args.what.syscall_hooks || targets_command);
+    }
+    let mut request = match args.what.request(checked) {
+        Ok(request) => request,
+        Err(error) => return fail(&error, failed(Exit::Failure)),
+    };
+    if let Err(error) = privilege::require("record") {
+        return give_up(
+            args,
+            request,
+            &error.into(),
+            if targets_command { Exit::Own } else { Exit::Unable },
+            Exit::Unable,
+        );
+    }
+    let target = match &args.output {
+        Some(option) => OutputTarget::from_option(option),
+        None => OutputTarget::Unnamed {
+            folder: PathBuf::new(),
+            stem: facts::trace_stem(args.what.command.first().map(OsString::as_os_str), SystemTime::now()),
+        },
+    };
+    let streams = request.scope == Scope::System;
+    let format = args
+        .format
+        .unwrap_or_else(|| Format::of(&target, if streams { Format::Ndjson } else { Format::Json }));
+    request.stdout_to_stderr = target == OutputTarget::Stdout;
+    if let Some(path) = &args.events {
+        match std::fs::File::create(path) {
+            Ok(file) => request.events = Some(file),
+            Err(error) => {
+                return fail(&anyhow::anyhow!("--events {}: {error}", path.display()), failed(Exit::Failure));
+            }
+        }
+    }
+    let mut file = match File::create(&target, format, &request.caller.owner) {
+        Ok(file) => file,
+        Err(error) => return fail(&error.into(), failed(Exit::Failure)),
+    };
+    for notice in file.notices() {
+        say(args, notice);
+    }
+    if let Err(error) = file.write_line(&Line::Header(header())) {
+        return fail(&error.into(), failed(Exit::Failure));
+    }
+    let terminal = std::io::stderr().is_terminal();
+    let status = (!targets_command && !args.quiet && terminal).then_some(Status { shown: None });
+    let mut sink = ToFile { file, flushed: Instant::now(), status };
+    match recording::run(request, &mut sink) {
+        Ok(finished) => {
+            let ToFile { file, status, .. } = sink;
+            drop(status);
+            conclude(args, file, finished, targets_command)
+        }
+        Err(error) => {
+            sink.file.discard();
+            match error {
+                recording::Error::Spawn(error) => {
+                    let code = error.exit_code();
+                    eprintln!("startrace: {error}");
+                    Exit::Code(code)
+                }
+                recording::Error::Target(text) => fail(&anyhow::anyhow!(text), Exit::Failure),
+                recording::Error::Probe(error) => {
+                    let unable = matches!(error, probe::Error::Privileges(_) | probe::Error::Kernel(_));
+                    let exit = if unable { Exit::Unable } else { Exit::Failure };
+                    match args
+                        .what
+                        .request(Checked { scope: Scope::Children, selectors: Selectors::default() })
+                    {
+                        Ok(request) => give_up(args, request, &error.into(), failed(exit), exit),
+                        Err(_) => fail(&error.into(), failed(exit)),
+                    }
+                }
+                recording::Error::Other(error) => fail(&error, failed(Exit::Failure)),
+            }
+        }
+    }
+}
+
+/// Tracing is not possible: with `--best-effort` CMD runs all the same.
+fn give_up(args: &RecordArgs, request: Request, error: &anyhow::Error, _exit: Exit, unable: Exit) -> Exit {
+    if !args.best_effort {
+        return fail(error, unable);
+    }
+    eprintln!("startrace: {error:#}");
+    eprintln!("startrace: running the command without tracing it (--best-effort)");
+    let Some(argv) = request.command else { return unable };
+    let spawned = crate::host::spawn::spawn(&argv, &request.caller, false);
+    let mut spawned = match spawned {
+        Ok(spawned) => spawned,
+        Err(error) => {
+            let code = error.exit_code();
+            eprintln!("startrace: {error}");
+            return Exit::Code(code);
+        }
+    };
+    if let crate::host::spawn::Execution::Failed(error) = spawned.execution(None) {
+        let code = error.exit_code();
+        eprintln!("startrace: {error}");
+        return Exit::Code(code);
+    }
+    match spawned.wait() {
+        Ok(ended) => Exit::Code(ended.exit_code()),
+        Err(error) => fail(&error.into(), Exit::Own),
+    }
+}
+
+fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: bool) -> Exit {
+    let Finished { session, groups, command, left_running, signal, failure } = finished;
+    let starts = session.starts;
+    let complete = session.complete;
+    let written = match failure {
+        Some(error) => Err(error),
+        None => file.finish(groups, session).map_err(anyhow::Error::from),
+    };
+    let exit = match (&written, command) {
+        (Err(_), _) if targets_command => Exit::Own,
+        (Err(_), _) => Exit::Failure,
+        (Ok(_), Some(ended)) => Exit::Code(ended.exit_code()),
+        (Ok(_), None) if targets_command => {
+            signal.map_or(Exit::Success, |signal| Exit::Code((128 + signal) as u8))
+        }
+        (Ok(_), None) => Exit::Success,
+    };
+    if let Some(pid) = left_running {
+        say(args, &format!("the command is still running (pid {pid})"));
+    }
+    match written {
+        Err(error) => {
+            eprintln!("startrace: {error:#}");
+            if let Some(pid) = left_running {
+                wait_for(pid);
+            }
+        }
+        Ok(crate::trace::write::Finished::File(path)) => {
+            if !args.quiet && std::io::stderr().is_terminal() {
+                let style = crate::report::Style::for_stderr(None, Default::default());
+                if let Err(error) = report::show(&path, false, &style, std::io::stderr()) {
+                    eprintln!("startrace: {error:#}");
+                }
+            }
+            let path = path.display();
+            let lost = if complete { "" } else { ", INCOMPLETE: see session.lost" };
+            say(
+                args,
+                &format!("{starts} starts in {path}{lost}; show them again with: startrace report {path}"),
+            );
+        }
+        Ok(_) => {}
+    }
+    exit
+}
+
+/// After a failed write CMD goes on, and its end is still ours to wait for.
+fn wait_for(pid: u32) {
+    let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None);
+}
+
+fn dry_run(scope: Scope, syscall_hooks: bool) -> Exit {
+    let plan = match Plan::choose(scope, syscall_hooks) {
+        Ok(plan) => plan,
+        Err(error) => return fail(&error.into(), Exit::Unable),
+    };
+    println!("Hooks:");
+    for hook in plan.hooks() {
+        println!("  {hook}");
+    }
+    println!("{}", cost(&plan));
+    Exit::Success
+}
+
+/// What the hooks cost, as measured by `cargo xtask bench` (see the README).
+fn cost(plan: &Plan) -> String {
+    let calls = match plan.provider {
+        Provider::Tracepoints => {
+            "Tracepoints of fork and exec calls: while the recording runs, every system call of the\n\
+             machine takes some 50 ns longer (a getppid loop: about 1.25 times)."
+        }
+        Provider::Fentry => "fentry on fork and exec calls: nothing for other system calls.",
+        Provider::MmAlloc => {
+            "Entry times are those of the new address space's allocation (20 to 60 us late); failed execs\n\
+             are seen at libc's execve, without their error. Exact ones: --syscall-hooks."
+        }
+        Provider::None => {
+            "Entry times and failed execs are not observed on this kernel; exact ones: --syscall-hooks."
+        }
+    };
+    format!(
+        "Cost:\n  about 3 us a start (fork, first run, exec, exit), one load for every other context switch.\n  {}",
+        calls.replace('\n', "\n  ")
+    )
+}
+
+fn say(args: &RecordArgs, text: &str) {
+    if !args.quiet {
+        eprintln!("startrace: {}", crate::trace::text::sanitize(text));
+    }
+}
+
+/// An error on stderr, harmless to the terminal.
+pub fn fail(error: &anyhow::Error, exit: Exit) -> Exit {
+    eprintln!("startrace: {}", crate::trace::text::sanitize(&format!("{error:#}")));
+    exit
+}
+
+/// A usage error.
+pub fn usage(text: &str) -> Exit {
+    eprintln!("startrace: {}", crate::trace::text::sanitize(text));
+    Exit::Usage
+}

@@ -1,0 +1,498 @@
+//! The recording loop that `record` and `watch` share: from the probes to finished starts.
+
+use crate::event::order::Order;
+use crate::event::{Event, Id};
+use crate::host::caller::Caller;
+use crate::host::spawn::{Ended, Execution, SpawnError};
+use crate::host::world::Machine;
+use crate::host::{self, privilege};
+use crate::probe::{self, Lost, Plan, Probe, Scope, seed::Seeded};
+use crate::timeline::select::Selectors;
+use crate::timeline::world::{Answer, Recorder, World};
+use crate::timeline::{Builder, Options, Output};
+use crate::trace::schema::{Group, Session, Target};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// How often the ring is drained while nothing wakes us.
+const PERIOD: Duration = Duration::from_millis(20);
+/// After the command has ended, what it left behind gets this long to get through its start.
+const LINGER_NS: u64 = 100_000_000;
+/// After a signal, the command gets this long to end before it is left alone.
+const GRACE_NS: u64 = 1_000_000_000;
+
+/// What is to be recorded.
+pub struct Request {
+    /// Which processes the probes follow.
+    pub scope: Scope,
+    /// CMD: the target where `scope` is [`Scope::Children`], the trigger otherwise.
+    pub command: Option<Vec<OsString>>,
+    /// As whom CMD runs.
+    pub caller: Caller,
+    /// CMD's output goes to stderr.
+    pub stdout_to_stderr: bool,
+    /// System-call tracepoints may be used.
+    pub syscall_hooks: bool,
+    /// End after this time.
+    pub duration: Option<Duration>,
+    /// End after this many starts.
+    pub count: Option<u64>,
+    /// The longest start.
+    pub window: Option<Duration>,
+    /// Roots.
+    pub selectors: Selectors,
+    /// Keep the events, for a replay.
+    pub events: Option<std::fs::File>,
+}
+
+/// What a recording gives its results to.
+pub trait Sink {
+    /// A finished start, or what amends one.
+    ///
+    /// # Errors
+    /// The results cannot be kept: recording stops.
+    fn output(&mut self, output: Output) -> anyhow::Result<Flow>;
+
+    /// About every 20 ms.
+    ///
+    /// # Errors
+    /// As [`Self::output`].
+    fn tick(&mut self, progress: &Progress) -> anyhow::Result<Flow>;
+}
+
+/// Does the sink want more?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Yes.
+    More,
+    /// No: stop, all is well.
+    Enough,
+}
+
+/// Where the recording stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// Since the probes are live.
+    pub elapsed: Duration,
+    /// Starts finished.
+    pub starts: u64,
+    /// Starts under way.
+    pub in_progress: usize,
+}
+
+/// The end of a recording.
+pub struct Finished {
+    /// For the footer.
+    pub session: Session,
+    /// For the footer.
+    pub groups: Vec<Group>,
+    /// How CMD ended, if it was the target and has ended.
+    pub command: Option<Ended>,
+    /// CMD's pid, where it is still running.
+    pub left_running: Option<u32>,
+    /// The signal that ended the recording.
+    pub signal: Option<i32>,
+    /// The sink failed.
+    pub failure: Option<anyhow::Error>,
+}
+
+/// Why it could not begin.
+#[derive(Debug)]
+pub enum Error {
+    /// The probes.
+    Probe(probe::Error),
+    /// CMD.
+    Spawn(SpawnError),
+    /// A PID that is not there, or not a process.
+    Target(String),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl From<probe::Error> for Error {
+    fn from(error: probe::Error) -> Self {
+        Self::Probe(error)
+    }
+}
+
+impl From<anyhow::Error> for Error {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<nix::Error> for Error {
+    fn from(error: nix::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// One line of a recorded event stream (`--events`).
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recorded {
+    /// First: what the builder has to know.
+    Begin {
+        /// When the probes were live.
+        began_ns: u64,
+        /// From boottime to the wall clock.
+        realtime_offset_ns: u64,
+        /// Longest start.
+        window_ns: Option<u64>,
+    },
+    /// A process that ran before.
+    Seed(Id),
+    /// An event, in order of time.
+    Event(Event),
+    /// What user space was asked, and its answer; comes before the event or tick that asked.
+    Answer(Answer),
+    /// Time passed.
+    Tick(u64),
+    /// Last.
+    End(u64),
+}
+
+/// The clock of all events.
+pub fn boottime_ns() -> u64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+        .map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+}
+
+fn pidfd(pid: u32) -> Result<OwnedFd, Error> {
+    // SAFETY: takes numbers, gives a new descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
+    if fd >= 0 {
+        // SAFETY: new, and nobody else's.
+        return Ok(unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd as i32) });
+    }
+    // A pidfd is for a process; a thread's id is refused.
+    let tgid = std::fs::read_to_string(format!("/proc/{pid}/status")).ok().and_then(|status| {
+        let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+        line.trim().parse::<u32>().ok()
+    });
+    Err(Error::Target(match tgid {
+        Some(tgid) if tgid != pid => format!("-p {pid}: that is a thread of process {tgid}; use -p {tgid}"),
+        Some(_) => format!("-p {pid}: cannot follow it: {}", nix::Error::last()),
+        None => format!("-p {pid}: no such process"),
+    }))
+}
+
+struct Live<'a> {
+    probe: Probe,
+    builder: Builder,
+    order: Order,
+    machine: Machine,
+    events: Option<std::io::BufWriter<std::fs::File>>,
+    sink: &'a mut dyn Sink,
+    starts: u64,
+    count: Option<u64>,
+    enough: bool,
+    failure: Option<anyhow::Error>,
+}
+
+impl Live<'_> {
+    fn keep(&mut self, line: &Recorded) {
+        if let Some(events) = &mut self.events {
+            let written = serde_json::to_writer(&mut *events, line).map_err(std::io::Error::from);
+            if let Err(error) = written.and_then(|()| events.write_all(b"\n")) {
+                tracing::warn!("the events are no longer kept: {error}");
+                self.events = None;
+            }
+        }
+    }
+
+    /// Runs one step of the builder, keeping what it asks and is told.
+    fn step(&mut self, line: impl FnOnce() -> Recorded, run: impl FnOnce(&mut Builder, &mut dyn World)) {
+        if self.events.is_none() {
+            run(&mut self.builder, &mut self.machine);
+            return;
+        }
+        let line = line();
+        let mut recorder = Recorder { inner: &mut self.machine, answers: Vec::new() };
+        run(&mut self.builder, &mut recorder);
+        for answer in recorder.answers {
+            self.keep(&Recorded::Answer(answer));
+        }
+        self.keep(&line);
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.events.is_some() {
+            let copy = event.clone();
+            self.step(|| Recorded::Event(copy), |builder, world| builder.event(event, world));
+        } else {
+            self.builder.event(event, &mut self.machine);
+        }
+    }
+
+    /// Takes in what the ring has and gives out what is finished. `now_ns`: everything that is old
+    /// enough by then; `u64::MAX`: everything.
+    fn pump(&mut self, now_ns: u64) -> Result<(), Error> {
+        self.probe.drain()?;
+        while let Some(event) = self.probe.next_event() {
+            self.order.push(event);
+        }
+        while let Some(event) = self.order.pop(now_ns) {
+            self.event(event);
+            self.deliver();
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self) {
+        let mut out = std::mem::take(&mut self.failure);
+        for output in self.builder.drain() {
+            if self.enough || out.is_some() {
+                continue;
+            }
+            let is_start = matches!(output, Output::Start(_));
+            match self.sink.output(output) {
+                Ok(Flow::More) => {}
+                Ok(Flow::Enough) => self.enough = true,
+                Err(error) => out = Some(error),
+            }
+            if is_start {
+                self.starts += 1;
+                self.enough |= self.count.is_some_and(|count| self.starts >= count);
+            }
+        }
+        self.failure = out;
+    }
+}
+
+/// Records until something ends it.
+///
+/// # Errors
+/// It could not begin; nothing was traced then, and CMD was not started or could not be.
+pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
+    let Request { scope, command, caller, .. } = request;
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
+        mask.add(signal);
+    }
+    mask.thread_block()?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let pids: Vec<u32> = if let Scope::Pids(pids) = &scope { pids.clone() } else { Vec::new() };
+    let mut pidfds = pids.iter().map(|&pid| pidfd(pid)).collect::<Result<Vec<_>, _>>()?;
+
+    let plan = Plan::choose(scope.clone(), request.syscall_hooks)?;
+    let mut probe = Probe::attach(&plan)?;
+    let began_ns = boottime_ns();
+    let began_wall = std::time::SystemTime::now();
+    let realtime_offset_ns =
+        host::facts::boottime_to_realtime_ns().map_err(anyhow::Error::from)?.max(0).cast_unsigned();
+    let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
+    let options = Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone() };
+
+    let seeded = if pids.is_empty() { Seeded::default() } else { probe.seed(&pids)? };
+    if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
+        return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
+    }
+    let mut spawned = match &command {
+        Some(argv) => {
+            Some(host::spawn::spawn(argv, &caller, request.stdout_to_stderr).map_err(Error::Spawn)?)
+        }
+        None => None,
+    };
+    // What could have been started is started: from here on no more than watching is needed.
+    privilege::drop_to(&caller.owner, &[]).map_err(anyhow::Error::from)?;
+
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+    let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+    epoll.add(probe.wake_fd(), EpollEvent::new(edge, 1))?;
+    for fd in &pidfds {
+        epoll.add(fd.as_fd(), EpollEvent::new(edge, 2))?;
+    }
+    if let Some(spawned) = &spawned {
+        epoll.add(spawned.pidfd.as_fd(), EpollEvent::new(edge, 2))?;
+    }
+
+    let mut live = Live {
+        probe,
+        builder: Builder::new(options),
+        order: Order::default(),
+        machine: Machine::default(),
+        events: request.events.map(std::io::BufWriter::new),
+        sink,
+        starts: 0,
+        count: request.count,
+        enough: false,
+        failure: None,
+    };
+    live.keep(&Recorded::Begin { began_ns, realtime_offset_ns, window_ns });
+    for id in &seeded.processes {
+        live.step(|| Recorded::Seed(*id), |builder, world| builder.seed(*id, world));
+    }
+
+    let targets_command = scope == Scope::Children;
+    let deadline = request.duration.map(|duration| began_ns.saturating_add(duration.as_nanos() as u64));
+    let mut signal = None;
+    let mut last_call: Option<(u64, &'static str)> = None;
+    let ended_by = loop {
+        let mut ready = [EpollEvent::empty(); 8];
+        let timeout = EpollTimeout::try_from(PERIOD).unwrap_or(EpollTimeout::ZERO);
+        match epoll.wait(&mut ready, timeout) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let now = boottime_ns();
+        while let Ok(Some(info)) = signals.read_signal() {
+            let number = info.ssi_signo as i32;
+            if number != libc::SIGCHLD && signal.is_none() {
+                signal = Some(number);
+                // The terminal gives Ctrl-C to CMD as well; what was sent to us alone is passed on.
+                let from_kernel = info.ssi_code > 0;
+                if let (Some(spawned), false, true) = (&spawned, from_kernel, targets_command) {
+                    let _ = nix::sys::signal::kill(
+                        nix::unistd::Pid::from_raw(spawned.pid as i32),
+                        Signal::try_from(number).unwrap_or(Signal::SIGTERM),
+                    );
+                }
+            } else if number != libc::SIGCHLD {
+                // Asked twice: at once.
+                last_call = Some((now, signal_word(number)));
+            }
+        }
+        if let Some(child) = &mut spawned {
+            if let Execution::Failed(error) = child.execution(Some(Duration::ZERO)) {
+                return Err(Error::Spawn(error));
+            }
+            let _ = child.try_wait();
+        }
+        pidfds.retain(|fd| !is_readable(fd));
+
+        live.pump(now)?;
+        live.step(
+            || Recorded::Tick(now),
+            |builder, world| builder.tick(now.saturating_sub(PERIOD.as_nanos() as u64), world),
+        );
+        live.deliver();
+        let progress = Progress {
+            elapsed: Duration::from_nanos(now.saturating_sub(began_ns)),
+            starts: live.starts,
+            in_progress: live.builder.in_progress(),
+        };
+        match live.sink.tick(&progress) {
+            Ok(Flow::More) => {}
+            Ok(Flow::Enough) => live.enough = true,
+            Err(error) => live.failure = live.failure.take().or(Some(error)),
+        }
+
+        let command_over = targets_command
+            && spawned.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(Some(_)) | Err(_)));
+        if live.failure.is_some() {
+            break "error";
+        }
+        if live.enough {
+            break if request.count.is_some_and(|count| live.starts >= count) { "count" } else { "reader" };
+        }
+        if deadline.is_some_and(|deadline| now >= deadline) {
+            break "duration";
+        }
+        if last_call.is_none() {
+            if let Some(number) = signal {
+                let grace = if targets_command && !command_over { GRACE_NS } else { 0 };
+                last_call = Some((now + grace, signal_word(number)));
+            } else if command_over {
+                last_call = Some((now + LINGER_NS, "command"));
+            } else if !pids.is_empty() && pidfds.is_empty() {
+                last_call = Some((now + LINGER_NS, "pids"));
+            }
+        }
+        if let Some((at, why)) = last_call {
+            let over = if signal.is_some() {
+                command_over || !targets_command
+            } else {
+                live.builder.in_progress() == 0
+            };
+            if now >= at || over {
+                break why;
+            }
+        }
+    };
+
+    live.probe.detach();
+    let ended_ns = boottime_ns();
+    if live.failure.is_none() {
+        live.pump(u64::MAX)?;
+    }
+    let mut groups = Vec::new();
+    live.step(|| Recorded::End(ended_ns), |builder, world| groups = builder.end(ended_ns, world));
+    live.enough &= request.count.is_some();
+    live.deliver();
+    if let Some(mut events) = live.events.take() {
+        events.flush().map_err(anyhow::Error::from)?;
+    }
+
+    let mut lost = live.probe.lost();
+    lost.insert("late_events".to_owned(), live.order.late);
+    lost.insert("exits_unseen".to_owned(), live.builder.missed.exits);
+    lost.insert("forks_unseen".to_owned(), live.builder.missed.forks);
+    lost.insert("execs_dropped".to_owned(), live.builder.missed.execs);
+    lost.insert("seeding_unsettled".to_owned(), seeded.unsettled.into());
+    let complete = live.failure.is_none() && is_complete(&lost);
+    let command_end = spawned.as_mut().and_then(|child| child.try_wait().ok().flatten());
+    let session = Session {
+        mode: match scope {
+            Scope::Children => "command",
+            Scope::Pids(_) => "pid",
+            Scope::System => "system",
+        }
+        .to_owned(),
+        target: Target {
+            argv: command.as_ref().map(|argv| argv.iter().map(encode).collect()),
+            pids: (!pids.is_empty()).then_some(pids),
+            selectors: request.selectors.describe(),
+        },
+        level: "lifecycle".to_owned(),
+        env_source: command.as_ref().map(|_| caller.env_source.as_str().to_owned()),
+        started_at: humantime::format_rfc3339_nanos(began_wall).to_string(),
+        duration_ns: ended_ns.saturating_sub(began_ns),
+        ended_by: ended_by.to_owned(),
+        complete,
+        lost,
+        hooks: live.probe.hooks().to_vec(),
+        starts: live.starts,
+    };
+    let left_running = spawned.as_ref().filter(|_| command_end.is_none()).map(|child| child.pid);
+    let failure = live.failure.take();
+    Ok(Finished {
+        session,
+        groups,
+        command: command_end.filter(|_| targets_command),
+        left_running: left_running.filter(|_| targets_command),
+        signal,
+        failure,
+    })
+}
+
+fn encode(arg: &OsString) -> String {
+    crate::trace::text::encode(std::os::unix::ffi::OsStrExt::as_bytes(arg.as_os_str()))
+}
+
+/// Events out of order were still taken, and a byte count repeats another counter; all else is loss.
+fn is_complete(lost: &Lost) -> bool {
+    lost.iter().all(|(name, &n)| n == 0 || matches!(name.as_str(), "late_events"))
+}
+
+fn signal_word(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGINT => "SIGINT",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGHUP => "SIGHUP",
+        _ => "signal",
+    }
+}
+
+fn is_readable(fd: &OwnedFd) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout};
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    matches!(nix::poll::poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
+}

@@ -1,0 +1,435 @@
+//! Raw records to events. The records come from our own programs, but are checked as if they did not:
+//! what does not parse is named, counted by the caller and passed over.
+
+use super::{CgroupId, Entry, Event, Exec, Fork, Id, What};
+use crate::bpf::types as wire;
+use crate::method::facts::{Call, Fd, FdKind};
+use crate::trace::text;
+use std::mem::{offset_of, size_of};
+
+/// Why a record was not understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// Shorter than its kind, or than it says itself.
+    Short {
+        /// Kind of the record.
+        kind: u32,
+        /// Bytes that came.
+        len: usize,
+    },
+    /// A kind that this version does not know.
+    Kind(u32),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Short { kind, len } => write!(f, "record of kind {kind} has only {len} bytes"),
+            Self::Kind(kind) => write!(f, "unknown kind of record: {kind}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+// The generated types have no padding: the last field ends where the type ends. The C side says the
+// same in event.h; a change there that is not regenerated cannot pass here.
+const _: () = {
+    assert!(size_of::<wire::event_head>() == 32);
+    assert!(size_of::<wire::event_fd>() == 16);
+    assert!(size_of::<wire::event_fork>() == 32 + 8 * 8 + 14 * 4 + 48 + 16);
+    assert!(offset_of!(wire::event_fork, fds) == 32 + 8 * 8 + 14 * 4);
+    assert!(size_of::<wire::event_run>() == 40);
+    assert!(size_of::<wire::event_exec>() == 32 + 5 * 8 + 12 * 4 + 48 + 16);
+    assert!(offset_of!(wire::event_exec, fds) == 32 + 5 * 8 + 12 * 4);
+    assert!(size_of::<wire::event_exec_fail>() == 56);
+    assert!(size_of::<wire::event_fork_fail>() == 48);
+    assert!(size_of::<wire::event_exit>() == 32 + 8 + 48 + 16);
+    assert!(size_of::<wire::event_cgroup>() == 48);
+    assert!(size_of::<wire::seed>() == 16);
+};
+
+/// Types of which every bit pattern is a value.
+///
+/// # Safety
+/// `repr(C)`, only integers and arrays of them.
+unsafe trait Plain: Copy {}
+
+// SAFETY: generated from event.h, which holds nothing but fixed-width integers and arrays of them.
+unsafe impl Plain for wire::event_head {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_fork {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_run {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_exec {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_exec_fail {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_fork_fail {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_exit {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_cgroup {}
+// SAFETY: as above.
+unsafe impl Plain for wire::seed {}
+
+fn read<T: Plain>(kind: u32, bytes: &[u8]) -> Result<(T, &[u8]), Error> {
+    if bytes.len() < size_of::<T>() {
+        return Err(Error::Short { kind, len: bytes.len() });
+    }
+    // SAFETY: the length was checked, `T` is valid for every bit pattern, and the read is unaligned.
+    let value = unsafe { bytes.as_ptr().cast::<T>().read_unaligned() };
+    Ok((value, &bytes[size_of::<T>()..]))
+}
+
+fn has(facts: u32, fact: wire::fact) -> bool {
+    facts & fact.0 != 0
+}
+
+fn some(ns: u64) -> Option<u64> {
+    (ns != 0).then_some(ns)
+}
+
+fn entry(ns: u64, facts: u32) -> Option<Entry> {
+    some(ns).map(|ns| {
+        if has(facts, wire::fact::FACT_ENTRY_IS_MM_ALLOC) { Entry::MmAlloc(ns) } else { Entry::Exact(ns) }
+    })
+}
+
+fn comm(raw: [i8; 16]) -> String {
+    let bytes = raw.map(|b| b as u8);
+    text::encode(bytes.split(|&b| b == 0).next().unwrap_or_default())
+}
+
+fn fds(raw: [wire::event_fd; 3], facts: u32) -> [Fd; 3] {
+    if !has(facts, wire::fact::FACT_FDS_KNOWN) {
+        return [Fd::default(); 3];
+    }
+    raw.map(|fd| Fd {
+        kind: match wire::fd_kind(fd.kind) {
+            wire::fd_kind::FD_CLOSED => FdKind::Closed,
+            wire::fd_kind::FD_NULL => FdKind::Null,
+            wire::fd_kind::FD_PIPE => FdKind::Pipe,
+            wire::fd_kind::FD_TTY => FdKind::Tty,
+            wire::fd_kind::FD_FILE => FdKind::File,
+            wire::fd_kind::FD_SOCKET => FdKind::Socket,
+            wire::fd_kind::FD_OTHER => FdKind::Other,
+            _ => FdKind::Unknown,
+        },
+        inode: fd.inode,
+    })
+}
+
+/// The system call that a number names, on the architecture that this runs on.
+fn call(nr: i32, compat: bool, kernel: bool) -> Call {
+    if kernel {
+        return Call::Kernel;
+    }
+    #[cfg(target_arch = "x86_64")]
+    let known = if compat {
+        match nr {
+            2 => Call::Fork,
+            190 => Call::Vfork,
+            120 => Call::Clone,
+            435 => Call::Clone3,
+            _ => Call::Unknown,
+        }
+    } else {
+        match nr {
+            57 => Call::Fork,
+            58 => Call::Vfork,
+            56 => Call::Clone,
+            435 => Call::Clone3,
+            _ => Call::Unknown,
+        }
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let known = match (nr, compat) {
+        (220, false) => Call::Clone,
+        (435, _) => Call::Clone3,
+        (2, true) => Call::Fork,
+        (190, true) => Call::Vfork,
+        (120, true) => Call::Clone,
+        _ => Call::Unknown,
+    };
+    known
+}
+
+/// Takes `len` bytes from the front; fewer where the record was cut.
+fn take<'a>(rest: &mut &'a [u8], len: u32) -> &'a [u8] {
+    let len = (len as usize).min(rest.len());
+    let (head, tail) = rest.split_at(len);
+    *rest = tail;
+    head
+}
+
+fn c_string(bytes: &[u8]) -> Option<String> {
+    (!bytes.is_empty()).then(|| text::encode(bytes.split(|&b| b == 0).next().unwrap_or_default()))
+}
+
+/// A path from its components, leaf first, each with its NUL.
+fn path(bytes: &[u8], cut: bool) -> Option<String> {
+    let mut out = Vec::with_capacity(bytes.len() + 4);
+    if cut {
+        out.extend_from_slice(b"...");
+    }
+    let names = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+    for name in names.rsplit(|&b| b == 0).filter(|name| !name.is_empty()) {
+        out.push(b'/');
+        out.extend_from_slice(name);
+    }
+    if out.is_empty() {
+        out.push(b'/');
+    }
+    Some(text::encode(&out))
+}
+
+/// Arguments from the argument area. `argc` bounds them: a program may have rewritten the area, and
+/// with argc 0 the kernel itself puts one empty argument there.
+fn argv(bytes: &[u8], argc: u32, truncated: bool) -> Vec<String> {
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    let whole = if truncated { bytes } else { bytes.strip_suffix(&[0]).unwrap_or(bytes) };
+    whole.split(|&b| b == 0).take(argc.max(1) as usize).map(text::encode).collect()
+}
+
+/// Decodes one record.
+///
+/// # Errors
+/// A record that is shorter than its kind demands, or of a kind that is not known.
+pub fn record(bytes: &[u8]) -> Result<Event, Error> {
+    let (head, _) = read::<wire::event_head>(0, bytes)?;
+    let id = Id { pid: head.pid, birth_ns: head.birth_ns };
+    if (head.size as usize) > bytes.len() {
+        return Err(Error::Short { kind: head.kind, len: bytes.len() });
+    }
+    let what = match wire::event_kind(head.kind) {
+        wire::event_kind::EVENT_FORK => fork(&read(head.kind, bytes)?.0),
+        wire::event_kind::EVENT_RUN => {
+            let (ev, _) = read::<wire::event_run>(head.kind, bytes)?;
+            What::Run { wakeup_ns: some(ev.wakeup_ns) }
+        }
+        wire::event_kind::EVENT_EXEC => {
+            let (ev, rest) = read(head.kind, bytes)?;
+            exec(&ev, rest)
+        }
+        wire::event_kind::EVENT_EXEC_FAIL => {
+            let (ev, mut rest) = read::<wire::event_exec_fail>(head.kind, bytes)?;
+            What::ExecFail {
+                entry_ns: some(ev.entry_ns),
+                errno: (ev.error != 0).then_some(ev.error),
+                path: c_string(take(&mut rest, ev.path_len)),
+            }
+        }
+        wire::event_kind::EVENT_FORK_FAIL => {
+            let (ev, _) = read::<wire::event_fork_fail>(head.kind, bytes)?;
+            What::ForkFail { entry_ns: some(ev.entry_ns), errno: ev.error, call: call(ev.nr, false, false) }
+        }
+        wire::event_kind::EVENT_EXIT => {
+            let (ev, _) = read::<wire::event_exit>(head.kind, bytes)?;
+            What::Exit {
+                status: ev.exit_code,
+                comm: comm(ev.comm),
+                session_leader: has(ev.facts, wire::fact::FACT_SESSION_LEADER),
+                has_tty: has(ev.facts, wire::fact::FACT_HAS_TTY),
+                stdio: fds(ev.fds, ev.facts),
+            }
+        }
+        wire::event_kind::EVENT_CGROUP => {
+            let (ev, mut rest) = read::<wire::event_cgroup>(head.kind, bytes)?;
+            let name = path(take(&mut rest, ev.path_len), false).unwrap_or_default();
+            let v1 = has(ev.facts, wire::fact::FACT_CGROUP_V1);
+            What::Cgroup { cgroup: CgroupId { id: ev.cgroup_id, v1 }, path: name }
+        }
+        wire::event_kind(kind) => return Err(Error::Kind(kind)),
+    };
+    Ok(Event { time_ns: head.time_ns, id, tid: head.tid, what })
+}
+
+fn fork(ev: &wire::event_fork) -> What {
+    let facts = ev.facts;
+    let compat = has(facts, wire::fact::FACT_COMPAT_CALL);
+    let kernel = has(facts, wire::fact::FACT_KERNEL_PARENT);
+    What::Fork(Box::new(Fork {
+        entry: entry(ev.entry_ns, facts),
+        creator: Id { pid: ev.parent_pid, birth_ns: ev.parent_birth_ns },
+        creator_tid: ev.parent_tid,
+        real_parent: Id { pid: ev.real_parent_pid, birth_ns: ev.real_parent_birth_ns },
+        call: call(ev.nr, compat, kernel),
+        compat,
+        flags: ev.clone_flags,
+        exit_signal: ev.exit_signal,
+        stack_delta: has(facts, wire::fact::FACT_STACK_KNOWN).then_some(ev.stack_delta),
+        blocked: ev.blocked,
+        ignored: ev.sig_ignored.into(),
+        handled: ev.sig_handled.into(),
+        threads: ev.parent_threads,
+        uid: ev.uid,
+        gid: ev.gid,
+        ns_pid: ev.ns_pid,
+        new_pid_ns: has(facts, wire::fact::FACT_NEW_PID_NS),
+        kernel_parent: kernel,
+        session_leader: has(facts, wire::fact::FACT_SESSION_LEADER),
+        has_tty: has(facts, wire::fact::FACT_HAS_TTY),
+        root: has(facts, wire::fact::FACT_ROOT),
+        fresh_pipes: has(facts, wire::fact::FACT_PIPES_KNOWN).then_some(ev.fresh_pipes.min(2) as u8),
+        fresh_pipes_cloexec: has(facts, wire::fact::FACT_PIPES_CLOEXEC),
+        stdio: fds(ev.fds, facts),
+        cgroup: CgroupId { id: ev.cgroup_id, v1: has(facts, wire::fact::FACT_CGROUP_V1) },
+        peer: (ev.peer_pid != 0).then_some((ev.peer_pid, ev.peer_ns)),
+        comm: comm(ev.comm),
+    }))
+}
+
+fn exec(ev: &wire::event_exec, mut rest: &[u8]) -> What {
+    let facts = ev.facts;
+    let filename = take(&mut rest, ev.filename_len);
+    let interp = take(&mut rest, ev.interp_len);
+    let exe = take(&mut rest, ev.exe_len);
+    let cwd = take(&mut rest, ev.cwd_len);
+    let area = take(&mut rest, ev.argv_len);
+    let truncated = (area.len() as u64) < ev.argv_true;
+    let lost = has(facts, wire::fact::FACT_NO_SCRATCH);
+    let unreadable = has(facts, wire::fact::FACT_ARGV_UNREADABLE);
+    let mut exe = if lost { None } else { path(exe, has(facts, wire::fact::FACT_EXE_CUT)) };
+    if has(facts, wire::fact::FACT_EXE_DELETED) {
+        exe = exe.map(|exe| exe + " (deleted)");
+    }
+    What::Exec(Box::new(Exec {
+        entry: entry(ev.entry_ns, facts),
+        prepare_ns: some(ev.prepare_ns),
+        old_tid: ev.old_tid,
+        path: c_string(filename),
+        interpreter: c_string(interp),
+        exe,
+        cwd: if lost { None } else { path(cwd, has(facts, wire::fact::FACT_CWD_CUT)) },
+        argv: (!lost && !unreadable).then(|| argv(area, ev.argc, truncated)),
+        argv_bytes: ev.argv_true,
+        argv_truncated: truncated,
+        argc: ev.argc,
+        dev: ev.dev,
+        inode: ev.inode,
+        uid: ev.uid,
+        gid: ev.gid,
+        ns_pid: ev.ns_pid,
+        session_leader: has(facts, wire::fact::FACT_SESSION_LEADER),
+        has_tty: has(facts, wire::fact::FACT_HAS_TTY),
+        stdio: fds(ev.fds, facts),
+        cgroup: CgroupId { id: ev.cgroup_id, v1: has(facts, wire::fact::FACT_CGROUP_V1) },
+        comm: comm(ev.comm),
+        strings_lost: lost,
+    }))
+}
+
+/// A process that the seeding iterator found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seed {
+    /// Which.
+    pub id: Id,
+    /// Marked by this pass.
+    pub fresh: bool,
+}
+
+/// Decodes what one pass of the seeding iterator wrote. An incomplete last record is left out.
+pub fn seeds(bytes: &[u8]) -> Vec<Seed> {
+    bytes
+        .chunks_exact(size_of::<wire::seed>())
+        .filter_map(|chunk| read::<wire::seed>(0, chunk).ok())
+        .map(|(seed, _)| Seed { id: Id { pid: seed.pid, birth_ns: seed.birth_ns }, fresh: seed.fresh != 0 })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes_of<T: Plain>(value: &T) -> Vec<u8> {
+        // SAFETY: a Plain type has no padding, so every byte is initialised.
+        unsafe { std::slice::from_raw_parts((value as *const T).cast::<u8>(), size_of::<T>()) }.to_vec()
+    }
+
+    fn exec_record(strings: [&[u8]; 5], argc: u32, argv_true: u64) -> Vec<u8> {
+        let mut ev = wire::event_exec {
+            filename_len: strings[0].len() as u32,
+            interp_len: strings[1].len() as u32,
+            exe_len: strings[2].len() as u32,
+            cwd_len: strings[3].len() as u32,
+            argv_len: strings[4].len() as u32,
+            argc,
+            argv_true,
+            ..Default::default()
+        };
+        ev.head.kind = wire::event_kind::EVENT_EXEC.0;
+        ev.head.pid = 7;
+        let mut bytes = bytes_of(&ev);
+        for s in strings {
+            bytes.extend_from_slice(s);
+        }
+        let size = bytes.len() as u32;
+        bytes[16..20].copy_from_slice(&size.to_ne_bytes());
+        bytes
+    }
+
+    fn as_exec(bytes: &[u8]) -> Exec {
+        match record(bytes).unwrap().what {
+            What::Exec(exec) => *exec,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn exec_strings_are_told_apart() {
+        let bytes = exec_record(
+            [b"./run\0", b"/bin/sh\0", b"dash\0bin\0usr\0", b"srv\0", b"/bin/sh\0./run\0\0x\xff\0"],
+            4,
+            19,
+        );
+        let exec = as_exec(&bytes);
+        assert_eq!(exec.path.as_deref(), Some("./run"));
+        assert_eq!(exec.interpreter.as_deref(), Some("/bin/sh"));
+        assert_eq!(exec.exe.as_deref(), Some("/usr/bin/dash"));
+        assert_eq!(exec.cwd.as_deref(), Some("/srv"));
+        assert_eq!(exec.argv.unwrap(), ["/bin/sh", "./run", "", "x\u{efff}"]);
+        assert!(!exec.argv_truncated);
+    }
+
+    #[test]
+    fn a_truncated_argument_area_says_so() {
+        let exec = as_exec(&exec_record([b"a\0", b"", b"a\0", b"", b"a\0bcd"], 9, 1000));
+        assert!(exec.argv_truncated);
+        assert_eq!(exec.argv.unwrap(), ["a", "bcd"]);
+        assert_eq!(exec.argv_bytes, 1000);
+        assert_eq!(exec.cwd.as_deref(), Some("/"));
+    }
+
+    #[test]
+    fn every_cut_of_a_record_is_an_error_and_never_a_panic() {
+        let bytes = exec_record([b"a\0", b"", b"a\0", b"", b"a\0"], 1, 2);
+        for len in 0..bytes.len() {
+            assert!(matches!(record(&bytes[..len]), Err(Error::Short { .. })), "{len}");
+        }
+        assert!(record(&bytes).is_ok());
+    }
+
+    #[test]
+    fn an_unknown_kind_is_named() {
+        let mut head = wire::event_head { kind: 99, size: 32, ..Default::default() };
+        assert_eq!(record(&bytes_of(&head)), Err(Error::Kind(99)));
+        head.kind = wire::event_kind::EVENT_FORK.0;
+        assert_eq!(record(&bytes_of(&head)), Err(Error::Short { kind: 1, len: 32 }));
+    }
+
+    #[test]
+    fn lengths_that_lie_are_held_to_the_record() {
+        let mut bytes = exec_record([b"a\0", b"", b"a\0", b"", b"a\0"], u32::MAX, u64::MAX);
+        let at = offset_of!(wire::event_exec, filename_len);
+        for field in 0..5 {
+            bytes[at + 4 * field..at + 4 * field + 4].copy_from_slice(&u32::MAX.to_ne_bytes());
+        }
+        let exec = as_exec(&bytes);
+        assert_eq!(exec.argv.unwrap(), Vec::<String>::new());
+        assert!(exec.argv_truncated);
+    }
+}

@@ -1,0 +1,230 @@
+//! Events: what the kernel side told, decoded, and the stream they come in.
+//!
+//! Everything right of this module is pure: a recorded stream of these events (with the answers that
+//! user space gave about processes and files, see [`crate::timeline::world`]) replays to the same trace.
+
+pub mod decode;
+pub mod order;
+
+use crate::method::facts::{Call, Fd};
+use serde::{Deserialize, Serialize};
+
+/// A process on this boot: its id (tgid in the initial PID namespace) and when it was created.
+///
+/// The kernel keeps the creation time across exec, also when another thread than the leader execs,
+/// so the pair is an identity; a pid alone is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Id {
+    /// Process id (tgid).
+    pub pid: u32,
+    /// `start_boottime` in nanoseconds.
+    pub birth_ns: u64,
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.pid, self.birth_ns)
+    }
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, boottime nanoseconds.
+    pub time_ns: u64,
+    /// Which process.
+    pub id: Id,
+    /// Which of its tasks.
+    pub tid: u32,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// The process was created.
+    Fork(Box<Fork>),
+    /// It is on a CPU for the first time.
+    Run {
+        /// When it became runnable.
+        wakeup_ns: Option<u64>,
+    },
+    /// A new image is in place.
+    Exec(Box<Exec>),
+    /// An exec failed.
+    ExecFail {
+        /// Entry into the call.
+        entry_ns: Option<u64>,
+        /// Positive errno; `None` where only the failure was seen.
+        errno: Option<i32>,
+        /// The path asked for.
+        path: Option<String>,
+    },
+    /// The process called fork, vfork or clone, and that failed.
+    ForkFail {
+        /// Entry into the call.
+        entry_ns: Option<u64>,
+        /// Positive errno.
+        errno: i32,
+        /// Which call.
+        call: Call,
+    },
+    /// Its last thread has ended.
+    Exit {
+        /// As wait(2) gives it.
+        status: u32,
+        /// Task name at the end.
+        comm: String,
+        /// Leader of its session.
+        session_leader: bool,
+        /// Has a controlling terminal.
+        has_tty: bool,
+        /// Descriptors 0, 1 and 2, told where there was no exec.
+        stdio: [Fd; 3],
+    },
+    /// The name of a cgroup.
+    Cgroup {
+        /// Its id as in other events.
+        cgroup: CgroupId,
+        /// Path from the root of its hierarchy.
+        path: String,
+    },
+}
+
+/// A cgroup's number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CgroupId {
+    /// kernfs id.
+    pub id: u64,
+    /// In the hierarchy of the v1 cpu controller.
+    pub v1: bool,
+}
+
+/// How exactly an entry into fork or exec is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// The entry itself.
+    Exact(u64),
+    /// The allocation of the new address space, some 20 to 60 us later.
+    MmAlloc(u64),
+}
+
+impl Entry {
+    /// The time, boottime nanoseconds.
+    pub fn ns(self) -> u64 {
+        match self {
+            Self::Exact(ns) | Self::MmAlloc(ns) => ns,
+        }
+    }
+}
+
+/// The creation of a process, in its creator's context.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fork {
+    /// Entry into the call.
+    pub entry: Option<Entry>,
+    /// The process that called.
+    pub creator: Id,
+    /// The task that called.
+    pub creator_tid: u32,
+    /// The kernel's parent, which is another with `CLONE_PARENT`.
+    pub real_parent: Id,
+    /// The call.
+    pub call: Call,
+    /// Made by a 32-bit call, whose number counts in another table.
+    pub compat: bool,
+    /// 64-bit clone flags.
+    pub flags: u64,
+    /// Signal to the parent at the end; 0 for none.
+    pub exit_signal: u32,
+    /// Child's stack pointer less the creator's.
+    pub stack_delta: Option<i64>,
+    /// Signals blocked in the creating task.
+    pub blocked: u64,
+    /// Signals ignored (of HUP, INT, QUIT, PIPE, TERM, CHLD).
+    pub ignored: u64,
+    /// Signals handled (of the same).
+    pub handled: u64,
+    /// Threads of the creator.
+    pub threads: u32,
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+    /// Process id in its own PID namespace.
+    pub ns_pid: u32,
+    /// The child's PID namespace is below the creator's.
+    pub new_pid_ns: bool,
+    /// The creator is a kernel thread.
+    pub kernel_parent: bool,
+    /// The creator leads its session.
+    pub session_leader: bool,
+    /// The creator has a controlling terminal.
+    pub has_tty: bool,
+    /// The process that the recording itself started.
+    pub root: bool,
+    /// Pairs of pipe ends that are the creator's newest descriptors.
+    pub fresh_pipes: Option<u8>,
+    /// Those ends are close-on-exec.
+    pub fresh_pipes_cloexec: bool,
+    /// The creator's descriptors 0, 1 and 2.
+    pub stdio: [Fd; 3],
+    /// Cgroup.
+    pub cgroup: CgroupId,
+    /// The other end of the unix socket that the creator read last, and when.
+    pub peer: Option<(u32, u64)>,
+    /// Task name.
+    pub comm: String,
+}
+
+/// A new image.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Exec {
+    /// Entry into the call.
+    pub entry: Option<Entry>,
+    /// The point of no return.
+    pub prepare_ns: Option<u64>,
+    /// The calling thread's id before the call: not the pid for a thread that is not the leader.
+    pub old_tid: u32,
+    /// The path asked for (`/dev/fd/N` for execveat on a descriptor).
+    pub path: Option<String>,
+    /// The interpreter of a `#!` line, or of binfmt_misc.
+    pub interpreter: Option<String>,
+    /// Resolved path of the image, as the process itself sees it; ` (deleted)` is appended where so.
+    pub exe: Option<String>,
+    /// Working directory, likewise.
+    pub cwd: Option<String>,
+    /// Arguments, as many as were carried.
+    pub argv: Option<Vec<String>>,
+    /// Bytes of the argument area.
+    pub argv_bytes: u64,
+    /// Less than that was carried.
+    pub argv_truncated: bool,
+    /// Number of arguments as the kernel counted them.
+    pub argc: u32,
+    /// Device of the image's file system, as `(major << 20) | minor`.
+    pub dev: u32,
+    /// Inode of the image.
+    pub inode: u64,
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+    /// Process id in its own PID namespace.
+    pub ns_pid: u32,
+    /// Leader of its session.
+    pub session_leader: bool,
+    /// Has a controlling terminal.
+    pub has_tty: bool,
+    /// Descriptors 0, 1 and 2.
+    pub stdio: [Fd; 3],
+    /// Cgroup.
+    pub cgroup: CgroupId,
+    /// Task name.
+    pub comm: String,
+    /// Strings are missing because no buffer was free.
+    pub strings_lost: bool,
+}

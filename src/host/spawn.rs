@@ -1,0 +1,604 @@
+//! Starting CMD (or a trigger command) as the caller would have started it.
+//!
+//! fork and exec by hand, because the standard library's `Command` decides some of it itself: it
+//! looks in our PATH and not in the caller's, resets SIGPIPE only, and gives no pidfd on every
+//! version. The child waits for nothing between fork and exec, so that the recorded start is not
+//! lengthened by us; it tells of a failure through a pipe that a successful exec closes.
+//!
+//! The kernel side takes every fork of our process for CMD's: nothing else in this program forks.
+
+use super::caller::Caller;
+use super::inherited::{self, SIGNALS};
+use super::limits::{self, Limit, RESOURCES};
+use super::privilege;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::unistd::{ForkResult, Pid};
+use std::ffi::{CString, OsString};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::ptr;
+use std::time::Duration;
+
+/// execvp(3) looks here where there is no PATH (glibc's and musl's default).
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// A command that could not be started.
+#[derive(Debug)]
+pub struct SpawnError {
+    command: String,
+    stage: Stage,
+    errno: i32,
+    /// A file of that name was found: what is missing is its interpreter.
+    found: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Stage {
+    Prepare,
+    Fork,
+    Stdout,
+    Groups,
+    Gid,
+    Uid,
+    Limits,
+    Exec,
+    Dropped,
+}
+
+impl Stage {
+    fn from_byte(byte: u8) -> Self {
+        [Self::Stdout, Self::Groups, Self::Gid, Self::Uid, Self::Limits, Self::Exec]
+            .into_iter()
+            .find(|&stage| stage as u8 == byte)
+            .unwrap_or(Self::Fork)
+    }
+}
+
+impl SpawnError {
+    /// The exit code that env(1) would give: 127 for a command that is not found, 126 for one that
+    /// cannot be executed; 125 where the failure is ours.
+    pub fn exit_code(&self) -> u8 {
+        match (self.stage, self.errno) {
+            (Stage::Exec, libc::ENOENT) => 127,
+            (Stage::Exec, _) => 126,
+            _ => 125,
+        }
+    }
+
+    /// The system's error number; 0 where there is none.
+    pub fn errno(&self) -> i32 {
+        self.errno
+    }
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = io::Error::from_raw_os_error(self.errno);
+        let command = &self.command;
+        match self.stage {
+            Stage::Exec if self.errno == libc::ENOENT && self.found => write!(
+                f,
+                "cannot start {command:?}: the file is there, but the interpreter that it names is not"
+            ),
+            Stage::Exec if self.errno == libc::ENOENT => {
+                write!(f, "cannot start {command:?}: no such command in the caller's PATH and no such file")
+            }
+            Stage::Exec => write!(f, "cannot execute {command:?}: {error}"),
+            Stage::Prepare => write!(
+                f,
+                "cannot start {command:?}: it holds a NUL byte or is empty"
+            ),
+            Stage::Fork => write!(f, "cannot start {command:?}: {error}"),
+            Stage::Stdout => write!(
+                f,
+                "cannot send the output of {command:?} to stderr: {error}"
+            ),
+            Stage::Groups => write!(
+                f,
+                "cannot take the caller's groups for {command:?}: {error}"
+            ),
+            Stage::Gid => write!(
+                f,
+                "cannot take the caller's group id for {command:?}: {error}"
+            ),
+            Stage::Uid => write!(
+                f,
+                "cannot take the caller's user id for {command:?}: {error}"
+            ),
+            Stage::Limits => write!(f, "cannot restore resource limits for {command:?}: {error}"),
+            Stage::Dropped => {
+                write!(f, "cannot start {command:?}: startrace has already given up its privileges")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It called exit.
+    Exited(i32),
+    /// A signal ended it.
+    Killed {
+        /// Signal number.
+        signal: i32,
+        /// A core was dumped.
+        core: bool,
+    },
+}
+
+impl Ended {
+    /// As a shell reports it: the status, or 128 plus the signal.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Exited(code) => code as u8,
+            Self::Killed { signal, .. } => (128 + signal) as u8,
+        }
+    }
+}
+
+/// What has become of the exec.
+#[derive(Debug)]
+pub enum Execution {
+    /// The child is still before its exec (a slow file system).
+    Pending,
+    /// CMD runs, or ran.
+    Done,
+    /// There is no CMD; the child was reaped.
+    Failed(SpawnError),
+}
+
+/// A started command. Dropping it leaves the command alone.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Process id.
+    pub pid: u32,
+    /// Readable when it has ended.
+    pub pidfd: OwnedFd,
+    command: String,
+    status: Option<File>,
+    heard: Vec<u8>,
+    ended: Option<Ended>,
+}
+
+/// Starts `argv` as `caller`. `stdout_to_stderr` is for `-o -`, where stdout belongs to the trace.
+///
+/// Returns when the child exists; whether its exec worked is asked with [`Spawned::execution`].
+///
+/// # Errors
+/// The process could not be made, or privileges were dropped before.
+pub fn spawn(argv: &[OsString], caller: &Caller, stdout_to_stderr: bool) -> Result<Spawned, SpawnError> {
+    let command = argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let fail = |stage, errno| SpawnError { command: command.clone(), stage, errno, found: false };
+    if privilege::dropped() {
+        return Err(fail(Stage::Dropped, 0));
+    }
+    let os = |e: nix::Error| fail(Stage::Fork, e as i32);
+    let plan = Plan::new(argv, caller, stdout_to_stderr).ok_or_else(|| fail(Stage::Prepare, 0))?;
+    collect_children();
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(os)?;
+    let mut prepared = Prepared::new(&plan, write.as_raw_fd());
+    // No handler of ours may run in the child, and no signal hit it before it has the caller's mask.
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(os)?;
+    // SAFETY: the child calls only `Prepared::run`, which makes async-signal-safe calls on memory
+    // prepared beforehand and never returns: neither locks nor the allocator are touched.
+    let forked = unsafe { nix::unistd::fork() };
+    if matches!(forked, Ok(ForkResult::Child)) {
+        prepared.run();
+    }
+    let restored = mask.thread_set_mask();
+    let child = match forked.map_err(os)? {
+        ForkResult::Parent { child } => child,
+        // `run` does not return.
+        ForkResult::Child => return Err(fail(Stage::Fork, libc::EINVAL)),
+    };
+    drop(write);
+    let pidfd = restored
+        .map_err(os)
+        .and_then(|()| pidfd_open(child).map_err(|e| fail(Stage::Fork, e.raw_os_error().unwrap_or(0))));
+    let pidfd = pidfd.inspect_err(|_| {
+        // Without a pidfd we cannot see it end: do not leave it running behind an error.
+        let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
+        let _ = wait_for(child, 0);
+    })?;
+    Ok(Spawned {
+        pid: child.as_raw() as u32,
+        pidfd,
+        command,
+        status: Some(File::from(read)),
+        heard: Vec::new(),
+        ended: None,
+    })
+}
+
+/// Somebody may have started us with SIGCHLD ignored: the kernel would then reap CMD before its
+/// status could be read. CMD itself gets the disposition back.
+fn collect_children() {
+    let default = nix::sys::signal::SigAction::new(
+        nix::sys::signal::SigHandler::SigDfl,
+        nix::sys::signal::SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: only the default action is installed, no handler. A handler of the program's is put
+    // back at once.
+    unsafe {
+        if let Ok(old) = nix::sys::signal::sigaction(Signal::SIGCHLD, &default)
+            && !matches!(
+                old.handler(),
+                nix::sys::signal::SigHandler::SigIgn | nix::sys::signal::SigHandler::SigDfl
+            )
+        {
+            let _ = nix::sys::signal::sigaction(Signal::SIGCHLD, &old);
+        }
+    }
+}
+
+fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes numbers and returns a new descriptor (O_CLOEXEC by itself) or -1.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_pidfd_open, libc::c_long::from(pid.as_raw()), 0 as libc::c_long) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+impl Spawned {
+    /// Readable once the exec worked or failed: for those who poll and do not want to block in
+    /// [`Self::execution`]. `None` when the outcome is known.
+    pub fn execution_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.status.as_ref().map(|status| status.as_fd())
+    }
+
+    /// What has become of the exec; waits at most `timeout` for it (`None`: as long as it takes).
+    /// After a failure the child is reaped.
+    pub fn execution(&mut self, timeout: Option<Duration>) -> Execution {
+        loop {
+            let Some(status) = self.status.as_mut() else {
+                return Execution::Done;
+            };
+            let wait = match timeout {
+                Some(timeout) => PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX),
+                None => PollTimeout::NONE,
+            };
+            let mut fds = [PollFd::new(status.as_fd(), PollFlags::POLLIN)];
+            match nix::poll::poll(&mut fds, wait) {
+                Ok(0) | Err(nix::Error::EINTR) => return Execution::Pending,
+                Ok(_) | Err(_) => {}
+            }
+            let mut buffer = [0; 16];
+            match status.read(&mut buffer) {
+                Ok(0) => {
+                    self.status = None;
+                    return self.outcome();
+                }
+                Ok(n) => self.heard.extend_from_slice(&buffer[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => self.status = None,
+            }
+        }
+    }
+
+    fn outcome(&mut self) -> Execution {
+        let [stage, found, e0, e1, e2, e3] = self.heard[..] else {
+            return Execution::Done;
+        };
+        // It said so with its last breath: this wait is short.
+        let _ = self.wait();
+        Execution::Failed(SpawnError {
+            command: self.command.clone(),
+            stage: Stage::from_byte(stage),
+            errno: i32::from_le_bytes([e0, e1, e2, e3]),
+            found: found != 0,
+        })
+    }
+
+    /// How it ended, `None` while it runs. Reaps it; may be asked again afterwards.
+    ///
+    /// # Errors
+    /// It is not our child any more: somebody else reaped it.
+    pub fn try_wait(&mut self) -> io::Result<Option<Ended>> {
+        self.wait_with(libc::WNOHANG)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// As [`Self::try_wait`].
+    pub fn wait(&mut self) -> io::Result<Ended> {
+        loop {
+            if let Some(ended) = self.wait_with(0)? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    fn wait_with(&mut self, flags: libc::c_int) -> io::Result<Option<Ended>> {
+        if self.ended.is_none() {
+            self.ended = wait_for(Pid::from_raw(self.pid as i32), flags)?;
+        }
+        Ok(self.ended)
+    }
+}
+
+/// waitpid(2), because nix gives an error for a process that a real-time signal ended.
+fn wait_for(child: Pid, flags: libc::c_int) -> io::Result<Option<Ended>> {
+    let mut status = 0;
+    // SAFETY: waitpid writes one int, which `status` is.
+    match unsafe { libc::waitpid(child.as_raw(), &raw mut status, flags) } {
+        0 => Ok(None),
+        -1 => match io::Error::last_os_error() {
+            e if e.kind() == io::ErrorKind::Interrupted => Ok(None),
+            e => Err(e),
+        },
+        _ if libc::WIFEXITED(status) => Ok(Some(Ended::Exited(libc::WEXITSTATUS(status)))),
+        _ if libc::WIFSIGNALED(status) => {
+            Ok(Some(Ended::Killed { signal: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) }))
+        }
+        _ => Ok(None),
+    }
+}
+
+impl Drop for Spawned {
+    // A command that has ended leaves no zombie while we go on.
+    fn drop(&mut self) {
+        let _ = self.try_wait();
+    }
+}
+
+/// Everything that the child needs, made before the fork.
+struct Plan {
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    /// Files to try, in order.
+    candidates: Vec<CString>,
+    /// The command has no slash: a candidate that is not there is passed over.
+    search: bool,
+    groups: Vec<u32>,
+    gid: u32,
+    uid: u32,
+    switch: bool,
+    umask: Option<u32>,
+    limits: [Limit; RESOURCES],
+    stdout_to_stderr: bool,
+}
+
+impl Plan {
+    fn new(argv: &[OsString], caller: &Caller, stdout_to_stderr: bool) -> Option<Self> {
+        let name = argv.first()?.as_bytes();
+        let argv =
+            argv.iter().map(|argument| CString::new(argument.as_bytes()).ok()).collect::<Option<Vec<_>>>()?;
+        let search = !name.contains(&b'/');
+        let candidates = if name.is_empty() {
+            Vec::new()
+        } else if search {
+            caller
+                .env
+                .get("PATH")
+                .unwrap_or(DEFAULT_PATH)
+                .split(|&b| b == b':')
+                .filter_map(|folder| match folder {
+                    // An empty element is the current folder, as POSIX has it.
+                    [] => CString::new(name).ok(),
+                    folder => CString::new([folder, b"/", name].concat()).ok(),
+                })
+                .collect()
+        } else {
+            vec![CString::new(name).ok()?]
+        };
+        let env = caller.env.entries().iter();
+        Some(Self {
+            argv,
+            env: env.filter_map(|e| CString::new(&e[..]).ok()).collect(),
+            candidates,
+            search,
+            groups: caller.groups.clone(),
+            gid: caller.gid,
+            uid: caller.uid,
+            switch: caller.switch,
+            umask: caller.umask,
+            limits: caller.limits,
+            stdout_to_stderr,
+        })
+    }
+}
+
+/// A plan with the arrays of pointers that execve wants.
+struct Prepared<'a> {
+    plan: &'a Plan,
+    argv: Vec<*const libc::c_char>,
+    env: Vec<*const libc::c_char>,
+    /// `/bin/sh FILE ARGS...`, for a script without a `#!` line; the second is filled in late.
+    shell: Vec<*const libc::c_char>,
+    ignored: u64,
+    mask: libc::sigset_t,
+    report: i32,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(plan: &'a Plan, report: i32) -> Self {
+        let pointers = |strings: &'a [CString]| {
+            strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>()
+        };
+        let argv = pointers(&plan.argv);
+        let mut shell = vec![c"/bin/sh".as_ptr(), ptr::null()];
+        shell.extend_from_slice(&argv[1..]);
+        let given = inherited::inherited();
+        let mut mask = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+        // SAFETY: `mask` is writable memory of the right type; sigemptyset initialises it before
+        // sigaddset is called with signal numbers in range.
+        let mask = unsafe {
+            libc::sigemptyset(mask.as_mut_ptr());
+            for signal in 1..=SIGNALS {
+                if given.blocked & inherited::bit(signal) != 0 {
+                    libc::sigaddset(mask.as_mut_ptr(), signal);
+                }
+            }
+            mask.assume_init()
+        };
+        Self { argv, env: pointers(&plan.env), shell, ignored: given.ignored, mask, report, plan }
+    }
+
+    /// The child's side. Only system calls and reads of prepared memory from here on.
+    fn run(&mut self) -> ! {
+        // SAFETY: every pointer handed to the kernel below leads to memory that `Plan` and `Prepared`
+        // own, NUL- or null-terminated where the call wants it, and the child never leaves this
+        // function; all calls are async-signal-safe.
+        unsafe {
+            self.reset_signals();
+            if self.plan.stdout_to_stderr && libc::dup2(2, 1) < 0 {
+                self.fail(Stage::Stdout, false);
+            }
+            // Limits before the ids: raising a hard limit takes a privilege.
+            for (resource, &limit) in self.plan.limits.iter().enumerate() {
+                if !limits::set(resource, limit) {
+                    self.fail(Stage::Limits, false);
+                }
+            }
+            if self.plan.switch {
+                self.become_caller();
+            }
+            if let Some(mask) = self.plan.umask {
+                libc::umask(mask as libc::mode_t);
+            }
+            libc::sigprocmask(libc::SIG_SETMASK, &self.mask, ptr::null_mut());
+            self.exec()
+        }
+    }
+
+    /// Every signal as it was when we were started: exec itself turns handlers into defaults, but
+    /// keeps what is ignored, and Rust's runtime ignores SIGPIPE.
+    unsafe fn reset_signals(&self) {
+        for signal in 1..=SIGNALS {
+            let ignored = self.ignored & inherited::bit(signal) != 0;
+            let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+            // SAFETY: all-zero is a valid sigaction (default action, empty mask); the two signals
+            // that the C library keeps for itself and the two that cannot be changed give errors.
+            unsafe {
+                (*action.as_mut_ptr()).sa_sigaction = match ignored {
+                    true => libc::SIG_IGN,
+                    false => libc::SIG_DFL,
+                };
+                libc::sigaction(signal, action.as_ptr(), ptr::null_mut());
+            }
+        }
+    }
+
+    /// Groups, then gid, then uid: each takes privileges that the last one gives up. The system calls
+    /// themselves, since the C library's functions would look for other threads to change too.
+    unsafe fn become_caller(&self) {
+        let plan = self.plan;
+        let (uid, gid) = (libc::c_long::from(plan.uid), libc::c_long::from(plan.gid));
+        // SAFETY: the kernel reads `len` ids from a live vector; the other two take numbers.
+        unsafe {
+            if libc::syscall(libc::SYS_setgroups, plan.groups.len(), plan.groups.as_ptr()) != 0 {
+                self.fail(Stage::Groups, false);
+            }
+            if libc::syscall(libc::SYS_setresgid, gid, gid, gid) != 0 {
+                self.fail(Stage::Gid, false);
+            }
+            if libc::syscall(libc::SYS_setresuid, uid, uid, uid) != 0 {
+                self.fail(Stage::Uid, false);
+            }
+        }
+    }
+
+    /// The search of execvp(3), with two differences: a candidate is looked at before it is executed,
+    /// so that the trace shows CMD's own failed execs and not ours; and a folder that the caller may
+    /// not search holds nothing (shells say "not found" then; execvp says "permission denied").
+    unsafe fn exec(&mut self) -> ! {
+        let mut errno = libc::ENOENT;
+        let mut found = false;
+        for index in 0..self.plan.candidates.len() {
+            let file = self.plan.candidates[index].as_ptr();
+            // SAFETY: see `run`; `self.shell` has room for the file at 1 and ends in null.
+            unsafe {
+                if self.plan.search
+                    && let Some(problem) = unfit(file)
+                {
+                    if problem == libc::EACCES {
+                        errno = problem;
+                    }
+                    continue;
+                }
+                libc::execve(file, self.argv.as_ptr(), self.env.as_ptr());
+                let mut problem = last_errno();
+                if problem == libc::ENOEXEC {
+                    self.shell[1] = file;
+                    libc::execve(c"/bin/sh".as_ptr(), self.shell.as_ptr(), self.env.as_ptr());
+                    problem = last_errno();
+                }
+                match problem {
+                    libc::ENOENT | libc::ENOTDIR => found |= libc::access(file, libc::F_OK) == 0,
+                    _ => found = true,
+                }
+                let missing = matches!(
+                    problem,
+                    libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT
+                );
+                match problem {
+                    libc::EACCES => errno = problem,
+                    _ if self.plan.search && missing => {}
+                    _ => {
+                        errno = problem;
+                        break;
+                    }
+                }
+            }
+        }
+        self.fail_with(Stage::Exec, found, errno)
+    }
+
+    fn fail(&self, stage: Stage, found: bool) -> ! {
+        self.fail_with(stage, found, last_errno())
+    }
+
+    fn fail_with(&self, stage: Stage, found: bool, errno: i32) -> ! {
+        let [e0, e1, e2, e3] = errno.to_le_bytes();
+        let message = [stage as u8, u8::from(found), e0, e1, e2, e3];
+        let code = match (stage, errno) {
+            (Stage::Exec, libc::ENOENT) => 127,
+            (Stage::Exec, _) => 126,
+            _ => 125,
+        };
+        // SAFETY: six bytes of a live array go into a pipe (in one piece, below PIPE_BUF); _exit runs
+        // nothing of the parent's.
+        unsafe {
+            libc::write(self.report, message.as_ptr().cast(), message.len());
+            libc::_exit(code)
+        }
+    }
+}
+
+/// Why a file that the search meets is not to be executed; what exec alone can tell is left to exec.
+///
+/// # Safety
+/// `file` is NUL-terminated. Async-signal-safe.
+unsafe fn unfit(file: *const libc::c_char) -> Option<i32> {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the caller's promise, and writable memory of the right type.
+    unsafe {
+        if libc::stat(file, stat.as_mut_ptr()) != 0 {
+            return Some(libc::ENOENT);
+        }
+        if stat.assume_init_ref().st_mode & libc::S_IFMT != libc::S_IFREG {
+            return Some(libc::EACCES);
+        }
+        // access(2) asks for the real ids, which are the caller's by now.
+        (libc::access(file, libc::X_OK) != 0).then(last_errno)
+    }
+}
+
+fn last_errno() -> i32 {
+    // SAFETY: the pointer leads to the calling thread's errno. (`io::Error::last_os_error` does the
+    // same, but does not promise to be async-signal-safe.)
+    unsafe { *libc::__errno_location() }
+}

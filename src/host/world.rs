@@ -1,0 +1,289 @@
+//! Answers what the timeline asks about this machine, from `/proc` and from executable files.
+//!
+//! Everything read here belongs to processes that may be hostile or gone: sizes are bounded, and what
+//! cannot be read is simply not known.
+
+use crate::elf;
+use crate::event::Id;
+use crate::method::facts::{Fd, FdKind};
+use crate::timeline::world::{ImageKey, Known, Status, World};
+use crate::trace::{schema::Binary, text};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Arguments of running processes are read up to this size, as those of new ones are.
+const MAX_CMDLINE: u64 = 32 << 10;
+/// Any other file in `/proc`.
+const MAX_PROC: u64 = 64 << 10;
+/// Executables whose facts are kept.
+const MAX_IMAGES: usize = 4096;
+/// After this time a file is looked at again, in case it was written over in place.
+const TRUST: Duration = Duration::from_secs(2);
+
+struct Cached {
+    binary: Option<Binary>,
+    stamp: Option<(u64, i64, i64)>,
+    looked: Instant,
+}
+
+/// This machine.
+#[derive(Default)]
+pub struct Machine {
+    images: HashMap<(u32, u64), Cached>,
+}
+
+impl World for Machine {
+    fn process(&mut self, id: Id) -> Option<Known> {
+        let before = stat(id.pid)?;
+        // Start times in /proc are in ticks: equal to the tick is as much as can be asked.
+        if !before.is(id) {
+            return None;
+        }
+        let dir = PathBuf::from(format!("/proc/{}", id.pid));
+        let status = read(dir.join("status"), MAX_PROC)?;
+        let status = String::from_utf8_lossy(&status);
+        let field = |name: &str, column: usize| -> Option<u32> {
+            let line = status.lines().find(|line| line.starts_with(name))?;
+            line.split_whitespace().nth(column)?.parse().ok()
+        };
+        let exe = std::fs::read_link(dir.join("exe")).ok();
+        let meta = std::fs::metadata(dir.join("exe")).ok();
+        let cmdline = read(dir.join("cmdline"), MAX_CMDLINE);
+        let ns_pid = status
+            .lines()
+            .find(|line| line.starts_with("NSpid:"))
+            .and_then(|line| line.split_whitespace().last()?.parse().ok());
+        let known = Known {
+            comm: before.comm,
+            exe: exe.map(|path| text::encode(path.as_os_str().as_bytes())),
+            argv: cmdline.filter(|bytes| !bytes.is_empty()).map(|bytes| split_argv(&bytes)),
+            cwd: std::fs::read_link(dir.join("cwd"))
+                .ok()
+                .map(|path| text::encode(path.as_os_str().as_bytes())),
+            dev: meta.as_ref().map_or(0, |meta| kernel_dev(meta.dev())),
+            inode: meta.as_ref().map_or(0, MetadataExt::ino),
+            uid: field("Uid:", 2),
+            gid: field("Gid:", 2),
+            ns_pid,
+            cgroup: cgroup(id.pid),
+            ppid: field("PPid:", 1),
+        };
+        // The pid may have been given to another process while it was read.
+        stat(id.pid).filter(|after| after.is(id)).map(|_| known)
+    }
+
+    fn image(&mut self, image: &ImageKey) -> Option<Binary> {
+        let key = (image.dev, image.inode);
+        if let Some(cached) = self.images.get(&key)
+            && cached.looked.elapsed() < TRUST
+        {
+            return cached.binary.clone();
+        }
+        let file = open_image(image);
+        let stamp = file.as_ref().and_then(|file| {
+            let meta = file.metadata().ok()?;
+            Some((meta.size(), meta.mtime(), meta.mtime_nsec()))
+        });
+        if let Some(cached) = self.images.get_mut(&key)
+            && (stamp.is_none() || cached.stamp == stamp)
+        {
+            cached.looked = Instant::now();
+            return cached.binary.clone();
+        }
+        let binary = file.and_then(|file| match elf::facts(&file) {
+            Ok(facts) => Some(facts.binary()),
+            Err(error) => {
+                tracing::debug!("{}: {error}", image.exe);
+                None
+            }
+        });
+        if self.images.len() >= MAX_IMAGES {
+            self.images.clear();
+        }
+        self.images.insert(key, Cached { binary: binary.clone(), stamp, looked: Instant::now() });
+        binary
+    }
+
+    fn status(&mut self, id: Id) -> Option<Status> {
+        let stat = stat(id.pid).filter(|stat| stat.is(id))?;
+        let mut stdio = [Fd::default(); 3];
+        for (n, fd) in stdio.iter_mut().enumerate() {
+            *fd = describe(id.pid, n);
+        }
+        Some(Status {
+            session_leader: stat.session == id.pid,
+            has_tty: stat.tty != 0,
+            comm: stat.comm,
+            stdio,
+        })
+    }
+}
+
+/// The start of `/proc/PID/stat` that matters here.
+struct Stat {
+    comm: String,
+    session: u32,
+    tty: i64,
+    start_ticks: u64,
+}
+
+impl Stat {
+    fn is(&self, id: Id) -> bool {
+        id.birth_ns / (1_000_000_000 / ticks_per_second()) == self.start_ticks
+    }
+}
+
+fn ticks_per_second() -> u64 {
+    // SAFETY: takes a number, returns a number.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).ok().filter(|&ticks| ticks > 0).unwrap_or(100)
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    let bytes = read(PathBuf::from(format!("/proc/{pid}/stat")), MAX_PROC)?;
+    // The name is in parentheses and may hold anything, parentheses too: the last one ends it.
+    let open = bytes.iter().position(|&b| b == b'(')?;
+    let close = bytes.iter().rposition(|&b| b == b')')?;
+    let rest = String::from_utf8_lossy(bytes.get(close + 1..)?).into_owned();
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    Some(Stat {
+        comm: text::encode(bytes.get(open + 1..close)?),
+        session: fields.get(3)?.parse().ok()?,
+        tty: fields.get(4)?.parse().ok()?,
+        start_ticks: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// The exact creation time of a running process is not in `/proc`; this is it to the tick.
+pub fn start_ticks(pid: u32) -> Option<u64> {
+    stat(pid).map(|stat| stat.start_ticks)
+}
+
+fn read(path: PathBuf, max: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(max).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn split_argv(bytes: &[u8]) -> Vec<String> {
+    bytes.strip_suffix(&[0]).unwrap_or(bytes).split(|&b| b == 0).map(text::encode).collect()
+}
+
+/// The v2 path, or the v1 cpu controller's where that is the root.
+fn cgroup(pid: u32) -> Option<String> {
+    let bytes = read(PathBuf::from(format!("/proc/{pid}/cgroup")), MAX_PROC)?;
+    let all = text::encode(&bytes);
+    let mut v1 = None;
+    let mut v2 = None;
+    for line in all.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
+        if controllers.is_empty() {
+            v2 = Some(path.to_owned());
+        } else if controllers.split(',').any(|name| name == "cpu") {
+            v1 = Some(path.to_owned());
+        }
+    }
+    match (v2, v1) {
+        (Some(v2), Some(v1)) if v2 == "/" => Some(v1),
+        (Some(v2), _) => Some(v2),
+        (None, v1) => v1,
+    }
+}
+
+/// User space's device number as the kernel keeps it.
+fn kernel_dev(dev: u64) -> u32 {
+    (libc::major(dev) << 20) | libc::minor(dev)
+}
+
+/// Opens an executable and makes sure that it is the one meant. Through the process itself where it
+/// still runs it; else by its path, in the process's root and in ours.
+fn open_image(image: &ImageKey) -> Option<File> {
+    let path = text::decode(&image.exe);
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(&path);
+    let relative = path.strip_prefix(b"/").unwrap_or(path);
+    let relative = std::ffi::OsStr::from_bytes(relative);
+    let candidates = [
+        PathBuf::from(format!("/proc/{}/exe", image.pid)),
+        PathBuf::from(format!("/proc/{}/root", image.pid)).join(relative),
+        PathBuf::from("/").join(relative),
+    ];
+    candidates.into_iter().find_map(|candidate| {
+        // Never block on a FIFO that somebody put there.
+        let file = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(candidate)
+            .ok()?;
+        let meta = file.metadata().ok()?;
+        // Some file systems (btrfs, overlayfs) show another device in stat than the kernel has.
+        (meta.is_file() && meta.ino() == image.inode).then_some(file)
+    })
+}
+
+fn describe(pid: u32, fd: usize) -> Fd {
+    let path = format!("/proc/{pid}/fd/{fd}");
+    let Ok(meta) = std::fs::metadata(&path) else {
+        let closed = std::fs::symlink_metadata(format!("/proc/{pid}/fd")).is_ok()
+            && std::fs::symlink_metadata(&path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+        let kind = if closed { FdKind::Closed } else { FdKind::Unknown };
+        return Fd { kind, inode: 0 };
+    };
+    let kind = meta.file_type();
+    let kind = if kind.is_fifo() {
+        FdKind::Pipe
+    } else if kind.is_socket() {
+        FdKind::Socket
+    } else if kind.is_file() {
+        FdKind::File
+    } else if kind.is_char_device() {
+        match (libc::major(meta.rdev()), libc::minor(meta.rdev())) {
+            (1, 3) => FdKind::Null,
+            (4 | 5 | 136..=143, _) => FdKind::Tty,
+            _ => FdKind::Other,
+        }
+    } else {
+        FdKind::Other
+    };
+    Fd { kind, inode: meta.ino() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_known_and_another_birth_is_not() {
+        let pid = std::process::id();
+        let ticks = start_ticks(pid).unwrap();
+        let birth_ns = ticks * (1_000_000_000 / ticks_per_second());
+        let mut machine = Machine::default();
+        let known = machine.process(Id { pid, birth_ns }).unwrap();
+        assert_eq!(known.uid, Some(nix::unistd::geteuid().as_raw()));
+        let exe = std::fs::read_link("/proc/self/exe").unwrap();
+        assert_eq!(known.exe.as_deref(), exe.to_str());
+        assert!(machine.process(Id { pid, birth_ns: birth_ns + 1_000_000_000 }).is_none());
+        assert!(machine.status(Id { pid, birth_ns }).is_some());
+    }
+
+    #[test]
+    fn another_file_at_the_same_path_is_not_taken() {
+        let meta = std::fs::metadata("/proc/self/exe").unwrap();
+        let exe = std::fs::read_link("/proc/self/exe").unwrap();
+        let key = ImageKey {
+            pid: 0,
+            exe: exe.to_str().unwrap().to_owned(),
+            dev: kernel_dev(meta.dev()),
+            inode: meta.ino(),
+        };
+        assert!(open_image(&key).is_some());
+        assert!(open_image(&ImageKey { inode: meta.ino() + 1, ..key }).is_none());
+    }
+}

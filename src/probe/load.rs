@@ -1,0 +1,436 @@
+//! Loading and attaching, and the ring.
+
+use super::features::Features;
+use super::tracefs::{self, TraceFs};
+use super::{Error, features, uprobe};
+use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
+use crate::event::{Event, decode};
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Link, OpenProgramMut, ProgramMut, RingBuffer, RingBufferBuilder, UprobeOpts};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Which processes the programs follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Children of this process, with their descendants.
+    Children,
+    /// Running processes (marked by [`Probe::seed`]), with their descendants.
+    Pids(Vec<u32>),
+    /// All.
+    System,
+}
+
+/// What tells of entries into fork and exec, and of those that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provider {
+    /// fentry and fexit on the system calls' functions.
+    Fentry,
+    /// The tracepoints of these system calls.
+    Tracepoints,
+    /// The allocation of the new address space, and uprobes on libc's `execve`.
+    MmAlloc,
+    /// Nothing on this kernel.
+    None,
+}
+
+/// What to attach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Which processes.
+    pub scope: Scope,
+    /// Entries and failures.
+    pub provider: Provider,
+    /// What the kernel has.
+    pub features: Features,
+}
+
+impl Plan {
+    /// Chooses by what the kernel can do. `syscall_hooks`: tracepoints of system calls are allowed;
+    /// they slow down every system call of the machine by a little.
+    ///
+    /// # Errors
+    /// The kernel lacks what every recording needs.
+    pub fn choose(scope: Scope, syscall_hooks: bool) -> Result<Self, Error> {
+        let features = features::look();
+        if !features.btf {
+            return Err(Error::Kernel(format!(
+                "this kernel does not describe its types ({} is missing): startrace needs a kernel 5.17 or newer built with CONFIG_DEBUG_INFO_BTF; see 'startrace doctor'",
+                features::BTF
+            )));
+        }
+        if !features.helpers {
+            return Err(Error::Kernel(
+                "this kernel's BPF is too old (no bpf_loop): startrace needs Linux 5.17 or newer; see 'startrace doctor'"
+                    .to_owned(),
+            ));
+        }
+        let provider = if features::fentry_works() {
+            Provider::Fentry
+        } else if syscall_hooks {
+            Provider::Tracepoints
+        } else if features.percpu_alloc_percpu {
+            Provider::MmAlloc
+        } else {
+            Provider::None
+        };
+        Ok(Self { scope, provider, features })
+    }
+
+    /// The hooks, as `session.hooks` names them.
+    pub fn hooks(&self) -> Vec<String> {
+        let mut hooks: Vec<String> =
+            ["task_newtask", "sched_wakeup_new", "sched_switch", "sched_process_exec", "sched_process_exit"]
+                .iter()
+                .map(|name| format!("tp_btf/{name}"))
+                .collect();
+        if self.features.sched_prepare_exec {
+            hooks.push("tp_btf/sched_prepare_exec".to_owned());
+        }
+        if self.features.sock_recv_length {
+            hooks.push("tp_btf/sock_recv_length".to_owned());
+        }
+        match self.provider {
+            Provider::Fentry => {
+                for call in CALLS {
+                    hooks.push(format!("fentry/{call}"));
+                    hooks.push(format!("fexit/{call}"));
+                }
+            }
+            Provider::Tracepoints => {
+                for call in CALLS {
+                    hooks.push(format!("tp/syscalls/sys_enter_{call}"));
+                    hooks.push(format!("tp/syscalls/sys_exit_{call}"));
+                }
+            }
+            Provider::MmAlloc => hooks.push("tp_btf/percpu_alloc_percpu".to_owned()),
+            Provider::None => {}
+        }
+        hooks
+    }
+}
+
+const CALLS: [&str; 6] = ["fork", "vfork", "clone", "clone3", "execve", "execveat"];
+
+/// Everything lost on the kernel side and on the way, by name.
+pub type Lost = BTreeMap<String, u64>;
+
+#[derive(Default)]
+struct Inbox {
+    events: VecDeque<Event>,
+    undecodable: u64,
+}
+
+/// The programs, attached.
+pub struct Probe {
+    pub(super) skel: StartraceSkel<'static>,
+    links: Vec<Link>,
+    hooks: Vec<String>,
+    ring: RingBuffer<'static>,
+    inbox: Rc<RefCell<Inbox>>,
+}
+
+impl Probe {
+    /// Loads and attaches. Nothing is followed before this returns, but for [`Scope::System`].
+    ///
+    /// # Errors
+    /// Missing privileges, or a kernel that refuses the programs.
+    pub fn attach(plan: &Plan) -> Result<Self, Error> {
+        quiet();
+        // One probe per process: its memory may as well live as long.
+        let object = Box::leak(Box::new(MaybeUninit::uninit()));
+        let mut open = StartraceSkelBuilder::default().open(object)?;
+        configure(&mut open, plan)?;
+        let skel = open.load()?;
+
+        let inbox = Rc::new(RefCell::new(Inbox::default()));
+        let target = inbox.clone();
+        let mut builder = RingBufferBuilder::new();
+        let map = libbpf_rs::MapHandle::try_from(&skel.maps.ring)?;
+        builder.add(&map, move |bytes| {
+            let mut inbox = target.borrow_mut();
+            match decode::record(bytes) {
+                Ok(event) => inbox.events.push_back(event),
+                Err(error) => {
+                    tracing::warn!(%error, "a record was not understood");
+                    inbox.undecodable += 1;
+                }
+            }
+            0
+        })?;
+        let ring = builder.build()?;
+        let mut probe = Self { skel, links: Vec::new(), hooks: Vec::new(), ring, inbox };
+        probe.attach_all(plan)?;
+        Ok(probe)
+    }
+
+    fn attach_all(&mut self, plan: &Plan) -> Result<(), Error> {
+        let progs = &self.skel.progs;
+        let mut links = Vec::new();
+        let mut hooks = Vec::new();
+        let mut attach = |prog: &ProgramMut<'_>, name: &str| -> Result<(), Error> {
+            links.push(prog.attach()?);
+            hooks.push(name.to_owned());
+            Ok(())
+        };
+        // Ends and images first, creations last: what is followed is then followed whole.
+        attach(&progs.on_exit, "tp_btf/sched_process_exit")?;
+        attach(&progs.on_exec, "tp_btf/sched_process_exec")?;
+        attach(&progs.on_switch, "tp_btf/sched_switch")?;
+        attach(&progs.on_wakeup_new, "tp_btf/sched_wakeup_new")?;
+        if plan.features.sched_prepare_exec {
+            attach(&progs.on_prepare_exec, "tp_btf/sched_prepare_exec")?;
+        }
+        if plan.features.sock_recv_length {
+            attach(&progs.on_sock_recv, "tp_btf/sock_recv_length")?;
+        }
+        match plan.provider {
+            Provider::Fentry => {
+                for (call, enter, exit) in fentry_programs(progs) {
+                    attach(enter, &format!("fentry/{call}"))?;
+                    attach(exit, &format!("fexit/{call}"))?;
+                }
+            }
+            Provider::Tracepoints => {
+                let tracefs = TraceFs::open()?;
+                for (call, enter, exit) in tracepoint_programs(progs) {
+                    for (prog, side) in [(enter, "enter"), (exit, "exit")] {
+                        let name = format!("sys_{side}_{call}");
+                        let event = tracefs::perf_event(tracefs.id("syscalls", &name)?)?;
+                        links.push(prog.attach_perf_event(event.into_raw_fd())?);
+                        hooks.push(format!("tp/syscalls/{name}"));
+                    }
+                }
+            }
+            Provider::MmAlloc => {
+                attach(&progs.on_percpu_alloc, "tp_btf/percpu_alloc_percpu")?;
+                let pids: &[u32] = if let Scope::Pids(pids) = &plan.scope { pids } else { &[] };
+                for libc in uprobe::libcs(pids) {
+                    let site = match uprobe::execve(&libc) {
+                        Ok(site) => site,
+                        Err(error) => {
+                            tracing::debug!("{error:#}");
+                            continue;
+                        }
+                    };
+                    for (prog, retprobe, kind) in [
+                        (&progs.on_libc_execve, false, "uprobe"),
+                        (&progs.on_libc_execve_return, true, "uretprobe"),
+                    ] {
+                        let opts = UprobeOpts { retprobe, ..Default::default() };
+                        match prog.attach_uprobe_with_opts(-1, &site.path, site.offset, opts) {
+                            Ok(link) => {
+                                links.push(link);
+                                hooks.push(format!("{kind}/{}:execve", libc.display()));
+                            }
+                            Err(error) => tracing::debug!("no {kind} on {}: {error}", libc.display()),
+                        }
+                    }
+                }
+            }
+            Provider::None => {}
+        }
+        let mut attach = |prog: &ProgramMut<'_>, name: &str| -> Result<(), Error> {
+            links.push(prog.attach()?);
+            hooks.push(name.to_owned());
+            Ok(())
+        };
+        attach(&progs.on_newtask, "tp_btf/task_newtask")?;
+        self.links = links;
+        self.hooks = hooks;
+        Ok(())
+    }
+
+    /// What is attached.
+    pub fn hooks(&self) -> &[String] {
+        &self.hooks
+    }
+
+    /// Becomes readable, edge-triggered, when the ring is a quarter full: see [`Self::drain`].
+    pub fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.skel.maps.ring.as_fd()
+    }
+
+    /// Takes all records out of the ring.
+    ///
+    /// # Errors
+    /// The ring cannot be read.
+    pub fn drain(&mut self) -> Result<(), Error> {
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            // The programs force one wake-up and then none until this is reset.
+            flag(&mut bss.wake_sent).store(false, Ordering::Relaxed);
+        }
+        self.ring.consume()?;
+        Ok(())
+    }
+
+    /// The next event that was drained, in order of arrival.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.inbox.borrow_mut().events.pop_front()
+    }
+
+    pub(super) fn set_seeding(&mut self, on: bool) {
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            flag(&mut bss.seeding).store(on, Ordering::SeqCst);
+        }
+    }
+
+    /// Detaches everything. What is in the ring can still be drained.
+    pub fn detach(&mut self) {
+        self.links.clear();
+    }
+
+    /// What was lost so far, all ways of losing included (0 where nothing was).
+    pub fn lost(&mut self) -> Lost {
+        let mut lost = Lost::new();
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            let counters = &mut bss.lost;
+            for (name, counter) in [
+                ("events", &mut counters.events),
+                ("event_bytes", &mut counters.bytes),
+                ("scratch_buffers", &mut counters.scratch),
+                ("task_storage", &mut counters.storage),
+                ("argv_unreadable", &mut counters.argv),
+                ("paths_cut", &mut counters.paths),
+                ("seeds_missed", &mut counters.seeds),
+            ] {
+                lost.insert(name.to_owned(), counter_of(counter).load(Ordering::Relaxed));
+            }
+        }
+        lost.insert("undecodable".to_owned(), self.inbox.borrow().undecodable);
+        lost.insert("recursion_misses".to_owned(), self.recursion_misses());
+        lost
+    }
+
+    /// Runs of programs that the kernel left out because the program was running already on that CPU.
+    fn recursion_misses(&self) -> u64 {
+        let progs = &self.skel.progs;
+        [&progs.on_newtask, &progs.on_wakeup_new, &progs.on_switch, &progs.on_exec, &progs.on_exit]
+            .into_iter()
+            .filter_map(|prog| program_info(prog.as_fd()))
+            .map(|info| info.recursion_misses)
+            .sum()
+    }
+}
+
+fn program_info(fd: BorrowedFd<'_>) -> Option<libbpf_rs::libbpf_sys::bpf_prog_info> {
+    use std::os::fd::AsRawFd;
+    let mut info = libbpf_rs::libbpf_sys::bpf_prog_info::default();
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: a live program's descriptor, and a buffer of the length that is passed.
+    let failed = unsafe {
+        libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), &raw mut info, &raw mut len)
+    };
+    (failed == 0).then_some(info)
+}
+
+/// A flag that the programs share with us.
+fn flag(flag: &mut bool) -> &AtomicBool {
+    // SAFETY: same size and alignment; the programs write 0 or 1 only.
+    unsafe { AtomicBool::from_ptr(flag) }
+}
+
+/// A counter that the programs share with us.
+fn counter_of(counter: &mut u64) -> &AtomicU64 {
+    // SAFETY: same size, aligned in the map's page by the compiler.
+    unsafe { AtomicU64::from_ptr(counter) }
+}
+
+type Pairs<'a> = [(&'static str, &'a ProgramMut<'a>, &'a ProgramMut<'a>); 6];
+
+fn tracepoint_programs<'a>(p: &'a crate::bpf::StartraceProgs<'a>) -> Pairs<'a> {
+    [
+        ("fork", &p.enter_fork, &p.exit_fork),
+        ("vfork", &p.enter_vfork, &p.exit_vfork),
+        ("clone", &p.enter_clone, &p.exit_clone),
+        ("clone3", &p.enter_clone3, &p.exit_clone3),
+        ("execve", &p.enter_execve, &p.exit_execve),
+        ("execveat", &p.enter_execveat, &p.exit_execveat),
+    ]
+}
+
+fn fentry_programs<'a>(p: &'a crate::bpf::StartraceProgs<'a>) -> Pairs<'a> {
+    [
+        ("fork", &p.fentry_fork, &p.fexit_fork),
+        ("vfork", &p.fentry_vfork, &p.fexit_vfork),
+        ("clone", &p.fentry_clone, &p.fexit_clone),
+        ("clone3", &p.fentry_clone3, &p.fexit_clone3),
+        ("execve", &p.fentry_execve, &p.fexit_execve),
+        ("execveat", &p.fentry_execveat, &p.fexit_execveat),
+    ]
+}
+
+fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error> {
+    let cpus = libbpf_rs::num_possible_cpus()? as u32;
+    let scratches = cpus + 16;
+    open.maps.scratches.set_max_entries(scratches)?;
+    let rodata = open
+        .maps
+        .rodata_data
+        .as_deref_mut()
+        .ok_or_else(|| Error::Other(anyhow::anyhow!("the BPF object has no configuration section")))?;
+    rodata.trace_all = plan.scope == Scope::System;
+    rodata.spawner_tgid = if plan.scope == Scope::Children { std::process::id() } else { 0 };
+    rodata.cgroup_v1 = std::path::Path::new("/sys/fs/cgroup/cpu").exists();
+    rodata.scratch_count = scratches;
+
+    let progs = &mut open.progs;
+    let load = |prog: &mut OpenProgramMut<'_>, on: bool| prog.set_autoload(on);
+    load(&mut progs.on_prepare_exec, plan.features.sched_prepare_exec);
+    load(&mut progs.on_sock_recv, plan.features.sock_recv_length);
+    load(&mut progs.seed_tasks, matches!(plan.scope, Scope::Pids(_)));
+    let fentry = plan.provider == Provider::Fentry;
+    for prog in [
+        &mut progs.fentry_fork,
+        &mut progs.fexit_fork,
+        &mut progs.fentry_vfork,
+        &mut progs.fexit_vfork,
+        &mut progs.fentry_clone,
+        &mut progs.fexit_clone,
+        &mut progs.fentry_clone3,
+        &mut progs.fexit_clone3,
+        &mut progs.fentry_execve,
+        &mut progs.fexit_execve,
+        &mut progs.fentry_execveat,
+        &mut progs.fexit_execveat,
+    ] {
+        load(prog, fentry);
+    }
+    let tracepoints = plan.provider == Provider::Tracepoints;
+    for prog in [
+        &mut progs.enter_fork,
+        &mut progs.exit_fork,
+        &mut progs.enter_vfork,
+        &mut progs.exit_vfork,
+        &mut progs.enter_clone,
+        &mut progs.exit_clone,
+        &mut progs.enter_clone3,
+        &mut progs.exit_clone3,
+        &mut progs.enter_execve,
+        &mut progs.exit_execve,
+        &mut progs.enter_execveat,
+        &mut progs.exit_execveat,
+    ] {
+        load(prog, tracepoints);
+    }
+    let mm_alloc = plan.provider == Provider::MmAlloc;
+    for prog in [&mut progs.on_percpu_alloc, &mut progs.on_libc_execve, &mut progs.on_libc_execve_return] {
+        load(prog, mm_alloc);
+    }
+    Ok(())
+}
+
+/// libbpf's own messages go to the log, where `-v` shows them, and never straight to the terminal.
+fn quiet() {
+    libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Info, |level, text| {
+        let text = text.trim_end();
+        match level {
+            libbpf_rs::PrintLevel::Warn => tracing::info!(target: "libbpf", "{text}"),
+            _ => tracing::debug!(target: "libbpf", "{text}"),
+        }
+    })));
+}

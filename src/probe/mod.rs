@@ -1,0 +1,52 @@
+//! The kernel side: loads and attaches the BPF programs, seeds running processes, drains the ring.
+//!
+//! Nothing outside of [`crate::command`] uses this module.
+
+pub mod features;
+mod load;
+pub mod seed;
+mod tracefs;
+mod uprobe;
+
+pub use load::{Lost, Plan, Probe, Provider, Scope};
+
+/// Why the kernel side could not be set up.
+#[derive(Debug)]
+pub enum Error {
+    /// Privileges are missing.
+    Privileges(String),
+    /// The kernel lacks something that is needed.
+    Kernel(String),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Privileges(text) | Self::Kernel(text) => f.write_str(text),
+            Self::Other(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<anyhow::Error> for Error {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<libbpf_rs::Error> for Error {
+    fn from(error: libbpf_rs::Error) -> Self {
+        match error.kind() {
+            libbpf_rs::ErrorKind::PermissionDenied => Self::Privileges(format!(
+                "the kernel refuses to load BPF programs ({error}): run 'sudo startrace ...', and see 'startrace doctor'"
+            )),
+            _ => Self::Other(
+                anyhow::Error::new(error).context("cannot load the BPF programs, see 'startrace doctor'"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! What a report needs of a trace, a few hundred bytes a start, so that a million starts fit.
+
+use super::intern::{Interner, Sym};
+use super::{label, link, phase};
+use crate::trace::read::{self, Ending, Item, Loaded, ReadError};
+use crate::trace::schema::{Exit, Group, Header, ProcessRef, Session, Start};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::ControlFlow;
+
+/// Spans that are kept of one start; a start of more is drawn from its first ones.
+const MAX_SPANS: usize = 256;
+
+/// How a process ended, in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It had not, as far as the trace knows.
+    None,
+    Code(i32),
+    Signal(Sym),
+}
+
+/// One start.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// Boottime clock, nanoseconds.
+    pub(crate) origin: u64,
+    pub(crate) duration: u64,
+    /// Equal for starts that look equal to a reader.
+    pub(crate) shape: u64,
+    first_span: usize,
+    span_count: u16,
+    pub(crate) partial: bool,
+    pub(crate) core: bool,
+    pub(crate) pid: u32,
+    pub(crate) seq: u32,
+    pub(crate) method: Sym,
+    pub(crate) label: Sym,
+    pub(crate) ready: Sym,
+    pub(crate) end: End,
+    pub(crate) failed_execs: u32,
+    /// Row of the parent.
+    pub(crate) parent: Option<u32>,
+    /// Index into [`Digest::outside`]: the parent, where it has no row.
+    pub(crate) outside: Option<u32>,
+}
+
+impl Row {
+    pub(crate) fn finish(&self) -> u64 {
+        self.origin.saturating_add(self.duration)
+    }
+}
+
+/// One phase: class in the low byte, begin (from the start's origin, ns) in the others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span(u64, u64);
+
+impl Span {
+    fn new(class: u8, at: u64, length: u64) -> Self {
+        // 2^56 ns are two years.
+        Self(at.min((1 << 56) - 1) << 8 | u64::from(class), length)
+    }
+
+    pub(crate) fn class(self) -> u8 {
+        self.0 as u8
+    }
+
+    pub(crate) fn at(self) -> u64 {
+        self.0 >> 8
+    }
+
+    pub(crate) fn length(self) -> u64 {
+        self.1
+    }
+}
+
+/// A process that is the parent of recorded starts and has no start in the trace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outside {
+    pub(crate) pid: u32,
+    pub(crate) comm: Sym,
+}
+
+/// What joins rows; dropped when they are joined. Ids are kept as hashes (keyed at random per run, so
+/// that no file can be made to collide).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link {
+    pub(crate) start: u64,
+    pub(crate) process: u64,
+    pub(crate) parent: Option<ParentLink>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ParentLink {
+    pub(crate) start: Option<u64>,
+    /// By id where there is one, else by pid.
+    pub(crate) process: u64,
+    pub(crate) pid: u32,
+    pub(crate) comm: Sym,
+}
+
+/// What a report needs of a trace.
+#[derive(Debug)]
+pub struct Digest {
+    pub(crate) header: Header,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) session: Option<Session>,
+    pub(crate) cut_off: Option<String>,
+    pub(crate) unknown_lines: u64,
+    pub(crate) rows: Vec<Row>,
+    spans: Vec<Span>,
+    pub(crate) outside: Vec<Outside>,
+    pub(crate) texts: Interner,
+    pub(crate) exit_kind: Sym,
+    pub(crate) timeout_kind: Sym,
+}
+
+impl Digest {
+    /// Reads a trace to its end, holding one start at a time.
+    ///
+    /// # Errors
+    /// As [`read::Reader::read`].
+    pub fn read(reader: read::Reader) -> Result<Self, ReadError> {
+        let mut builder = Builder::new();
+        let ending = reader.read(&mut |item| {
+            builder.add(item);
+            ControlFlow::Continue(())
+        })?;
+        Ok(builder.finish(ending))
+    }
+
+    /// From a trace that is in memory already.
+    pub fn of(loaded: &Loaded) -> Self {
+        let mut builder = Builder::new();
+        loaded.starts.iter().for_each(|start| builder.start(start));
+        builder.finish(Ending {
+            header: loaded.header.clone(),
+            groups: loaded.groups.clone(),
+            session: loaded.session.clone(),
+            cut_off: loaded.cut_off.clone(),
+            unknown_lines: loaded.unknown_lines,
+        })
+    }
+
+    pub(crate) fn text(&self, sym: Sym) -> &str {
+        self.texts.get(sym)
+    }
+
+    pub(crate) fn row(&self, index: u32) -> Option<&Row> {
+        self.rows.get(index as usize)
+    }
+
+    pub(crate) fn spans(&self, row: &Row) -> &[Span] {
+        let end = row.first_span + usize::from(row.span_count);
+        self.spans.get(row.first_span..end).unwrap_or(&[])
+    }
+
+    /// Was there still going on when its window or the recording ended.
+    pub(crate) fn is_unfinished(&self, row: &Row) -> bool {
+        row.ready == self.timeout_kind
+    }
+
+    pub(crate) fn is_failed(&self, row: &Row) -> bool {
+        !matches!(row.end, End::None | End::Code(0))
+    }
+
+    /// First origin and last ready of all starts.
+    pub(crate) fn window(&self) -> (u64, u64) {
+        let begin = self.rows.iter().map(|r| r.origin).min().unwrap_or(0);
+        let end = self.rows.iter().map(Row::finish).max().unwrap_or(begin);
+        (begin, end)
+    }
+}
+
+struct Builder {
+    rows: Vec<Row>,
+    spans: Vec<Span>,
+    links: Vec<Link>,
+    texts: Interner,
+    exits: Vec<(u64, End, bool)>,
+    methods: Vec<(u64, Sym)>,
+    state: RandomState,
+    exit_kind: Sym,
+    timeout_kind: Sym,
+}
+
+impl Builder {
+    fn new() -> Self {
+        let mut texts = Interner::default();
+        Self {
+            exit_kind: texts.add("exit"),
+            timeout_kind: texts.add("timeout"),
+            rows: Vec::new(),
+            spans: Vec::new(),
+            links: Vec::new(),
+            texts,
+            exits: Vec::new(),
+            methods: Vec::new(),
+            state: RandomState::new(),
+        }
+    }
+
+    fn add(&mut self, item: Item) {
+        match item {
+            Item::Header(_) => {}
+            Item::Start(start) => self.start(&start),
+            Item::Exit { start_id, exit } => {
+                let end = self.end(&exit);
+                self.exits.push((self.state.hash_one(&*start_id), end, exit.core));
+            }
+            Item::Method { start_id, method } => {
+                let name = self.name(&method.name);
+                self.methods.push((self.state.hash_one(&*start_id), name));
+            }
+        }
+    }
+
+    /// A short name out of the file.
+    fn name(&mut self, name: &str) -> Sym {
+        self.texts.add(&label::harmless(name, 60))
+    }
+
+    fn end(&mut self, exit: &Exit) -> End {
+        match (&exit.signal, exit.code) {
+            (Some(signal), _) => End::Signal(self.name(signal)),
+            (None, Some(code)) => End::Code(code),
+            (None, None) => End::None,
+        }
+    }
+
+    fn start(&mut self, start: &Start) {
+        // Rows are numbered in 32 bits; four billion of them do not fit into memory anyway.
+        if self.rows.len() >= u32::MAX as usize {
+            return;
+        }
+        let mut hasher = self.state.build_hasher();
+        label::shape(start, &mut hasher);
+        let label = label::of_start(start);
+        let first_span = self.spans.len();
+        let phases = start.timeline.phases.iter().take(MAX_SPANS);
+        self.spans.extend(
+            phases.map(|phase| Span::new(phase::of_name(&phase.name), phase.at_ns, phase.duration_ns)),
+        );
+        let end = start.exit.as_ref().map_or(End::None, |exit| self.end(exit));
+        let failed = start.execs.iter().filter(|exec| exec.error.is_some());
+        let row = Row {
+            origin: start.timeline.origin_boottime_ns,
+            duration: start.timeline.duration_ns,
+            shape: hasher.finish(),
+            first_span,
+            span_count: (self.spans.len() - first_span) as u16,
+            partial: start.partial,
+            core: start.exit.as_ref().is_some_and(|exit| exit.core),
+            pid: start.pid,
+            seq: start.seq,
+            method: self.name(&start.method.name),
+            label: self.texts.add(&label),
+            ready: self.name(&start.timeline.ready.kind),
+            end,
+            failed_execs: u32::try_from(failed.count()).unwrap_or(u32::MAX),
+            parent: None,
+            outside: None,
+        };
+        let parent = start.parent.as_ref().map(|parent| self.parent(parent));
+        self.links.push(Link {
+            start: self.state.hash_one(&*start.start_id),
+            process: self.state.hash_one(&*start.id),
+            parent,
+        });
+        self.rows.push(row);
+    }
+
+    fn parent(&mut self, parent: &ProcessRef) -> ParentLink {
+        ParentLink {
+            start: parent.start_id.as_deref().map(|id| self.state.hash_one(id)),
+            process: match &parent.id {
+                Some(id) => self.state.hash_one(&**id),
+                None => self.state.hash_one(parent.pid),
+            },
+            pid: parent.pid,
+            comm: self.name(parent.comm.as_deref().unwrap_or("")),
+        }
+    }
+
+    fn finish(mut self, ending: Ending) -> Digest {
+        self.texts.freeze();
+        self.spans.shrink_to_fit();
+        let by_start = link::Index::new(self.links.iter().map(|link| link.start));
+        for (key, end, core) in &self.exits {
+            if let Some(row) = by_start.last(*key).and_then(|i| self.rows.get_mut(i as usize)) {
+                (row.end, row.core) = (*end, *core);
+            }
+        }
+        for (key, method) in &self.methods {
+            if let Some(row) = by_start.last(*key).and_then(|i| self.rows.get_mut(i as usize)) {
+                row.method = *method;
+            }
+        }
+        let outside = link::join(&mut self.rows, &self.links, &by_start);
+        Digest {
+            header: ending.header,
+            groups: ending.groups,
+            session: ending.session,
+            cut_off: ending.cut_off,
+            unknown_lines: ending.unknown_lines,
+            rows: self.rows,
+            spans: self.spans,
+            outside,
+            texts: self.texts,
+            exit_kind: self.exit_kind,
+            timeout_kind: self.timeout_kind,
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The parts of a report around the tree: headline, totals, slowest starts, pools, what was lost.
+
+use super::digest::{Digest, Row};
+use super::human::{self, counted, duration};
+use super::intern::Sym;
+use super::style::{Ink, NO_BREAK, Style, columns, wrap};
+use super::{label, phase, table};
+use crate::trace::schema::Session;
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+/// Rows of the totals, of the pools and of the counters.
+const MAX_ROWS: usize = 20;
+/// Slowest starts.
+const SLOWEST: usize = 5;
+
+/// Lines in one colour, none wider than the output.
+fn say(style: &Style, ink: Ink, text: &str, out: &mut dyn Write) -> io::Result<()> {
+    for line in wrap(style, text, "", "  ") {
+        writeln!(out, "{}", style.paint(ink, &line))?;
+    }
+    Ok(())
+}
+
+fn heading(style: &Style, text: &str, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out)?;
+    writeln!(out, "{}", style.paint(Ink::Bold, &style.fit(text, style.width)))
+}
+
+fn more(hidden: usize, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    if hidden > 0 {
+        let text = format!("  … and {} more (use --all)", human::count(hidden as u64));
+        writeln!(out, "{}", style.fit(&text, style.width))?;
+    }
+    Ok(())
+}
+
+/// A duration within a sentence.
+fn within(ns: u64) -> String {
+    duration(ns).replace(' ', NO_BREAK.encode_utf8(&mut [0; 4]))
+}
+
+/// What was recorded, as the end of a sentence.
+fn target(digest: &Digest, style: &Style) -> String {
+    let under = |text: &str| match style.fit(text, style.width / 2) {
+        text if text.is_empty() => text,
+        text => format!(" under {text}"),
+    };
+    let Some(session) = &digest.session else {
+        // Not told; but where all starts have one origin, that is it.
+        let mut roots = digest.rows.iter().filter(|row| row.parent.is_none());
+        let first = roots.next();
+        return match first {
+            Some(row) if roots.all(|other| other.outside.is_some() && other.outside == row.outside) => {
+                let out = row.outside.and_then(|out| digest.outside.get(out as usize));
+                match out {
+                    Some(out) if digest.rows.iter().filter(|r| r.parent.is_none()).count() > 1 => {
+                        under(&format!("{} (pid {})", digest.text(out.comm), out.pid))
+                    }
+                    _ => under(digest.text(row.label)),
+                }
+            }
+            _ => String::new(),
+        };
+    };
+    let target = &session.target;
+    match &*session.mode {
+        "command" => target.argv.as_ref().map(|argv| under(&label::command(None, argv))).unwrap_or_default(),
+        "pid" => {
+            let pids: Vec<String> = target.pids.iter().flatten().take(8).map(u32::to_string).collect();
+            let rest = target.pids.as_ref().map_or(0, Vec::len) > pids.len();
+            let rest = if rest { ", …" } else { "" };
+            under(&format!("pid {}{rest}", pids.join(", ")))
+        }
+        _ if !target.selectors.is_empty() => {
+            let selectors = target.selectors.iter().take(20).map(String::as_str);
+            let selectors = selectors.collect::<Vec<_>>().join(" ");
+            under(&label::harmless(&selectors, 80))
+        }
+        _ => {
+            let host = label::harmless(&digest.header.host.hostname, 64);
+            format!(" on {}", style.fit(&host, style.width / 2))
+        }
+    }
+}
+
+/// The root command itself lasts as long as the recording: it says nothing about starts.
+fn is_root_command(digest: &Digest, row: &Row) -> bool {
+    row.parent.is_none()
+        && row.seq == 0
+        && row.ready == digest.exit_kind
+        && digest.session.as_ref().is_none_or(|s| s.mode == "command")
+}
+
+/// Helpers that last as long as what they help: no start that anybody waits for.
+fn is_helper(digest: &Digest, row: &Row) -> bool {
+    let method = digest.text(row.method);
+    row.ready == digest.exit_kind
+        && (method.ends_with(".resource_tracker") || method.ends_with(".forkserver.server"))
+}
+
+/// Starts whose duration is a start's: seen from the beginning, and to the end.
+fn measured(digest: &Digest) -> impl Iterator<Item = &Row> {
+    let rows = digest.rows.iter();
+    rows.filter(|row| !row.partial && !digest.is_unfinished(row))
+}
+
+/// The warning of an incomplete trace, and one sentence: how many starts, of what, over how long, and
+/// the slowest.
+pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(why) = &digest.cut_off {
+        let text = format!(
+            "INCOMPLETE: {why}. The recorder was killed, or is still at work; this is what there is."
+        );
+        say(style, Ink::Red, &text, out)?;
+    } else if digest.session.as_ref().is_some_and(|s| !s.complete) {
+        let text = "INCOMPLETE: something was lost or cut short; see the end of this report.";
+        say(style, Ink::Red, text, out)?;
+    }
+    let (begin, end) = digest.window();
+    let over = digest.session.as_ref().map_or(end.saturating_sub(begin), |s| s.duration_ns);
+    let n = digest.rows.len() as u64;
+    let begun = if n == 0 { "No start".into() } else { counted(n, "start") };
+    let mut text = format!("{begun}{} in {}", target(digest, style), within(over));
+    let candidates =
+        measured(digest).filter(|row| n == 1 || !(is_root_command(digest, row) || is_helper(digest, row)));
+    if let Some(slowest) = candidates.max_by_key(|row| row.duration) {
+        text.push_str(&format!(
+            "; slowest {}: {} ({})",
+            within(slowest.duration),
+            style.fit(digest.text(slowest.label), style.width / 2),
+            digest.text(slowest.method),
+        ));
+    }
+    text.push('.');
+    say(style, Ink::Bold, &text, out)?;
+
+    let mut failures = digest.rows.iter().filter(|row| digest.is_failed(row));
+    let first = failures.next();
+    let failed = failures.count() as u64 + u64::from(first.is_some());
+    let open = digest.rows.iter().filter(|row| digest.is_unfinished(row)).count() as u64;
+    let partial = digest.rows.iter().filter(|row| row.partial).count() as u64;
+    let mut notes = Vec::new();
+    if let Some(first) = first {
+        let (end, _) = table::ending(digest, first);
+        let which = style.fit(digest.text(first.label), style.width / 2);
+        let which = format!("{which} ({end})");
+        notes.push(match failed {
+            1 => format!("1 failed: {which}"),
+            _ => format!("{} failed, such as {which}", human::count(failed)),
+        });
+    }
+    if open > 0 {
+        notes.push(format!("{} still going on when the recording or its window ended", human::count(open)));
+    }
+    if partial > 0 {
+        notes.push(format!("{} under way when the recording began", human::count(partial)));
+    }
+    if !notes.is_empty() {
+        say(style, Ink::Plain, &format!("{}.", notes.join("; ")), out)?;
+    }
+    Ok(())
+}
+
+/// One line per method.
+pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut by_method: HashMap<Sym, (Vec<u64>, u64)> = HashMap::new();
+    for row in digest.rows.iter().filter(|row| !row.partial) {
+        let (durations, alive) = by_method.entry(row.method).or_default();
+        // How long a start lasts that has not ended is not known.
+        if digest.is_unfinished(row) {
+            *alive += 1;
+        } else {
+            durations.push(row.duration);
+        }
+    }
+    let mut totals: Vec<_> = by_method
+        .into_iter()
+        .map(|(method, (mut durations, alive))| {
+            let sum = durations.iter().fold(0u64, |sum, &d| sum.saturating_add(d));
+            let max = durations.iter().copied().max();
+            let n = durations.len() as u64 + alive;
+            (sum, method, n, alive, max.map(|max| (human::median(&mut durations), max)))
+        })
+        .collect();
+    if totals.is_empty() {
+        return Ok(());
+    }
+    totals.sort_unstable_by_key(|t| (std::cmp::Reverse((t.0, t.2)), t.1));
+    let shown = if all { totals.len() } else { totals.len().min(MAX_ROWS) };
+    let rows = totals.get(..shown).unwrap_or(&[]);
+    let names = rows.iter().map(|t| columns(&style.text(digest.text(t.1))));
+    let width = names.max().unwrap_or(0).clamp(6, style.width.saturating_sub(54).max(6));
+    let any_alive = rows.iter().any(|t| t.3 > 0);
+    let column = |text: &str| {
+        if any_alive { format!(" {text:>9}") } else { String::new() }
+    };
+    heading(style, "By method", out)?;
+    let head =
+        format!("  {:width$} {:>9}{} {:>9} {:>9} {:>9}", "", "n", column("alive"), "p50", "max", "sum");
+    writeln!(out, "{}", style.paint(Ink::Dim, &style.fit(&head, style.width)))?;
+    for (sum, method, n, alive, ended) in rows {
+        let name = style.fit_end(digest.text(*method), width);
+        let blank = width.saturating_sub(columns(&name));
+        let times = ended.map_or([const { String::new() }; 3], |(p50, max)| {
+            [duration(p50), duration(max), duration(*sum)]
+        });
+        let [p50, max, sum] = &times;
+        let numbers =
+            format!(" {:>9}{} {p50:>9} {max:>9} {sum:>9}", human::count(*n), column(&human::count(*alive)),);
+        let numbers = numbers.trim_end();
+        let numbers = style.fit(numbers, style.width.saturating_sub(width + 2));
+        writeln!(out, "  {}{}{numbers}", style.paint(Ink::Cyan, &name), " ".repeat(blank))?;
+    }
+    more(totals.len() - shown, style, out)
+}
+
+/// The slowest start of each kind, with its phases.
+pub(crate) fn slowest(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut kinds: HashMap<(Sym, u64), (&Row, u64)> = HashMap::new();
+    for row in measured(digest) {
+        let (slowest, n) = kinds.entry((row.method, row.shape)).or_insert((row, 0));
+        *n += 1;
+        if row.duration > slowest.duration {
+            *slowest = row;
+        }
+    }
+    let mut kinds: Vec<(&Row, u64)> = kinds.into_values().collect();
+    kinds.sort_unstable_by_key(|(row, _)| (std::cmp::Reverse(row.duration), row.origin, row.pid));
+    let limit = if all { 4 * SLOWEST } else { SLOWEST };
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    heading(style, "Slowest", out)?;
+    for (row, n) in kinds.iter().take(limit) {
+        let time = format!("{:>9}  ", duration(row.duration));
+        let mut after = format!("  {}  pid {}", digest.text(row.method), row.pid);
+        if *n > 1 {
+            after.push_str(&format!("  1 of {}", human::count(*n)));
+        }
+        let (end, _) = table::ending(digest, row);
+        if !end.is_empty() {
+            after.push_str(&format!("  {end}"));
+        }
+        let after = style.text(&after).into_owned();
+        let room = style.width.saturating_sub(columns(&time) + columns(&after));
+        let command = style.fit(digest.text(row.label), room.max(8));
+        let line = style.fit(&format!("{time}{command}{after}"), style.width);
+        writeln!(out, "{line}")?;
+        let split = format!("           {}", split(digest, row));
+        writeln!(out, "{}", style.paint(Ink::Dim, &style.fit(split.trim_end(), style.width)))?;
+    }
+    Ok(())
+}
+
+/// A start's phases by length.
+fn split(digest: &Digest, row: &Row) -> String {
+    let mut sums = [0u64; phase::COUNT];
+    for span in digest.spans(row) {
+        if let Some(sum) = sums.get_mut(usize::from(span.class())) {
+            *sum = sum.saturating_add(span.length());
+        }
+    }
+    let mut parts: Vec<(u64, u8)> = sums.iter().copied().zip(0u8..).collect();
+    let total = sums.iter().fold(0u64, |total, &sum| total.saturating_add(sum));
+    // What is under a percent stands in one sum.
+    parts.retain(|(sum, _)| *sum > 0 && u128::from(*sum) * 100 >= u128::from(total));
+    let rest = parts.iter().fold(total, |rest, (sum, _)| rest.saturating_sub(*sum));
+    parts.sort_by_key(|(sum, _)| std::cmp::Reverse(*sum));
+    let mut parts: Vec<String> = parts
+        .iter()
+        .map(|&(sum, class)| {
+            let share = human::percent(sum, row.duration);
+            format!("{} {} ({share})", phase::get(class).name, duration(sum))
+        })
+        .collect();
+    if rest > 0 {
+        parts.push(format!("rest {}", duration(rest)));
+    }
+    if row.failed_execs > 0 {
+        parts.push(counted(u64::from(row.failed_execs), "failed exec"));
+    }
+    parts.join(", ")
+}
+
+/// Starts that belong together.
+pub(crate) fn pools(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    if digest.groups.is_empty() {
+        return Ok(());
+    }
+    heading(style, "Pools", out)?;
+    let shown = if all { digest.groups.len() } else { digest.groups.len().min(MAX_ROWS) };
+    for group in digest.groups.iter().take(shown) {
+        let id = group.parent.as_deref().or(group.parent_id.as_deref());
+        let of = id
+            .and_then(|id| id.split('@').next())
+            .map(|pid| format!(" of pid {}", label::harmless(pid, 10)))
+            .unwrap_or_default();
+        // A file can hold any number; only a sane one is a ratio.
+        let overlap = match group.parallelism {
+            p if p.is_finite() && (0.0..1e9).contains(&p) => format!("{p:.1}"),
+            _ => "?".into(),
+        };
+        let text = format!(
+            "{} × {}{of}: all ready after {}; one takes {} (p50), {} (max); {overlap} at a time",
+            human::count(group.n),
+            label::harmless(&group.method, 60),
+            within(group.makespan_ns),
+            within(group.p50_ns),
+            within(group.max_ns),
+        );
+        for line in wrap(style, &text, "  ", "    ") {
+            writeln!(out, "{line}")?;
+        }
+    }
+    more(digest.groups.len() - shown, style, out)
+}
+
+/// Nothing if nothing was lost.
+pub(crate) fn lost(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(session) = &digest.session
+        && (!session.complete || session.lost.values().any(|&n| n > 0))
+    {
+        lost_of(session, all, style, out)?;
+    }
+    if digest.unknown_lines > 0 {
+        writeln!(out)?;
+        let text = format!(
+            "{} of a type that this version does not know: passed over.",
+            counted(digest.unknown_lines, "line")
+        );
+        say(style, Ink::Plain, &text, out)?;
+    }
+    Ok(())
+}
+
+fn lost_of(session: &Session, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out)?;
+    let counters: Vec<_> = session.lost.iter().filter(|(_, n)| **n > 0).collect();
+    let ended = label::harmless(&session.ended_by, 60);
+    let text = if counters.is_empty() {
+        format!("This trace is incomplete: cut short (ended by {ended}).")
+    } else {
+        "This trace is incomplete. Lost:".into()
+    };
+    say(style, Ink::Red, &text, out)?;
+    let shown = if all { counters.len() } else { counters.len().min(MAX_ROWS) };
+    for (name, n) in counters.iter().take(shown) {
+        let text = format!("{:>9}  {}", human::count(**n), label::harmless(name, 60));
+        writeln!(out, "{}", style.fit(&text, style.width))?;
+    }
+    more(counters.len() - shown, style, out)
+}

@@ -1,0 +1,274 @@
+//! What the builder remembers of a process.
+
+use crate::event::{CgroupId, Entry, Id};
+use crate::method::facts::{Child, Creation, ExecFact, ExitFact, Fd, FdKind, Image, ParentMethod, Siblings};
+use crate::trace::schema::{Binary, Origin};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// Failed execs kept of one start, and of a process between its starts.
+pub(super) const MAX_EXECS: usize = 1000;
+
+/// A program in memory, shared between a process and the copies that it makes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Program {
+    pub image: Image,
+    pub binary: Option<Binary>,
+    pub argv_bytes: Option<u64>,
+    pub argv_truncated: bool,
+}
+
+/// One process.
+#[derive(Debug, Default)]
+pub(super) struct Process {
+    pub comm: String,
+    pub ns_pid: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub cwd: Option<String>,
+    pub cgroup: Option<CgroupId>,
+    /// Where the id is not known: the path itself.
+    pub cgroup_path: Option<String>,
+    pub program: Rc<Program>,
+    /// Who called fork, where known.
+    pub creator: Option<Id>,
+    pub creation: Option<Rc<Creation>>,
+    /// When it was created, if that was within the recording.
+    pub created_ns: Option<u64>,
+    /// Successful execs since its creation, as far as seen.
+    pub execs: u32,
+    /// Processes that it created.
+    pub forks: u32,
+    pub forks_before_exec: u32,
+    pub session_leader: Option<bool>,
+    pub has_tty: Option<bool>,
+    pub stdio: [Fd; 3],
+    pub start: Option<OpenStart>,
+    pub next_seq: u32,
+    pub last: Option<Finished>,
+    /// Failed execs outside of a start: the beginning of an exec in place, if one follows.
+    pub loose_execs: VecDeque<ExecMark>,
+    pub kids: Kids,
+    pub ended: Option<Ended>,
+    /// Children whose start is not written yet: while there are any, the record is kept.
+    pub open_children: u32,
+    /// A selector picked it, or one of its ancestors.
+    pub selected: bool,
+    /// Its own start's method as far as known, made when a child asks; dropped when it may change.
+    pub method: Option<ParentMethod>,
+}
+
+/// A start that was written.
+#[derive(Debug, Clone)]
+pub(super) struct Finished {
+    pub start_id: String,
+    pub origin_ns: u64,
+}
+
+/// The end of a process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended {
+    pub at_ns: u64,
+    pub ok: bool,
+}
+
+/// A start in progress.
+#[derive(Debug, Clone)]
+pub(super) struct OpenStart {
+    pub seq: u32,
+    pub origin_ns: u64,
+    pub origin: Origin,
+    pub partial: bool,
+    pub in_place: bool,
+    pub wakeup_ns: Option<u64>,
+    pub run_ns: Option<u64>,
+    /// A partial start's first observed event.
+    pub observed_ns: Option<u64>,
+    pub execs: Vec<ExecMark>,
+    /// The image of the creator, or the one that an exec in place replaced.
+    pub parent: Option<Rc<Program>>,
+    /// At the other end of the creator's last socket: pid, when, and who that was.
+    pub peer: Option<(u32, u64, Option<Id>)>,
+}
+
+/// One exec.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ExecMark {
+    pub entry: Option<Entry>,
+    pub prepare_ns: Option<u64>,
+    /// In place, or failed.
+    pub done_ns: u64,
+    pub path: Option<String>,
+    pub interpreter: Option<String>,
+    /// `None`: success.
+    pub error: Option<String>,
+    pub program: Option<Rc<Program>>,
+    pub by_thread: bool,
+    pub stdio: [Fd; 3],
+    pub session_leader: Option<bool>,
+    pub has_tty: Option<bool>,
+}
+
+impl ExecMark {
+    pub(super) fn entry_ns(&self) -> Option<u64> {
+        self.entry.map(Entry::ns)
+    }
+
+    pub(super) fn fact(&self, origin_ns: u64) -> ExecFact {
+        ExecFact {
+            at_ns: self.entry_ns().unwrap_or(self.done_ns).saturating_sub(origin_ns),
+            path: self.path.clone(),
+            error: self.error.clone(),
+            image: self.program.as_ref().map(|program| program.image.clone()),
+            by_thread: self.by_thread,
+            stdio: self.stdio,
+            session_leader: self.session_leader,
+            has_tty: self.has_tty,
+        }
+    }
+}
+
+/// The children that one process made in its present image, as far as their siblings need to know.
+#[derive(Debug, Default)]
+pub(super) struct Kids {
+    all: u32,
+    /// Children without an exec so far, with their creation times.
+    execless: Vec<(Id, u64)>,
+    execless_ended: u32,
+    long_lived_ended: u32,
+    peak: u32,
+    /// The latest children, for pipelines: creation, and pipes on descriptors 0 and 1.
+    recent: VecDeque<(Id, u64, [Option<u64>; 2])>,
+}
+
+/// A child that may still be on its way to its exec counts as exec-less only when it is older.
+const ON_ITS_WAY_NS: u64 = 20_000_000;
+/// What long-lived means for a worker.
+const LONG_LIVED_NS: u64 = 1_000_000_000;
+/// How close in time the elements of a pipeline are started.
+const PIPELINE_NS: u64 = 10_000_000;
+const RECENT: usize = 32;
+
+impl Kids {
+    pub(super) fn forked(&mut self, id: Id, now: u64) {
+        self.all += 1;
+        self.execless.push((id, now));
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((id, now, [None; 2]));
+    }
+
+    pub(super) fn stdio(&mut self, id: Id, stdio: &[Fd; 3]) {
+        let pipe = |fd: Fd| (fd.kind == FdKind::Pipe).then_some(fd.inode);
+        if let Some(kid) = self.recent.iter_mut().find(|kid| kid.0 == id) {
+            kid.2 = [pipe(stdio[0]), pipe(stdio[1])];
+        }
+    }
+
+    pub(super) fn execed(&mut self, id: Id) {
+        self.execless.retain(|kid| kid.0 != id);
+    }
+
+    pub(super) fn ended(&mut self, id: Id, now: u64) {
+        self.peak = self.peak.max(self.alive(id, now));
+        if let Some(at) = self.execless.iter().position(|kid| kid.0 == id) {
+            let (_, created) = self.execless.swap_remove(at);
+            self.execless_ended += 1;
+            if now.saturating_sub(created) >= LONG_LIVED_NS {
+                self.long_lived_ended += 1;
+            }
+        }
+    }
+
+    fn alive(&self, id: Id, now: u64) -> u32 {
+        let counts = |kid: &&(Id, u64)| kid.0 == id || now.saturating_sub(kid.1) >= ON_ITS_WAY_NS;
+        self.execless.iter().filter(counts).count() as u32
+    }
+
+    pub(super) fn siblings(&self, id: Id, now: u64) -> Siblings {
+        let long = |kid: &&(Id, u64)| now.saturating_sub(kid.1) >= LONG_LIVED_NS;
+        let mates = self.recent.iter().find(|kid| kid.0 == id).map_or(0, |me| {
+            let near = |kid: &&(Id, u64, [Option<u64>; 2])| {
+                kid.0 != id
+                    && kid.1.abs_diff(me.1) <= PIPELINE_NS
+                    && (me.2[0].is_some() && kid.2[1] == me.2[0] || me.2[1].is_some() && kid.2[0] == me.2[1])
+            };
+            self.recent.iter().filter(near).count() as u32
+        });
+        Siblings {
+            execless: self.execless_ended + self.alive(id, now),
+            execless_peak: self.peak.max(self.alive(id, now)),
+            execless_long_lived: self.long_lived_ended + self.execless.iter().filter(long).count() as u32,
+            all: self.all,
+            pipe_mates: mates,
+        }
+    }
+}
+
+impl Process {
+    pub(super) fn child_facts(&self, origin_ns: u64, end_ns: u64, exit: Option<ExitFact>) -> Child {
+        Child {
+            lived_ns: end_ns.saturating_sub(origin_ns),
+            exit,
+            forks_before_exec: self.forks_before_exec,
+            forks: self.forks,
+            session_leader: self.session_leader,
+            has_tty: self.has_tty,
+            stdio: self.stdio,
+            ..Child::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(pid: u32) -> Id {
+        Id { pid, birth_ns: 0 }
+    }
+
+    const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn children_on_their_way_to_exec_are_no_pool() {
+        let mut kids = Kids::default();
+        kids.forked(id(1), 0);
+        kids.forked(id(2), 1000);
+        kids.execed(id(1));
+        kids.execed(id(2));
+        kids.forked(id(3), S);
+        let siblings = kids.siblings(id(3), S + 5);
+        assert_eq!((siblings.execless, siblings.execless_peak, siblings.all), (1, 1, 3));
+    }
+
+    #[test]
+    fn workers_are_counted_alive_and_ended() {
+        let mut kids = Kids::default();
+        for pid in 1..=4 {
+            kids.forked(id(pid), u64::from(pid));
+        }
+        kids.ended(id(1), 2 * S);
+        kids.ended(id(2), 3 * S);
+        let siblings = kids.siblings(id(3), 4 * S);
+        assert_eq!((siblings.execless, siblings.execless_peak, siblings.execless_long_lived), (4, 4, 4));
+    }
+
+    #[test]
+    fn pipeline_elements_share_a_pipe() {
+        let fd = |kind, inode| Fd { kind, inode };
+        let pipe = |inode| fd(FdKind::Pipe, inode);
+        let tty = fd(FdKind::Tty, 1);
+        let mut kids = Kids::default();
+        for pid in 1..=3 {
+            kids.forked(id(pid), u64::from(pid) * 1_000_000);
+        }
+        kids.stdio(id(1), &[tty, pipe(7), tty]);
+        kids.stdio(id(2), &[pipe(7), pipe(8), tty]);
+        kids.stdio(id(3), &[tty, pipe(9), tty]);
+        assert_eq!(kids.siblings(id(1), S).pipe_mates, 1);
+        assert_eq!(kids.siblings(id(2), S).pipe_mates, 1);
+        assert_eq!(kids.siblings(id(3), S).pipe_mates, 0);
+    }
+}

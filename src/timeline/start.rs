@@ -1,0 +1,295 @@
+//! One finished start, from what the builder remembers of its process.
+
+use super::phases::{self, Mark};
+use super::process::{ExecMark, Finished, OpenStart, Process};
+use super::{Builder, place};
+use crate::event::Id;
+use crate::method::facts::{Call, ExitFact, Facts, ParentMethod, Peer};
+use crate::method::{self};
+use crate::trace::schema::{Exec, Exit, Milestone, ProcessRef, Ready, Start, Timeline};
+
+/// What ends a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The process ended, with this status.
+    Exit(u32),
+    /// The window is over.
+    Window,
+    /// The recording is over.
+    Recording,
+    /// The process ended, but that was not seen.
+    Lost,
+}
+
+/// A start, with what the builder keeps of it.
+pub(super) struct Built {
+    pub start: Start,
+    pub finished: Finished,
+    pub method: ParentMethod,
+    /// Who asked for it.
+    pub owner: Option<Id>,
+}
+
+/// A child's own creation decides only up to this many ancestors; each asks for its creator's method.
+const MAX_DEPTH: u32 = 6;
+
+/// A socket read longer ago than this did not bring the request for a fork.
+const REQUEST_NS: u64 = 1_000_000_000;
+
+pub(super) fn call_name(call: Call) -> Option<&'static str> {
+    match call {
+        Call::Fork => Some("fork"),
+        Call::Vfork => Some("vfork"),
+        Call::Clone => Some("clone"),
+        Call::Clone3 => Some("clone3"),
+        Call::Kernel => Some("kernel"),
+        Call::Unknown => None,
+    }
+}
+
+/// The seq of the start that a process is in, or was in last.
+pub(super) fn current_start_id(process: &Process) -> Option<u32> {
+    match (&process.start, &process.last) {
+        (Some(start), _) => Some(start.seq),
+        (None, Some(last)) => last.start_id.rsplit_once('/').and_then(|(_, seq)| seq.parse().ok()),
+        (None, None) => None,
+    }
+}
+
+pub(super) fn exit(status: u32, at_ns: u64) -> Exit {
+    let signal = status & 0x7f;
+    Exit {
+        code: (signal == 0).then_some(((status >> 8) & 0xff) as i32),
+        signal: (signal != 0).then(|| method::signal_name(signal)),
+        core: status & 0x80 != 0,
+        killed_by: None,
+        at_ns,
+    }
+}
+
+fn exit_fact(status: u32) -> ExitFact {
+    let signal = status & 0x7f;
+    ExitFact {
+        code: (signal == 0).then_some(((status >> 8) & 0xff) as i32),
+        signal: (signal != 0).then_some(signal),
+    }
+}
+
+impl Builder {
+    /// The facts of a start, as they are now.
+    fn facts(&mut self, id: Id, start: &OpenStart, end_ns: u64, end: End, depth: u32) -> Facts {
+        let Some(process) = self.processes.get(&id) else { return Facts::default() };
+        let status = if let End::Exit(status) = end { Some(exit_fact(status)) } else { None };
+        let mut child = process.child_facts(start.origin_ns, end_ns, status);
+        let creation = (!start.in_place).then(|| process.creation.clone()).flatten();
+        let image = process.program.image.clone();
+        let creator_id = process.creator.filter(|_| creation.is_some());
+        let mut siblings = Default::default();
+        if let Some(creator) = creator_id.and_then(|id| self.processes.get(&id)) {
+            siblings = creator.kids.siblings(id, end_ns);
+            if let Some(ended) = creator.ended {
+                child.creator_exited_after_ns = Some(ended.at_ns.saturating_sub(start.origin_ns));
+                child.creator_exit_ok = Some(ended.ok);
+            }
+            child.creator_is_plain_fork = creator.creation.is_some() && creator.execs == 0;
+        }
+        let parent_method = creator_id
+            .filter(|_| depth < MAX_DEPTH)
+            .and_then(|creator| self.method_of(creator, end_ns, depth + 1));
+        Facts {
+            creation: creation.map(|creation| (*creation).clone()),
+            exec_in_place: start.in_place,
+            parent: start.parent.as_ref().map(|program| program.image.clone()),
+            parent_method,
+            execs: start.execs.iter().map(|exec| exec.fact(start.origin_ns)).collect(),
+            image,
+            child,
+            siblings,
+            peer: start.peer.map(|(pid, ns, _)| Peer { pid, age_ns: start.origin_ns.saturating_sub(ns) }),
+        }
+    }
+
+    /// The method of a process's own start, as far as it is known now.
+    fn method_of(&mut self, id: Id, now_ns: u64, depth: u32) -> Option<ParentMethod> {
+        let process = self.processes.get(&id)?;
+        if let Some(method) = &process.method {
+            return Some(method.clone());
+        }
+        let method = if let Some(start) = process.start.clone() {
+            let facts = self.facts(id, &start, now_ns, End::Recording, depth);
+            parent_method(&method::classify(&facts))
+        } else if process.last.is_none() {
+            // It ran before: its arguments may still tell what it is.
+            let facts = Facts { image: process.program.image.clone(), ..Facts::default() };
+            parent_method(&method::classify(&facts))
+        } else {
+            return None;
+        };
+        // An exec makes it anew; until then the answer serves all the children.
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.method = Some(method.clone());
+        }
+        Some(method)
+    }
+
+    pub(super) fn build(&mut self, id: Id, end_ns: u64, end: End) -> Option<Built> {
+        let open = self.processes.get(&id)?.start.clone()?;
+        let end_ns = end_ns.max(open.origin_ns);
+        let facts = self.facts(id, &open, end_ns, end, 0);
+        let method = method::classify(&facts);
+        let process = self.processes.get(&id)?;
+
+        let origin_ns = open.origin_ns;
+        let phases = phases::phases(origin_ns, end_ns, &marks(&open));
+        let duration_ns = end_ns - origin_ns;
+        let start_id = format!("{id}/{}", open.seq);
+        let (kind, inferred, detail) = match end {
+            End::Exit(_) => ("exit", false, None),
+            End::Window => ("timeout", false, Some("the window ended")),
+            End::Recording => ("timeout", false, Some("the recording ended")),
+            End::Lost => {
+                ("exit", true, Some("its exit was not observed; its pid was given to another process"))
+            }
+        };
+        let parent = process.creator.map(|creator| self.reference(creator));
+        let requested_by = self.requested_by(&open, &method);
+        let owner = requested_by.as_ref().and_then(|_| open.peer?.2).or(process.creator);
+        let cgroup = self.cgroup_path(process);
+        let program = &process.program;
+        let start = Start {
+            start_id: start_id.clone(),
+            id: id.to_string(),
+            seq: open.seq,
+            partial: open.partial,
+            pid: id.pid,
+            ns_pid: process.ns_pid,
+            comm: process.comm.clone(),
+            parent,
+            requested_by,
+            uid: process.uid,
+            gid: process.gid,
+            cwd: process.cwd.clone(),
+            unit: cgroup.as_deref().and_then(place::unit),
+            container: cgroup.as_deref().and_then(place::container),
+            cgroup,
+            exe: program.image.exe.clone(),
+            argv: program.image.argv.clone(),
+            argv_bytes: program.argv_bytes,
+            argv_truncated: program.argv_truncated,
+            execs: open.execs.iter().map(|exec| schema_exec(exec, origin_ns)).collect(),
+            binary: program.binary.clone(),
+            timeline: Timeline {
+                started_at: self.wall_clock(origin_ns),
+                origin_boottime_ns: origin_ns,
+                origin: open.origin,
+                duration_ns,
+                ready: Ready {
+                    kind: kind.to_owned(),
+                    at_ns: duration_ns,
+                    inferred,
+                    detail: detail.map(str::to_owned),
+                },
+                phase_ns: phases::by_name(&phases),
+                phases,
+                milestones: milestones(&open, end_ns),
+            },
+            exit: if let End::Exit(status) = end { Some(exit(status, duration_ns)) } else { None },
+            method,
+        };
+        let kept = parent_method(&start.method);
+        Some(Built { start, finished: Finished { start_id, origin_ns }, method: kept, owner })
+    }
+
+    /// Who asked, for a start that a server makes on another process's request.
+    fn requested_by(&self, open: &OpenStart, method: &crate::trace::schema::Method) -> Option<ProcessRef> {
+        let (pid, read_ns, id) = open.peer?;
+        let asked = method.pattern.as_deref().is_some_and(method::is_on_request);
+        if !asked || open.origin_ns.saturating_sub(read_ns) > REQUEST_NS {
+            return None;
+        }
+        Some(match id {
+            Some(id) => self.reference(id),
+            None => ProcessRef { start_id: None, id: None, pid, comm: None },
+        })
+    }
+
+    fn wall_clock(&self, boottime_ns: u64) -> String {
+        let ns = boottime_ns.saturating_add(self.options.realtime_offset_ns);
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(ns);
+        humantime::format_rfc3339_nanos(time).to_string()
+    }
+}
+
+fn parent_method(method: &crate::trace::schema::Method) -> ParentMethod {
+    ParentMethod {
+        mechanism: method.mechanism.clone(),
+        library: method.library.clone(),
+        pattern: method.pattern.clone(),
+    }
+}
+
+/// The moments at which the phases of a start begin.
+fn marks(open: &OpenStart) -> Vec<Mark> {
+    let mark = |name, at_ns, exec| Mark { name, at_ns, exec };
+    let mut marks = Vec::with_capacity(4 + 2 * open.execs.len());
+    let succeeded = || open.execs.iter().enumerate().filter(|(_, exec)| exec.error.is_none());
+    if open.partial {
+        marks.push(mark("unobserved", None, None));
+        if open.run_ns.is_some() {
+            marks.push(mark("schedule", open.wakeup_ns, None));
+        }
+    } else if !open.in_place {
+        marks.push(mark("fork", None, None));
+        marks.push(mark("schedule", open.wakeup_ns, None));
+    }
+    // Before the first exec: setup if there is one, else the copy's own work.
+    let before = if succeeded().next().is_some() { "setup" } else { "app" };
+    if open.in_place {
+        if open.execs.first().is_some_and(|exec| exec.error.is_some()) {
+            marks.push(mark("setup", None, None));
+        }
+    } else if !open.partial || open.run_ns.is_some() {
+        marks.push(mark(before, open.run_ns, None));
+    } else if open.execs.first().is_some_and(|exec| exec.error.is_some()) {
+        marks.push(mark(before, open.observed_ns, None));
+    }
+    for (i, exec) in succeeded() {
+        let index = u32::try_from(i).ok();
+        // Without its entry, exec is part of the phase before it; at the very beginning of a start
+        // there is none, and what can be said begins with the image.
+        if exec.entry.is_some() {
+            marks.push(mark("exec", exec.entry_ns(), index));
+        }
+        marks.push(mark("app", Some(exec.done_ns), index));
+    }
+    marks
+}
+
+fn milestones(open: &OpenStart, end_ns: u64) -> Vec<Milestone> {
+    let origin_ns = open.origin_ns;
+    let mut out = Vec::new();
+    let mut push = |name: &str, at: u64, detail: Option<String>| {
+        if (origin_ns..=end_ns).contains(&at) {
+            out.push(Milestone { name: name.to_owned(), at_ns: at - origin_ns, detail, inferred: false });
+        }
+    };
+    for exec in open.execs.iter().filter(|exec| exec.error.is_none()) {
+        if let Some(at) = exec.prepare_ns {
+            push("exec_point_of_no_return", at, None);
+        }
+        push("exec", exec.done_ns, exec.program.as_ref().and_then(|program| program.image.exe.clone()));
+    }
+    out.sort_by_key(|milestone| milestone.at_ns);
+    out
+}
+
+fn schema_exec(exec: &ExecMark, origin_ns: u64) -> Exec {
+    let entry = exec.entry_ns().map(|at| at.max(origin_ns));
+    Exec {
+        at_ns: entry.unwrap_or(exec.done_ns).saturating_sub(origin_ns),
+        duration_ns: entry.map(|entry| exec.done_ns.saturating_sub(entry)),
+        path: exec.path.clone(),
+        interpreter: exec.interpreter.clone(),
+        error: exec.error.clone(),
+    }
+}

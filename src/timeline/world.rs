@@ -1,0 +1,150 @@
+//! What the timeline has to ask user space, because the kernel's events do not carry it: facts of
+//! processes that ran before, of executable files, of live processes at the end of their start.
+//!
+//! The answers are part of a recorded event stream, so that a replay gets the same ones.
+
+use crate::event::Id;
+use crate::method::facts::Fd;
+use crate::trace::schema::Binary;
+use serde::{Deserialize, Serialize};
+
+/// The questions.
+pub trait World {
+    /// What `/proc` says of a process whose creation was not seen.
+    fn process(&mut self, id: Id) -> Option<Known>;
+    /// What the ELF file of an image says.
+    fn image(&mut self, image: &ImageKey) -> Option<Binary>;
+    /// How a live process stands now.
+    fn status(&mut self, id: Id) -> Option<Status>;
+}
+
+/// A process that ran before, as found in `/proc`. Strings are encoded as in [`crate::trace::text`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    /// Task name.
+    pub comm: String,
+    /// Resolved executable; `None` for a kernel thread, and where it could not be read.
+    pub exe: Option<String>,
+    /// Arguments.
+    pub argv: Option<Vec<String>>,
+    /// Working directory.
+    pub cwd: Option<String>,
+    /// Device of the executable, `(major << 20) | minor`.
+    pub dev: u32,
+    /// Inode of the executable.
+    pub inode: u64,
+    /// Effective user id.
+    pub uid: Option<u32>,
+    /// Effective group id.
+    pub gid: Option<u32>,
+    /// Process id in its own PID namespace.
+    pub ns_pid: Option<u32>,
+    /// Cgroup path.
+    pub cgroup: Option<String>,
+    /// The kernel's parent.
+    pub ppid: Option<u32>,
+}
+
+/// An executable, with a process that runs it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ImageKey {
+    /// A process that runs it, to reach the file through.
+    pub pid: u32,
+    /// Path as the process sees it.
+    pub exe: String,
+    /// Device, `(major << 20) | minor`.
+    pub dev: u32,
+    /// Inode.
+    pub inode: u64,
+}
+
+/// A live process at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Task name.
+    pub comm: String,
+    /// Leader of its session.
+    pub session_leader: bool,
+    /// Has a controlling terminal.
+    pub has_tty: bool,
+    /// Descriptors 0, 1 and 2.
+    pub stdio: [Fd; 3],
+}
+
+/// One question with its answer, as a recorded stream keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`World::process`].
+    Process(Id, Option<Known>),
+    /// To [`World::image`].
+    Image(ImageKey, Option<Binary>),
+    /// To [`World::status`].
+    Status(Id, Option<Status>),
+}
+
+/// Passes questions on and keeps the answers.
+pub struct Recorder<'a> {
+    /// Who knows.
+    pub inner: &'a mut dyn World,
+    /// The answers, in the order of the questions.
+    pub answers: Vec<Answer>,
+}
+
+impl World for Recorder<'_> {
+    fn process(&mut self, id: Id) -> Option<Known> {
+        let answer = self.inner.process(id);
+        self.answers.push(Answer::Process(id, answer.clone()));
+        answer
+    }
+
+    fn image(&mut self, image: &ImageKey) -> Option<Binary> {
+        let answer = self.inner.image(image);
+        self.answers.push(Answer::Image(image.clone(), answer.clone()));
+        answer
+    }
+
+    fn status(&mut self, id: Id) -> Option<Status> {
+        let answer = self.inner.status(id);
+        self.answers.push(Answer::Status(id, answer.clone()));
+        answer
+    }
+}
+
+/// Answers from a recorded stream: each question gets the answers it got, in their order.
+#[derive(Default)]
+pub struct Replay {
+    /// Answers that have not been given yet.
+    pub answers: std::collections::VecDeque<Answer>,
+}
+
+impl Replay {
+    fn take<T>(&mut self, pick: impl Fn(&Answer) -> Option<Option<T>>) -> Option<T> {
+        let at = self.answers.iter().position(|a| pick(a).is_some())?;
+        let answer = self.answers.remove(at)?;
+        pick(&answer).flatten()
+    }
+}
+
+impl World for Replay {
+    fn process(&mut self, id: Id) -> Option<Known> {
+        self.take(|a| match a {
+            Answer::Process(asked, answer) if *asked == id => Some(answer.clone()),
+            _ => None,
+        })
+    }
+
+    fn image(&mut self, image: &ImageKey) -> Option<Binary> {
+        self.take(|a| match a {
+            Answer::Image(asked, answer) if asked == image => Some(answer.clone()),
+            _ => None,
+        })
+    }
+
+    fn status(&mut self, id: Id) -> Option<Status> {
+        self.take(|a| match a {
+            Answer::Status(asked, answer) if *asked == id => Some(answer.clone()),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,218 @@
+//! Reads a trace in any of its forms: the JSON document, NDJSON, and the spool that a killed recorder
+//! leaves behind (NDJSON without its last line).
+//!
+//! Starts are handed over one by one, so memory is bounded by one record and not by the file. A file is
+//! untrusted: a record is at most [`MAX_RECORD`] bytes and [`MAX_DEPTH`] levels deep. Fields that this
+//! version does not know are passed over; line types that it does not know are counted.
+
+mod document;
+mod error;
+mod lines;
+mod newest;
+mod sniff;
+
+pub use error::{ErrorKind, ReadError};
+pub use newest::newest;
+
+use super::schema::{Exit, Group, Header, Method, SCHEMA, Session, Start};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// Longest record (an NDJSON line, or one start of a document) in bytes: 64 MiB. Unit tests have less,
+/// as they run unoptimised.
+pub const MAX_RECORD: usize = if cfg!(test) { 2 << 20 } else { 64 << 20 };
+/// Deepest nesting of a record; serde_json's own limit.
+pub const MAX_DEPTH: usize = 128;
+
+/// What a trace holds, in the order of the file.
+#[derive(Debug)]
+pub enum Item {
+    /// What made the trace, and where; first in every file that startrace writes.
+    Header(Box<Header>),
+    /// A start.
+    Start(Box<Start>),
+    /// The end of a process whose start came before.
+    Exit {
+        /// Which start.
+        start_id: String,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// A better name for the method of a start that came before.
+    Method {
+        /// Which start.
+        start_id: String,
+        /// Replaces the method that came with the start.
+        method: Box<Method>,
+    },
+}
+
+/// What the end of the file told.
+#[derive(Debug)]
+pub struct Ending {
+    /// What made the trace, and where.
+    pub header: Header,
+    /// Pools; empty where the end is missing.
+    pub groups: Vec<Group>,
+    /// How the recording was made; `None` where the end is missing.
+    pub session: Option<Session>,
+    /// The file ends too early, and how that shows.
+    pub cut_off: Option<String>,
+    /// Lines of a type that this version does not know.
+    pub unknown_lines: u64,
+}
+
+/// An open trace, not yet read.
+pub struct Reader {
+    name: String,
+    input: BufReader<Box<dyn Read>>,
+    form: sniff::Form,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("name", &self.name).field("form", &self.form).finish_non_exhaustive()
+    }
+}
+
+/// Opens a trace file; `-` is standard input.
+///
+/// # Errors
+/// The file is missing, is a folder, cannot be read, is empty, or is neither a JSON nor an NDJSON text.
+pub fn open(path: &Path) -> Result<Reader, ReadError> {
+    if path == Path::new("-") {
+        return Reader::new("standard input".into(), Box::new(io::stdin()));
+    }
+    let name = super::text::sanitize(&path.to_string_lossy());
+    let file = File::open(path).map_err(|e| ReadError::io(&name, e))?;
+    if file.metadata().is_ok_and(|m| m.is_dir()) {
+        return Err(ReadError::new(&name, ErrorKind::Directory));
+    }
+    Reader::new(name, Box::new(file))
+}
+
+impl Reader {
+    /// Takes any byte stream; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// The stream cannot be read, is empty, or does not begin like a trace.
+    pub fn new(name: String, mut input: Box<dyn Read>) -> Result<Self, ReadError> {
+        let (head, form) = sniff::sniff(&name, &mut *input)?;
+        let input: Box<dyn Read> = Box::new(Cursor::new(head).chain(input));
+        Ok(Self { name, input: BufReader::with_capacity(256 << 10, input), form })
+    }
+
+    /// Reads to the end and hands over each item; the caller may stop it with [`ControlFlow::Break`],
+    /// and the ending then tells what was known until there.
+    ///
+    /// A file that ends too early is not an error: what is there is handed over, and
+    /// [`Ending::cut_off`] is set.
+    ///
+    /// # Errors
+    /// Not a startrace trace, another schema version, not JSON (with line and column), a record that
+    /// is too long, or a read error.
+    pub fn read(self, each: &mut dyn FnMut(Item) -> ControlFlow<()>) -> Result<Ending, ReadError> {
+        match self.form {
+            sniff::Form::Lines => lines::read(&self.name, self.input, each),
+            sniff::Form::Document => document::read(&self.name, self.input, each),
+        }
+    }
+}
+
+/// Refuses any schema but ours, and says what to do.
+fn check_schema(schema: &str) -> Result<(), ErrorKind> {
+    if schema == SCHEMA {
+        return Ok(());
+    }
+    let number = |s: &str| s.strip_prefix("startrace/").and_then(|n| n.parse::<u64>().ok());
+    let shown = super::text::sanitize(&schema.chars().take(80).collect::<String>());
+    Err(match (number(schema), number(SCHEMA)) {
+        (Some(theirs), Some(ours)) if theirs > ours => ErrorKind::NewerSchema(shown),
+        (Some(_), _) => ErrorKind::OtherSchema(shown),
+        _ => ErrorKind::NotATrace(format!("its schema is {shown:?}")),
+    })
+}
+
+/// A whole trace in memory, later lines merged into their starts.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What made the trace, and where.
+    pub header: Header,
+    /// The starts, in the order of the file.
+    pub starts: Vec<Start>,
+    /// Pools.
+    pub groups: Vec<Group>,
+    /// How the recording was made; `None` where the end is missing.
+    pub session: Option<Session>,
+    /// The file ends too early, and how that shows.
+    pub cut_off: Option<String>,
+    /// Lines of a type that this version does not know.
+    pub unknown_lines: u64,
+    /// Exit and method lines whose start the file does not hold.
+    pub unmatched_lines: u64,
+}
+
+impl Loaded {
+    /// Nothing was lost, cut short or cut off, as far as the trace knows.
+    pub fn is_complete(&self) -> bool {
+        self.cut_off.is_none() && self.session.as_ref().is_some_and(|s| s.complete)
+    }
+}
+
+/// Reads a whole trace into memory (some 2 to 4 KB a start). `report` does not use it: see
+/// [`crate::report::Digest::read`].
+///
+/// # Errors
+/// As [`open`] and [`Reader::read`].
+pub fn load(path: &Path) -> Result<Loaded, ReadError> {
+    open(path)?.load()
+}
+
+impl Reader {
+    /// Reads a whole trace into memory, as [`load`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn load(self) -> Result<Loaded, ReadError> {
+        let mut starts: Vec<Start> = Vec::new();
+        let mut by_id: HashMap<String, usize> = HashMap::new();
+        let mut unmatched_lines = 0;
+        let ending = self.read(&mut |item| {
+            match item {
+                Item::Header(_) => {}
+                Item::Start(start) => {
+                    by_id.insert(start.start_id.clone(), starts.len());
+                    starts.push(*start);
+                }
+                Item::Exit { start_id, exit } => {
+                    match by_id.get(&start_id).and_then(|&i| starts.get_mut(i)) {
+                        Some(start) => start.exit = Some(exit),
+                        None => unmatched_lines += 1,
+                    }
+                }
+                Item::Method { start_id, method } => {
+                    match by_id.get(&start_id).and_then(|&i| starts.get_mut(i)) {
+                        Some(start) => start.method = *method,
+                        None => unmatched_lines += 1,
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(Loaded {
+            header: ending.header,
+            starts,
+            groups: ending.groups,
+            session: ending.session,
+            cut_off: ending.cut_off,
+            unknown_lines: ending.unknown_lines,
+            unmatched_lines,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! What holds for every trace, whoever made it. Pure: takes the JSON, returns what is wrong.
+
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+type Checked = Result<(), String>;
+
+fn int(value: &Value, what: &str) -> Result<u64, String> {
+    value.as_u64().ok_or_else(|| format!("{what} is {value}, not a number of nanoseconds"))
+}
+
+/// Every start's phases are contiguous from 0 and add up; `phase_ns` agrees; `ready` is where the
+/// start ends; start ids are unique; parents come before their children; `session.starts` counts.
+pub fn timelines(trace: &Value) -> Checked {
+    let starts = trace["starts"].as_array().ok_or("no starts")?;
+    let ids: HashSet<&str> = starts.iter().filter_map(|s| s["start_id"].as_str()).collect();
+    if ids.len() != starts.len() {
+        return Err(format!("{} starts, but {} start ids", starts.len(), ids.len()));
+    }
+    let mut seen = HashSet::new();
+    for start in starts {
+        let id = start["start_id"].as_str().ok_or("a start without start_id")?;
+        one(start).map_err(|why| format!("start {id}: {why}"))?;
+        if let Some(parent) = start["parent"]["start_id"].as_str()
+            && ids.contains(parent)
+            && !seen.contains(parent)
+        {
+            return Err(format!("start {id} comes before its parent {parent}"));
+        }
+        seen.insert(id);
+    }
+    let counted = &trace["session"]["starts"];
+    if counted.as_u64() != Some(starts.len() as u64) {
+        return Err(format!("session.starts is {counted}, but there are {}", starts.len()));
+    }
+    Ok(())
+}
+
+fn one(start: &Value) -> Checked {
+    let expected = format!("{}/{}", start["id"].as_str().unwrap_or(""), start["seq"]);
+    if start["start_id"] != expected {
+        return Err(format!("id and seq make {expected:?}"));
+    }
+    let timeline = &start["timeline"];
+    let duration = int(&timeline["duration_ns"], "duration_ns")?;
+    let ready = int(&timeline["ready"]["at_ns"], "ready.at_ns")?;
+    if ready != duration {
+        return Err(format!("ready at {ready} but lasts {duration}"));
+    }
+    let mut at = 0;
+    let mut sums = BTreeMap::new();
+    for phase in timeline["phases"].as_array().ok_or("no phases")? {
+        let name = phase["name"].as_str().ok_or("a phase without a name")?;
+        let (begins, lasts) = (int(&phase["at_ns"], name)?, int(&phase["duration_ns"], name)?);
+        if begins != at {
+            return Err(format!("phase {name} begins at {begins}, the one before ends at {at}"));
+        }
+        at += lasts;
+        *sums.entry(name).or_insert(0) += lasts;
+        if let Some(index) = phase["exec"].as_u64()
+            && start["execs"].get(index as usize).is_none()
+        {
+            return Err(format!("phase {name} belongs to exec {index}, which is not there"));
+        }
+    }
+    if at != duration {
+        return Err(format!("phases add up to {at}, duration_ns is {duration}"));
+    }
+    if timeline["phase_ns"] != json!(sums) {
+        return Err(format!("phase_ns is {}, phases say {}", timeline["phase_ns"], json!(sums)));
+    }
+    let mut last = 0;
+    for exec in start["execs"].as_array().ok_or("no execs")? {
+        let at = int(&exec["at_ns"], "an exec's at_ns")?;
+        if at < last {
+            return Err(format!("execs are not in order of time: {at} after {last}"));
+        }
+        last = at;
+    }
+    Ok(())
+}
+
+/// The JSON document that NDJSON lines stand for: later `exit` and `method` lines are put into their
+/// starts, and parents come first.
+pub fn join_lines(bytes: &[u8]) -> Result<Value, String> {
+    let mut document = Map::new();
+    let mut starts: Vec<Value> = Vec::new();
+    let mut index: HashMap<String, usize> = HashMap::new();
+    let mut footer = false;
+    for (n, line) in bytes.split(|&b| b == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        let text = format!("line {}", n + 1);
+        let mut value: Value = serde_json::from_slice(line).map_err(|e| format!("{text}: {e}"))?;
+        let fields = value.as_object_mut().ok_or(format!("{text}: no object"))?;
+        let kind = fields.remove("type").unwrap_or_default();
+        match kind.as_str() {
+            Some("header") => document.append(fields),
+            Some("start") => {
+                let id = fields["start_id"].as_str().unwrap_or("").to_owned();
+                if index.insert(id.clone(), starts.len()).is_some() {
+                    return Err(format!("{text}: {id} was written before"));
+                }
+                starts.push(value);
+            }
+            Some(kind @ ("exit" | "method")) => {
+                let id = fields["start_id"].as_str().unwrap_or("");
+                let at = *index.get(id).ok_or(format!("{text}: no start {id:?}"))?;
+                starts[at][kind] = fields[kind].take();
+            }
+            Some("footer") => {
+                document.append(fields);
+                footer = true;
+            }
+            _ => return Err(format!("{text}: type {kind}")),
+        }
+    }
+    if !footer {
+        return Err("no footer".into());
+    }
+    document.insert("starts".into(), parents_first(starts));
+    Ok(Value::Object(document))
+}
+
+fn parents_first(mut waiting: Vec<Value>) -> Value {
+    let mut unplaced: HashSet<String> =
+        waiting.iter().filter_map(|s| s["start_id"].as_str().map(str::to_owned)).collect();
+    let mut sorted = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let before = waiting.len();
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|start| {
+            start["parent"]["start_id"].as_str().is_none_or(|parent| !unplaced.contains(parent))
+        });
+        for start in &ready {
+            unplaced.remove(start["start_id"].as_str().unwrap_or(""));
+        }
+        sorted.extend(ready);
+        waiting = rest;
+        if waiting.len() == before {
+            // A circle of parents: left as it is, for `timelines` to find.
+            sorted.append(&mut waiting);
+        }
+    }
+    Value::Array(sorted)
+}

@@ -1,0 +1,408 @@
+//! What `startrace report` shows: the sample traces at two widths, and files made to break it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use serde_json::{Value, json};
+use startrace::report::{Digest, Style, render};
+use startrace::trace::{json_schema, read};
+use std::fs;
+use std::path::{Path, PathBuf};
+use unicode_width::UnicodeWidthStr;
+
+const PLAIN: Style = Style { width: 80, color: false, unicode: true };
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+fn samples() -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder("fixtures/traces")).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 5);
+    files
+}
+
+fn show(reader: read::Reader, all: bool, style: &Style) -> String {
+    text_of(&Digest::read(reader).unwrap(), all, style)
+}
+
+fn text_of(digest: &Digest, all: bool, style: &Style) -> String {
+    let mut out = Vec::new();
+    render(digest, all, style, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn show_value(trace: &Value, all: bool, style: &Style) -> String {
+    let bytes = std::io::Cursor::new(trace.to_string().into_bytes());
+    let reader = read::Reader::new("test".into(), Box::new(bytes)).unwrap();
+    show(reader, all, style)
+}
+
+/// Every line within the width, and nothing that a terminal would obey.
+fn check(text: &str, style: &Style) {
+    for line in text.lines() {
+        assert!(line.width() <= style.width, "{} columns: {line}", line.width());
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        assert!(style.unicode || line.is_ascii(), "{line}");
+    }
+}
+
+#[test]
+fn samples_look_as_they_should() {
+    let update = std::env::var_os("UPDATE_SNAPSHOTS").is_some();
+    for file in samples() {
+        for width in [80, 120] {
+            let style = Style { width, ..PLAIN };
+            let text = show(read::open(&file).unwrap(), false, &style);
+            check(&text, &style);
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let snapshot = folder("snapshots").join(format!("{name}.{width}.txt"));
+            if update {
+                fs::write(&snapshot, &text).unwrap();
+            }
+            let wanted = fs::read_to_string(&snapshot).unwrap();
+            assert_eq!(
+                text,
+                wanted,
+                "{} differs; if it is meant to: UPDATE_SNAPSHOTS=1 cargo test --test report",
+                snapshot.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_width_and_character_set_holds() {
+    for file in samples() {
+        let digest = Digest::read(read::open(&file).unwrap()).unwrap();
+        for width in (40..=400).step_by(9) {
+            for unicode in [true, false] {
+                for all in [true, false] {
+                    let style = Style { width, color: false, unicode };
+                    check(&text_of(&digest, all, &style), &style);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn colour_changes_nothing_but_colour() {
+    for file in samples() {
+        let coloured = Style { color: true, ..PLAIN };
+        let text = show(read::open(&file).unwrap(), false, &coloured);
+        let mut bare = String::new();
+        let mut rest = &*text;
+        while let Some((before, after)) = rest.split_once('\x1b') {
+            bare.push_str(before);
+            let (code, after) = after.split_once('m').unwrap();
+            let number = code.strip_prefix('[').unwrap();
+            assert!(number.chars().all(|c| c.is_ascii_digit()), "{code:?}");
+            rest = after;
+        }
+        bare.push_str(rest);
+        let lines = |text: &str| text.lines().map(|l| l.trim_end().to_owned()).collect::<Vec<_>>();
+        assert_eq!(lines(&bare), lines(&show(read::open(&file).unwrap(), false, &PLAIN)));
+    }
+}
+
+#[test]
+fn samples_obey_the_schema_and_add_up() {
+    let document = jsonschema::validator_for(&json_schema::document()).unwrap();
+    let line = jsonschema::validator_for(&json_schema::line()).unwrap();
+    for file in samples() {
+        let text = fs::read_to_string(&file).unwrap();
+        if file.extension().is_some_and(|e| e == "json") {
+            let value: Value = serde_json::from_str(&text).unwrap();
+            let errors: Vec<String> = document.iter_errors(&value).map(|e| e.to_string()).collect();
+            assert!(errors.is_empty(), "{}: {errors:?}", file.display());
+        } else {
+            let whole = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+            assert!(whole.map(|v| assert!(line.is_valid(&v), "{v}")).count() > 3);
+        }
+        for start in read::load(&file).unwrap().starts {
+            let timeline = start.timeline;
+            let mut at = 0;
+            for phase in &timeline.phases {
+                assert_eq!(phase.at_ns, at, "{}", start.start_id);
+                at += phase.duration_ns;
+            }
+            assert_eq!(at, timeline.duration_ns, "{}", start.start_id);
+            assert_eq!(timeline.phase_ns.values().sum::<u64>(), at);
+            assert_eq!(timeline.ready.at_ns, at);
+        }
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_is_no_trace() {
+    let document = jsonschema::validator_for(&json_schema::document()).unwrap();
+    let line = jsonschema::validator_for(&json_schema::line()).unwrap();
+    let good = trace(vec![start(1, 0)]);
+    assert!(document.is_valid(&good));
+    // Fields may be added under one version.
+    let mut more = good.clone();
+    more["starts"][0]["novelty"] = json!({"a": [1]});
+    assert!(document.is_valid(&more));
+    for (path, bad) in [
+        ("/schema", json!("startrace/2")),
+        ("/starts", json!({})),
+        ("/starts/0/pid", json!(-1)),
+        ("/starts/0/pid", json!("1")),
+        ("/starts/0/timeline/duration_ns", json!(1.5)),
+        ("/starts/0/timeline/origin", json!("nowhere")),
+        ("/starts/0/method/confidence", json!("sure")),
+        ("/starts/0/argv", json!("ls")),
+        ("/session/complete", json!(null)),
+    ] {
+        let mut changed = good.clone();
+        *changed.pointer_mut(path).unwrap() = bad;
+        assert!(!document.is_valid(&changed), "{path}");
+    }
+    for field in ["schema", "tool", "host", "starts", "session"] {
+        let mut changed = good.clone();
+        changed.as_object_mut().unwrap().remove(field);
+        assert!(!document.is_valid(&changed), "without {field}");
+    }
+    let mut of_line = start(1, 0);
+    assert!(!line.is_valid(&of_line));
+    of_line["type"] = json!("start");
+    assert!(line.is_valid(&of_line));
+    of_line["type"] = json!("begin");
+    assert!(!line.is_valid(&of_line));
+}
+
+fn start(pid: u32, parent: u32) -> Value {
+    json!({
+        "start_id": format!("{pid}@1/0"), "id": format!("{pid}@1"), "seq": 0, "partial": false, "pid": pid,
+        "ns_pid": pid, "comm": "x",
+        "parent": {"start_id": format!("{parent}@1/0"), "id": format!("{parent}@1"), "pid": parent, "comm": "p"},
+        "method": {"name": "fork", "primitive": "fork", "mechanism": "fork", "library": null, "pattern": null,
+                   "confidence": "certain", "evidence": [], "clone_flags": [], "exit_signal": null},
+        "exe": format!("/bin/x{pid}"), "argv": ["x"], "argv_bytes": 2, "argv_truncated": false, "execs": [],
+        "binary": null,
+        "timeline": {"started_at": "2025-01-01T00:00:00Z", "origin_boottime_ns": u64::from(pid) * 1000,
+            "origin": "entry", "duration_ns": 1000, "ready": {"kind": "exit", "at_ns": 1000, "inferred": false},
+            "phases": [{"name": "fork", "at_ns": 0, "duration_ns": 400, "exec": null},
+                       {"name": "app", "at_ns": 400, "duration_ns": 600, "exec": null}],
+            "phase_ns": {"fork": 400, "app": 600}, "milestones": []},
+        "exit": {"code": 0, "signal": null, "core": false, "killed_by": null, "at_ns": 1000}
+    })
+}
+
+fn trace(starts: Vec<Value>) -> Value {
+    json!({
+        "schema": "startrace/1", "tool": {"name": "startrace", "version": "0"},
+        "host": {"hostname": "h", "kernel": "6", "arch": "x", "cpus": 1},
+        "starts": starts, "groups": [],
+        "session": {"mode": "system", "target": {}, "level": "lifecycle", "env_source": null,
+            "started_at": "2025-01-01T00:00:00Z", "duration_ns": 5000, "ended_by": "signal", "complete": true,
+            "lost": {}, "hooks": [], "starts": 0}
+    })
+}
+
+/// Lines of the tree: from its heading to the blank line.
+fn tree(text: &str) -> Vec<&str> {
+    let lines = text.lines().skip_while(|line| !line.starts_with("START"));
+    lines.skip(1).take_while(|line| !line.is_empty() && !line.starts_with("phases:")).collect()
+}
+
+#[test]
+fn hostile_strings_stay_harmless() {
+    let evil = "\x1b]0;owned\x07\x1b[2J\u{202e}\u{200b}\n\r\t\u{9b}31m\u{301}\u{ef9b}";
+    let mut s = start(7, 1);
+    for path in ["/comm", "/exe", "/method/name", "/parent/comm", "/timeline/ready/kind", "/start_id"] {
+        *s.pointer_mut(path).unwrap() = json!(evil);
+    }
+    s["argv"] = json!([evil, "", "x".repeat(100_000), evil]);
+    s["exit"] = json!({"code": null, "signal": evil, "core": true, "killed_by": null, "at_ns": 5});
+    s["timeline"]["phases"][0]["name"] = json!(evil);
+    let mut no_argv = start(8, 7);
+    no_argv["argv"] = json!([]);
+    let mut forked = start(9, 7);
+    (forked["argv"], forked["comm"]) = (json!(null), json!("a\nb"));
+    let mut t = trace(vec![s, no_argv, forked]);
+    t["host"]["hostname"] = json!(evil);
+    t["session"]["lost"] = json!({evil: 3, "y".repeat(100_000): u64::MAX});
+    t["session"]["ended_by"] = json!(evil);
+    t["session"]["complete"] = json!(false);
+    t["groups"] = json!([{"parent": evil, "parent_id": evil, "method": evil, "n": u64::MAX,
+        "makespan_ns": u64::MAX, "parallelism": 1e308, "p50_ns": u64::MAX, "max_ns": u64::MAX}]);
+    for target in [
+        json!({"argv": [evil, evil]}),
+        json!({"selectors": [evil]}),
+        json!({"pids": vec![4_000_000_000u32; 1000]}),
+    ] {
+        for mode in ["system", "pid", "command", evil] {
+            (t["session"]["target"], t["session"]["mode"]) = (target.clone(), json!(mode));
+            for unicode in [true, false] {
+                for width in [40, 80, 400] {
+                    let style = Style { width, color: false, unicode };
+                    let text = show_value(&t, true, &style);
+                    check(&text, &style);
+                    assert!(text.contains("a\\nb"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn absurd_numbers_neither_overflow_nor_panic() {
+    let max = u64::MAX;
+    let mut starts = Vec::new();
+    for (i, (origin, duration, at, length)) in
+        [(max, max, max, max), (0, max, 0, max), (max, 0, 0, 0), (0, 0, max, max), (5, 1, 0, max)]
+            .into_iter()
+            .enumerate()
+    {
+        let mut s = start(i as u32 + 1, 0);
+        s["timeline"]["origin_boottime_ns"] = json!(origin);
+        s["timeline"]["duration_ns"] = json!(duration);
+        s["timeline"]["phases"] =
+            json!(vec![json!({"name": "app", "at_ns": at, "duration_ns": length}); 300]);
+        s["seq"] = json!(u32::MAX);
+        s["exit"]["code"] = json!(i32::MIN);
+        starts.push(s);
+    }
+    for width in [40, 60, 80, 400] {
+        let style = Style { width, ..PLAIN };
+        check(&show_value(&trace(starts.clone()), true, &style), &style);
+    }
+}
+
+#[test]
+fn odd_family_trees_show_every_start_once() {
+    // Circles of one and of three; two with one id; a parent that is not there; a chain under a circle.
+    let starts = vec![
+        start(1, 1),
+        start(2, 4),
+        start(3, 2),
+        start(4, 3),
+        start(5, 999),
+        start(6, 999),
+        start(6, 5),
+        start(7, 6),
+        start(8, 3),
+    ];
+    let text = show_value(&trace(starts), true, &PLAIN);
+    check(&text, &PLAIN);
+    let lines = tree(&text);
+    for pid in 1..=8 {
+        let wanted = if pid == 6 { 2 } else { 1 };
+        let found = lines.iter().filter(|l| l.contains(&format!("x{pid} "))).count();
+        assert_eq!(found, wanted, "x{pid}\n{text}");
+    }
+    // The absent parent of two of them has a line.
+    assert_eq!(lines.len(), 10, "{text}");
+}
+
+#[test]
+fn later_starts_of_a_process_stand_under_its_first() {
+    let mut second = start(10, 1);
+    (second["seq"], second["start_id"]) = (json!(1), json!("10@1/1"));
+    second["exe"] = json!("/bin/second");
+    second["timeline"]["origin_boottime_ns"] = json!(30_000);
+    let text = show_value(&trace(vec![second, start(10, 1)]), false, &PLAIN);
+    let lines = tree(&text);
+    let first = lines.iter().position(|l| l.contains("x10 ")).unwrap();
+    assert!(lines[first + 1].contains("└ second"), "{text}");
+}
+
+#[test]
+fn equal_siblings_are_one_line_and_large_trees_are_cut() {
+    let mut starts = vec![start(1, 0)];
+    for i in 0..32 {
+        let mut s = start(100 + i, 1);
+        (s["exe"], s["argv"]) = (json!("/bin/worker"), json!(["worker", format!("--id={i}")]));
+        s["timeline"]["duration_ns"] = json!(1_000_000 * u64::from(i + 1));
+        starts.push(s);
+    }
+    let text = show_value(&trace(starts.clone()), true, &PLAIN);
+    let lines = tree(&text);
+    let folded: Vec<_> = lines.iter().filter(|l| l.contains("worker")).collect();
+    assert_eq!(folded.len(), 1, "{text}");
+    assert!(folded[0].contains("32 × worker --id=#"), "{text}");
+    assert!(folded[0].contains("p50 16.0 ms max 32.0 ms"), "{text}");
+
+    // All different, one of them slow and deep: that one is shown, the others are counted.
+    starts.truncate(1);
+    let letters = |n: u32| -> String { n.to_string().bytes().map(|b| char::from(b - b'0' + b'a')).collect() };
+    for i in 2..2_000 {
+        let mut s = start(i, if i > 1_990 { i - 1 } else { 1 });
+        s["exe"] = json!(format!("/bin/{}", letters(i)));
+        if i == 1_999 {
+            s["timeline"]["duration_ns"] = json!(9_000_000_000u64);
+        }
+        starts.push(s);
+    }
+    let text = show_value(&trace(starts.clone()), false, &PLAIN);
+    check(&text, &PLAIN);
+    assert!(tree(&text).len() < 60, "{text}");
+    assert!(tree(&text).iter().any(|l| l.contains("└ bjjj")), "{text}");
+    assert!(text.contains("more (use --all)"), "{text}");
+    let counted: u64 = tree(&text)
+        .iter()
+        .map(|l| match l.split_once("… and ") {
+            Some((_, rest)) => rest.split(' ').next().unwrap().replace(',', "").parse::<u64>().unwrap(),
+            None => 1,
+        })
+        .sum();
+    // One line is the recorder-side parent, which is no start.
+    assert_eq!(counted, 1_999 + 1, "{text}");
+    assert!(tree(&show_value(&trace(starts), true, &PLAIN)).len() >= 1_999);
+}
+
+#[test]
+fn a_chain_of_any_depth_is_drawn() {
+    let starts: Vec<Value> = (1..5_000).map(|i| start(i, i - 1)).collect();
+    let text = show_value(&trace(starts), true, &PLAIN);
+    check(&text, &PLAIN);
+    assert!(tree(&text).len() >= 4_999);
+}
+
+#[test]
+fn a_waterfall_is_to_scale_and_hides_no_start() {
+    let mut long = start(1, 0);
+    long["timeline"]["origin_boottime_ns"] = json!(0);
+    long["timeline"]["duration_ns"] = json!(1_000_000);
+    long["timeline"]["phases"] = json!([
+        {"name": "fork", "at_ns": 0, "duration_ns": 250_000},
+        {"name": "exec", "at_ns": 250_000, "duration_ns": 250_000},
+        {"name": "app", "at_ns": 500_000, "duration_ns": 500_000}]);
+    let at = |pid: u32, origin: u64| {
+        let mut s = start(pid, 1);
+        s["timeline"]["origin_boottime_ns"] = json!(origin);
+        (s["timeline"]["duration_ns"], s["timeline"]["phases"]) = (json!(0), json!([]));
+        s["timeline"]["phases"] = json!([{"name": "setup", "at_ns": 0, "duration_ns": 0}]);
+        s
+    };
+    let text = show_value(
+        &trace(vec![long, at(2, 0), at(3, 500_000), at(4, 999_999), at(5, 1_000_000)]),
+        false,
+        &PLAIN,
+    );
+    let bar = |name: &str| -> String {
+        let lines = tree(&text);
+        let line = lines.iter().find(|l| l.contains(name)).unwrap();
+        line.chars().skip(60).collect()
+    };
+    assert_eq!(bar("x1 "), "▚▚▚▚▚▓▓▓▓▓██████████");
+    assert_eq!(bar("x2 "), "▒");
+    assert_eq!(bar("x3 "), format!("{}▒", " ".repeat(10)));
+    for last in ["x4 ", "x5 "] {
+        assert_eq!(bar(last), format!("{}▒", " ".repeat(19)), "{text}");
+    }
+}
+
+#[test]
+fn nothing_lost_nothing_said() {
+    let mut t = trace(vec![start(1, 0)]);
+    let text = show_value(&t, false, &PLAIN);
+    assert!(!text.to_lowercase().contains("lost") && !text.contains("INCOMPLETE"), "{text}");
+    t["session"]["complete"] = json!(false);
+    t["session"]["lost"] = json!({"events": 12_345, "none": 0});
+    let text = show_value(&t, false, &PLAIN);
+    assert!(text.starts_with("INCOMPLETE"), "{text}");
+    assert!(text.contains("12,345  events") && !text.contains("none"), "{text}");
+}

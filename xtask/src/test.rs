@@ -1,0 +1,279 @@
+//! `cargo xtask test`: everything that CI checks, in the same way.
+
+use crate::tracefs::Tracefs;
+use crate::{setup, shell};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::fs;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Test files whose name begins like this trace the kernel and run as root.
+const PRIVILEGED: &str = "privileged";
+/// The file whose tests watch the whole machine, so one at a time.
+const ALONE: &str = "privileged_system";
+/// How many other privileged tests run at once.
+const THREADS: &str = "2";
+
+#[derive(Default)]
+struct Options {
+    all: bool,
+    unprivileged: bool,
+    filter: Option<String>,
+}
+
+impl Options {
+    fn parse(args: &[String]) -> Result<Self> {
+        let mut options = Self::default();
+        for arg in args {
+            match arg.as_str() {
+                "--all" => options.all = true,
+                "--unprivileged" => options.unprivileged = true,
+                flag if flag.starts_with('-') => {
+                    bail!("no flag {flag}; usage: cargo xtask test [--all] [--unprivileged] [FILTER]")
+                }
+                _ if options.filter.is_some() => bail!("one FILTER at a time"),
+                filter => options.filter = Some(filter.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Arguments of libtest.
+    fn harness(&self, command: &mut Command) {
+        if self.all {
+            command.arg("--include-ignored");
+        }
+        command.args(&self.filter);
+    }
+}
+
+/// What ran.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    /// Programs (test binaries, builds) that ended badly, even if no single test says so.
+    broken: Vec<String>,
+}
+
+pub fn command(args: &[String]) -> Result<()> {
+    let options = Options::parse(args)?;
+    setup::ensure()?;
+    setup::components()?;
+    if options.filter.is_none() {
+        shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
+        shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    } else {
+        eprintln!("with a FILTER: without formatting and clippy");
+    }
+    let (privileged, ordinary): (Vec<String>, Vec<String>) =
+        test_files()?.into_iter().partition(|name| name.starts_with(PRIVILEGED));
+
+    let mut counts = Counts::default();
+    let mut command = shell::cargo();
+    command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
+    for name in &ordinary {
+        command.args(["--test", name]);
+    }
+    command.arg("--");
+    options.harness(&mut command);
+    counts.run(&mut command)?;
+    let mut command = shell::cargo();
+    command.args(["test", "--package", "startrace", "--doc", "--"]);
+    // Examples marked `ignore` are not slow but not meant to run, so --all does not ask for them.
+    command.args(&options.filter);
+    counts.run(&mut command)?;
+
+    let not_run = if options.unprivileged {
+        Some("--unprivileged was given".to_owned())
+    } else {
+        match privileges() {
+            Ok(()) => {
+                run_privileged(&options, &privileged, &mut counts)?;
+                None
+            }
+            Err(why) => Some(format!("{why:#}")),
+        }
+    };
+    finish(&options, &counts, privileged.len(), not_run.as_deref())
+}
+
+fn finish(options: &Options, counts: &Counts, files: usize, not_run: Option<&str>) -> Result<()> {
+    let Counts { passed, failed, ignored, broken } = counts;
+    let mut line = format!("summary: {} tests ran, {passed} passed, {failed} failed", passed + failed);
+    if *ignored > 0 {
+        line += &format!("; {ignored} slow ones not run: --all runs them");
+    }
+    if let Some(why) = not_run {
+        line += &format!("; the privileged tests ({files} files) NOT RUN: {why}");
+    }
+    if !broken.is_empty() {
+        line += &format!("; failed: {}", broken.join(", "));
+    }
+    println!("\n{line}");
+    if *failed > 0 || !broken.is_empty() {
+        bail!("tests failed");
+    }
+    if passed + failed == 0 {
+        bail!("no test has {:?} in its name", options.filter.as_deref().unwrap_or(""));
+    }
+    if not_run.is_some() && !options.unprivileged {
+        let ci = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
+        bail!(if ci {
+            "the privileged tests must run in CI"
+        } else {
+            "the privileged tests did not run; --unprivileged does without them"
+        });
+    }
+    Ok(())
+}
+
+/// Names of the integration tests.
+fn test_files() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir("tests").context("tests/")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if let Some(name) = name.strip_suffix(".rs") {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Whether root can be had here, and the kernel has what is needed.
+fn privileges() -> Result<()> {
+    setup::kernel()?;
+    if shell::is_root() || shell::succeeds(Command::new("sudo").args(["-n", "true"])) {
+        return Ok(());
+    }
+    if io::stdin().is_terminal() && std::env::var_os("CI").is_none() {
+        eprintln!("the privileged tests run by sudo, which may ask for your password");
+        shell::run(Command::new("sudo").arg("-v"))?;
+        return Ok(());
+    }
+    bail!("neither root nor a sudo that works without a password")
+}
+
+/// Builds as the user, runs as root: nothing in `target` comes to belong to root but what tests write.
+fn run_privileged(options: &Options, names: &[String], counts: &mut Counts) -> Result<()> {
+    if names.is_empty() {
+        bail!("there is no tests/{PRIVILEGED}*.rs");
+    }
+    let binaries = build(names)?;
+    let _tracefs = Tracefs::mounted()?;
+    for (name, binary) in binaries {
+        let mut command = shell::as_root(&binary);
+        command.args(["--test-threads", if name == ALONE { "1" } else { THREADS }]);
+        options.harness(&mut command);
+        counts.run(&mut command)?;
+    }
+    Ok(())
+}
+
+/// Compiles test files; their names and executables.
+fn build(names: &[String]) -> Result<Vec<(String, PathBuf)>> {
+    let mut command = shell::cargo();
+    command.args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
+    for name in names {
+        command.args(["--test", name]);
+    }
+    eprintln!("$ {}", shell::show(&command));
+    let output = command.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("the privileged tests do not compile");
+    }
+    let mut built = Vec::new();
+    for line in output.stdout.split(|&byte| byte == b'\n') {
+        let Ok(message) = serde_json::from_slice::<Value>(line) else {
+            continue;
+        };
+        let name = message["target"]["name"].as_str().unwrap_or("");
+        if message["profile"]["test"] == true
+            && names.iter().any(|wanted| wanted == name)
+            && let Some(path) = message["executable"].as_str()
+        {
+            built.push((name.to_owned(), PathBuf::from(path)));
+        }
+    }
+    for name in names {
+        if !built.iter().any(|(have, _)| have == name) {
+            bail!("cargo built no executable for tests/{name}.rs");
+        }
+    }
+    built.sort();
+    Ok(built)
+}
+
+impl Counts {
+    /// Runs tests with their output shown as it comes, and adds up their result lines.
+    fn run(&mut self, command: &mut Command) -> Result<()> {
+        eprintln!("$ {}", shell::show(command));
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot run {}", shell::show(command)))?;
+        let mut output = BufReader::new(child.stdout.take().context("no output")?);
+        let mut line = Vec::new();
+        while output.read_until(b'\n', &mut line)? > 0 {
+            io::stdout().write_all(&line)?;
+            self.add(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            self.broken.push(format!("{} ({status})", shell::show(command)));
+        }
+        Ok(())
+    }
+
+    /// Takes a line like `test result: ok. 2 passed; 0 failed; 1 ignored; ...`.
+    fn add(&mut self, line: &str) {
+        let Some((_, counts)) = line.split_once("test result: ") else {
+            return;
+        };
+        let mut words = counts.split([' ', ';', '.']).filter(|word| !word.is_empty());
+        let mut number = 0;
+        for word in &mut words {
+            match word {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => number = word.parse().unwrap_or(0),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_lines_are_added_up() {
+        let mut counts = Counts::default();
+        counts.add("running 3 tests\n");
+        counts.add(
+            "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.50s\n",
+        );
+        counts.add("test result: FAILED. 40 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s\n");
+        let expected = Counts { passed: 42, failed: 3, ignored: 1, broken: Vec::new() };
+        assert_eq!(counts, expected);
+    }
+
+    #[test]
+    fn what_did_not_run_is_never_success() {
+        let ran = Counts { passed: 1, ..Counts::default() };
+        let strict = Options::default();
+        let lenient = Options { unprivileged: true, ..Options::default() };
+        assert!(finish(&strict, &ran, 1, None).is_ok());
+        assert!(finish(&strict, &ran, 1, Some("no root")).is_err());
+        assert!(finish(&lenient, &ran, 1, Some("--unprivileged")).is_ok());
+        assert!(finish(&strict, &Counts::default(), 1, None).is_err());
+        let broken = Counts { passed: 1, broken: vec!["x".into()], ..Counts::default() };
+        assert!(finish(&strict, &broken, 1, None).is_err());
+    }
+}
