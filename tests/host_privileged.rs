@@ -32,31 +32,13 @@ const CASES: &[(&str, fn())] = &[
     ("the_callers_path_counts", the_callers_path_counts),
     ("ends_are_told_apart", ends_are_told_apart),
     ("nothing_leaks_into_cmd", nothing_leaks_into_cmd),
-    (
-        "privileges_are_dropped_to_alice",
-        privileges_are_dropped_to_alice,
-    ),
-    (
-        "privileges_are_dropped_as_root",
-        privileges_are_dropped_as_root,
-    ),
-    (
-        "nothing_starts_after_the_drop",
-        nothing_starts_after_the_drop,
-    ),
+    ("privileges_are_dropped_to_alice", privileges_are_dropped_to_alice),
+    ("privileges_are_dropped_as_root", privileges_are_dropped_as_root),
+    ("nothing_starts_after_the_drop", nothing_starts_after_the_drop),
     ("files_belong_to_the_caller", files_belong_to_the_caller),
-    (
-        "strangers_files_are_not_reused",
-        strangers_files_are_not_reused,
-    ),
-    (
-        "a_full_disk_keeps_what_was_written",
-        a_full_disk_keeps_what_was_written,
-    ),
-    (
-        "a_size_limit_keeps_whole_lines",
-        a_size_limit_keeps_whole_lines,
-    ),
+    ("strangers_files_are_not_reused", strangers_files_are_not_reused),
+    ("a_full_disk_keeps_what_was_written", a_full_disk_keeps_what_was_written),
+    ("a_size_limit_keeps_whole_lines", a_size_limit_keeps_whole_lines),
     ("sudo_is_seen_through", sudo_is_seen_through),
 ];
 
@@ -101,18 +83,12 @@ fn main() -> ExitCode {
 
 fn itself(arguments: &[&str]) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0(std::env::current_exe().unwrap())
-        .args(arguments);
+    command.arg0(std::env::current_exe().unwrap()).args(arguments);
     command
 }
 
 fn alice() -> Owner {
-    Owner {
-        uid: ALICE,
-        gid: ALICE,
-        groups: vec![ALICE, CLUB],
-    }
+    Owner { uid: ALICE, gid: ALICE, groups: vec![ALICE, CLUB] }
 }
 
 fn caller() -> Caller {
@@ -133,9 +109,7 @@ fn words(words: &[&str]) -> Vec<OsString> {
 /// Runs a command with its stdout into a pipe (in place of ours) and returns what it wrote.
 fn output_of(argv: &[&str], caller: &Caller) -> (String, Ended) {
     let (mut read, write) = std::io::pipe().unwrap();
-    let saved = std::os::fd::AsFd::as_fd(&std::io::stdout())
-        .try_clone_to_owned()
-        .unwrap();
+    let saved = std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned().unwrap();
     nix::unistd::dup2_stdout(&write).unwrap();
     drop(write);
     let spawned = spawn(&words(argv), caller, false);
@@ -166,10 +140,7 @@ fn failure_of(argv: &[&str], caller: &Caller) -> SpawnError {
 fn cmd_runs_as_the_caller() {
     let mut caller = caller();
     caller.umask = Some(0o027);
-    caller.limits[libc::RLIMIT_NOFILE as usize] = Limit {
-        soft: 123,
-        hard: 456,
-    };
+    caller.limits[libc::RLIMIT_NOFILE as usize] = Limit { soft: 123, hard: 456 };
     caller.env.set("ONLY", b"\xffraw");
     let script = "cat /proc/self/status /proc/self/limits; pwd; printf %s \"$ONLY\" | od -An -tx1";
     let here = std::env::current_dir().unwrap();
@@ -189,10 +160,7 @@ fn cmd_runs_as_the_caller() {
     ] {
         assert!(text.contains(&line), "{line:?} is not in {text}");
     }
-    let files = text
-        .lines()
-        .find(|l| l.starts_with("Max open files"))
-        .unwrap();
+    let files = text.lines().find(|l| l.starts_with("Max open files")).unwrap();
     let numbers: Vec<_> = files.split_whitespace().skip(3).take(2).collect();
     assert_eq!(numbers, ["123", "456"]);
 }
@@ -238,18 +206,9 @@ fn cmd_gets_signals_as_we_did() {
         (number("SigIgn:") & !internal, number("SigBlk:"))
     };
     assert_eq!(run(&[], None), (0, 0), "Rust ignores SIGPIPE; CMD must not");
-    let ignored = run(
-        &[libc::SIGPIPE, libc::SIGHUP, libc::SIGCHLD],
-        Some(libc::SIGUSR1),
-    );
+    let ignored = run(&[libc::SIGPIPE, libc::SIGHUP, libc::SIGCHLD], Some(libc::SIGUSR1));
     let bit = |signal: i32| 1u64 << (signal - 1);
-    assert_eq!(
-        ignored,
-        (
-            bit(libc::SIGPIPE) | bit(libc::SIGHUP) | bit(libc::SIGCHLD),
-            bit(libc::SIGUSR1)
-        )
-    );
+    assert_eq!(ignored, (bit(libc::SIGPIPE) | bit(libc::SIGHUP) | bit(libc::SIGCHLD), bit(libc::SIGUSR1)));
 }
 
 fn failed_starts_have_env_codes() {
@@ -273,10 +232,7 @@ fn failed_starts_have_env_codes() {
     assert_eq!(roots.exit_code(), 126);
     let folder = failure_of(&[dir.path().to_str().unwrap()], &caller);
     assert_eq!(folder.exit_code(), 126);
-    let script = failure_of(
-        &[&file("script", 0o755, "#!/no/such/interpreter\n")],
-        &caller,
-    );
+    let script = failure_of(&[&file("script", 0o755, "#!/no/such/interpreter\n")], &caller);
     assert_eq!(script.exit_code(), 127);
     assert!(script.to_string().contains("interpreter"), "{script}");
     let long = failure_of(&["/bin/true", &"x".repeat(1 << 20)], &caller);
@@ -302,11 +258,7 @@ fn the_callers_path_counts() {
         fs::set_permissions(tool, fs::Permissions::from_mode(mode)).unwrap();
         folder.display().to_string()
     };
-    let (closed, open, later) = (
-        make("closed", 0o700),
-        make("open", 0o755),
-        make("later", 0o755),
-    );
+    let (closed, open, later) = (make("closed", 0o700), make("open", 0o755), make("later", 0o755));
     fs::create_dir_all(dir.path().join("folder/tool")).unwrap();
     let folder = dir.path().join("folder");
     let mut caller = caller();
@@ -330,32 +282,16 @@ fn ends_are_told_apart() {
     let caller = caller();
     for (script, ended, code) in [
         ("exit 7", Ended::Exited(7), 7),
-        (
-            "ulimit -c 0; kill -9 $$",
-            Ended::Killed {
-                signal: 9,
-                core: false,
-            },
-            137,
-        ),
-        (
-            "kill -34 $$",
-            Ended::Killed {
-                signal: 34,
-                core: false,
-            },
-            162,
-        ),
+        ("ulimit -c 0; kill -9 $$", Ended::Killed { signal: 9, core: false }, 137),
+        ("kill -34 $$", Ended::Killed { signal: 34, core: false }, 162),
     ] {
         let (_, got) = output_of(&["sh", "-c", script], &caller);
         assert_eq!((got, got.exit_code()), (ended, code), "{script}");
     }
     let mut slow = spawn(&words(&["sleep", "0.2"]), &caller, false).unwrap();
     assert_eq!(slow.try_wait().unwrap(), None);
-    let mut fds = [nix::poll::PollFd::new(
-        std::os::fd::AsFd::as_fd(&slow.pidfd),
-        nix::poll::PollFlags::POLLIN,
-    )];
+    let mut fds =
+        [nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(&slow.pidfd), nix::poll::PollFlags::POLLIN)];
     assert_eq!(nix::poll::poll(&mut fds, 5000u16).unwrap(), 1);
     assert_eq!(slow.try_wait().unwrap(), Some(Ended::Exited(0)));
     assert_eq!(slow.try_wait().unwrap(), Some(Ended::Exited(0)));
@@ -363,8 +299,7 @@ fn ends_are_told_apart() {
 
 fn nothing_leaks_into_cmd() {
     let caller = caller();
-    let numbers =
-        |text: &str| -> Vec<String> { text.split_whitespace().map(String::from).collect() };
+    let numbers = |text: &str| -> Vec<String> { text.split_whitespace().map(String::from).collect() };
     // Whoever runs the tests may have handed descriptors down: those are CMD's as well.
     let plain = Command::new("ls").arg("/proc/self/fd").output().unwrap();
     let given = numbers(&String::from_utf8(plain.stdout).unwrap());
@@ -376,9 +311,7 @@ fn nothing_leaks_into_cmd() {
 
     // `-o -`: what CMD writes to stdout is on stderr.
     let (mut read, write) = std::io::pipe().unwrap();
-    let saved = std::os::fd::AsFd::as_fd(&std::io::stderr())
-        .try_clone_to_owned()
-        .unwrap();
+    let saved = std::os::fd::AsFd::as_fd(&std::io::stderr()).try_clone_to_owned().unwrap();
     nix::unistd::dup2_stderr(&write).unwrap();
     drop(write);
     let spawned = spawn(&words(&["echo", "moved"]), &caller, true);
@@ -401,12 +334,7 @@ fn privileges_are_dropped_to_alice() {
     let mut running = spawn(&words(&["sleep", "5"]), &caller(), false).unwrap();
     assert!(matches!(running.execution(None), Execution::Done));
     let before = own_status().capabilities.permitted;
-    let mut roots = spawn(
-        &words(&["sleep", "5"]),
-        &caller::resolve(None).unwrap(),
-        false,
-    )
-    .unwrap();
+    let mut roots = spawn(&words(&["sleep", "5"]), &caller::resolve(None).unwrap(), false).unwrap();
     assert!(matches!(roots.execution(None), Execution::Done));
     privilege::drop_to(&alice(), &[]).unwrap();
     let status = own_status();
@@ -421,12 +349,7 @@ fn privileges_are_dropped_to_alice() {
     assert_eq!(status.groups, [ALICE, CLUB]);
     // There is no way back, and root's files are out of reach.
     assert!(nix::unistd::setuid(nix::unistd::Uid::from_raw(0)).is_err());
-    assert!(
-        fs::OpenOptions::new()
-            .write(true)
-            .open("/etc/passwd")
-            .is_err()
-    );
+    assert!(fs::OpenOptions::new().write(true).open("/etc/passwd").is_err());
     // What is kept works: another user's executable can be read, CMD (the caller's) be signalled.
     let exe = fs::read_link(format!("/proc/{}/exe", roots.pid)).unwrap();
     assert!(exe.ends_with("sleep"), "{exe:?}");
@@ -439,11 +362,7 @@ fn privileges_are_dropped_to_alice() {
 }
 
 fn privileges_are_dropped_as_root() {
-    let root = Owner {
-        uid: 0,
-        gid: 0,
-        groups: vec![0],
-    };
+    let root = Owner { uid: 0, gid: 0, groups: vec![0] };
     privilege::drop_to(&root, &[Capability::Kill]).unwrap();
     let mut kept = KEPT.to_vec();
     kept.extend([Capability::DacOverride, Capability::Kill]);
@@ -463,10 +382,7 @@ fn nothing_starts_after_the_drop() {
 fn header() -> Line {
     Line::Header(Header {
         schema: SCHEMA.into(),
-        tool: Tool {
-            name: "startrace".into(),
-            version: "0".into(),
-        },
+        tool: Tool { name: "startrace".into(), version: "0".into() },
         host: Host {
             hostname: "h".repeat(200),
             kernel: "6".into(),
@@ -499,11 +415,7 @@ fn session() -> Session {
 fn homes() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    for (name, uid, mode) in [
-        ("alice", ALICE, 0o700),
-        ("root", 0, 0o755),
-        ("tmp", 0, 0o1777),
-    ] {
+    for (name, uid, mode) in [("alice", ALICE, 0o700), ("root", 0, 0o755), ("tmp", 0, 0o1777)] {
         let path = dir.path().join(name);
         fs::create_dir(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -514,9 +426,7 @@ fn homes() -> tempfile::TempDir {
 
 fn files_belong_to_the_caller() {
     let dir = homes();
-    let create = |path: &Path, format| {
-        Output::create(&OutputTarget::File(path.to_owned()), format, &alice())
-    };
+    let create = |path: &Path, format| Output::create(&OutputTarget::File(path.to_owned()), format, &alice());
     // Root may not be used to write where alice may not.
     for format in [Format::Json, Format::Ndjson] {
         let error = create(&dir.path().join("root/t"), format).unwrap_err();
@@ -529,10 +439,7 @@ fn files_belong_to_the_caller() {
     let finished = before.finish(Vec::new(), session()).unwrap();
     assert_eq!(finished, Finished::File(shared.clone()));
     assert_eq!(own_status().uids, [0; 4], "root again");
-    assert_ne!(
-        own_status().capabilities.effective & Capability::DacOverride.bit(),
-        0
-    );
+    assert_ne!(own_status().capabilities.effective & Capability::DacOverride.bit(), 0);
 
     // The usual way: made before the drop, finished after it.
     let home = dir.path().join("alice/t.json");
@@ -605,24 +512,13 @@ fn mount(source: &str, target: &Path, kind: Option<&str>, flags: libc::c_ulong, 
             data.as_ptr().cast(),
         )
     };
-    assert_eq!(
-        result,
-        0,
-        "mount {target:?}: {}",
-        std::io::Error::last_os_error()
-    );
+    assert_eq!(result, 0, "mount {target:?}: {}", std::io::Error::last_os_error());
 }
 
 /// Mounts made from here on are this process's alone and end with it.
 fn private_mounts() {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
-    mount(
-        "none",
-        Path::new("/"),
-        None,
-        libc::MS_REC | libc::MS_PRIVATE,
-        "",
-    );
+    mount("none", Path::new("/"), None, libc::MS_REC | libc::MS_PRIVATE, "");
 }
 
 fn a_full_disk_keeps_what_was_written() {
@@ -645,13 +541,8 @@ fn a_full_disk_keeps_what_was_written() {
     }
     // Room for the lines, but not for the document beside them.
     let mut output = Output::create(&target, Format::Json, &Owner::own()).unwrap();
-    let Line::Header(header_line) = header() else {
-        panic!("no header")
-    };
-    assert_eq!(
-        output.write_line(&Line::Header(header_line)).unwrap(),
-        Flow::Going
-    );
+    let Line::Header(header_line) = header() else { panic!("no header") };
+    assert_eq!(output.write_line(&Line::Header(header_line)).unwrap(), Flow::Going);
     assert_eq!(output.flush().unwrap(), Flow::Going);
     fs::write(dir.path().join("filler"), vec![0; 400 * 1024]).unwrap_err();
     let mut big = session();
@@ -667,12 +558,8 @@ fn a_size_limit_keeps_whole_lines() {
     let path = dir.path().join("t.ndjson");
     let target = OutputTarget::File(path.clone());
     let mut output = Output::create(&target, Format::Ndjson, &Owner::own()).unwrap();
-    nix::sys::resource::setrlimit(
-        nix::sys::resource::Resource::RLIMIT_FSIZE,
-        100_001,
-        libc::RLIM_INFINITY,
-    )
-    .unwrap();
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_FSIZE, 100_001, libc::RLIM_INFINITY)
+        .unwrap();
     // Not killed by SIGXFSZ, and no half line at byte 100,001.
     let error = fill(&mut output);
     assert!(error.contains("t.ndjson"), "{error}");
@@ -681,10 +568,7 @@ fn a_size_limit_keeps_whole_lines() {
     assert!(fs::metadata(&path).unwrap().len() <= 100_001);
     // CMD has the limit that we were given, not the one of now.
     let (text, _) = output_of(&["cat", "/proc/self/limits"], &caller());
-    let line = text
-        .lines()
-        .find(|l| l.starts_with("Max file size"))
-        .unwrap();
+    let line = text.lines().find(|l| l.starts_with("Max file size")).unwrap();
     assert!(line.contains("unlimited"), "{line}");
 }
 
@@ -692,10 +576,7 @@ fn a_size_limit_keeps_whole_lines() {
 fn behind_sudo() -> ExitCode {
     let caller = caller::resolve(None).unwrap();
     println!("env_source {}", caller.env_source.as_str());
-    println!(
-        "owner {} {} {:?}",
-        caller.owner.uid, caller.owner.gid, caller.owner.groups
-    );
+    println!("owner {} {} {:?}", caller.owner.uid, caller.owner.gid, caller.owner.groups);
     let nofile: Limit = caller.limits[libc::RLIMIT_NOFILE as usize];
     println!("nofile {} {}", nofile.soft, nofile.hard);
     println!("own {:?}", std::env::var_os("VIRTUAL_ENV"));
@@ -719,48 +600,23 @@ fn sudo_is_seen_through() {
         let made = dir.path().join(name);
         let text = fs::read_to_string(Path::new("/etc").join(name)).unwrap();
         fs::write(&made, text + more).unwrap();
-        mount(
-            made.to_str().unwrap(),
-            &Path::new("/etc").join(name),
-            None,
-            libc::MS_BIND,
-            "",
-        );
+        mount(made.to_str().unwrap(), &Path::new("/etc").join(name), None, libc::MS_BIND, "");
     };
-    over(
-        "passwd",
-        &format!("startrace-alice:*:{ALICE}:{ALICE}::/:/bin/sh\n"),
-    );
-    over(
-        "group",
-        &format!("startrace-club:x:{CLUB}:startrace-alice\n"),
-    );
+    over("passwd", &format!("startrace-alice:*:{ALICE}:{ALICE}::/:/bin/sh\n"));
+    over("group", &format!("startrace-club:x:{CLUB}:startrace-alice\n"));
     let rules = dir.path().join("sudoers");
     // The tests' folder is in root's home, where alice may not go.
     let program = dir.path().join("program");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     for pty in ["use_pty", "!use_pty"] {
-        fs::write(
-            &rules,
-            format!("Defaults env_reset,{pty}\nstartrace-alice ALL=(ALL) NOPASSWD: ALL\n"),
-        )
-        .unwrap();
+        fs::write(&rules, format!("Defaults env_reset,{pty}\nstartrace-alice ALL=(ALL) NOPASSWD: ALL\n"))
+            .unwrap();
         fs::set_permissions(&rules, fs::Permissions::from_mode(0o440)).unwrap();
-        mount(
-            rules.to_str().unwrap(),
-            Path::new("/etc/sudoers"),
-            None,
-            libc::MS_BIND,
-            "",
-        );
+        mount(rules.to_str().unwrap(), Path::new("/etc/sudoers"), None, libc::MS_BIND, "");
         let mut shell = Command::new("/bin/sh");
         shell
-            .args([
-                "-c",
-                "umask 077; ulimit -n 777; sudo -n \"$1\" behind-sudo; exit $?",
-                "sh",
-            ])
+            .args(["-c", "umask 077; ulimit -n 777; sudo -n \"$1\" behind-sudo; exit $?", "sh"])
             .arg(&program)
             .current_dir("/")
             .env("VIRTUAL_ENV", "/venv")

@@ -14,29 +14,18 @@ pub(crate) fn gcc(output: &Path, code: &str, args: &[&str]) -> PathBuf {
         .args(args)
         .output()
         .expect("gcc is part of the setup");
-    assert!(
-        result.status.success(),
-        "{}",
-        String::from_utf8_lossy(&result.stderr)
-    );
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
     output.to_owned()
 }
 
 /// A shared library that exports `int NAME(void)` and may need others.
 pub(crate) fn library(output: &Path, function: &str, args: &[&str]) -> PathBuf {
     std::fs::create_dir_all(output.parent().unwrap()).unwrap();
-    let soname = format!(
-        "-Wl,-soname,{}",
-        output.file_name().unwrap().to_str().unwrap()
-    );
+    let soname = format!("-Wl,-soname,{}", output.file_name().unwrap().to_str().unwrap());
     let mut all = vec!["-shared", "-fPIC", "-Wl,--no-as-needed", &soname];
     all.extend(args);
     let function = function.replace(['-', '.'], "_");
-    gcc(
-        output,
-        &format!("int {function}(void) {{ return 1; }}"),
-        &all,
-    )
+    gcc(output, &format!("int {function}(void) {{ return 1; }}"), &all)
 }
 
 /// What a program prints.

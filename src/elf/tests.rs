@@ -36,10 +36,7 @@ fn a_dynamic_program() {
     assert_eq!(f.linkage.as_deref(), Some("dynamic"));
     assert_eq!(f.libc.as_deref(), Some("glibc"));
     assert!(f.interpreter.as_ref().unwrap().contains("/ld-linux"));
-    assert_eq!(
-        f.build_id.as_deref(),
-        Some("00112233445566778899aabbccddeeff")
-    );
+    assert_eq!(f.build_id.as_deref(), Some("00112233445566778899aabbccddeeff"));
     assert_eq!(f.needed, ["libc.so.6"]);
     assert_eq!(f.runtime, None);
     assert_eq!(f.stripped, Some(false));
@@ -67,10 +64,7 @@ fn linkage_and_kind() {
     assert_eq!(stat.libc.as_deref(), Some("glibc"));
     assert_eq!(stat.interpreter, None);
     assert_eq!(stat.binary().needed, Some(0));
-    assert_eq!(
-        stat.relocations,
-        readelf_relocations(&dir.path().join("static"))
-    );
+    assert_eq!(stat.relocations, readelf_relocations(&dir.path().join("static")));
     let pie = build("static-pie", &["-static-pie", "-s"]);
     assert_eq!(pie.linkage.as_deref(), Some("static-pie"));
     assert_eq!(pie.libc.as_deref(), Some("glibc"));
@@ -89,13 +83,7 @@ fn linkage_and_kind() {
     assert_eq!(lib.runpath.as_deref(), Some("/a:$ORIGIN"));
     assert_eq!(lib.rpath, None);
     assert!(lib.bind_now);
-    let old = build(
-        "old",
-        &[
-            "-Wl,--disable-new-dtags,-rpath,/b",
-            "-Wl,-z,lazy,-z,nodefaultlib",
-        ],
-    );
+    let old = build("old", &["-Wl,--disable-new-dtags,-rpath,/b", "-Wl,-z,lazy,-z,nodefaultlib"]);
     assert_eq!(old.rpath.as_deref(), Some("/b"));
     assert_eq!(old.runpath, None);
     assert!(old.no_default_folders);
@@ -107,11 +95,7 @@ fn packed_relocations_are_counted_singly() {
     let dir = tempfile::tempdir().unwrap();
     let code = "static int v; int *table[300] = { [0 ... 299] = &v }; int main(void) { return !table[1]; }";
     let plain = gcc(&dir.path().join("plain"), code, &["-pie", "-fPIE"]);
-    let packed = gcc(
-        &dir.path().join("packed"),
-        code,
-        &["-pie", "-fPIE", "-Wl,-z,pack-relative-relocs"],
-    );
+    let packed = gcc(&dir.path().join("packed"), code, &["-pie", "-fPIE", "-Wl,-z,pack-relative-relocs"]);
     assert!(of(&plain).relocations >= 300);
     assert_eq!(of(&plain).relocations, readelf_relocations(&plain));
     assert_eq!(of(&packed).relocations, of(&plain).relocations);
@@ -154,11 +138,7 @@ fn probes_are_listed_where_they_are() {
     assert_eq!(found.len(), 1);
     let probe = &found[0];
     assert_eq!(
-        (
-            probe.provider.as_str(),
-            probe.name.as_str(),
-            probe.arguments.as_str()
-        ),
+        (probe.provider.as_str(), probe.name.as_str(), probe.arguments.as_str()),
         ("prov", "start", "8@%rdi")
     );
     let symbols = output(Command::new("nm").arg(&path));
@@ -189,25 +169,15 @@ fn runtimes() {
     let dir = dir.path();
     let python = "int Py_BytesMain(void); int main(void) { return Py_BytesMain(); }";
     let is = |f: Facts, runtime: Option<&str>| assert_eq!(f.runtime.as_deref(), runtime);
-    let all = [
-        "libpython3.12.so.1.0",
-        "libruby-3.1.so.3.1",
-        "libperl.so.5.36",
-    ];
+    let all = ["libpython3.12.so.1.0", "libruby-3.1.so.3.1", "libperl.so.5.36"];
     is(needing(dir, "a", &all[..1], python), Some("cpython 3.12"));
-    is(
-        needing(dir, "b", &["libpython3.6m.so.1.0"], MAIN),
-        Some("cpython 3.6"),
-    );
+    is(needing(dir, "b", &["libpython3.6m.so.1.0"], MAIN), Some("cpython 3.6"));
     // An editor with everything says nothing; an interpreter stays one.
     is(needing(dir, "c", &all, MAIN), None);
     is(needing(dir, "d", &all, python), Some("cpython 3.12"));
     is(needing(dir, "e", &all[1..2], MAIN), Some("ruby"));
     is(needing(dir, "f", &["libjli.so"], MAIN), Some("jvm"));
-    is(
-        needing(dir, "g", &["libpypy3.9-c.so"], MAIN),
-        Some("pypy 3.9"),
-    );
+    is(needing(dir, "g", &["libpypy3.9-c.so"], MAIN), Some("pypy 3.9"));
 
     let build = |name: &str, code: &str| of(&gcc(&dir.join(name), code, &["-rdynamic", "-s"]));
     let main = |rest: &str| format!("{rest}; {MAIN}");
@@ -220,22 +190,10 @@ fn runtimes() {
     let code = "int Py_Main(void) { return 0; }";
     is(build("python3.4", &main(code)), Some("cpython 3.4"));
     is(build("k", &main(code)), Some("cpython"));
-    is(
-        build("l", &main("int perl_run(void) { return 0; }")),
-        Some("perl"),
-    );
-    is(
-        build("m", &main("int php_module_startup(void) { return 0; }")),
-        Some("php"),
-    );
-    is(
-        build("n", &main("int _ZN4node5StartEiPPc(void) { return 0; }")),
-        Some("node"),
-    );
-    is(
-        build("o", &main("int JNI_CreateJavaVM(void) { return 0; }")),
-        Some("jvm"),
-    );
+    is(build("l", &main("int perl_run(void) { return 0; }")), Some("perl"));
+    is(build("m", &main("int php_module_startup(void) { return 0; }")), Some("php"));
+    is(build("n", &main("int _ZN4node5StartEiPPc(void) { return 0; }")), Some("node"));
+    is(build("o", &main("int JNI_CreateJavaVM(void) { return 0; }")), Some("jvm"));
     is(of(&std::env::current_exe().unwrap()), Some("rust"));
 }
 
@@ -254,8 +212,7 @@ fn go_build_information() {
     let devel = ".byte 8, 2\\n.space 16\\n.byte 14\\n.ascii \\\"devel go1.23-x\\\"";
     assert_eq!(build("devel", devel, &[]).as_deref(), Some("go 1.23"));
     // Before 1.18: pointers to string headers.
-    let pointers =
-        ".byte 8, 0\\n.8byte head, 0\\nhead: .8byte text, 6\\ntext: .ascii \\\"go1.15\\\"";
+    let pointers = ".byte 8, 0\\n.8byte head, 0\\nhead: .8byte text, 6\\ntext: .ascii \\\"go1.15\\\"";
     let pointers = build("pointers", pointers, &["-no-pie"]);
     assert_eq!(pointers.as_deref(), Some("go 1.15"));
     let long = ".byte 8, 2\\n.space 16\\n.byte 0xff, 0xff, 0xff, 0xff, 0x7f";
@@ -268,10 +225,7 @@ fn what_is_no_elf_file_is_named() {
     let text = dir.path().join("text");
     std::fs::write(&text, "#!/bin/sh\x1b[31m").unwrap();
     let error = facts(&File::open(&text).unwrap()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "not an ELF file: it starts with \"#!/bin/sh\\x1b[31m\""
-    );
+    assert_eq!(error.to_string(), "not an ELF file: it starts with \"#!/bin/sh\\x1b[31m\"");
     std::fs::write(&text, "").unwrap();
     let error = facts(&File::open(&text).unwrap()).unwrap_err();
     assert!(matches!(error, Error::NotElf { starts_with } if starts_with.is_empty()));
@@ -306,11 +260,7 @@ impl Victim {
                 lib.to_str().unwrap(),
             ],
         );
-        Victim {
-            bytes: std::fs::read(path).unwrap(),
-            root: Root::host().unwrap(),
-            dir,
-        }
+        Victim { bytes: std::fs::read(path).unwrap(), root: Root::host().unwrap(), dir }
     }
 
     /// Reads a damaged copy in every way; fails by panicking or by taking seconds.
@@ -345,10 +295,7 @@ impl Victim {
 #[test]
 fn a_file_cut_anywhere_is_an_error_or_has_a_problem() {
     let victim = Victim::new();
-    assert_eq!(
-        victim.read(&victim.bytes, "whole").unwrap().problems,
-        [""; 0]
-    );
+    assert_eq!(victim.read(&victim.bytes, "whole").unwrap().problems, [""; 0]);
     for end in (0..victim.bytes.len()).step_by(64) {
         match victim.read(&victim.bytes[..end], &format!("cut at {end}")) {
             Ok(facts) => assert!(!facts.problems.is_empty(), "cut at {end}"),
@@ -374,10 +321,7 @@ fn flipped_bytes_do_no_harm() {
         }
         survived += usize::from(victim.read(&bytes, &format!("round {round}")).is_ok());
     }
-    assert!(
-        survived > 100,
-        "the flips leave something to read: {survived}"
-    );
+    assert!(survived > 100, "the flips leave something to read: {survived}");
 }
 
 #[test]
@@ -388,33 +332,20 @@ fn absurd_numbers_do_no_harm() {
     let many_phdrs = victim.patched(&[(56, &[0xff, 0xff])]);
     let error = victim.read(&many_phdrs, "e_phnum").unwrap_err();
     assert!(matches!(error, Error::Malformed { .. }), "{error}");
-    let error = victim
-        .read(&victim.patched(&[(32, &max)]), "e_phoff")
-        .unwrap_err();
+    let error = victim.read(&victim.patched(&[(32, &max)]), "e_phoff").unwrap_err();
     assert!(matches!(error, Error::Truncated { .. }), "{error}");
-    let far = victim
-        .read(&victim.patched(&[(40, &max)]), "e_shoff")
-        .unwrap();
+    let far = victim.read(&victim.patched(&[(40, &max)]), "e_shoff").unwrap();
     assert!(far.problems[0].contains("truncated"), "{:?}", far.problems);
     let _ = victim.read(&victim.patched(&[(60, &[0xff, 0xff])]), "e_shnum");
     let _ = victim.read(&victim.patched(&[(62, &[0xff, 0xff])]), "e_shstrndx");
     let shoff = u64::from_le_bytes(victim.bytes[40..48].try_into().unwrap()) as usize;
     let count_in_first = victim.patched(&[(60, &[0, 0]), (shoff + 32, &max)]);
-    victim
-        .read(&count_in_first, "section count in sh_size")
-        .unwrap();
+    victim.read(&count_in_first, "section count in sh_size").unwrap();
 
     // Every word of the program headers and of the dynamic section, with three bad values.
     let phdrs = 64..64 + 56 * usize::from(victim.bytes[56]);
-    let dynamic = output(
-        Command::new("readelf")
-            .arg("-lW")
-            .arg(victim.dir.path().join("victim")),
-    );
-    let dynamic = dynamic
-        .lines()
-        .find(|l| l.trim().starts_with("DYNAMIC"))
-        .unwrap();
+    let dynamic = output(Command::new("readelf").arg("-lW").arg(victim.dir.path().join("victim")));
+    let dynamic = dynamic.lines().find(|l| l.trim().starts_with("DYNAMIC")).unwrap();
     let hex = |i: usize| {
         let text = dynamic.split_whitespace().nth(i).unwrap();
         usize::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
@@ -441,21 +372,11 @@ fn a_file_with_a_thousand_needs_is_bounded() {
     bytes.resize(at, 0);
     let phnum = usize::from(bytes[56]);
     // The original entries, then needs of ever other names.
-    let old = (0..phnum)
-        .map(|i| 64 + 56 * i)
-        .find(|&p| bytes[p] == 2)
-        .unwrap();
+    let old = (0..phnum).map(|i| 64 + 56 * i).find(|&p| bytes[p] == 2).unwrap();
     let word = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-    let (offset, size) = (
-        word(&bytes, old + 8) as usize,
-        word(&bytes, old + 32) as usize,
-    );
-    let mut table: Vec<u8> = bytes[offset..offset + size]
-        .chunks(16)
-        .take_while(|row| row[0] != 0)
-        .flatten()
-        .copied()
-        .collect();
+    let (offset, size) = (word(&bytes, old + 8) as usize, word(&bytes, old + 32) as usize);
+    let mut table: Vec<u8> =
+        bytes[offset..offset + size].chunks(16).take_while(|row| row[0] != 0).flatten().copied().collect();
     for i in 0..rows {
         table.extend(1u64.to_le_bytes());
         table.extend((i % 200 + 1u64).to_le_bytes());
@@ -470,13 +391,8 @@ fn a_file_with_a_thousand_needs_is_bounded() {
     let facts = facts(&file).unwrap();
     assert_eq!(facts.needed.len(), 4096);
     let root = Root::host().unwrap();
-    let settings = Settings {
-        root: &root,
-        cwd: PathBuf::from("/"),
-        library_path: None,
-        preload: None,
-        secure: false,
-    };
+    let settings =
+        Settings { root: &root, cwd: PathBuf::from("/"), library_path: None, preload: None, secure: false };
     let begin = Instant::now();
     resolve(&file, &path, &settings).unwrap();
     assert!(begin.elapsed() < Duration::from_secs(10));

@@ -37,14 +37,14 @@ impl std::error::Error for Error {}
 const _: () = {
     assert!(size_of::<wire::event_head>() == 32);
     assert!(size_of::<wire::event_fd>() == 16);
-    assert!(size_of::<wire::event_fork>() == 32 + 8 * 8 + 14 * 4 + 48 + 16);
-    assert!(offset_of!(wire::event_fork, fds) == 32 + 8 * 8 + 14 * 4);
+    assert!(size_of::<wire::event_fork>() == 32 + 8 * 8 + 16 * 4 + 48 + 16);
+    assert!(offset_of!(wire::event_fork, fds) == 32 + 8 * 8 + 16 * 4);
     assert!(size_of::<wire::event_run>() == 40);
-    assert!(size_of::<wire::event_exec>() == 32 + 5 * 8 + 12 * 4 + 48 + 16);
-    assert!(offset_of!(wire::event_exec, fds) == 32 + 5 * 8 + 12 * 4);
+    assert!(size_of::<wire::event_exec>() == 32 + 5 * 8 + 14 * 4 + 64 + 16);
+    assert!(offset_of!(wire::event_exec, fds) == 32 + 5 * 8 + 14 * 4);
     assert!(size_of::<wire::event_exec_fail>() == 56);
     assert!(size_of::<wire::event_fork_fail>() == 48);
-    assert!(size_of::<wire::event_exit>() == 32 + 8 + 48 + 16);
+    assert!(size_of::<wire::event_exit>() == 32 + 8 + 4 * 4 + 48 + 16);
     assert!(size_of::<wire::event_cgroup>() == 48);
     assert!(size_of::<wire::seed>() == 16);
 };
@@ -102,9 +102,9 @@ fn comm(raw: [i8; 16]) -> String {
     text::encode(bytes.split(|&b| b == 0).next().unwrap_or_default())
 }
 
-fn fds(raw: [wire::event_fd; 3], facts: u32) -> [Fd; 3] {
+fn fds<const N: usize>(raw: [wire::event_fd; N], facts: u32) -> [Fd; N] {
     if !has(facts, wire::fact::FACT_FDS_KNOWN) {
-        return [Fd::default(); 3];
+        return [Fd::default(); N];
     }
     raw.map(|fd| Fd {
         kind: match wire::fd_kind(fd.kind) {
@@ -235,6 +235,10 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
                 session_leader: has(ev.facts, wire::fact::FACT_SESSION_LEADER),
                 has_tty: has(ev.facts, wire::fact::FACT_HAS_TTY),
                 stdio: fds(ev.fds, ev.facts),
+                ignored: ev.sig_ignored.into(),
+                written: has(ev.facts, wire::fact::FACT_WRITTEN_KNOWN).then_some(ev.written),
+                null_on_pipe: has(ev.facts, wire::fact::FACT_PIPE_FD_KNOWN)
+                    .then_some(has(ev.facts, wire::fact::FACT_NULL_ON_PIPE_FD)),
             }
         }
         wire::event_kind::EVENT_CGROUP => {
@@ -276,6 +280,7 @@ fn fork(ev: &wire::event_fork) -> What {
         root: has(facts, wire::fact::FACT_ROOT),
         fresh_pipes: has(facts, wire::fact::FACT_PIPES_KNOWN).then_some(ev.fresh_pipes.min(2) as u8),
         fresh_pipes_cloexec: has(facts, wire::fact::FACT_PIPES_CLOEXEC),
+        first_pipe_fd: (ev.first_pipe_fd != 0).then_some(ev.first_pipe_fd),
         stdio: fds(ev.fds, facts),
         cgroup: CgroupId { id: ev.cgroup_id, v1: has(facts, wire::fact::FACT_CGROUP_V1) },
         peer: (ev.peer_pid != 0).then_some((ev.peer_pid, ev.peer_ns)),
@@ -285,6 +290,7 @@ fn fork(ev: &wire::event_fork) -> What {
 
 fn exec(ev: &wire::event_exec, mut rest: &[u8]) -> What {
     let facts = ev.facts;
+    let [stdin, stdout, stderr, fd3] = fds(ev.fds, facts);
     let filename = take(&mut rest, ev.filename_len);
     let interp = take(&mut rest, ev.interp_len);
     let exe = take(&mut rest, ev.exe_len);
@@ -316,7 +322,9 @@ fn exec(ev: &wire::event_exec, mut rest: &[u8]) -> What {
         ns_pid: ev.ns_pid,
         session_leader: has(facts, wire::fact::FACT_SESSION_LEADER),
         has_tty: has(facts, wire::fact::FACT_HAS_TTY),
-        stdio: fds(ev.fds, facts),
+        stdio: [stdin, stdout, stderr],
+        fd3,
+        ignored: ev.sig_ignored.into(),
         cgroup: CgroupId { id: ev.cgroup_id, v1: has(facts, wire::fact::FACT_CGROUP_V1) },
         comm: comm(ev.comm),
         strings_lost: lost,

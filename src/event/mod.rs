@@ -83,6 +83,12 @@ pub enum What {
         has_tty: bool,
         /// Descriptors 0, 1 and 2, told where there was no exec.
         stdio: [Fd; 3],
+        /// Signals ignored (of HUP, INT, QUIT, PIPE, TERM, CHLD).
+        ignored: u64,
+        /// Bytes given to write calls; told where there was no exec.
+        written: Option<u64>,
+        /// /dev/null has the number that the creator's first fresh pipe had.
+        null_on_pipe: Option<bool>,
     },
     /// The name of a cgroup.
     Cgroup {
@@ -170,6 +176,8 @@ pub struct Fork {
     pub fresh_pipes: Option<u8>,
     /// Those ends are close-on-exec.
     pub fresh_pipes_cloexec: bool,
+    /// The lowest number among those ends.
+    pub first_pipe_fd: Option<u32>,
     /// The creator's descriptors 0, 1 and 2.
     pub stdio: [Fd; 3],
     /// Cgroup.
@@ -221,6 +229,10 @@ pub struct Exec {
     pub has_tty: bool,
     /// Descriptors 0, 1 and 2.
     pub stdio: [Fd; 3],
+    /// Descriptor 3.
+    pub fd3: Fd,
+    /// Signals ignored (of HUP, INT, QUIT, PIPE, TERM, CHLD).
+    pub ignored: u64,
     /// Cgroup.
     pub cgroup: CgroupId,
     /// Task name.

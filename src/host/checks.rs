@@ -53,13 +53,7 @@ pub struct Check {
 
 impl Check {
     /// A check of which nothing is known yet but its names.
-    pub fn new(
-        id: &str,
-        name: &str,
-        state: State,
-        found: impl Into<String>,
-        meaning: &str,
-    ) -> Self {
+    pub fn new(id: &str, name: &str, state: State, found: impl Into<String>, meaning: &str) -> Self {
         Self {
             id: id.into(),
             name: name.into(),
@@ -121,21 +115,16 @@ impl Machine {
     }
 
     fn privileges(&self) -> Check {
-        let check = |state, found: &str, meaning| {
-            Check::new("privileges", "privileges", state, found, meaning)
-        };
+        let check =
+            |state, found: &str, meaning| Check::new("privileges", "privileges", state, found, meaning);
         let who = if self.root_user { "root" } else { "not root" };
         match privilege::rights(self.effective) {
-            Rights::Full if self.root_user => check(
-                State::Ok,
-                who,
-                "everything is allowed; most of it is given up after attaching",
-            ),
-            Rights::Full => check(
-                State::Ok,
-                "the capabilities that recording needs",
-                "recording works without root",
-            ),
+            Rights::Full if self.root_user => {
+                check(State::Ok, who, "everything is allowed; most of it is given up after attaching")
+            }
+            Rights::Full => {
+                check(State::Ok, "the capabilities that recording needs", "recording works without root")
+            }
             Rights::OwnProcesses => check(
                 State::Limited,
                 "BPF, but not CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
@@ -180,14 +169,11 @@ impl Machine {
     }
 
     fn lockdown(&self) -> Check {
-        let check = |state, found: &str, meaning| {
-            Check::new("lockdown", "kernel lockdown", state, found, meaning)
-        };
+        let check =
+            |state, found: &str, meaning| Check::new("lockdown", "kernel lockdown", state, found, meaning);
         let modes = self.line("sys/kernel/security/lockdown");
         let active = modes.as_deref().and_then(|modes| {
-            modes
-                .split_whitespace()
-                .find_map(|mode| mode.strip_prefix('[')?.strip_suffix(']'))
+            modes.split_whitespace().find_map(|mode| mode.strip_prefix('[')?.strip_suffix(']'))
         });
         match active {
             Some("confidentiality") => check(
@@ -196,11 +182,7 @@ impl Machine {
                 "BPF programs may not read kernel memory: boot with lockdown=integrity or without lockdown=",
             ),
             Some(mode) => check(State::Ok, mode, "BPF programs may read kernel memory"),
-            None => check(
-                State::Ok,
-                "not in this kernel",
-                "BPF programs may read kernel memory",
-            ),
+            None => check(State::Ok, "not in this kernel", "BPF programs may read kernel memory"),
         }
     }
 
@@ -208,9 +190,7 @@ impl Machine {
         let mounts = self.line("proc/self/mountinfo").unwrap_or_default();
         let place = mounts.lines().find_map(|line| {
             let (left, right) = line.split_once(" - ")?;
-            right
-                .starts_with("tracefs ")
-                .then(|| left.split(' ').nth(4).unwrap_or("?").to_owned())
+            right.starts_with("tracefs ").then(|| left.split(' ').nth(4).unwrap_or("?").to_owned())
         });
         match place {
             Some(place) => Check::new(
@@ -250,11 +230,8 @@ impl Machine {
         } else if self.memlock >= 64 << 20 || may_raise {
             check(State::Ok, "enough for the ring buffer, or to be raised")
         } else {
-            check(
-                State::Limited,
-                "the ring buffer of 4 MiB may be refused on this kernel",
-            )
-            .mended_by("sudo prlimit --pid $$ --memlock=unlimited")
+            check(State::Limited, "the ring buffer of 4 MiB may be refused on this kernel")
+                .mended_by("sudo prlimit --pid $$ --memlock=unlimited")
         }
     }
 
@@ -291,17 +268,12 @@ impl Machine {
     }
 
     fn pid_namespace(&self) -> Check {
-        let check = |state, found, meaning| {
-            Check::new("pid_namespace", "PID namespace", state, found, meaning)
-        };
+        let check =
+            |state, found, meaning| Check::new("pid_namespace", "PID namespace", state, found, meaning);
         let own = std::fs::read_link(self.root.join("proc/self/ns/pid"));
         // The first namespace has a fixed number (include/linux/proc_ns.h, PROC_PID_INIT_INO).
         if own.is_ok_and(|link| link == Path::new("pid:[4026531836]")) {
-            check(
-                State::Ok,
-                "the machine's own",
-                "PIDs mean the same to us and to the kernel",
-            )
+            check(State::Ok, "the machine's own", "PIDs mean the same to us and to the kernel")
         } else {
             check(
                 State::Limited,
@@ -316,27 +288,22 @@ impl Machine {
         let check = |state, found, meaning| Check::new("cgroup", "cgroups", state, found, meaning);
         let mounts = self.line("proc/self/mountinfo").unwrap_or_default();
         let has = |kind: &str| {
-            mounts.lines().any(|line| {
-                line.split_once(" - ")
-                    .is_some_and(|(_, right)| right.starts_with(kind))
-            })
+            mounts
+                .lines()
+                .any(|line| line.split_once(" - ").is_some_and(|(_, right)| right.starts_with(kind)))
         };
         match (has("cgroup2 "), has("cgroup ")) {
-            (true, false) => check(
-                State::Ok,
-                "version 2",
-                "units and containers are read from the cgroup's path",
-            ),
+            (true, false) => {
+                check(State::Ok, "version 2", "units and containers are read from the cgroup's path")
+            }
             (true, true) => check(
                 State::Ok,
                 "versions 1 and 2",
                 "units and containers are read from the path in version 2, else the cpu controller's",
             ),
-            (false, true) => check(
-                State::Ok,
-                "version 1",
-                "units and containers are read from the cpu controller's path",
-            ),
+            (false, true) => {
+                check(State::Ok, "version 1", "units and containers are read from the cpu controller's path")
+            }
             (false, false) => check(
                 State::Limited,
                 "not mounted",
@@ -364,13 +331,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        Machine {
-            root: dir.path().to_owned(),
-            root_user,
-            effective,
-            memlock: 64 << 10,
-        }
-        .checks()
+        Machine { root: dir.path().to_owned(), root_user, effective, memlock: 64 << 10 }.checks()
     }
 
     fn state(checks: &[Check], id: &str) -> State {
@@ -387,10 +348,7 @@ mod tests {
             true,
             &[
                 ("sys/kernel/btf/vmlinux", "x"),
-                (
-                    "sys/kernel/security/lockdown",
-                    "none [integrity] confidentiality\n",
-                ),
+                ("sys/kernel/security/lockdown", "none [integrity] confidentiality\n"),
                 ("proc/self/mountinfo", MOUNTS),
                 ("proc/sys/kernel/osrelease", "6.1.0-13-amd64\n"),
                 ("proc/sys/kernel/perf_event_paranoid", "4\n"),
@@ -412,10 +370,7 @@ mod tests {
             0,
             false,
             &[
-                (
-                    "sys/kernel/security/lockdown",
-                    "none integrity [confidentiality]\n",
-                ),
+                ("sys/kernel/security/lockdown", "none integrity [confidentiality]\n"),
                 ("proc/sys/kernel/osrelease", "5.10.0-8-amd64\n"),
             ],
         );
@@ -425,12 +380,7 @@ mod tests {
         for id in ["tracefs", "memlock", "cgroup"] {
             let check = checks.iter().find(|check| check.id == id).unwrap();
             assert_eq!(check.state, State::Limited, "{id}");
-            assert!(
-                check
-                    .mend
-                    .as_deref()
-                    .is_some_and(|m| m.starts_with("sudo "))
-            );
+            assert!(check.mend.as_deref().is_some_and(|m| m.starts_with("sudo ")));
         }
     }
 

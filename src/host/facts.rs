@@ -106,11 +106,7 @@ pub fn trace_stem(command: Option<&OsStr>, now: SystemTime) -> String {
         .filter(char::is_ascii_alphanumeric)
         .collect();
     let name: String = command
-        .map(|path| {
-            path.as_bytes()
-                .rsplit(|&b| b == b'/')
-                .find(|p| !p.is_empty())
-        })
+        .map(|path| path.as_bytes().rsplit(|&b| b == b'/').find(|p| !p.is_empty()))
         .and_then(|base| {
             Some(
                 String::from_utf8_lossy(base?)
@@ -175,10 +171,7 @@ mod tests {
     fn names_are_safe() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let name = |command: &[u8]| trace_stem(Some(OsStr::from_bytes(command)), now);
-        assert_eq!(
-            name(b"/usr/bin/python3.11"),
-            "startrace-python3.11-20010909T014640Z"
-        );
+        assert_eq!(name(b"/usr/bin/python3.11"), "startrace-python3.11-20010909T014640Z");
         assert_eq!(name(b"a b\n;\xff/"), "startrace-a_b___-20010909T014640Z");
         assert_eq!(name(b"../.."), "startrace-..-20010909T014640Z");
         assert_eq!(name(b"///"), "startrace-20010909T014640Z");

@@ -70,7 +70,8 @@ pub const KEPT: [Capability; 4] =
     [Capability::Bpf, Capability::Perfmon, Capability::SysPtrace, Capability::DacReadSearch];
 
 /// How to do without root; the capabilities are those of [`KEPT`].
-pub const SETCAP: &str = "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search=ep \"$(command -v startrace)\"";
+pub const SETCAP: &str =
+    "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search=ep \"$(command -v startrace)\"";
 
 static DROPPED: AtomicBool = AtomicBool::new(false);
 

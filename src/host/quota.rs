@@ -67,14 +67,9 @@ fn folder(membership: &str, mounts: &str, which: Hierarchy) -> Option<(PathBuf, 
 
 /// mountinfo writes space, tab, line feed and backslash as octal.
 fn unescape(text: &str) -> String {
-    [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ]
-    .iter()
-    .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 fn smallest(mount: &Path, inside: &Path, quota: fn(&Path) -> Option<f64>) -> Option<f64> {
@@ -152,10 +147,7 @@ mod tests {
             ("sys/fs/cgroup/cpu x/cpu.cfs_quota_us", "-1\n"),
             ("sys/fs/cgroup/cpu x/cpu.cfs_period_us", "100000\n"),
         ];
-        assert_eq!(
-            machine("4:cpuacct,cpu:/job\n0::/\n", &mounts, &files),
-            Some(2.0)
-        );
+        assert_eq!(machine("4:cpuacct,cpu:/job\n0::/\n", &mounts, &files), Some(2.0));
         assert_eq!(machine("4:cpuset:/job\n0::/\n", &mounts, &files), None);
         assert_eq!(machine("", "", &[]), None);
     }

@@ -89,27 +89,12 @@ impl fmt::Display for SpawnError {
                 write!(f, "cannot start {command:?}: no such command in the caller's PATH and no such file")
             }
             Stage::Exec => write!(f, "cannot execute {command:?}: {error}"),
-            Stage::Prepare => write!(
-                f,
-                "cannot start {command:?}: it holds a NUL byte or is empty"
-            ),
+            Stage::Prepare => write!(f, "cannot start {command:?}: it holds a NUL byte or is empty"),
             Stage::Fork => write!(f, "cannot start {command:?}: {error}"),
-            Stage::Stdout => write!(
-                f,
-                "cannot send the output of {command:?} to stderr: {error}"
-            ),
-            Stage::Groups => write!(
-                f,
-                "cannot take the caller's groups for {command:?}: {error}"
-            ),
-            Stage::Gid => write!(
-                f,
-                "cannot take the caller's group id for {command:?}: {error}"
-            ),
-            Stage::Uid => write!(
-                f,
-                "cannot take the caller's user id for {command:?}: {error}"
-            ),
+            Stage::Stdout => write!(f, "cannot send the output of {command:?} to stderr: {error}"),
+            Stage::Groups => write!(f, "cannot take the caller's groups for {command:?}: {error}"),
+            Stage::Gid => write!(f, "cannot take the caller's group id for {command:?}: {error}"),
+            Stage::Uid => write!(f, "cannot take the caller's user id for {command:?}: {error}"),
             Stage::Limits => write!(f, "cannot restore resource limits for {command:?}: {error}"),
             Stage::Dropped => {
                 write!(f, "cannot start {command:?}: startrace has already given up its privileges")

@@ -109,17 +109,23 @@ impl World for Machine {
         binary
     }
 
-    fn status(&mut self, id: Id) -> Option<Status> {
+    fn status(&mut self, id: Id, null_at: Option<u32>) -> Option<Status> {
         let stat = stat(id.pid).filter(|stat| stat.is(id))?;
         let mut stdio = [Fd::default(); 3];
         for (n, fd) in stdio.iter_mut().enumerate() {
             *fd = describe(id.pid, n);
         }
+        let text = read(PathBuf::from(format!("/proc/{}/status", id.pid)), MAX_PROC)?;
+        let text = String::from_utf8_lossy(&text);
+        let ignored = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
         Some(Status {
             session_leader: stat.session == id.pid,
             has_tty: stat.tty != 0,
             comm: stat.comm,
             stdio,
+            ignored: ignored.unwrap_or_default(),
+            null_on_pipe: null_at.map(|fd| describe(id.pid, fd as usize).kind == FdKind::Null),
         })
     }
 }
@@ -270,7 +276,7 @@ mod tests {
         let exe = std::fs::read_link("/proc/self/exe").unwrap();
         assert_eq!(known.exe.as_deref(), exe.to_str());
         assert!(machine.process(Id { pid, birth_ns: birth_ns + 1_000_000_000 }).is_none());
-        assert!(machine.status(Id { pid, birth_ns }).is_some());
+        assert!(machine.status(Id { pid, birth_ns }, None).is_some());
     }
 
     #[test]

@@ -44,26 +44,14 @@ pub(super) fn python_line(argv: &[String]) -> Option<PythonLine<'_>> {
         let rest = argv.get(i + 1..).unwrap_or_default();
         if arg == "--" {
             let (script, rest) = rest.split_first()?;
-            return Some(PythonLine {
-                target: Target::Script(script),
-                rest,
-                as_library: false,
-            });
+            return Some(PythonLine { target: Target::Script(script), rest, as_library: false });
         }
         let Some(letters) = arg.strip_prefix('-').filter(|l| !l.is_empty()) else {
-            return Some(PythonLine {
-                target: Target::Script(arg),
-                rest,
-                as_library: false,
-            });
+            return Some(PythonLine { target: Target::Script(arg), rest, as_library: false });
         };
         if letters.starts_with('-') {
             as_library = false;
-            i += if letters == "-check-hash-based-pycs" {
-                2
-            } else {
-                1
-            };
+            i += if letters == "-check-hash-based-pycs" { 2 } else { 1 };
             continue;
         }
         let mut takes_next = false;
@@ -79,11 +67,7 @@ pub(super) fn python_line(argv: &[String]) -> Option<PythonLine<'_>> {
                     };
                     let alone = letters.len() == 1;
                     return Some(PythonLine {
-                        target: if letter == 'c' {
-                            Target::Code(text)
-                        } else {
-                            Target::Module(text)
-                        },
+                        target: if letter == 'c' { Target::Code(text) } else { Target::Module(text) },
                         rest,
                         as_library: as_library && alone,
                     });
@@ -138,15 +122,12 @@ pub(super) fn is_spawn_main(code: &str, rest: &[String]) -> bool {
 
 /// The same of a frozen program (PyInstaller and its kin): no interpreter to give code to.
 pub(super) fn is_frozen_spawn(argv: &[String]) -> bool {
-    let Some(("--multiprocessing-fork", rest)) = argv
-        .get(1..)
-        .and_then(<[String]>::split_first)
-        .map(|(a, r)| (a.as_str(), r))
+    let Some(("--multiprocessing-fork", rest)) =
+        argv.get(1..).and_then(<[String]>::split_first).map(|(a, r)| (a.as_str(), r))
     else {
         return false;
     };
-    rest.iter().any(|a| a.starts_with("pipe_handle="))
-        && rest.iter().all(|a| spawn_arguments_one(a))
+    rest.iter().any(|a| a.starts_with("pipe_handle=")) && rest.iter().all(|a| spawn_arguments_one(a))
 }
 
 fn spawn_arguments_one(pair: &str) -> bool {
@@ -159,15 +140,13 @@ fn spawn_arguments_one(pair: &str) -> bool {
 /// `resource_tracker.ensure_running` (3.8 and up) and `semaphore_tracker`'s (3.4 to 3.7).
 pub(super) fn is_resource_tracker(code: &str, rest: &[String]) -> bool {
     rest.is_empty()
-        && ["resource_tracker", "semaphore_tracker"]
-            .iter()
-            .any(|module| {
-                code.strip_prefix("from multiprocessing.")
-                    .and_then(|c| c.strip_prefix(module))
-                    .and_then(|c| c.strip_prefix(" import main;main("))
-                    .and_then(number)
-                    == Some(")")
-            })
+        && ["resource_tracker", "semaphore_tracker"].iter().any(|module| {
+            code.strip_prefix("from multiprocessing.")
+                .and_then(|c| c.strip_prefix(module))
+                .and_then(|c| c.strip_prefix(" import main;main("))
+                .and_then(number)
+                == Some(")")
+        })
 }
 
 /// `forkserver.ensure_running`: from 3.14.7 on the parent's arguments follow as arguments.
@@ -191,11 +170,7 @@ pub(super) fn is_fork_server(code: &str, rest: &[String]) -> Option<Match> {
         Literal::Whole(body) => body,
         other => return end(other),
     };
-    let body = if new {
-        body.strip_prefix(", sys_argv=sys.argv[1:]").unwrap_or(body)
-    } else {
-        body
-    };
+    let body = if new { body.strip_prefix(", sys_argv=sys.argv[1:]").unwrap_or(body) } else { body };
     match literal(body.strip_prefix(", **")?, '{') {
         Literal::Whole(")") => Some(Match::Whole),
         other => end(other),
@@ -264,11 +239,9 @@ pub(super) fn is_loky_worker(module: &str, rest: &[String]) -> bool {
 /// loky's tracker: `-c "from [...]loky.backend.resource_tracker import main; main(3, False)"`.
 pub(super) fn is_loky_tracker(code: &str, rest: &[String]) -> bool {
     let call = || {
-        let (module, call) = code
-            .strip_prefix("from ")?
-            .split_once(" import main; main(")?;
-        let tracker = is_loky_module(module, "resource_tracker")
-            || is_loky_module(module, "semaphore_tracker");
+        let (module, call) = code.strip_prefix("from ")?.split_once(" import main; main(")?;
+        let tracker =
+            is_loky_module(module, "resource_tracker") || is_loky_module(module, "semaphore_tracker");
         let verbose = number(call)?.strip_prefix(", ")?.strip_suffix(')')?;
         Some(tracker && (matches!(verbose, "True" | "False") || number(verbose) == Some("")))
     };
@@ -277,9 +250,8 @@ pub(super) fn is_loky_tracker(code: &str, rest: &[String]) -> bool {
 
 /// The package as itself, or as a copy inside another (joblib carries one).
 fn is_loky_module(module: &str, last: &str) -> bool {
-    let dotted = module
-        .split('.')
-        .all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+    let dotted =
+        module.split('.').all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
     let own = module
         .strip_suffix(last)
         .and_then(|m| m.strip_suffix("loky.backend."))
@@ -347,8 +319,7 @@ mod tests {
     #[test]
     fn spawn_main_is_matched_whole_and_only_whole() {
         let fork = args(&["--multiprocessing-fork"]);
-        let with =
-            |a: &str| format!("from multiprocessing.spawn import spawn_main; spawn_main({a})");
+        let with = |a: &str| format!("from multiprocessing.spawn import spawn_main; spawn_main({a})");
         for good in [
             "tracker_fd=5, pipe_handle=7",
             "pipe_handle=7, tracker_fd=5",
@@ -369,10 +340,7 @@ mod tests {
         }
         let good = with("tracker_fd=5, pipe_handle=7");
         assert!(!is_spawn_main(&good, &[]));
-        assert!(!is_spawn_main(
-            &good,
-            &args(&["--multiprocessing-fork", "x"])
-        ));
+        assert!(!is_spawn_main(&good, &args(&["--multiprocessing-fork", "x"])));
         assert!(!is_spawn_main(&format!(" {good}"), &fork));
         assert!(!is_spawn_main(&format!("{good}; x()"), &fork));
         assert!(!is_spawn_main(&format!("print('{good}')"), &fork));
@@ -406,93 +374,44 @@ mod tests {
 
     #[test]
     fn trackers_of_every_age_and_of_loky() {
-        assert!(is_resource_tracker(
-            "from multiprocessing.resource_tracker import main;main(5)",
-            &[]
-        ));
-        assert!(is_resource_tracker(
-            "from multiprocessing.semaphore_tracker import main;main(12)",
-            &[]
-        ));
-        assert!(!is_resource_tracker(
-            "from multiprocessing.resource_tracker import main; main(5)",
-            &[]
-        ));
+        assert!(is_resource_tracker("from multiprocessing.resource_tracker import main;main(5)", &[]));
+        assert!(is_resource_tracker("from multiprocessing.semaphore_tracker import main;main(12)", &[]));
+        assert!(!is_resource_tracker("from multiprocessing.resource_tracker import main; main(5)", &[]));
         assert!(!is_resource_tracker(
             "from multiprocessing.resource_tracker import main;main(5)",
             &args(&["f"])
         ));
-        assert!(!is_resource_tracker(
-            "from multiprocessing.resource_tracker import main;main(5) ",
-            &[]
-        ));
+        assert!(!is_resource_tracker("from multiprocessing.resource_tracker import main;main(5) ", &[]));
         assert!(is_loky_tracker(
             "from joblib.externals.loky.backend.resource_tracker import main; main(3, False)",
             &[]
         ));
-        assert!(is_loky_tracker(
-            "from loky.backend.resource_tracker import main; main(3, 0)",
-            &[]
-        ));
-        assert!(!is_loky_tracker(
-            "from notloky.backend.resource_tracker import main; main(3, False)",
-            &[]
-        ));
-        assert!(!is_loky_tracker(
-            "from multiprocessing.resource_tracker import main; main(3, False)",
-            &[]
-        ));
+        assert!(is_loky_tracker("from loky.backend.resource_tracker import main; main(3, 0)", &[]));
+        assert!(!is_loky_tracker("from notloky.backend.resource_tracker import main; main(3, False)", &[]));
+        assert!(!is_loky_tracker("from multiprocessing.resource_tracker import main; main(3, False)", &[]));
         let worker = args(&["--process-name", "LokyProcess-1", "--pipe", "15"]);
-        assert!(is_loky_worker(
-            "joblib.externals.loky.backend.popen_loky_posix",
-            &worker
-        ));
+        assert!(is_loky_worker("joblib.externals.loky.backend.popen_loky_posix", &worker));
         assert!(is_loky_worker("loky.backend.popen_loky_posix", &worker));
-        assert!(!is_loky_worker(
-            "loky.backend.popen_loky_posix",
-            &worker[..2]
-        ));
+        assert!(!is_loky_worker("loky.backend.popen_loky_posix", &worker[..2]));
         assert!(!is_loky_worker("loky backend.popen_loky_posix", &worker));
     }
 
     #[test]
     fn a_python_line_is_taken_apart_as_python_does() {
         let code = |list: &[&str]| {
-            python_line(&args(list))
-                .map(|l| (format!("{:?}", l.target), l.rest.len(), l.as_library))
+            python_line(&args(list)).map(|l| (format!("{:?}", l.target), l.rest.len(), l.as_library))
         };
-        assert_eq!(
-            code(&["python", "-c", "x", "y"]),
-            Some(("Code(\"x\")".into(), 1, true))
-        );
+        assert_eq!(code(&["python", "-c", "x", "y"]), Some(("Code(\"x\")".into(), 1, true)));
         assert_eq!(
             code(&["python", "-X", "dev", "-Werror", "-OO", "-c", "x"]),
             Some(("Code(\"x\")".into(), 0, true))
         );
-        assert_eq!(
-            code(&["python", "-u", "-c", "x"]),
-            Some(("Code(\"x\")".into(), 0, false))
-        );
-        assert_eq!(
-            code(&["python", "-cx"]),
-            Some(("Code(\"x\")".into(), 0, false))
-        );
-        assert_eq!(
-            code(&["python", "a.py", "-c", "x"]),
-            Some(("Script(\"a.py\")".into(), 2, false))
-        );
-        assert_eq!(
-            code(&["python", "-m", "a", "-c", "x"]),
-            Some(("Module(\"a\")".into(), 2, true))
-        );
-        assert_eq!(
-            code(&["python", "-W", "-c", "x"]),
-            Some(("Script(\"x\")".into(), 0, false))
-        );
-        assert_eq!(
-            code(&["python", "-"]),
-            Some(("Script(\"-\")".into(), 0, false))
-        );
+        assert_eq!(code(&["python", "-u", "-c", "x"]), Some(("Code(\"x\")".into(), 0, false)));
+        assert_eq!(code(&["python", "-cx"]), Some(("Code(\"x\")".into(), 0, false)));
+        assert_eq!(code(&["python", "a.py", "-c", "x"]), Some(("Script(\"a.py\")".into(), 2, false)));
+        assert_eq!(code(&["python", "-m", "a", "-c", "x"]), Some(("Module(\"a\")".into(), 2, true)));
+        assert_eq!(code(&["python", "-W", "-c", "x"]), Some(("Script(\"x\")".into(), 0, false)));
+        assert_eq!(code(&["python", "-"]), Some(("Script(\"-\")".into(), 0, false)));
         assert_eq!(code(&["python", "-c"]), None);
         assert_eq!(code(&["python"]), None);
         assert_eq!(code(&[]), None);
@@ -504,11 +423,7 @@ mod tests {
         assert!(is_libc_shell(&args(&["sh", "-c", "--", "ls"])));
         assert!(!is_libc_shell(&args(&["/bin/sh", "-c", "ls"])));
         assert!(!is_libc_shell(&args(&["sh", "-c", "ls", "x"])));
-        assert!(is_jspawnhelper(&args(&[
-            "/j/lib/jspawnhelper",
-            "17.0.15+6",
-            "12:13:14"
-        ])));
+        assert!(is_jspawnhelper(&args(&["/j/lib/jspawnhelper", "17.0.15+6", "12:13:14"])));
         assert!(is_jspawnhelper(&args(&["/j/lib/jspawnhelper", "12:13:14"])));
         assert!(!is_jspawnhelper(&args(&["/j/lib/jspawnhelper", "12:x"])));
         assert!(!is_jspawnhelper(&args(&["/j/lib/jspawnhelper"])));
@@ -520,23 +435,10 @@ mod tests {
             "info"
         ])));
         assert!(!is_systemd_executor(&args(&["cat", "--deserialize", "47"])));
-        assert!(is_frozen_spawn(&args(&[
-            "app",
-            "--multiprocessing-fork",
-            "tracker_fd=5",
-            "pipe_handle=7"
-        ])));
-        assert!(!is_frozen_spawn(&args(&[
-            "app",
-            "--multiprocessing-fork",
-            "pipe_handle=7",
-            "x"
-        ])));
+        assert!(is_frozen_spawn(&args(&["app", "--multiprocessing-fork", "tracker_fd=5", "pipe_handle=7"])));
+        assert!(!is_frozen_spawn(&args(&["app", "--multiprocessing-fork", "pipe_handle=7", "x"])));
         assert_eq!(
-            first_word(
-                &args(&["runc", "--root", "/x", "--debug", "create"]),
-                &["--root"]
-            ),
+            first_word(&args(&["runc", "--root", "/x", "--debug", "create"]), &["--root"]),
             Some("create")
         );
     }

@@ -36,11 +36,7 @@ pub(super) const RULES: &[Rule] = &[
         weight: 86,
         evidence: "run by {parent}, the container monitor that podman and CRI-O start programs through",
         when: |v| {
-            fits(
-                v.creation().is_some()
-                    && v.execed()
-                    && matches!(v.parent.name, "conmon" | "conmonrs"),
-            )
+            fits(v.creation().is_some() && v.execed() && matches!(v.parent.name, "conmon" | "conmonrs"))
         },
     },
     Rule {
@@ -80,10 +76,7 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "made by {parent}, which is runc",
         when: |v| {
             let runc = v.creation().is_some() && runtime(v) == Some("runc");
-            fits(
-                runc && (stage(v, "container.init").is_some()
-                    || stage(v, "container.exec").is_some()),
-            )
+            fits(runc && (stage(v, "container.init").is_some() || stage(v, "container.exec").is_some()))
         },
     },
 ];
@@ -99,8 +92,8 @@ fn runtime<'a>(v: &View<'a>) -> Option<&'a str> {
     }
     match v.parent.name {
         "docker-runc" => Some("runc"),
-        name @ ("runc" | "crun" | "youki" | "runsc" | "lxc-start" | "lxc-attach"
-        | "systemd-nspawn" | "starter-suid" | "starter") => Some(name),
+        name @ ("runc" | "crun" | "youki" | "runsc" | "lxc-start" | "lxc-attach" | "systemd-nspawn"
+        | "starter-suid" | "starter") => Some(name),
         _ => None,
     }
 }
@@ -112,14 +105,7 @@ fn stage<'a>(v: &View<'a>, wanted: &str) -> Option<Fit<'a>> {
     let runtime = runtime(v)?;
     let verb = first_word(
         v.parent.argv(),
-        &[
-            "--log",
-            "--log-format",
-            "--root",
-            "--criu",
-            "--rootless",
-            "--cgroup-manager",
-        ],
+        &["--log", "--log-format", "--root", "--criu", "--rootless", "--cgroup-manager"],
     );
     let (pattern, subject) = match verb {
         // A stage made by an earlier stage: `runc init` itself does not say which it is.
@@ -130,9 +116,7 @@ fn stage<'a>(v: &View<'a>, wanted: &str) -> Option<Fit<'a>> {
         Some(verb @ ("run" | "create" | "restore" | "boot" | "start")) => ("container.init", verb),
         Some(verb @ "exec") => ("container.exec", verb),
         _ => match runtime {
-            "lxc-start" | "systemd-nspawn" | "starter" | "starter-suid" => {
-                ("container.init", runtime)
-            }
+            "lxc-start" | "systemd-nspawn" | "starter" | "starter-suid" => ("container.init", runtime),
             "lxc-attach" => ("container.exec", runtime),
             _ => return None,
         },

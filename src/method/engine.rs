@@ -6,8 +6,8 @@ use super::program::Program;
 use super::rule::{Fit, Rule};
 use super::view::{View, mask, signal};
 use super::{
-    containers, go, jvm, libc, node, perl, php, python, ruby, rust_std, servers, shape, shells,
-    systemd, tools,
+    containers, go, jvm, libc, node, perl, php, python, ruby, rust_std, servers, shape, shells, systemd,
+    tools,
 };
 use crate::trace::schema::{Confidence, Method};
 use std::fmt::Write as _;
@@ -53,20 +53,13 @@ struct Claim<'a> {
 impl Claim<'_> {
     /// What is at least likely comes first; there, the rule that looks at more of the start wins.
     fn rank(&self) -> (bool, u8, Confidence) {
-        (
-            self.confidence >= Confidence::Likely,
-            self.rule.weight,
-            self.confidence,
-        )
+        (self.confidence >= Confidence::Likely, self.rule.weight, self.confidence)
     }
 }
 
 /// The best claim; of equals, the first.
 fn best<'c, 'a>(claims: &'c [Claim<'a>], of: impl Fn(&Claim<'a>) -> bool) -> Option<&'c Claim<'a>> {
-    claims
-        .iter()
-        .filter(|c| of(c))
-        .reduce(|a, b| if b.rank() > a.rank() { b } else { a })
+    claims.iter().filter(|c| of(c)).reduce(|a, b| if b.rank() > a.rank() { b } else { a })
 }
 
 /// `cpython.subprocess` says more than `cpython`, and does not gainsay it.
@@ -90,31 +83,18 @@ pub fn classify(facts: &Facts) -> Method {
     let own = pattern.filter(|p| p.library.is_some());
     let other = best(&claims, |c| c.library.is_some());
     let library = match (own, other) {
-        (Some(own), Some(other)) if other.rank().0 <= own.rank().0 || refines(own, other) => {
-            Some(own)
-        }
+        (Some(own), Some(other)) if other.rank().0 <= own.rank().0 || refines(own, other) => Some(own),
         (_, other) => other,
     };
 
-    let clone_flags = facts
-        .creation
-        .as_ref()
-        .map_or_else(Vec::new, |c| flag_names(c.flags));
+    let clone_flags = facts.creation.as_ref().map_or_else(Vec::new, |c| flag_names(c.flags));
     let mechanism = view.axis.mechanism_name();
-    let base = if unobserved {
-        Confidence::Guess
-    } else {
-        view.axis.sure
-    };
+    let base = if unobserved { Confidence::Guess } else { view.axis.sure };
     let confidence = match (pattern, library) {
         (None, None) => base,
         (p, l) => {
             let named = p.into_iter().chain(l).map(|c| c.confidence);
-            let sure = if unobserved {
-                Confidence::Certain
-            } else {
-                base
-            };
+            let sure = if unobserved { Confidence::Certain } else { base };
             named.fold(sure, Ord::min)
         }
     };
@@ -129,10 +109,7 @@ pub fn classify(facts: &Facts) -> Method {
         confidence,
         evidence,
         clone_flags,
-        exit_signal: facts
-            .creation
-            .as_ref()
-            .and_then(|c| signal_name(c.exit_signal)),
+        exit_signal: facts.creation.as_ref().and_then(|c| signal_name(c.exit_signal)),
     }
 }
 
@@ -150,12 +127,7 @@ fn claims<'a>(view: &View<'a>, unobserved: bool) -> Vec<Claim<'a>> {
             // Arguments alone, with nothing seen of who made the process and how.
             confidence = confidence.min(Confidence::Likely);
         }
-        claims.push(Claim {
-            rule,
-            fit,
-            library: fit.library.or(rule.library),
-            confidence,
-        });
+        claims.push(Claim { rule, fit, library: fit.library.or(rule.library), confidence });
     }
     claims
 }
@@ -171,11 +143,7 @@ fn evidence(
     kernel::evidence(view.facts, &view.axis, flags, &mut out);
     if view.parent.image.is_some() {
         let mut line = String::with_capacity(80);
-        line.push_str(if view.made_by(Mechanism::Exec) {
-            "image replaced: "
-        } else {
-            "parent image "
-        });
+        line.push_str(if view.made_by(Mechanism::Exec) { "image replaced: " } else { "parent image " });
         describe(&view.parent, &mut line);
         out.push(line);
     }
@@ -191,12 +159,7 @@ fn evidence(
         others.truncate(OTHERS);
     }
     // Each reason once: the library's own, unless it is the pattern's or another reading's.
-    let told = |rule: &str| {
-        pattern
-            .into_iter()
-            .chain(others.iter().copied())
-            .any(|c| c.rule.name == rule)
-    };
+    let told = |rule: &str| pattern.into_iter().chain(others.iter().copied()).any(|c| c.rule.name == rule);
     if let Some(claim) = library.filter(|l| !told(l.rule.name)) {
         out.push(render(claim, view));
     }
@@ -285,11 +248,7 @@ fn fill(name: &str, claim: &Claim<'_>, view: &View<'_>, out: &mut String) {
             put!(out, "{}.{:03} ms", ns / 1_000_000, ns / 1_000 % 1_000);
         }
         "leader" => {
-            if facts
-                .creation
-                .as_ref()
-                .is_some_and(|c| c.parent_session_leader)
-            {
+            if facts.creation.as_ref().is_some_and(|c| c.parent_session_leader) {
                 out.push_str(" and led a new session");
             }
         }
@@ -308,11 +267,7 @@ fn fill(name: &str, claim: &Claim<'_>, view: &View<'_>, out: &mut String) {
         "peer" => {
             if let Some(p) = &facts.peer {
                 let us = p.age_ns / 1_000;
-                put!(
-                    out,
-                    ", {us} us after it read the socket of process {}",
-                    p.pid
-                );
+                put!(out, ", {us} us after it read the socket of process {}", p.pid);
             }
         }
         "pipes" => match facts.creation.as_ref().and_then(|c| c.fresh_pipes) {
@@ -325,9 +280,7 @@ fn fill(name: &str, claim: &Claim<'_>, view: &View<'_>, out: &mut String) {
             }
         }
         "sigpipe" => out.push_str(match view.child_ignores(signal::PIPE) {
-            Some(false) => {
-                "SIGPIPE ignored in Python and put back in the child, as subprocess does"
-            }
+            Some(false) => "SIGPIPE ignored in Python and put back in the child, as subprocess does",
             _ => "which subprocess uses where it can from 3.13 on",
         }),
         "popen" => out.push_str(if view.new_pipe(1) == Some(true) {

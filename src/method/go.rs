@@ -49,16 +49,13 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn like_go<'a>(v: &View<'a>) -> Option<Fit<'a>> {
-    let shape = v.made_by(Mechanism::Vfork)
-        && (v.call(Call::Clone) || v.call(Call::Clone3))
-        && v.masked(mask::ALL);
+    let shape =
+        v.made_by(Mechanism::Vfork) && (v.call(Call::Clone) || v.call(Call::Clone3)) && v.masked(mask::ALL);
     match v.parent.kind {
         _ if !shape => None,
         Kind::Go => Some(Fit::FULL),
         // The ELF reader knows Go where it could read the file.
-        Kind::Other if v.parent.image.is_some_and(|i| i.linkage.is_some()) => {
-            Some(Fit::at_most(Guess))
-        }
+        Kind::Other if v.parent.image.is_some_and(|i| i.linkage.is_some()) => Some(Fit::at_most(Guess)),
         Kind::Other => Some(Fit::at_most(Likely)),
         _ => None,
     }

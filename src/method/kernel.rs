@@ -144,17 +144,9 @@ impl Axis {
 pub(super) fn axis(facts: &Facts) -> Axis {
     let execed = facts.execs.iter().any(|e| e.error.is_none());
     let Some(c) = &facts.creation else {
-        let (primitive, mechanism) = if facts.exec_in_place {
-            (Some("exec"), Some(Mechanism::Exec))
-        } else {
-            (None, None)
-        };
-        return Axis {
-            primitive,
-            mechanism,
-            execed,
-            sure: Confidence::Certain,
-        };
+        let (primitive, mechanism) =
+            if facts.exec_in_place { (Some("exec"), Some(Mechanism::Exec)) } else { (None, None) };
+        return Axis { primitive, mechanism, execed, sure: Confidence::Certain };
     };
     if c.kernel_parent || c.call == Call::Kernel {
         return Axis {
@@ -187,9 +179,7 @@ fn kind(c: &Creation) -> (Mechanism, Confidence) {
             Some(0) => (Mechanism::Vfork, Confidence::Certain),
             Some(_) => (Mechanism::PosixSpawn, Confidence::Certain),
             // Only posix_spawn is known to clear the handlers or to use clone3 without a cgroup.
-            None if c.flags & flag::CLEAR_SIGHAND != 0 => {
-                (Mechanism::PosixSpawn, Confidence::Likely)
-            }
+            None if c.flags & flag::CLEAR_SIGHAND != 0 => (Mechanism::PosixSpawn, Confidence::Likely),
             None => (Mechanism::PosixSpawn, Confidence::Guess),
         },
         (true, false) | (false, true) => (Mechanism::Clone, Confidence::Certain),
@@ -244,8 +234,7 @@ pub(crate) fn signal_name(signal: u32) -> Option<String> {
 pub(super) fn evidence(facts: &Facts, axis: &Axis, flags: &[String], out: &mut Vec<String>) {
     let Some(c) = &facts.creation else {
         out.push(if facts.exec_in_place {
-            "no new process: an exec in place, after the process's earlier start was over"
-                .to_owned()
+            "no new process: an exec in place, after the process's earlier start was over".to_owned()
         } else {
             "the creation was not observed: the process was there before the recording".to_owned()
         });
@@ -297,10 +286,5 @@ pub(super) const RULES: &[Rule] = &[Rule {
     confidence: Confidence::Certain,
     weight: 78,
     evidence: "in namespaces other than its creator's: {namespaces}",
-    when: |v| {
-        fits(
-            v.creation()
-                .is_some_and(|c| c.flags & flag::NAMESPACES != 0 || c.new_pid_namespace),
-        )
-    },
+    when: |v| fits(v.creation().is_some_and(|c| c.flags & flag::NAMESPACES != 0 || c.new_pid_namespace)),
 }];

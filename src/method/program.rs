@@ -90,12 +90,7 @@ pub(super) fn base(path: &str) -> &str {
 impl<'a> Program<'a> {
     /// Looks an image up.
     pub(super) fn of(image: Option<&'a Image>) -> Self {
-        let nothing = Self {
-            image,
-            name: "",
-            kind: Kind::Other,
-            trust: Confidence::Guess,
-        };
+        let nothing = Self { image, name: "", kind: Kind::Other, trust: Confidence::Guess };
         let Some(i) = image else { return nothing };
         let file = i.exe.as_deref().map_or("", base);
         let name = match file {
@@ -104,12 +99,7 @@ impl<'a> Program<'a> {
         };
         let multi_call = name != file;
         if let Some(kind) = i.runtime.as_deref().and_then(by_runtime) {
-            return Self {
-                name,
-                kind,
-                trust: Confidence::Certain,
-                ..nothing
-            };
+            return Self { name, kind, trust: Confidence::Certain, ..nothing };
         }
         let kind = if multi_call || file == "busybox" {
             match name {
@@ -124,19 +114,12 @@ impl<'a> Program<'a> {
             Kind::Other => Confidence::Guess,
             // The ELF reader knows these runtimes; where it read the file and saw none, the name is
             // all there is, and names are free.
-            Kind::Python | Kind::Node | Kind::Jvm | Kind::Ruby | Kind::Go | Kind::Rust
-                if analysed =>
-            {
+            Kind::Python | Kind::Node | Kind::Jvm | Kind::Ruby | Kind::Go | Kind::Rust if analysed => {
                 Confidence::Guess
             }
             _ => Confidence::Likely,
         };
-        Self {
-            name,
-            kind,
-            trust,
-            ..nothing
-        }
+        Self { name, kind, trust, ..nothing }
     }
 
     /// Is it that kind?
@@ -154,16 +137,12 @@ impl<'a> Program<'a> {
 
     /// Its arguments.
     pub(super) fn argv(&self) -> &'a [String] {
-        self.image
-            .and_then(|i| i.argv.as_deref())
-            .unwrap_or_default()
+        self.image.and_then(|i| i.argv.as_deref()).unwrap_or_default()
     }
 
     /// Its path, for people.
     pub(super) fn path(&self) -> &'a str {
-        self.image
-            .and_then(|i| i.exe.as_deref())
-            .unwrap_or("an unknown program")
+        self.image.and_then(|i| i.exe.as_deref()).unwrap_or("an unknown program")
     }
 
     /// Both are one file.
@@ -179,9 +158,7 @@ impl<'a> Program<'a> {
         };
         match i.interpreter.as_deref().map(base) {
             Some(l) if l.starts_with("ld-musl") => Libc::Musl,
-            Some(l) if l.starts_with("ld-linux") || l.starts_with("ld64.so") || l == "ld.so.1" => {
-                Libc::Glibc
-            }
+            Some(l) if l.starts_with("ld-linux") || l.starts_with("ld64.so") || l == "ld.so.1" => Libc::Glibc,
             Some(_) => Libc::Unknown,
             None => match i.runtime.as_deref() {
                 Some(r) if r.starts_with("musl") => Libc::Musl,
@@ -248,10 +225,7 @@ fn versioned(name: &str, stem: &str) -> bool {
         return false;
     };
     let rest = rest.strip_suffix("-dbg").unwrap_or(rest);
-    let rest = rest
-        .strip_suffix(|c: char| c == 'd' || c == 't')
-        .filter(|r| !r.is_empty())
-        .unwrap_or(rest);
+    let rest = rest.strip_suffix(|c: char| c == 'd' || c == 't').filter(|r| !r.is_empty()).unwrap_or(rest);
     rest.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
@@ -272,9 +246,7 @@ fn by_name(name: &str) -> Kind {
         _ if versioned(name, "python") => Kind::Python,
         _ if versioned(name, "ruby") => Kind::Ruby,
         _ if versioned(name, "perl") => Kind::Perl,
-        _ if versioned(name, "php") || versioned(name, "php-fpm") || versioned(name, "php-cgi") => {
-            Kind::Php
-        }
+        _ if versioned(name, "php") || versioned(name, "php-fpm") || versioned(name, "php-cgi") => Kind::Php,
         _ if name.starts_with("zsh-") && versioned(name, "zsh-") => Kind::Shell(Shell::Zsh),
         _ => Kind::Other,
     }
@@ -296,84 +268,18 @@ mod tests {
     #[test]
     fn an_elf_fact_is_certain_a_name_is_likely_and_a_name_that_the_file_denies_a_guess() {
         for (exe, runtime, linkage, kind, trust) in [
-            (
-                "/usr/bin/python3.11",
-                Some("cpython 3.11"),
-                Some("dynamic"),
-                Kind::Python,
-                Confidence::Certain,
-            ),
-            (
-                "/opt/app/server",
-                Some("cpython 3.12"),
-                Some("dynamic"),
-                Kind::Python,
-                Confidence::Certain,
-            ),
-            (
-                "/usr/bin/python3.11",
-                None,
-                None,
-                Kind::Python,
-                Confidence::Likely,
-            ),
-            (
-                "/tmp/python3",
-                None,
-                Some("dynamic"),
-                Kind::Python,
-                Confidence::Guess,
-            ),
-            (
-                "/tmp/python3",
-                Some("go 1.24"),
-                Some("static"),
-                Kind::Go,
-                Confidence::Certain,
-            ),
-            (
-                "/tmp/bash",
-                Some("rust"),
-                Some("dynamic"),
-                Kind::Rust,
-                Confidence::Certain,
-            ),
-            (
-                "/usr/bin/bash",
-                None,
-                Some("dynamic"),
-                Kind::Shell(Shell::Bash),
-                Confidence::Likely,
-            ),
-            (
-                "/usr/bin/pythonista",
-                None,
-                None,
-                Kind::Other,
-                Confidence::Guess,
-            ),
-            (
-                "/usr/bin/bash (deleted)",
-                None,
-                None,
-                Kind::Shell(Shell::Bash),
-                Confidence::Likely,
-            ),
+            ("/usr/bin/python3.11", Some("cpython 3.11"), Some("dynamic"), Kind::Python, Confidence::Certain),
+            ("/opt/app/server", Some("cpython 3.12"), Some("dynamic"), Kind::Python, Confidence::Certain),
+            ("/usr/bin/python3.11", None, None, Kind::Python, Confidence::Likely),
+            ("/tmp/python3", None, Some("dynamic"), Kind::Python, Confidence::Guess),
+            ("/tmp/python3", Some("go 1.24"), Some("static"), Kind::Go, Confidence::Certain),
+            ("/tmp/bash", Some("rust"), Some("dynamic"), Kind::Rust, Confidence::Certain),
+            ("/usr/bin/bash", None, Some("dynamic"), Kind::Shell(Shell::Bash), Confidence::Likely),
+            ("/usr/bin/pythonista", None, None, Kind::Other, Confidence::Guess),
+            ("/usr/bin/bash (deleted)", None, None, Kind::Shell(Shell::Bash), Confidence::Likely),
             ("/srv/php-fpm8.2", None, None, Kind::Php, Confidence::Likely),
-            (
-                "/srv/python3.13t",
-                None,
-                None,
-                Kind::Python,
-                Confidence::Likely,
-            ),
-            (
-                "/srv/x",
-                Some("musl static"),
-                Some("static"),
-                Kind::Other,
-                Confidence::Guess,
-            ),
+            ("/srv/python3.13t", None, None, Kind::Python, Confidence::Likely),
+            ("/srv/x", Some("musl static"), Some("static"), Kind::Other, Confidence::Guess),
         ] {
             let i = image(exe, runtime, linkage);
             let p = Program::of(Some(&i));

@@ -28,13 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         confidence: Certain,
         weight: 95,
         evidence: "argv is what multiprocessing.spawn writes: {subject} --multiprocessing-fork; run by {image}",
-        when: |v| {
-            owned(v, |l| {
-                code(l)
-                    .filter(|c| is_spawn_main(c, l.rest))
-                    .map(|_| Match::Whole)
-            })
-        },
+        when: |v| owned(v, |l| code(l).filter(|c| is_spawn_main(c, l.rest)).map(|_| Match::Whole)),
     },
     Rule {
         name: "python.multiprocessing.spawn.frozen",
@@ -82,13 +76,7 @@ pub(super) const RULES: &[Rule] = &[
         confidence: Certain,
         weight: 95,
         evidence: "argv is what multiprocessing's tracker is started with: {subject}; run by {image}",
-        when: |v| {
-            owned(v, |l| {
-                code(l)
-                    .filter(|c| is_resource_tracker(c, l.rest))
-                    .map(|_| Match::Whole)
-            })
-        },
+        when: |v| owned(v, |l| code(l).filter(|c| is_resource_tracker(c, l.rest)).map(|_| Match::Whole)),
     },
     Rule {
         name: "python.loky.worker",
@@ -113,13 +101,7 @@ pub(super) const RULES: &[Rule] = &[
         confidence: Certain,
         weight: 95,
         evidence: "argv is what loky's tracker is started with: {subject}; run by {image}",
-        when: |v| {
-            owned(v, |l| {
-                code(l)
-                    .filter(|c| is_loky_tracker(c, l.rest))
-                    .map(|_| Match::Whole)
-            })
-        },
+        when: |v| owned(v, |l| code(l).filter(|c| is_loky_tracker(c, l.rest)).map(|_| Match::Whole)),
     },
     Rule {
         name: "python.multiprocessing.fork",
@@ -218,8 +200,8 @@ fn owned<'a>(v: &View<'a>, matches: impl Fn(&PythonLine<'a>) -> Option<Match>) -
         _ => return None,
     };
     // The library forks or vforks from Python and execs Python at once.
-    let direct = (v.made_by(Mechanism::Fork) || v.made_by(Mechanism::Vfork))
-        && v.passed_through().next().is_none();
+    let direct =
+        (v.made_by(Mechanism::Fork) || v.made_by(Mechanism::Vfork)) && v.passed_through().next().is_none();
     let parent = match v.parent_is(Kind::Python) {
         Some(trust) if direct => trust.max(Likely),
         _ => Likely,
@@ -227,12 +209,7 @@ fn owned<'a>(v: &View<'a>, matches: impl Fn(&PythonLine<'a>) -> Option<Match>) -
     let subject = match line.target {
         Target::Code(t) | Target::Module(t) | Target::Script(t) => t,
     };
-    Some(
-        Fit::at_most(cap)
-            .and_at_most(image)
-            .and_at_most(parent)
-            .about(subject),
-    )
+    Some(Fit::at_most(cap).and_at_most(image).and_at_most(parent).about(subject))
 }
 
 /// Some process whose creation was not seen and whose arguments are a fork server's: the server, or
@@ -255,11 +232,7 @@ fn fork_server_worker<'a>(v: &View<'a>) -> Option<Fit<'a>> {
     if !v.plain_copy() {
         return None;
     }
-    let asked = v
-        .facts
-        .peer
-        .as_ref()
-        .is_some_and(|p| p.age_ns <= ASKED_JUST_NOW);
+    let asked = v.facts.peer.as_ref().is_some_and(|p| p.age_ns <= ASKED_JUST_NOW);
     match v.parent_pattern() {
         Some(SERVER) => {
             let argv = match serves_forks(v) {
@@ -301,21 +274,10 @@ fn multiprocessing_fork<'a>(v: &View<'a>) -> Option<Fit<'a>> {
         Some((3, minor)) if minor < 8 => 1,
         _ => 2,
     };
-    let piped = c
-        .fresh_pipes
-        .map(|n| n >= needed && (needed == 0 || c.fresh_pipes_cloexec));
+    let piped = c.fresh_pipes.map(|n| n >= needed && (needed == 0 || c.fresh_pipes_cloexec));
     let stdin = v.facts.child.null_on_pipe;
     // Without a stdin at the start there is none to replace.
-    let none_to_replace = matches!(
-        c.stdio,
-        [
-            Fd {
-                kind: FdKind::Closed,
-                ..
-            },
-            ..
-        ]
-    );
+    let none_to_replace = matches!(c.stdio, [Fd { kind: FdKind::Closed, .. }, ..]);
     let cap = match (piped, stdin) {
         (Some(true), Some(true)) => Likely,
         (Some(true), Some(false)) if needed == 2 && none_to_replace => Likely,
@@ -335,10 +297,7 @@ fn subprocess_by_posix_spawn<'a>(v: &View<'a>) -> Option<Fit<'a>> {
         return None;
     }
     let newer = v.parent.python_version().is_some_and(|n| n >= (3, 13));
-    let cap: Confidence = match (
-        v.parent_ignores(signal::PIPE),
-        v.child_ignores(signal::PIPE),
-    ) {
+    let cap: Confidence = match (v.parent_ignores(signal::PIPE), v.child_ignores(signal::PIPE)) {
         (true, Some(false)) => Likely,
         (true, Some(true)) => return None,
         _ if newer => Likely,

@@ -36,11 +36,7 @@ pub(super) struct Fit<'a> {
 
 impl<'a> Fit<'a> {
     /// Applies as the table says.
-    pub(super) const FULL: Self = Self {
-        cap: Confidence::Certain,
-        library: None,
-        subject: "",
-    };
+    pub(super) const FULL: Self = Self { cap: Confidence::Certain, library: None, subject: "" };
 
     /// Applies, but is at most so sure.
     pub(super) fn at_most(cap: Confidence) -> Self {
@@ -49,10 +45,7 @@ impl<'a> Fit<'a> {
 
     /// Lowers the confidence further.
     pub(super) fn and_at_most(self, cap: Confidence) -> Self {
-        Self {
-            cap: self.cap.min(cap),
-            ..self
-        }
+        Self { cap: self.cap.min(cap), ..self }
     }
 
     /// Names the library.

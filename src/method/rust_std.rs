@@ -17,8 +17,8 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "the caller is a Rust program that ignores SIGPIPE, as its runtime does: std::process::Command ({parent})",
         when: |v| {
             let trust = v.parent_is(Kind::Rust)?;
-            let command = v.made_by(Mechanism::PosixSpawn)
-                || (v.made_by(Mechanism::Fork) && v.meant_to_exec());
+            let command =
+                v.made_by(Mechanism::PosixSpawn) || (v.made_by(Mechanism::Fork) && v.meant_to_exec());
             let restored = v.child_ignores(signal::PIPE) != Some(true);
             (command && v.parent_ignores(signal::PIPE) && restored).then_some(Fit::at_most(trust))
         },

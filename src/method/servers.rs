@@ -18,11 +18,7 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "a copy, without exec, of {subject}, a server that works in copies of itself",
         when: |v| {
             let name = v.parent.name;
-            let title = if is_prefork_master(name) {
-                name
-            } else {
-                python_master(v)?
-            };
+            let title = if is_prefork_master(name) { name } else { python_master(v)? };
             working_copy(v).then_some(Fit::FULL.about(title))
         },
     },

@@ -23,10 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         weight: 82,
         evidence: "its creator, itself a copy that never exec'd{leader}, ended with status 0 {exit_after} after making it",
         when: |v| {
-            if !v.made_by(Mechanism::Fork)
-                || !v.facts.child.creator_is_plain_fork
-                || !v.left_behind()
-            {
+            if !v.made_by(Mechanism::Fork) || !v.facts.child.creator_is_plain_fork || !v.left_behind() {
                 return None;
             }
             let session = v.creation()?.parent_session_leader || v.leads_session();
@@ -94,20 +91,11 @@ pub(super) const RULES: &[Rule] = &[
         when: |v| {
             let (s, c) = (&v.facts.siblings, &v.facts.child);
             let shell = v.parent.shell().is_some();
-            if !v.plain_copy()
-                || shell
-                || s.execless_peak < 2
-                || v.left_behind()
-                || v.only_passes_on()
-            {
+            if !v.plain_copy() || shell || s.execless_peak < 2 || v.left_behind() || v.only_passes_on() {
                 return None;
             }
             let ended_early = c.exit.is_some() && c.lived_ns < SECOND;
-            let cap = if s.execless_long_lived >= 2 && !ended_early {
-                Likely
-            } else {
-                Guess
-            };
+            let cap = if s.execless_long_lived >= 2 && !ended_early { Likely } else { Guess };
             Some(Fit::at_most(cap))
         },
     },
@@ -123,12 +111,9 @@ pub(super) const RULES: &[Rule] = &[
             let c = &v.facts.child;
             let ended = c.exit.as_ref().is_some_and(|e| e.code == Some(0));
             let wrote = c.written_bytes.is_some_and(|n| n >= A_SNAPSHOT);
-            let alone =
-                v.facts.siblings.execless_peak <= 1 && c.forks == 0 && !c.creator_is_plain_fork;
+            let alone = v.facts.siblings.execless_peak <= 1 && c.forks == 0 && !c.creator_is_plain_fork;
             let lone = v.plain_copy() && alone && v.parent.shell().is_none();
-            fits(
-                lone && ended && wrote && !v.leads_session() && c.creator_exited_after_ns.is_none(),
-            )
+            fits(lone && ended && wrote && !v.leads_session() && c.creator_exited_after_ns.is_none())
         },
     },
     Rule {
@@ -156,11 +141,7 @@ fn reexec<'a>(v: &View<'a>) -> Option<Fit<'a>> {
     }
     let (ours, theirs) = (v.image.argv(), v.parent.argv());
     let same_arguments = !ours.is_empty() && ours.get(1..) == theirs.get(1..) && ours.len() > 1;
-    let through_proc = v
-        .facts
-        .execs
-        .iter()
-        .any(|e| e.path.as_deref() == Some("/proc/self/exe"));
+    let through_proc = v.facts.execs.iter().any(|e| e.path.as_deref() == Some("/proc/self/exe"));
     let sure: Confidence = match v.image.kind {
         Kind::Shell(_) => return None,
         Kind::Python if python_line(ours).is_none() => return None,
@@ -173,10 +154,8 @@ fn reexec<'a>(v: &View<'a>) -> Option<Fit<'a>> {
         }
         Kind::Go | Kind::Rust | Kind::Other => {
             let file = v.image.image?.exe.as_deref().map_or("", base);
-            let multi_call = matches!(
-                file,
-                "busybox" | "toybox" | "coreutils" | "git" | "env" | "xargs" | "find"
-            );
+            let multi_call =
+                matches!(file, "busybox" | "toybox" | "coreutils" | "git" | "env" | "xargs" | "find");
             if multi_call && !through_proc {
                 return None;
             }

@@ -81,8 +81,7 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "the image that was replaced is a shell: {parent}",
         when: |v| {
             let shell = v.parent.shell()?;
-            v.made_by(Mechanism::Exec)
-                .then(|| Fit::FULL.by(shell.library()))
+            v.made_by(Mechanism::Exec).then(|| Fit::FULL.by(shell.library()))
         },
     },
 ];
@@ -148,11 +147,7 @@ fn what(v: &View<'_>) -> (Job, Confidence) {
     if let Some(sure) = background(v, now.kind) {
         return (Job::Background, sure);
     }
-    let not_executable = v
-        .facts
-        .execs
-        .iter()
-        .any(|e| e.error.as_deref() == Some("ENOEXEC"));
+    let not_executable = v.facts.execs.iter().any(|e| e.error.as_deref() == Some("ENOEXEC"));
     if v.execed() || v.meant_to_exec() {
         // A last command takes its subshell's process over.
         let copied = v.facts.child.forks_before_exec > 0 && !not_executable;

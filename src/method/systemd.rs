@@ -16,8 +16,7 @@ pub(super) const RULES: &[Rule] = &[
         weight: 90,
         evidence: "first image {first} with argv `{argv}`, systemd's executor, run by {parent}; then the unit's program",
         when: |v| {
-            let executor =
-                v.first_image.name == "systemd-executor" && is_systemd_executor(v.first_argv());
+            let executor = v.first_image.name == "systemd-executor" && is_systemd_executor(v.first_argv());
             let manager = is_manager(v) && v.made_by(Mechanism::PosixSpawn);
             match (executor, manager) {
                 (true, true) => Some(Fit::FULL),

@@ -111,8 +111,7 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "run by {parent}, which gives each program a terminal of its own",
         when: |v| {
             v.creation()?;
-            let unseen =
-                v.facts.child.session_leader.is_none() && v.first?.session_leader.is_none();
+            let unseen = v.facts.child.session_leader.is_none() && v.first?.session_leader.is_none();
             fits(unseen && gives_terminals(v.parent.name))
         },
     },

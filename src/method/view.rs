@@ -187,11 +187,7 @@ impl<'a> View<'a> {
 
     /// The child is the leader of a session that it made.
     pub(super) fn leads_session(&self) -> bool {
-        let seen = self
-            .facts
-            .execs
-            .iter()
-            .any(|e| e.session_leader == Some(true));
+        let seen = self.facts.execs.iter().any(|e| e.session_leader == Some(true));
         self.creation().is_some() && (seen || self.facts.child.session_leader == Some(true))
     }
 
@@ -205,8 +201,7 @@ impl<'a> View<'a> {
     pub(super) fn left_behind(&self) -> bool {
         let c = &self.facts.child;
         c.creator_exit_ok == Some(true)
-            && c.creator_exited_after_ns
-                .is_some_and(|t| t <= SECOND && c.lived_ns > t)
+            && c.creator_exited_after_ns.is_some_and(|t| t <= SECOND && c.lived_ns > t)
     }
 
     /// It did nothing but make another process and end: the middle of a double fork.

@@ -169,7 +169,7 @@ impl Builder {
                     }));
                 }
             }
-            What::Exit { status, comm, session_leader, has_tty, stdio } => {
+            What::Exit { status, comm, session_leader, has_tty, stdio, ignored, written, null_on_pipe } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);
                 }
@@ -177,6 +177,9 @@ impl Builder {
                     process.comm = comm;
                     process.session_leader = Some(session_leader);
                     process.has_tty = Some(has_tty);
+                    process.ignored = Some(ignored);
+                    process.written = written;
+                    process.null_on_pipe = null_on_pipe;
                     if stdio != [crate::method::facts::Fd::default(); 3] {
                         process.stdio = stdio;
                     }
@@ -317,6 +320,7 @@ impl Builder {
             creation: Some(creation),
             created_ns: Some(time_ns),
             stdio: fork.stdio,
+            first_pipe_fd: fork.first_pipe_fd,
             selected: creator.selected || fork.root,
             program: program.clone(),
             next_seq: 1,
@@ -375,6 +379,8 @@ impl Builder {
             stdio: exec.stdio,
             session_leader: Some(exec.session_leader),
             has_tty: Some(exec.has_tty),
+            fd3: exec.fd3,
+            ignored: Some(exec.ignored),
         };
         let replaced = std::mem::replace(&mut process.program, program);
         process.comm = exec.comm;
@@ -389,6 +395,8 @@ impl Builder {
         process.session_leader = Some(exec.session_leader);
         process.has_tty = Some(exec.has_tty);
         process.stdio = exec.stdio;
+        process.ignored = Some(exec.ignored);
+        process.null_on_pipe = None;
         let creator = process.creator;
         let stdio = process.stdio;
         let first = process.execs == 1;
@@ -514,9 +522,11 @@ impl Builder {
     fn finish(&mut self, id: Id, end_ns: u64, end: start::End, world: &mut dyn World) {
         let live = !matches!(end, start::End::Exit(_) | start::End::Lost);
         if live
-            && let Some(status) = world.status(id)
+            && let Some(status) = world.status(id, self.processes.get(&id).and_then(|p| p.first_pipe_fd))
             && let Some(process) = self.processes.get_mut(&id)
         {
+            process.ignored = Some(status.ignored);
+            process.null_on_pipe = status.null_on_pipe;
             process.comm = status.comm;
             process.session_leader = Some(status.session_leader);
             process.has_tty = Some(status.has_tty);

@@ -43,6 +43,10 @@ pub(super) struct Process {
     pub session_leader: Option<bool>,
     pub has_tty: Option<bool>,
     pub stdio: [Fd; 3],
+    pub ignored: Option<u64>,
+    pub written: Option<u64>,
+    pub first_pipe_fd: Option<u32>,
+    pub null_on_pipe: Option<bool>,
     pub start: Option<OpenStart>,
     pub next_seq: u32,
     pub last: Option<Finished>,
@@ -107,6 +111,8 @@ pub(super) struct ExecMark {
     pub stdio: [Fd; 3],
     pub session_leader: Option<bool>,
     pub has_tty: Option<bool>,
+    pub fd3: Fd,
+    pub ignored: Option<u64>,
 }
 
 impl ExecMark {
@@ -124,6 +130,9 @@ impl ExecMark {
             stdio: self.stdio,
             session_leader: self.session_leader,
             has_tty: self.has_tty,
+            ignored: self.ignored,
+            foreground: None,
+            fd3: self.fd3,
         }
     }
 }
@@ -216,6 +225,9 @@ impl Process {
             session_leader: self.session_leader,
             has_tty: self.has_tty,
             stdio: self.stdio,
+            ignored: self.ignored,
+            written_bytes: self.written,
+            null_on_pipe: self.null_on_pipe,
             ..Child::default()
         }
     }

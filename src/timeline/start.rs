@@ -60,7 +60,7 @@ pub(super) fn exit(status: u32, at_ns: u64) -> Exit {
     let signal = status & 0x7f;
     Exit {
         code: (signal == 0).then_some(((status >> 8) & 0xff) as i32),
-        signal: (signal != 0).then(|| method::signal_name(signal)),
+        signal: (signal != 0).then(|| method::signal_name(signal).unwrap_or_else(|| signal.to_string())),
         core: status & 0x80 != 0,
         killed_by: None,
         at_ns,

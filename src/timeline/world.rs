@@ -15,7 +15,8 @@ pub trait World {
     /// What the ELF file of an image says.
     fn image(&mut self, image: &ImageKey) -> Option<Binary>;
     /// How a live process stands now.
-    fn status(&mut self, id: Id) -> Option<Status>;
+    /// `null_at`: a descriptor number to look for /dev/null at.
+    fn status(&mut self, id: Id, null_at: Option<u32>) -> Option<Status>;
 }
 
 /// A process that ran before, as found in `/proc`. Strings are encoded as in [`crate::trace::text`].
@@ -69,6 +70,10 @@ pub struct Status {
     pub has_tty: bool,
     /// Descriptors 0, 1 and 2.
     pub stdio: [Fd; 3],
+    /// Signals ignored.
+    pub ignored: u64,
+    /// What was asked about `null_at`.
+    pub null_on_pipe: Option<bool>,
 }
 
 /// One question with its answer, as a recorded stream keeps it.
@@ -104,8 +109,8 @@ impl World for Recorder<'_> {
         answer
     }
 
-    fn status(&mut self, id: Id) -> Option<Status> {
-        let answer = self.inner.status(id);
+    fn status(&mut self, id: Id, null_at: Option<u32>) -> Option<Status> {
+        let answer = self.inner.status(id, null_at);
         self.answers.push(Answer::Status(id, answer.clone()));
         answer
     }
@@ -141,7 +146,7 @@ impl World for Replay {
         })
     }
 
-    fn status(&mut self, id: Id) -> Option<Status> {
+    fn status(&mut self, id: Id, _: Option<u32>) -> Option<Status> {
         self.take(|a| match a {
             Answer::Status(asked, answer) if *asked == id => Some(answer.clone()),
             _ => None,

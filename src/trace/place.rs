@@ -44,11 +44,7 @@ impl Folder {
         let fd = owner
             .act(|| nix::fcntl::open(real, flags, Mode::empty()))?
             .map_err(|e| Error::io(format!("cannot open the folder {}", real.display()), e))?;
-        Ok(Self {
-            fd,
-            path: path.to_owned(),
-            owner: owner.clone(),
-        })
+        Ok(Self { fd, path: path.to_owned(), owner: owner.clone() })
     }
 
     /// A file's whole path, for messages.
@@ -79,9 +75,7 @@ impl Folder {
 
     /// The target of a link, for messages.
     pub(super) fn link(&self, name: &OsStr) -> Option<PathBuf> {
-        self.act(|fd| nix::fcntl::readlinkat(fd, name))
-            .ok()
-            .map(PathBuf::from)
+        self.act(|fd| nix::fcntl::readlinkat(fd, name)).ok().map(PathBuf::from)
     }
 
     /// In a folder that others can write to, somebody else's file is not to be trusted: they could
@@ -111,11 +105,8 @@ impl Folder {
     /// Opens a named pipe or a character device for writing. Does not wait for a reader: without one
     /// it fails with ENXIO.
     pub(super) fn open_stream(&self, name: &OsStr) -> io::Result<File> {
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_NONBLOCK
-            | OFlag::O_NOCTTY
-            | OFlag::O_CLOEXEC;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let fd = self.act(|fd| nix::fcntl::openat(fd, name, flags, Mode::empty()))?;
         // It may have been exchanged after it was looked at.
         if kind(&nix::sys::stat::fstat(&fd)?) != Kind::Stream {
@@ -130,8 +121,9 @@ impl Folder {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         match self.act(|fd| nix::fcntl::openat(fd, name, flags, Mode::empty())) {
             // Shared, so that two that look at once do not take each other for a writer.
-            Ok(fd) => lock(&File::from(fd), libc::LOCK_SH)
-                .is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock),
+            Ok(fd) => {
+                lock(&File::from(fd), libc::LOCK_SH).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+            }
             Err(_) => false,
         }
     }
@@ -143,8 +135,7 @@ impl Folder {
 
     /// The same, but fails where there is a `to`.
     pub(super) fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        let exclusive =
-            self.act(|fd| nix::fcntl::renameat2(fd, from, fd, to, RenameFlags::RENAME_NOREPLACE));
+        let exclusive = self.act(|fd| nix::fcntl::renameat2(fd, from, fd, to, RenameFlags::RENAME_NOREPLACE));
         match exclusive {
             // Some network file systems know no flags: look first, which is the best that they allow.
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) => match self.kind(to)? {
@@ -158,8 +149,7 @@ impl Folder {
     /// Removes a file of ours, if it is still the one that we made.
     pub(super) fn remove(&self, name: &OsStr, file: &File) -> io::Result<()> {
         match self.is(name, file)? {
-            true => self
-                .act(|fd| nix::unistd::unlinkat(fd, name, nix::unistd::UnlinkatFlags::NoRemoveDir)),
+            true => self.act(|fd| nix::unistd::unlinkat(fd, name, nix::unistd::UnlinkatFlags::NoRemoveDir)),
             false => Ok(()),
         }
     }

@@ -158,9 +158,8 @@ impl Output {
             }
             OutputTarget::File(path) => match inherited_descriptor(path) {
                 Some(number) => {
-                    let out = duplicate(number).map_err(|e| {
-                        Error::io(format!("-o {}: cannot be used", path.display()), e)
-                    })?;
+                    let out = duplicate(number)
+                        .map_err(|e| Error::io(format!("-o {}: cannot be used", path.display()), e))?;
                     Self::stream(out, path.display().to_string(), format, owner)
                 }
                 None => Self::named(path, format, owner),

@@ -36,11 +36,7 @@ fn trace(path: &Path) -> Trace {
 }
 
 fn lines(path: &Path) -> Vec<Line> {
-    fs::read_to_string(path)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -59,10 +55,7 @@ fn json_is_spooled_and_put_in_place_at_the_end() {
     fs::write(&path, "earlier").unwrap();
     let mut output = open(&path, Format::Json).unwrap();
     feed(&mut output, 3);
-    let end = Line::Exit {
-        start_id: "1@1/0".into(),
-        exit: exit(7),
-    };
+    let end = Line::Exit { start_id: "1@1/0".into(), exit: exit(7) };
     assert_eq!(output.write_line(&end).unwrap(), Flow::Going);
     assert_eq!(output.flush().unwrap(), Flow::Going);
     assert_eq!(fs::read_to_string(&path).unwrap(), "earlier");
@@ -74,10 +67,7 @@ fn json_is_spooled_and_put_in_place_at_the_end() {
     assert_eq!((trace.starts.len(), trace.session.starts), (3, 3));
     assert_eq!(trace.starts[1].exit, Some(exit(7)));
     assert_eq!(names(dir.path()), ["t.json"]);
-    assert_eq!(
-        fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
-        0o600
-    );
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
 }
 
 #[test]
@@ -89,9 +79,7 @@ fn ndjson_goes_straight_into_a_new_file_and_beside_an_old_one() {
     assert_eq!(output.flush().unwrap(), Flow::Going);
     assert_eq!(lines(&path).len(), 3);
     assert_eq!(finish(output), path);
-    assert!(
-        matches!(lines(&path).last(), Some(Line::Footer { session, .. }) if session.starts == 2)
-    );
+    assert!(matches!(lines(&path).last(), Some(Line::Footer { session, .. }) if session.starts == 2));
 
     let old = fs::read(&path).unwrap();
     let mut output = open(&path, Format::Ndjson).unwrap();
@@ -116,10 +104,7 @@ fn a_spool_of_the_dead_is_left_alone_and_told_of() {
     let mut output = output;
     feed(&mut output, 1);
     finish(output);
-    assert_eq!(
-        names(dir.path()),
-        ["t.json", "t.json.2.spool", "t.json.spool"]
-    );
+    assert_eq!(names(dir.path()), ["t.json", "t.json.2.spool", "t.json.spool"]);
     let left = fs::read_to_string(dir.path().join("t.json.spool")).unwrap();
     assert_eq!(left, "precious");
 }
@@ -142,10 +127,7 @@ fn two_recordings_do_not_write_one_file() {
 #[test]
 fn an_unnamed_trace_never_replaces_a_file() {
     let dir = tempfile::tempdir().unwrap();
-    let target = OutputTarget::Unnamed {
-        folder: dir.path().to_owned(),
-        stem: "s".into(),
-    };
+    let target = OutputTarget::Unnamed { folder: dir.path().to_owned(), stem: "s".into() };
     fs::write(dir.path().join("s.json"), "1").unwrap();
     fs::write(dir.path().join("s-2.json.spool"), "2").unwrap();
     let mut output = Output::create(&target, Format::Json, &Owner::own()).unwrap();
@@ -237,10 +219,7 @@ fn a_pipe_gets_lines_or_one_document() {
         let mut output = open(&path, format).unwrap();
         // More than a pipe holds.
         feed(&mut output, 500);
-        assert_eq!(
-            output.finish(Vec::new(), session()).unwrap(),
-            Finished::Stream
-        );
+        assert_eq!(output.finish(Vec::new(), session()).unwrap(), Finished::Stream);
         let text = reader.join().unwrap();
         match format {
             Format::Ndjson => assert_eq!(text.lines().count(), 502),
@@ -276,11 +255,7 @@ fn a_reader_that_goes_away_is_no_error() {
 fn a_slow_reader_of_a_nonblocking_pipe_is_waited_for() {
     let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_NONBLOCK).unwrap();
     let number = std::os::fd::AsRawFd::as_raw_fd(&write);
-    nix::fcntl::fcntl(
-        &read,
-        nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty()),
-    )
-    .unwrap();
+    nix::fcntl::fcntl(&read, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).unwrap();
     let path = PathBuf::from(format!("/dev/fd/{number}"));
     let mut output = open(&path, Format::Ndjson).unwrap();
     drop(write);
@@ -302,8 +277,7 @@ fn names_choose_target_and_format() {
         let target = OutputTarget::from_option(OsStr::new(name));
         assert_eq!(target, OutputTarget::Stdout);
     }
-    let of =
-        |name: &str, otherwise| Format::of(&OutputTarget::from_option(OsStr::new(name)), otherwise);
+    let of = |name: &str, otherwise| Format::of(&OutputTarget::from_option(OsStr::new(name)), otherwise);
     assert_eq!(of("a.ndjson", Format::Json), Format::Ndjson);
     assert_eq!(of("a.json", Format::Ndjson), Format::Json);
     assert_eq!(of("-", Format::Ndjson), Format::Ndjson);

@@ -50,10 +50,8 @@ impl Environment {
         problems: &mut Vec<String>,
     ) -> Settings<'r> {
         let secure = self.secure.unwrap_or_else(|| {
-            let other_user =
-                meta.mode() & 0o4000 != 0 && meta.uid() != nix::unistd::geteuid().as_raw();
-            let other_group =
-                meta.mode() & 0o2010 == 0o2010 && meta.gid() != nix::unistd::getegid().as_raw();
+            let other_user = meta.mode() & 0o4000 != 0 && meta.uid() != nix::unistd::geteuid().as_raw();
+            let other_group = meta.mode() & 0o2010 == 0o2010 && meta.gid() != nix::unistd::getegid().as_raw();
             other_user || other_group
         });
         if secure && (self.library_path.is_some() || self.preload.is_some()) {
@@ -90,8 +88,8 @@ impl Target {
         }
         let (root, root_shown, cwd) = match dir {
             Some(dir) => {
-                let root = Root::open(dir)
-                    .with_context(|| format!("cannot use {} as --root", quoted(dir)))?;
+                let root =
+                    Root::open(dir).with_context(|| format!("cannot use {} as --root", quoted(dir)))?;
                 (root, shown(dir), PathBuf::from("/"))
             }
             None => {
@@ -100,9 +98,7 @@ impl Target {
             }
         };
         let file = root.read(&cwd.join(path)).map_err(|error| match error {
-            Error::Io(ref e)
-                if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
+            Error::Io(ref e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 not_found(path, dir, number)
             }
             other => explain(other, path),
@@ -130,8 +126,7 @@ impl Target {
         std::fs::read_link(proc.join("exe")).map_err(|error| no_executable(pid, &proc, &error))?;
         // Before anything else is read: what is asked about is the program after its exec.
         let auxv = settled_auxv(&proc);
-        let link = std::fs::read_link(proc.join("exe"))
-            .map_err(|error| no_executable(pid, &proc, &error))?;
+        let link = std::fs::read_link(proc.join("exe")).map_err(|error| no_executable(pid, &proc, &error))?;
         let denied = |error: std::io::Error| match error.kind() {
             ErrorKind::PermissionDenied => need_root(pid),
             _ => anyhow!("process {pid} ended meanwhile ({error})"),
@@ -145,9 +140,7 @@ impl Target {
                 .ok()
                 .and_then(|cwd| root.inside(&cwd))
                 .unwrap_or_else(|| PathBuf::from("/")),
-            secure: auxv
-                .as_deref()
-                .map(|auxv| is_secure(auxv, is_32_bit(&file))),
+            secure: auxv.as_deref().map(|auxv| is_secure(auxv, is_32_bit(&file))),
             ..Environment::default()
         };
         match read_bounded(&proc.join("environ")) {
@@ -229,9 +222,7 @@ fn read_bounded(path: &Path) -> Option<Vec<u8>> {
 
 fn variable(environment: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let mut variables = environment.split(|&b| b == 0);
-    variables
-        .find_map(|v| v.strip_prefix(name))
-        .map(<[u8]>::to_vec)
+    variables.find_map(|v| v.strip_prefix(name)).map(<[u8]>::to_vec)
 }
 
 /// The auxiliary vector, once there is one. While the kernel is still in the middle of an exec, the
@@ -288,15 +279,9 @@ mod tests {
             words.flat_map(u32::to_ne_bytes).collect()
         };
         assert!(is_secure(&wide(&[(6, 4096), (23, 1), (0, 0)]), false));
-        assert!(!is_secure(
-            &wide(&[(6, 4096), (23, 0), (25, 7), (0, 0)]),
-            false
-        ));
+        assert!(!is_secure(&wide(&[(6, 4096), (23, 0), (25, 7), (0, 0)]), false));
         assert!(is_secure(&narrow(&[(6, 4096), (23, 1), (0, 0)]), true));
-        assert!(!is_secure(
-            &narrow(&[(6, 4096), (23, 0), (25, 7), (0, 0)]),
-            true
-        ));
+        assert!(!is_secure(&narrow(&[(6, 4096), (23, 0), (25, 7), (0, 0)]), true));
         let own = settled_auxv(Path::new("/proc/self")).unwrap();
         assert!(own.len() > 64);
     }

@@ -3,11 +3,7 @@ use crate::elf::testing::{gcc, library};
 use std::process::{Child, Command, Stdio};
 
 fn options(target: impl Into<OsString>) -> Options {
-    Options {
-        target: target.into(),
-        json: false,
-        root: None,
-    }
+    Options { target: target.into(), json: false, root: None }
 }
 
 fn text(options: &Options) -> String {
@@ -71,31 +67,17 @@ fn json_holds_everything() {
     assert_eq!(read.totals.not_found, 1);
     assert_eq!(read.totals.libraries, read.libraries.len() as u64);
     let libraries = read.libraries.iter().filter_map(|l| l.relocations);
-    assert_eq!(
-        read.totals.relocations,
-        read.facts.relocations + libraries.sum::<u64>()
-    );
+    assert_eq!(read.totals.relocations, read.facts.relocations + libraries.sum::<u64>());
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-    for field in [
-        "path",
-        "pid",
-        "root",
-        "scripts",
-        "size",
-        "facts",
-        "probes",
-        "libraries",
-        "totals",
-        "problems",
-    ] {
+    for field in
+        ["path", "pid", "root", "scripts", "size", "facts", "probes", "libraries", "totals", "problems"]
+    {
         assert!(value.get(field).is_some(), "{field}");
         assert!(AFTER_HELP.contains(field), "{field} is documented");
     }
-    for (part, fields) in [
-        ("facts", &value["facts"]),
-        ("library", &value["libraries"][0]),
-        ("totals", &value["totals"]),
-    ] {
+    for (part, fields) in
+        [("facts", &value["facts"]), ("library", &value["libraries"][0]), ("totals", &value["totals"])]
+    {
         for field in fields.as_object().unwrap().keys() {
             let known = AFTER_HELP.contains(field.as_str());
             assert!(known, "{part}.{field} is documented");
@@ -127,17 +109,11 @@ fn a_process_brings_its_environment() {
     let lib = &seen.libraries[0];
     assert_eq!(lib.found, Some(crate::elf::resolve::Found::LdLibraryPath));
     let shown = text(&options(pid.to_string()));
-    assert!(
-        shown.contains("env: found through LD_LIBRARY_PATH"),
-        "{shown}"
-    );
+    assert!(shown.contains("env: found through LD_LIBRARY_PATH"), "{shown}");
     assert!(shown.contains(&format!("process       {pid}")), "{shown}");
     drop(running);
     let gone = error(&options(pid.to_string()));
-    assert!(
-        gone.starts_with(&format!("no such process: {pid}")),
-        "{gone}"
-    );
+    assert!(gone.starts_with(&format!("no such process: {pid}")), "{gone}");
     assert!(gone.contains(&format!("./{pid}")), "{gone}");
 }
 
@@ -178,10 +154,7 @@ fn scripts_lead_to_their_interpreter() {
 
     std::fs::write(&outer, "#!/no/such/interpreter\n").unwrap();
     let missing = error(&options(&outer));
-    assert!(
-        missing.contains("/no/such/interpreter, which does not exist"),
-        "{missing}"
-    );
+    assert!(missing.contains("/no/such/interpreter, which does not exist"), "{missing}");
     std::fs::write(&outer, format!("#!{}\n", outer.display())).unwrap();
     assert!(error(&options(&outer)).contains("without end"));
 }
@@ -192,30 +165,18 @@ fn errors_name_the_file_and_what_to_do() {
     let at = |name: &str| dir.path().join(name);
     assert!(error(&options(at("none"))).starts_with("no such file: "));
     let hint = error(&options("sh"));
-    assert!(
-        hint.starts_with("no such file: sh; did you mean /"),
-        "{hint}"
-    );
+    assert!(hint.starts_with("no such file: sh; did you mean /"), "{hint}");
     let folder = error(&options(dir.path()));
-    assert!(
-        folder.ends_with("is a folder, not a program or library"),
-        "{folder}"
-    );
+    assert!(folder.ends_with("is a folder, not a program or library"), "{folder}");
     std::fs::write(at("text"), "hello\n").unwrap();
     let not_elf = error(&options(at("text")));
     assert!(not_elf.starts_with("not an ELF file: /"), "{not_elf}");
-    assert!(
-        not_elf.ends_with("text starts with \"hello\\n\""),
-        "{not_elf}"
-    );
+    assert!(not_elf.ends_with("text starts with \"hello\\n\""), "{not_elf}");
     std::fs::write(at("cut"), b"\x7fELF\x02\x01\x01").unwrap();
     assert!(error(&options(at("cut"))).contains("truncated ELF file"));
     std::fs::write(at("\x1b[31mevil"), "x").unwrap();
     let evil = error(&options(at("\x1b[31mevil")));
-    assert!(
-        !evil.contains('\x1b') && evil.contains("\\x1b[31mevil"),
-        "{evil}"
-    );
+    assert!(!evil.contains('\x1b') && evil.contains("\\x1b[31mevil"), "{evil}");
     let mut other = options("123");
     other.root = Some(dir.path().to_owned());
     assert!(error(&other).ends_with("a PID goes without --root"));
@@ -245,11 +206,7 @@ fn another_root_is_where_paths_begin() {
     std::fs::copy(&interpreter, inside).unwrap();
     library(&dir.path().join("lib/libwait.so"), "waits", &[]);
     let seen = inspect(&options).unwrap();
-    let wait = seen
-        .libraries
-        .iter()
-        .find(|l| l.name == "libwait.so")
-        .unwrap();
+    let wait = seen.libraries.iter().find(|l| l.name == "libwait.so").unwrap();
     assert_eq!(wait.path.as_deref(), Some("/lib/libwait.so"));
     assert!(text(&options).contains("below "));
     drop(program);

@@ -24,29 +24,14 @@ fn build(entries: &[(u32, &str, &str, u64)], hwcaps: &[&str]) -> Vec<u8> {
     let names: Vec<u32> = hwcaps.iter().map(|h| place(h)).collect();
     let extension = (strings_at + strings.len()).next_multiple_of(4);
     let mut file = MAGIC.to_vec();
-    for word in [
-        entries.len() as u32,
-        strings.len() as u32,
-        2,
-        extension as u32,
-        0,
-        0,
-        0,
-    ] {
+    for word in [entries.len() as u32, strings.len() as u32, 2, extension as u32, 0, 0, 0] {
         file.extend(word.to_ne_bytes());
     }
     file.extend(rows);
     file.extend(strings);
     file.resize(extension, 0);
     let list = extension as u32 + 24;
-    for word in [
-        EXTENSION_MAGIC,
-        1,
-        TAG_HWCAPS,
-        0,
-        list,
-        4 * names.len() as u32,
-    ] {
+    for word in [EXTENSION_MAGIC, 1, TAG_HWCAPS, 0, list, 4 * names.len() as u32] {
         file.extend(word.to_ne_bytes());
     }
     names.iter().for_each(|n| file.extend(n.to_ne_bytes()));
@@ -126,12 +111,7 @@ fn damage_is_an_error_or_costs_entries_only() {
     }
     let mut other = whole.clone();
     other[28] = 3;
-    assert!(
-        Cache::parse(&other)
-            .unwrap_err()
-            .to_string()
-            .contains("byte order")
-    );
+    assert!(Cache::parse(&other).unwrap_err().to_string().contains("byte order"));
     assert!(Cache::parse(b"").is_err());
 }
 
@@ -167,11 +147,8 @@ fn every_format_that_ldconfig_writes() {
     for (format, readable) in [("new", true), ("compat", true), ("old", false)] {
         let file = dir.path().join(format);
         // -X: touch no links.
-        let status = Command::new("/sbin/ldconfig")
-            .args(["-X", "-c", format, "-C"])
-            .arg(&file)
-            .status()
-            .unwrap();
+        let status =
+            Command::new("/sbin/ldconfig").args(["-X", "-c", format, "-C"]).arg(&file).status().unwrap();
         assert!(status.success());
         match Cache::parse(&std::fs::read(&file).unwrap()) {
             Ok(cache) => {

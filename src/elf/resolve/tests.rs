@@ -57,10 +57,8 @@ fn real(program: &Path, env: Env<'_>) -> (Vec<(String, Option<String>)>, u64) {
             }
         })
         .collect();
-    let debug = loader(program, env)
-        .envs([("LD_TRACE_LOADED_OBJECTS", "1"), ("LD_DEBUG", "libs")])
-        .output()
-        .unwrap();
+    let debug =
+        loader(program, env).envs([("LD_TRACE_LOADED_OBJECTS", "1"), ("LD_DEBUG", "libs")]).output().unwrap();
     let debug = String::from_utf8_lossy(&debug.stderr);
     let _tried = debug.lines().filter_map(|l| l.split_once("trying file="));
     // Subdirectories for processor features, of this and earlier glibc versions.
@@ -100,9 +98,8 @@ fn compare(program: &Path, env: Env<'_>, tries: bool) -> Resolution {
     if tries {
         // The loader prints successful tries too, but not what comes from the cache at first go:
         // that is printed as well ("trying file=" follows "search cache=").
-        let found = |l: &&Library| {
-            l.path.is_some() && !matches!(l.found, Some(Found::Interpreter | Found::Direct))
-        };
+        let found =
+            |l: &&Library| l.path.is_some() && !matches!(l.found, Some(Found::Interpreter | Found::Direct));
         let found = mine.libraries.iter().filter(found).count() as u64;
         assert_eq!(mine.failed_tries + found, tried, "{}", program.display());
     }
@@ -127,10 +124,7 @@ fn programs_of_this_system() {
         "/usr/bin/systemctl",
     ];
     programs.extend(more.map(PathBuf::from));
-    for versions in std::fs::read_dir("/root/.pyenv/versions")
-        .into_iter()
-        .flatten()
-    {
+    for versions in std::fs::read_dir("/root/.pyenv/versions").into_iter().flatten() {
         programs.push(versions.unwrap().path().join("bin/python3"));
     }
     programs.push(std::env::current_exe().unwrap());
@@ -149,9 +143,7 @@ struct Tree {
 
 impl Tree {
     fn new() -> Tree {
-        Tree {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Tree { dir: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -165,9 +157,7 @@ impl Tree {
 
     fn library(&self, name: &str, needs: &[&str], flags: &str) -> PathBuf {
         let function = Path::new(name).file_stem().unwrap().to_str().unwrap();
-        self.build(needs, flags, |args| {
-            library(&self.path(name), function, args)
-        })
+        self.build(needs, flags, |args| library(&self.path(name), function, args))
     }
 
     fn program(&self, name: &str, needs: &[&str], flags: &str) -> PathBuf {
@@ -196,11 +186,7 @@ fn found(resolution: &Resolution) -> BTreeMap<&str, Option<Found>> {
 }
 
 fn of<'r>(resolution: &'r Resolution, name: &str) -> &'r Library {
-    resolution
-        .libraries
-        .iter()
-        .find(|l| l.name == name)
-        .unwrap()
+    resolution.libraries.iter().find(|l| l.name == name).unwrap()
 }
 
 const OLD: &str = "-Wl,--disable-new-dtags";
@@ -243,10 +229,7 @@ fn ld_library_path_comes_between() {
         tree.library(&format!("{dir}/libx.so"), &[], "");
     }
     let env = tree.text("e");
-    let env = Env {
-        library_path: Some(&env),
-        ..Env::default()
-    };
+    let env = Env { library_path: Some(&env), ..Env::default() };
     let with = |dir: &str, flag: &str| {
         let flags = format!("{flag} -Wl,-rpath,{}", tree.text(dir));
         tree.program(&format!("p-{dir}"), &["r/libx.so"], &flags)
@@ -257,19 +240,11 @@ fn ld_library_path_comes_between() {
     assert_eq!(found(&new)["libx.so"], Some(Found::LdLibraryPath));
     // Empty elements are the working directory; ';' separates too; a missing folder is tried once.
     let cwd = tree.path("e");
-    let env = Env {
-        library_path: Some("/nonexistent;:"),
-        cwd: Some(&cwd),
-        ..Env::default()
-    };
+    let env = Env { library_path: Some("/nonexistent;:"), cwd: Some(&cwd), ..Env::default() };
     let answer = compare(&with("n", NEW), env, true);
     assert_eq!(of(&answer, "libx.so").path.as_deref(), Some("libx.so"));
     assert_eq!(of(&answer, "libx.so").failed_tries, 1);
-    let empty = Env {
-        library_path: Some(""),
-        cwd: Some(&cwd),
-        ..Env::default()
-    };
+    let empty = Env { library_path: Some(""), cwd: Some(&cwd), ..Env::default() };
     let answer = compare(&with("n", NEW), empty, true);
     assert_eq!(found(&answer)["libx.so"], Some(Found::Runpath));
 }
@@ -286,30 +261,19 @@ fn tokens_are_expanded() {
     for platform in ["haswell", "x86_64", "aarch64"] {
         tree.library(&format!("plat-{platform}/libq.so"), &[], "");
     }
-    let rpath = "-Wl,-rpath,$ORIGIN/o1:${ORIGIN}/../o2:${ORIGIN}/../$LIB:$ORIGIN/../plat-${PLATFORM}:$NOTOKEN/x";
-    let needs = [
-        "bin/o1/libo.so",
-        "o2/libp.so",
-        "lib64/libl.so",
-        "plat-x86_64/libq.so",
-    ];
+    let rpath =
+        "-Wl,-rpath,$ORIGIN/o1:${ORIGIN}/../o2:${ORIGIN}/../$LIB:$ORIGIN/../plat-${PLATFORM}:$NOTOKEN/x";
+    let needs = ["bin/o1/libo.so", "o2/libp.so", "lib64/libl.so", "plat-x86_64/libq.so"];
     let program = tree.program("bin/p", &needs, rpath);
     let answer = compare(&program, Env::default(), false);
-    assert_eq!(
-        answer.libraries.iter().filter(|l| l.path.is_none()).count(),
-        0
-    );
+    assert_eq!(answer.libraries.iter().filter(|l| l.path.is_none()).count(), 0);
     // Through a symbolic link: $ORIGIN is that of the real program.
     std::os::unix::fs::symlink(&program, tree.path("link")).unwrap();
     compare(&tree.path("link"), Env::default(), false);
     // A library's $ORIGIN is the folder that it was found in, links and all.
     std::os::unix::fs::symlink(tree.path("o2"), tree.path("o3")).unwrap();
     tree.library("o2/libdeep.so", &[], "");
-    tree.library(
-        "o2/libtop.so",
-        &["o2/libdeep.so"],
-        &format!("{NEW} -Wl,-rpath,$ORIGIN"),
-    );
+    tree.library("o2/libtop.so", &["o2/libdeep.so"], &format!("{NEW} -Wl,-rpath,$ORIGIN"));
     let flags = format!("{NEW} -Wl,-rpath,$ORIGIN/o3");
     let program = tree.program("q", &["o2/libtop.so"], &flags);
     let answer = compare(&program, Env::default(), true);
@@ -339,10 +303,7 @@ fn foreign_files_are_passed_over_and_broken_ones_are_named() {
     let library = of(&mine(&program, Env::default()), "libx.so").clone();
     assert_eq!(library.path, None);
     let problem = library.problem.unwrap();
-    assert!(
-        problem.contains("/bad/libx.so: not an ELF file"),
-        "{problem}"
-    );
+    assert!(problem.contains("/bad/libx.so: not an ELF file"), "{problem}");
     let run = loader(&program, Env::default()).output().unwrap();
     assert!(!run.status.success());
     assert!(String::from_utf8_lossy(&run.stderr).contains("invalid ELF header"));
@@ -384,18 +345,11 @@ fn names_with_a_slash_preloads_and_nodeflib() {
     let flags = format!("{OLD} -Wl,-rpath,$ORIGIN/l");
     let program = tree.program("p", &["l/libdirect.so"], &flags);
     let preload = format!("{}:/nonexistent.so", pre.display());
-    let env = Env {
-        preload: Some(&preload),
-        ..Env::default()
-    };
+    let env = Env { preload: Some(&preload), ..Env::default() };
     let answer = mine(&program, env);
     let (listed, _) = real(&program, env);
     // The real loader drops a preload that is not there from its list; here it stays, as missing.
-    let paths: Vec<&str> = answer
-        .libraries
-        .iter()
-        .filter_map(|l| l.path.as_deref())
-        .collect();
+    let paths: Vec<&str> = answer.libraries.iter().filter_map(|l| l.path.as_deref()).collect();
     let real: Vec<&str> = listed.iter().filter_map(|(_, p)| p.as_deref()).collect();
     assert_eq!(paths, real);
     assert_eq!(answer.libraries[0].needed_by, ["LD_PRELOAD"]);
@@ -412,12 +366,7 @@ fn names_with_a_slash_preloads_and_nodeflib() {
         };
         resolve(&File::open(&program).unwrap(), &program, &settings).unwrap()
     };
-    assert!(
-        secure
-            .libraries
-            .iter()
-            .all(|l| l.needed_by != ["LD_PRELOAD"])
-    );
+    assert!(secure.libraries.iter().all(|l| l.needed_by != ["LD_PRELOAD"]));
     let program = tree.program("q", &[], "-Wl,-z,nodefaultlib");
     let answer = compare(&program, Env::default(), false);
     assert_eq!(of(&answer, "libc.so.6").path, None);
@@ -448,13 +397,7 @@ fn musl_rules_in_another_root() {
         };
         resolve(&file, Path::new("/bin/p"), &settings).unwrap()
     };
-    assert_eq!(
-        facts(&File::open(&program).unwrap())
-            .unwrap()
-            .libc
-            .as_deref(),
-        Some("musl")
-    );
+    assert_eq!(facts(&File::open(&program).unwrap()).unwrap().libc.as_deref(), Some("musl"));
     let answer = run(None);
     let libc = of(&answer, "libc.musl-x86_64.so.1");
     assert_eq!(libc.path.as_deref(), Some("/lib/ld-musl-x86_64.so.1"));
@@ -470,13 +413,7 @@ fn musl_rules_in_another_root() {
     std::fs::create_dir(tree.path("env")).unwrap();
     std::fs::write(tree.path("env/libb.so"), "text").unwrap();
     let answer = run(Some("/env"));
-    assert!(
-        of(&answer, "libb.so")
-            .problem
-            .as_ref()
-            .unwrap()
-            .contains("/env/libb.so")
-    );
+    assert!(of(&answer, "libb.so").problem.as_ref().unwrap().contains("/env/libb.so"));
     // The file of search folders replaces the built-in ones.
     std::fs::create_dir(tree.path("etc")).unwrap();
     std::fs::write(tree.path("etc/ld-musl-x86_64.path"), "/elsewhere\n/opt").unwrap();

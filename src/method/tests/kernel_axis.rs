@@ -25,71 +25,18 @@ fn every_system_call_and_kind_of_child() {
         (Call::Vfork, vmv, None, Some("vfork"), "vfork", Certain),
         // arm64: no fork and no vfork system call.
         (Call::Clone, vmv, Some(0), Some("clone"), "vfork", Certain),
-        (
-            Call::Clone,
-            vmv,
-            Some(5664),
-            Some("clone"),
-            "posix_spawn",
-            Certain,
-        ),
-        (
-            Call::Clone3,
-            vmv,
-            Some(-FAR),
-            Some("clone3"),
-            "posix_spawn",
-            Certain,
-        ),
-        (
-            Call::Clone3,
-            vmv | flag::CLEAR_SIGHAND,
-            None,
-            Some("clone3"),
-            "posix_spawn",
-            Likely,
-        ),
-        (
-            Call::Clone3,
-            vmv,
-            None,
-            Some("clone3"),
-            "posix_spawn",
-            Guess,
-        ),
-        (
-            Call::Clone,
-            flag::VM,
-            Some(FAR),
-            Some("clone"),
-            "clone",
-            Certain,
-        ),
-        (
-            Call::Clone,
-            flag::VFORK,
-            Some(0),
-            Some("clone"),
-            "clone",
-            Certain,
-        ),
-        (
-            Call::Clone3,
-            flag::INTO_CGROUP | flag::PIDFD,
-            Some(0),
-            Some("clone3"),
-            "fork",
-            Certain,
-        ),
+        (Call::Clone, vmv, Some(5664), Some("clone"), "posix_spawn", Certain),
+        (Call::Clone3, vmv, Some(-FAR), Some("clone3"), "posix_spawn", Certain),
+        (Call::Clone3, vmv | flag::CLEAR_SIGHAND, None, Some("clone3"), "posix_spawn", Likely),
+        (Call::Clone3, vmv, None, Some("clone3"), "posix_spawn", Guess),
+        (Call::Clone, flag::VM, Some(FAR), Some("clone"), "clone", Certain),
+        (Call::Clone, flag::VFORK, Some(0), Some("clone"), "clone", Certain),
+        (Call::Clone3, flag::INTO_CGROUP | flag::PIDFD, Some(0), Some("clone3"), "fork", Certain),
         (Call::Unknown, 0, Some(0), None, "fork", Certain),
     ] {
         let m = axis(call, flags, delta);
         assert_eq!(m.primitive.as_deref(), primitive, "{call:?} {flags:#x}");
-        assert_eq!(
-            m.mechanism.as_deref(),
-            Some(mechanism),
-            "{call:?} {flags:#x} {delta:?}"
-        );
+        assert_eq!(m.mechanism.as_deref(), Some(mechanism), "{call:?} {flags:#x} {delta:?}");
         assert_eq!(m.confidence, confidence, "{call:?} {flags:#x}");
         assert_eq!((m.library, m.pattern), (None, None));
     }
@@ -123,36 +70,18 @@ fn namespaces_are_a_kernel_fact() {
         c.flags = 0x1000_0000 | 0x2000_0000;
         c.stack_delta = Some(FAR);
     });
-    check(
-        "clone",
-        &own_stack,
-        Want("clone", None, Some("namespace"), Certain),
-    );
+    check("clone", &own_stack, Want("clone", None, Some("namespace"), Certain));
     let m = own_stack.method();
-    assert!(
-        m.evidence
-            .iter()
-            .any(|e| e.contains("CLONE_NEWUSER|CLONE_NEWPID")),
-        "{:?}",
-        m.evidence
-    );
+    assert!(m.evidence.iter().any(|e| e.contains("CLONE_NEWUSER|CLONE_NEWPID")), "{:?}", m.evidence);
     let same_stack = fork(image("/usr/bin/bwrap", &["bwrap", "true"])).creation(|c| {
         c.flags = 0x1002_0000;
         c.blocked = mask::CHLD;
     });
-    check(
-        "bwrap",
-        &same_stack,
-        Want("fork", Some("bwrap"), Some("namespace"), Likely),
-    );
+    check("bwrap", &same_stack, Want("fork", Some("bwrap"), Some("namespace"), Likely));
     let unshared = fork(image("/usr/bin/unshare", &["unshare", "-pf", "ls"]))
         .creation(|c| c.new_pid_namespace = true)
         .exec(image("/usr/bin/ls", &["ls"]));
-    check(
-        "unshare -pf",
-        &unshared,
-        Want("fork_exec", Some("glibc"), Some("namespace"), Likely),
-    );
+    check("unshare -pf", &unshared, Want("fork_exec", Some("glibc"), Some("namespace"), Likely));
 }
 
 #[test]
@@ -183,10 +112,7 @@ fn exec_in_place_and_a_process_that_was_there_before() {
         Want("exec", Some("bash"), None, Likely),
     );
     let m = unobserved(c_program()).method();
-    assert_eq!(
-        (m.name.as_str(), m.primitive, m.mechanism, m.confidence),
-        ("unobserved", None, None, Guess)
-    );
+    assert_eq!((m.name.as_str(), m.primitive, m.mechanism, m.confidence), ("unobserved", None, None, Guess));
 }
 
 #[test]
@@ -208,16 +134,10 @@ fn flags_and_signals_by_name() {
         ]
     );
     assert_eq!(m.method().exit_signal, None);
-    for (number, name) in [
-        (1, "SIGHUP"),
-        (17, "SIGCHLD"),
-        (31, "SIGSYS"),
-        (34, "SIG34"),
-        (u32::MAX, "SIG4294967295"),
-    ] {
-        let m = fork(c_program())
-            .creation(|c| c.exit_signal = number)
-            .method();
+    for (number, name) in
+        [(1, "SIGHUP"), (17, "SIGCHLD"), (31, "SIGSYS"), (34, "SIG34"), (u32::MAX, "SIG4294967295")]
+    {
+        let m = fork(c_program()).creation(|c| c.exit_signal = number).method();
         assert_eq!(m.exit_signal.as_deref(), Some(name));
     }
 }

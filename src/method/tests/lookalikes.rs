@@ -13,17 +13,9 @@ fn three_callers_with_the_same_flags() {
     let all = [vfork(0, c_program()), go_clone(go), spawn(c_program())].map(|s| s.exec(ls()));
     let flags: Vec<_> = all.iter().map(|s| s.method().clone_flags).collect();
     assert!(flags.windows(2).all(|w| w[0] == w[1]));
-    check(
-        "vfork",
-        &all[0],
-        Want("vfork_exec", Some("glibc"), None, Likely),
-    );
+    check("vfork", &all[0], Want("vfork_exec", Some("glibc"), None, Likely));
     check("go", &all[1], Want("vfork_exec", Some("go"), None, Likely));
-    check(
-        "posix_spawn",
-        &all[2],
-        Want("posix_spawn", Some("glibc"), None, Likely),
-    );
+    check("posix_spawn", &all[2], Want("posix_spawn", Some("glibc"), None, Likely));
 }
 
 /// On arm64 all three are clone; the same facts there.
@@ -31,31 +23,15 @@ fn three_callers_with_the_same_flags() {
 fn three_callers_on_arm64() {
     let go = with_runtime("/usr/bin/x", "go 1.22", &["x"]);
     let on_arm = |s: Start| s.creation(|c| c.call = Call::Clone).exec(ls());
-    check(
-        "vfork",
-        &on_arm(vfork(0, c_program())),
-        Want("vfork_exec", Some("glibc"), None, Likely),
-    );
-    check(
-        "go",
-        &on_arm(go_clone(go)),
-        Want("vfork_exec", Some("go"), None, Likely),
-    );
-    check(
-        "posix_spawn",
-        &on_arm(spawn(c_program())),
-        Want("posix_spawn", Some("glibc"), None, Likely),
-    );
+    check("vfork", &on_arm(vfork(0, c_program())), Want("vfork_exec", Some("glibc"), None, Likely));
+    check("go", &on_arm(go_clone(go)), Want("vfork_exec", Some("go"), None, Likely));
+    check("posix_spawn", &on_arm(spawn(c_program())), Want("posix_spawn", Some("glibc"), None, Likely));
     check(
         "dash",
         &on_arm(vfork(mask::LIBC, shell("dash"))),
         Want("vfork_exec", Some("dash"), Some("shell.command"), Likely),
     );
-    check(
-        "fork",
-        &fork(c_program()),
-        Want("fork", Some("glibc"), None, Likely),
-    );
+    check("fork", &fork(c_program()), Want("fork", Some("glibc"), None, Likely));
     for s in [on_arm(vfork(0, c_program())), fork(c_program())] {
         assert_eq!(s.method().primitive.as_deref(), Some("clone"));
     }
@@ -69,9 +45,7 @@ fn four_shells_by_four_callers() {
     let system = spawn(c_program())
         .creation(|c| c.ignored = INT_QUIT)
         .exec_as(Some("/bin/sh"), sh(&["sh", "-c", "ls"]));
-    let popen = spawn(c_program())
-        .stdio(1, pipe)
-        .exec_as(Some("/bin/sh"), sh(&["sh", "-c", "ls"]));
+    let popen = spawn(c_program()).stdio(1, pipe).exec_as(Some("/bin/sh"), sh(&["sh", "-c", "ls"]));
     let python = vfork(mask::LIBC, python("3.11", &["python3", "a.py"]))
         .stdio(1, pipe)
         .exec(sh(&["/bin/sh", "-c", "ls"]));
@@ -98,19 +72,14 @@ fn four_shells_by_four_callers() {
 #[test]
 fn three_callers_with_one_mask() {
     let ruby = with_runtime("/usr/bin/ruby3.1", "ruby 3.1", &["ruby"]);
-    for (parent, library) in [
-        (shell("dash"), "dash"),
-        (python("3.11", &["p"]), "cpython.subprocess"),
-        (ruby, "ruby"),
-    ] {
+    for (parent, library) in
+        [(shell("dash"), "dash"), (python("3.11", &["p"]), "cpython.subprocess"), (ruby, "ruby")]
+    {
         let m = vfork(mask::LIBC, parent).exec(ls()).method();
         assert_eq!(m.library.as_deref(), Some(library), "{:?}", m.evidence);
     }
     // The parent's program unknown: nobody is named.
-    let m = vfork(mask::LIBC, c_program())
-        .with(|f| f.parent = None)
-        .exec(ls())
-        .method();
+    let m = vfork(mask::LIBC, c_program()).with(|f| f.parent = None).exec(ls()).method();
     assert_eq!((m.library, m.pattern, m.confidence), (None, None, Certain));
 }
 
@@ -133,9 +102,7 @@ fn four_kinds_of_copies() {
             .child(|c| c.null_on_pipe = Some(true)),
     );
     let prefork = many(fork(app()));
-    let snapshot = fork(app())
-        .exited(0, SECOND)
-        .child(|c| c.written_bytes = Some(1 << 20));
+    let snapshot = fork(app()).exited(0, SECOND).child(|c| c.written_bytes = Some(1 << 20));
     let server = many(fork(app()).parent_pattern("multiprocessing.forkserver.server"));
     for (start, pattern) in [
         (pool, "multiprocessing.fork"),
@@ -150,39 +117,19 @@ fn four_kinds_of_copies() {
 #[test]
 fn a_wrapper_in_place_and_one_that_waits() {
     let setsid = image("/usr/bin/setsid", &["setsid", "ls"]);
-    let place = fork(shell("bash"))
-        .creation(|c| c.blocked = mask::BASH)
-        .exec(setsid.clone())
-        .exec(ls());
-    check(
-        "in place",
-        &place,
-        Want("fork_exec", Some("bash"), Some("wrapper"), Likely),
-    );
-    check(
-        "waits",
-        &fork(setsid).exec(ls()),
-        Want("fork_exec", Some("glibc"), Some("wrapper"), Likely),
-    );
+    let place = fork(shell("bash")).creation(|c| c.blocked = mask::BASH).exec(setsid.clone()).exec(ls());
+    check("in place", &place, Want("fork_exec", Some("bash"), Some("wrapper"), Likely));
+    check("waits", &fork(setsid).exec(ls()), Want("fork_exec", Some("glibc"), Some("wrapper"), Likely));
 }
 
 /// comm says nothing, whatever it says.
 #[test]
 fn the_task_name_changes_nothing() {
-    for start in [
-        fork(c_program()),
-        spawn(c_program()).exec(ls()),
-        vfork(mask::LIBC, shell("dash")).exec(ls()),
-    ] {
+    for start in
+        [fork(c_program()), spawn(c_program()).exec(ls()), vfork(mask::LIBC, shell("dash")).exec(ls())]
+    {
         let plain = start.method();
-        for comm in [
-            "python3",
-            "bash",
-            "node",
-            "(systemd)",
-            "nginx: worker",
-            "redis-server",
-        ] {
+        for comm in ["python3", "bash", "node", "(systemd)", "nginx: worker", "redis-server"] {
             let renamed = start.clone().with(|f| {
                 f.image.comm = comm.into();
                 f.parent.as_mut().unwrap().comm = comm.into();
@@ -228,11 +175,7 @@ fn names_are_free() {
                 spawn(fake.clone()),
                 go_clone(fake.clone()),
             ] {
-                for start in [
-                    start.clone(),
-                    start.clone().exec(fake.clone()),
-                    start.exec(ls()),
-                ] {
+                for start in [start.clone(), start.clone().exec(fake.clone()), start.exec(ls())] {
                     let m = start.method();
                     assert!(
                         m.confidence < Certain || (m.library.is_none() && m.pattern.is_none()),

@@ -8,9 +8,7 @@ mod runtimes;
 mod servers;
 mod shells;
 
-use super::facts::{
-    Call, Child, Creation, ExecFact, ExitFact, Facts, Fd, FdKind, Image, ParentMethod, Peer,
-};
+use super::facts::{Call, Child, Creation, ExecFact, ExitFact, Facts, Fd, FdKind, Image, ParentMethod, Peer};
 use super::kernel::flag;
 use super::view::{SECOND, mask};
 use super::{catalogue, classify};
@@ -26,9 +24,7 @@ pub(super) const SIGPIPE: u64 = 1 << 12;
 
 /// An image; the inode is a hash of the path, so that equal paths are one file.
 pub(super) fn image(exe: &str, argv: &[&str]) -> Image {
-    let inode = exe
-        .bytes()
-        .fold(7_u64, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
+    let inode = exe.bytes().fold(7_u64, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
     Image {
         exe: Some(exe.into()),
         argv: Some(argv.iter().map(|s| (*s).into()).collect()),
@@ -41,18 +37,11 @@ pub(super) fn image(exe: &str, argv: &[&str]) -> Image {
 }
 
 pub(super) fn with_runtime(exe: &str, runtime: &str, argv: &[&str]) -> Image {
-    Image {
-        runtime: Some(runtime.into()),
-        ..image(exe, argv)
-    }
+    Image { runtime: Some(runtime.into()), ..image(exe, argv) }
 }
 
 pub(super) fn python(version: &str, argv: &[&str]) -> Image {
-    with_runtime(
-        &format!("/usr/bin/python{version}"),
-        &format!("cpython {version}"),
-        argv,
-    )
+    with_runtime(&format!("/usr/bin/python{version}"), &format!("cpython {version}"), argv)
 }
 
 pub(super) fn c_program() -> Image {
@@ -67,18 +56,9 @@ pub(super) fn fd(kind: FdKind, inode: u64) -> Fd {
     Fd { kind, inode }
 }
 
-pub(super) const TTY: Fd = Fd {
-    kind: FdKind::Tty,
-    inode: 3,
-};
-pub(super) const NULL: Fd = Fd {
-    kind: FdKind::Null,
-    inode: 4,
-};
-pub(super) const FILE: Fd = Fd {
-    kind: FdKind::File,
-    inode: 9,
-};
+pub(super) const TTY: Fd = Fd { kind: FdKind::Tty, inode: 3 };
+pub(super) const NULL: Fd = Fd { kind: FdKind::Null, inode: 4 };
+pub(super) const FILE: Fd = Fd { kind: FdKind::File, inode: 9 };
 
 /// A start under construction.
 #[derive(Clone)]
@@ -131,20 +111,13 @@ pub(super) fn go_clone(parent: Image) -> Start {
 }
 
 pub(super) fn in_place(before: Image, after: Image) -> Start {
-    let mut s = Start(Facts {
-        exec_in_place: true,
-        parent: Some(before),
-        ..Facts::default()
-    });
+    let mut s = Start(Facts { exec_in_place: true, parent: Some(before), ..Facts::default() });
     s = s.exec(after);
     s
 }
 
 pub(super) fn unobserved(image: Image) -> Start {
-    Start(Facts {
-        image,
-        ..Facts::default()
-    })
+    Start(Facts { image, ..Facts::default() })
 }
 
 impl Start {
@@ -201,10 +174,7 @@ impl Start {
 
     pub(super) fn exited(self, code: i32, after_ns: u64) -> Self {
         self.child(|c| {
-            c.exit = Some(ExitFact {
-                code: Some(code),
-                signal: None,
-            });
+            c.exit = Some(ExitFact { code: Some(code), signal: None });
             c.lived_ns = after_ns;
         })
     }
@@ -218,11 +188,8 @@ impl Start {
 
     pub(super) fn parent_pattern(self, pattern: &str) -> Self {
         self.with(|f| {
-            f.parent_method = Some(ParentMethod {
-                mechanism: None,
-                library: None,
-                pattern: Some(pattern.into()),
-            });
+            f.parent_method =
+                Some(ParentMethod { mechanism: None, library: None, pattern: Some(pattern.into()) });
         })
     }
 
@@ -247,26 +214,13 @@ pub(super) struct Want(
 #[track_caller]
 pub(super) fn check(what: &str, start: &Start, want: Want) {
     let m = start.method();
-    let got = (
-        m.mechanism.as_deref(),
-        m.library.as_deref(),
-        m.pattern.as_deref(),
-        m.confidence,
-    );
+    let got = (m.mechanism.as_deref(), m.library.as_deref(), m.pattern.as_deref(), m.confidence);
     let Want(mechanism, library, pattern, confidence) = want;
-    assert_eq!(
-        got,
-        (Some(mechanism), library, pattern, confidence),
-        "{what}: {:#?}",
-        m.evidence
-    );
+    assert_eq!(got, (Some(mechanism), library, pattern, confidence), "{what}: {:#?}", m.evidence);
     assert_eq!(m.name, pattern.unwrap_or(mechanism), "{what}");
     assert!(!m.evidence.is_empty(), "{what}");
     for line in &m.evidence {
-        assert!(
-            !line.contains('{') || line.contains("**{"),
-            "{what}: {line}"
-        );
+        assert!(!line.contains('{') || line.contains("**{"), "{what}: {line}");
     }
 }
 

@@ -92,19 +92,13 @@ impl Random {
 
     /// A program as it should be, whole.
     fn proper(&mut self) -> Image {
-        const SPAWN: &str =
-            "from multiprocessing.spawn import spawn_main; spawn_main(pipe_handle=7)";
+        const SPAWN: &str = "from multiprocessing.spawn import spawn_main; spawn_main(pipe_handle=7)";
         const SERVER: &str = "from multiprocessing.forkserver import main; main(5, 6, [], **{})";
         const TRACKER: &str = "from multiprocessing.resource_tracker import main;main(5)";
         const LOKY: &str = "from loky.backend.resource_tracker import main; main(3, False)";
-        let helper = image(
-            "/usr/lib/jvm/j17/lib/jspawnhelper",
-            &["jspawnhelper", "1:2:3"],
-        );
-        let executor = image(
-            "/usr/lib/systemd/systemd-executor",
-            &["systemd-executor", "--deserialize", "4"],
-        );
+        let helper = image("/usr/lib/jvm/j17/lib/jspawnhelper", &["jspawnhelper", "1:2:3"]);
+        let executor =
+            image("/usr/lib/systemd/systemd-executor", &["systemd-executor", "--deserialize", "4"]);
         self.pick(&[
             python("3.11", &["python3", "-c", SPAWN, "--multiprocessing-fork"]),
             python("3.11", &["python3", "-c", SERVER]),
@@ -112,15 +106,7 @@ impl Random {
             python("3.11", &["python3", "-c", LOKY]),
             python(
                 "3.11",
-                &[
-                    "python3",
-                    "-m",
-                    "loky.backend.popen_loky_posix",
-                    "--process-name",
-                    "L",
-                    "--pipe",
-                    "3",
-                ],
+                &["python3", "-m", "loky.backend.popen_loky_posix", "--process-name", "L", "--pipe", "3"],
             ),
             python("3.11", &["python3", "app.py"]),
             image("/usr/bin/dash", &["sh", "-c", "ls"]),
@@ -196,9 +182,7 @@ impl Random {
         ExecFact {
             at_ns: self.number(),
             path: (!self.chance(4)).then(|| self.text()),
-            error: self
-                .chance(4)
-                .then(|| self.pick(&["ENOENT", "ENOEXEC", "unknown"]).to_owned()),
+            error: self.chance(4).then(|| self.pick(&["ENOENT", "ENOEXEC", "unknown"]).to_owned()),
             image: (!self.chance(6)).then(|| self.image()),
             by_thread: self.chance(9),
             stdio: self.stdio(),
@@ -290,10 +274,9 @@ impl Random {
             image: self.image(),
             child: Child {
                 lived_ns: self.number(),
-                exit: self.chance(2).then(|| ExitFact {
-                    code: self.maybe(&[0, 1, 127, -1]),
-                    signal: self.maybe(&[9, 0]),
-                }),
+                exit: self
+                    .chance(2)
+                    .then(|| ExitFact { code: self.maybe(&[0, 1, 127, -1]), signal: self.maybe(&[9, 0]) }),
                 forks_before_exec: self.below(2) as u32,
                 forks: self.below(3) as u32,
                 session_leader: self.maybe(&[true, false]),
@@ -313,10 +296,7 @@ impl Random {
                 all: self.below(9) as u32,
                 pipe_mates: self.below(3) as u32,
             },
-            peer: self.chance(3).then(|| Peer {
-                pid: 7,
-                age_ns: self.number(),
-            }),
+            peer: self.chance(3).then(|| Peer { pid: 7, age_ns: self.number() }),
         }
     }
 }
@@ -342,31 +322,17 @@ fn any_facts_give_a_method_and_certainty_is_earned() {
         let facts = random.facts();
         let m = classify(&facts);
         assert!(!m.evidence.is_empty() && !m.name.is_empty());
-        let expected = m
-            .pattern
-            .clone()
-            .or(m.mechanism.clone())
-            .unwrap_or("unobserved".into());
+        let expected = m.pattern.clone().or(m.mechanism.clone()).unwrap_or("unobserved".into());
         assert_eq!(m.name, expected);
-        assert_eq!(
-            m.mechanism.is_none(),
-            facts.creation.is_none() && !facts.exec_in_place
-        );
+        assert_eq!(m.mechanism.is_none(), facts.creation.is_none() && !facts.exec_in_place);
         if let Some(p) = &m.pattern {
             assert!(known.contains(p.as_str()), "{p}");
             seen.insert(p.clone());
         }
         if m.confidence == Certain {
             let earned = m.pattern.as_deref().is_some_and(|p| EARNED.contains(&p));
-            assert!(
-                earned || (m.pattern.is_none() && m.library.is_none()),
-                "{m:#?}\n{facts:#?}"
-            );
-            let python = |i: &Image| {
-                i.runtime
-                    .as_deref()
-                    .is_some_and(|r| r.starts_with("cpython"))
-            };
+            assert!(earned || (m.pattern.is_none() && m.library.is_none()), "{m:#?}\n{facts:#?}");
+            let python = |i: &Image| i.runtime.as_deref().is_some_and(|r| r.starts_with("cpython"));
             if m.library.as_deref() == Some("cpython") {
                 assert!(
                     (facts.execs.is_empty() || python(&facts.image))
@@ -376,10 +342,7 @@ fn any_facts_give_a_method_and_certainty_is_earned() {
             }
         }
     }
-    assert!(
-        seen.len() >= 32,
-        "the pool is wide enough to reach most patterns: {seen:?}"
-    );
+    assert!(seen.len() >= 32, "the pool is wide enough to reach most patterns: {seen:?}");
 }
 
 /// The tables name only what exists.

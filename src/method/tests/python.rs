@@ -1,9 +1,9 @@
 use super::*;
 
 const FORK: &str = "--multiprocessing-fork";
-const SPAWN: &str =
-    "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5, pipe_handle=7)";
-const SERVER: &str = "from multiprocessing.forkserver import main; main(5, 6, ['__main__'], **{'sys_path': ['/a b']})";
+const SPAWN: &str = "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5, pipe_handle=7)";
+const SERVER: &str =
+    "from multiprocessing.forkserver import main; main(5, 6, ['__main__'], **{'sys_path': ['/a b']})";
 const SERVER_314: &str = "import sys; from multiprocessing.forkserver import main; main(5, 6, ['__main__'], sys_argv=sys.argv[1:], **{'authkey_r': 9})";
 const TRACKER: &str = "from multiprocessing.resource_tracker import main;main(5)";
 const OLD_TRACKER: &str = "from multiprocessing.semaphore_tracker import main;main(5)";
@@ -15,47 +15,21 @@ fn app(version: &str) -> Image {
 /// `_posixsubprocess.fork_exec` as the version makes it.
 fn by_library(version: &str, argv: &[&str]) -> Start {
     let old = matches!(version, "3.6" | "3.7" | "3.8" | "3.9");
-    let start = if old {
-        fork(app(version))
-    } else {
-        vfork(mask::LIBC, app(version))
-    };
+    let start = if old { fork(app(version)) } else { vfork(mask::LIBC, app(version)) };
     start.exec(python(version, argv))
 }
 
 #[test]
 fn the_argv_methods_in_every_version() {
     for version in ["3.6", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"] {
-        let mechanism = if matches!(version, "3.6" | "3.8" | "3.9") {
-            "fork_exec"
-        } else {
-            "vfork_exec"
-        };
+        let mechanism = if matches!(version, "3.6" | "3.8" | "3.9") { "fork_exec" } else { "vfork_exec" };
         for (argv, pattern) in [
-            (
-                vec!["/usr/bin/python3", "-c", SPAWN, FORK],
-                "multiprocessing.spawn",
-            ),
-            (
-                vec!["python3", "-B", "-X", "dev", "-Werror", "-c", SPAWN, FORK],
-                "multiprocessing.spawn",
-            ),
-            (
-                vec!["python3", "-c", SERVER],
-                "multiprocessing.forkserver.server",
-            ),
-            (
-                vec!["python3", "-c", SERVER_314, "--port", "80"],
-                "multiprocessing.forkserver.server",
-            ),
-            (
-                vec!["python3", "-c", TRACKER],
-                "multiprocessing.resource_tracker",
-            ),
-            (
-                vec!["python3", "-c", OLD_TRACKER],
-                "multiprocessing.resource_tracker",
-            ),
+            (vec!["/usr/bin/python3", "-c", SPAWN, FORK], "multiprocessing.spawn"),
+            (vec!["python3", "-B", "-X", "dev", "-Werror", "-c", SPAWN, FORK], "multiprocessing.spawn"),
+            (vec!["python3", "-c", SERVER], "multiprocessing.forkserver.server"),
+            (vec!["python3", "-c", SERVER_314, "--port", "80"], "multiprocessing.forkserver.server"),
+            (vec!["python3", "-c", TRACKER], "multiprocessing.resource_tracker"),
+            (vec!["python3", "-c", OLD_TRACKER], "multiprocessing.resource_tracker"),
             (
                 vec![
                     "python3",
@@ -89,63 +63,26 @@ fn the_argv_methods_in_every_version() {
 #[test]
 fn what_bears_the_argv_out_less_is_less_sure() {
     let spawned = python("3.11", &["python3", "-c", SPAWN, FORK]);
-    let want = |c| {
-        Want(
-            "vfork_exec",
-            Some("cpython"),
-            Some("multiprocessing.spawn"),
-            c,
-        )
-    };
+    let want = |c| Want("vfork_exec", Some("cpython"), Some("multiprocessing.spawn"), c);
     // By the executable's name alone.
-    let by_name = Image {
-        runtime: None,
-        linkage: None,
-        ..spawned.clone()
-    };
-    check(
-        "name",
-        &vfork(mask::LIBC, app("3.11")).exec(by_name),
-        want(Likely),
-    );
-    let parent = Image {
-        runtime: None,
-        linkage: None,
-        ..app("3.11")
-    };
-    check(
-        "parent's name",
-        &vfork(mask::LIBC, parent).exec(spawned.clone()),
-        want(Likely),
-    );
+    let by_name = Image { runtime: None, linkage: None, ..spawned.clone() };
+    check("name", &vfork(mask::LIBC, app("3.11")).exec(by_name), want(Likely));
+    let parent = Image { runtime: None, linkage: None, ..app("3.11") };
+    check("parent's name", &vfork(mask::LIBC, parent).exec(spawned.clone()), want(Likely));
     // A wrapper between, an unbuffered interpreter: not what the library does itself.
-    let through = vfork(mask::LIBC, app("3.11"))
-        .exec(image("/usr/bin/env", &["env"]))
-        .exec(spawned.clone());
+    let through = vfork(mask::LIBC, app("3.11")).exec(image("/usr/bin/env", &["env"])).exec(spawned.clone());
     check("through env", &through, want(Likely));
     let unbuffered = python("3.11", &["python3", "-u", "-c", SPAWN, FORK]);
-    check(
-        "-u",
-        &vfork(mask::LIBC, app("3.11")).exec(unbuffered),
-        want(Likely),
-    );
+    check("-u", &vfork(mask::LIBC, app("3.11")).exec(unbuffered), want(Likely));
     // By hand, from a shell.
     check(
         "by hand",
         &vfork(mask::LIBC, shell("dash")).exec(spawned.clone()),
-        Want(
-            "vfork_exec",
-            Some("cpython"),
-            Some("multiprocessing.spawn"),
-            Likely,
-        ),
+        Want("vfork_exec", Some("cpython"), Some("multiprocessing.spawn"), Likely),
     );
     // Running before the recording.
     let m = unobserved(spawned).method();
-    assert_eq!(
-        (m.name.as_str(), m.confidence),
-        ("multiprocessing.spawn", Likely)
-    );
+    assert_eq!((m.name.as_str(), m.confidence), ("multiprocessing.spawn", Likely));
     assert_eq!(m.mechanism, None);
 }
 
@@ -168,11 +105,7 @@ fn words_in_other_programs_arguments_are_words() {
         "/usr/bin/emacs",
     ] {
         for argv in words {
-            for start in [
-                vfork(mask::LIBC, app("3.11")),
-                fork(shell("bash")),
-                spawn(c_program()),
-            ] {
+            for start in [vfork(mask::LIBC, app("3.11")), fork(shell("bash")), spawn(c_program())] {
                 let m = start.exec(image(exe, argv)).method();
                 let pattern = m.pattern.unwrap_or_default();
                 let taken = pattern.starts_with("multiprocessing") || pattern.starts_with("loky");
@@ -199,16 +132,7 @@ fn words_in_other_programs_arguments_are_words() {
         &["-c", SPAWN, FORK],
     ] {
         let start = vfork(mask::LIBC, app("3.11")).exec(python("3.11", argv));
-        check(
-            "words",
-            &start,
-            Want(
-                "vfork_exec",
-                Some("cpython.subprocess"),
-                Some("subprocess"),
-                Likely,
-            ),
-        );
+        check("words", &start, Want("vfork_exec", Some("cpython.subprocess"), Some("subprocess"), Likely));
     }
 }
 
@@ -220,12 +144,7 @@ fn a_frozen_program_runs_itself() {
     check(
         "frozen",
         &vfork(mask::LIBC, frozen.clone()).exec(worker.clone()),
-        Want(
-            "vfork_exec",
-            Some("cpython"),
-            Some("multiprocessing.spawn"),
-            Likely,
-        ),
+        Want("vfork_exec", Some("cpython"), Some("multiprocessing.spawn"), Likely),
     );
     let stranger = vfork(mask::LIBC, c_program()).exec(worker);
     assert_eq!(stranger.method().pattern, None);
@@ -233,12 +152,7 @@ fn a_frozen_program_runs_itself() {
     check(
         "frozen tracker",
         &vfork(mask::LIBC, frozen).exec(tracker),
-        Want(
-            "vfork_exec",
-            Some("cpython"),
-            Some("multiprocessing.resource_tracker"),
-            Likely,
-        ),
+        Want("vfork_exec", Some("cpython"), Some("multiprocessing.resource_tracker"), Likely),
     );
 }
 
@@ -255,15 +169,9 @@ fn mp_fork(version: &str, pipes: u8) -> Start {
 fn fork_workers_in_every_version() {
     let want = |c| Want("fork", Some("cpython"), Some("multiprocessing.fork"), c);
     let plain = || Want("fork", Some("cpython"), None, Likely);
-    for (version, pipes) in [
-        ("2.7", 0),
-        ("3.6", 1),
-        ("3.7", 1),
-        ("3.8", 2),
-        ("3.11", 2),
-        ("3.12", 2),
-        ("3.14", 2),
-    ] {
+    for (version, pipes) in
+        [("2.7", 0), ("3.6", 1), ("3.7", 1), ("3.8", 2), ("3.11", 2), ("3.12", 2), ("3.14", 2)]
+    {
         check(version, &mp_fork(version, pipes), want(Likely));
         let no_null = mp_fork(version, pipes).child(|c| c.null_on_pipe = Some(false));
         check(version, &no_null, plain());
@@ -273,11 +181,7 @@ fn fork_workers_in_every_version() {
     check("3.7, /dev/null unread", &unread("3.7", 1), want(Guess));
     check("2.7, /dev/null unread", &unread("2.7", 0), plain());
     check("fewer pipes", &mp_fork("3.11", 1), want(Guess));
-    check(
-        "pipes unread",
-        &mp_fork("3.11", 2).creation(|c| c.fresh_pipes = None),
-        want(Guess),
-    );
+    check("pipes unread", &mp_fork("3.11", 2).creation(|c| c.fresh_pipes = None), want(Guess));
     let inheritable = unread("3.11", 2).creation(|c| c.fresh_pipes_cloexec = false);
     check("pipes of another making", &inheritable, plain());
     let closed = mp_fork("3.11", 2)
@@ -303,17 +207,9 @@ fn fork_workers_in_every_version() {
 #[test]
 fn plain_forks_of_python() {
     let fork_only = fork(app("3.11")).exited(0, 2_000_000);
-    check(
-        "os.fork",
-        &fork_only,
-        Want("fork", Some("cpython"), None, Likely),
-    );
+    check("os.fork", &fork_only, Want("fork", Some("cpython"), None, Likely));
     let exec = fork(app("3.11")).exec(image("/usr/bin/ls", &["ls"]));
-    check(
-        "os.spawnv",
-        &exec,
-        Want("fork_exec", Some("cpython"), None, Likely),
-    );
+    check("os.spawnv", &exec, Want("fork_exec", Some("cpython"), None, Likely));
     let daemon = fork(app("3.11"))
         .creation(|c| c.fresh_pipes = Some(2))
         .child(|c| {
@@ -321,91 +217,44 @@ fn plain_forks_of_python() {
             c.session_leader = Some(true);
         })
         .creator_left();
-    check(
-        "daemon",
-        &daemon,
-        Want("fork", Some("cpython"), Some("daemon"), Likely),
-    );
+    check("daemon", &daemon, Want("fork", Some("cpython"), Some("daemon"), Likely));
     let not_session = daemon.child(|c| {
         c.session_leader = Some(false);
         c.creator_exit_ok = None;
     });
-    check(
-        "all three null",
-        &not_session,
-        Want("fork", Some("cpython"), None, Likely),
-    );
+    check("all three null", &not_session, Want("fork", Some("cpython"), None, Likely));
 }
 
 #[test]
 fn fork_server_workers_and_their_children() {
     let server = python("3.14", &["python3", "-c", SERVER_314]);
     let worker = fork(server.clone()).parent_pattern("multiprocessing.forkserver.server");
-    let want = |c| {
-        Want(
-            "fork",
-            Some("cpython"),
-            Some("multiprocessing.forkserver"),
-            c,
-        )
-    };
+    let want = |c| Want("fork", Some("cpython"), Some("multiprocessing.forkserver"), c);
     check("asked", &worker.clone().peer(4242, 400_000), want(Certain));
     let m = worker.clone().peer(4242, 400_000).method();
     assert!(
-        m.evidence
-            .iter()
-            .any(|e| e.contains("400 us after it read the socket of process 4242")),
+        m.evidence.iter().any(|e| e.contains("400 us after it read the socket of process 4242")),
         "{:?}",
         m.evidence
     );
     check("no peer", &worker, want(Likely));
-    check(
-        "stale peer",
-        &worker.clone().peer(1, SECOND * 60),
-        want(Likely),
-    );
+    check("stale peer", &worker.clone().peer(1, SECOND * 60), want(Likely));
     let alone = fork(server.clone());
-    check(
-        "server's start unknown",
-        &alone.clone().peer(1, 400_000),
-        want(Likely),
-    );
+    check("server's start unknown", &alone.clone().peer(1, 400_000), want(Likely));
     check("nothing known", &alone, want(Guess));
     // Its worker has the server's arguments and forks by itself.
-    let child = fork(server.clone())
-        .parent_pattern("multiprocessing.forkserver")
-        .creation(|c| {
-            c.fresh_pipes = Some(2);
-            c.fresh_pipes_cloexec = true;
-        });
-    check(
-        "worker's own",
-        &child,
-        Want(
-            "fork",
-            Some("cpython"),
-            Some("multiprocessing.fork"),
-            Likely,
-        ),
-    );
+    let child = fork(server.clone()).parent_pattern("multiprocessing.forkserver").creation(|c| {
+        c.fresh_pipes = Some(2);
+        c.fresh_pipes_cloexec = true;
+    });
+    check("worker's own", &child, Want("fork", Some("cpython"), Some("multiprocessing.fork"), Likely));
     let plain = fork(server.clone()).parent_pattern("multiprocessing.forkserver");
-    check(
-        "worker's os.fork",
-        &plain,
-        Want("fork", Some("cpython"), None, Likely),
-    );
+    check("worker's os.fork", &plain, Want("fork", Some("cpython"), None, Likely));
     // Both were running before.
     let seeded = |parent: Option<Image>| {
-        unobserved(server.clone())
-            .with(|f| f.parent = parent)
-            .method()
-            .pattern
-            .unwrap()
+        unobserved(server.clone()).with(|f| f.parent = parent).method().pattern.unwrap()
     };
-    assert_eq!(
-        seeded(Some(app("3.14"))),
-        "multiprocessing.forkserver.server"
-    );
+    assert_eq!(seeded(Some(app("3.14"))), "multiprocessing.forkserver.server");
     assert_eq!(seeded(None), "multiprocessing.forkserver.server");
     assert_eq!(seeded(Some(server.clone())), "multiprocessing.forkserver");
 }
@@ -414,59 +263,28 @@ fn fork_server_workers_and_their_children() {
 fn subprocess_by_every_road() {
     let ls = || image("/usr/bin/ls", &["ls"]);
     let want = |m, c| Want(m, Some("cpython.subprocess"), Some("subprocess"), c);
-    check(
-        "vfork",
-        &vfork(mask::LIBC, app("3.11")).exec(ls()),
-        want("vfork_exec", Likely),
-    );
+    check("vfork", &vfork(mask::LIBC, app("3.11")).exec(ls()), want("vfork_exec", Likely));
     let path_walk = vfork(mask::LIBC, app("3.11")).failed("/usr/local/bin/ls", "ENOENT");
     check("not found", &path_walk, want("vfork", Likely));
     check("PATH", &path_walk.exec(ls()), want("vfork_exec", Likely));
-    let arm64 = vfork(mask::LIBC, app("3.11"))
-        .creation(|c| c.call = Call::Clone)
-        .exec(ls());
+    let arm64 = vfork(mask::LIBC, app("3.11")).creation(|c| c.call = Call::Clone).exec(ls());
     check("arm64", &arm64, want("vfork_exec", Likely));
     let fallback = fork(app("3.8")).creation(|c| {
         c.fresh_pipes = Some(1);
         c.fresh_pipes_cloexec = true;
     });
-    check(
-        "fork",
-        &fallback.clone().exec(ls()),
-        want("fork_exec", Likely),
-    );
-    check(
-        "fork, exec fails",
-        &fallback.failed("/x", "ENOENT"),
-        want("fork", Likely),
-    );
-    let unread = fork(app("3.8"))
-        .creation(|c| c.fresh_pipes = None)
-        .exec(ls());
+    check("fork", &fallback.clone().exec(ls()), want("fork_exec", Likely));
+    check("fork, exec fails", &fallback.failed("/x", "ENOENT"), want("fork", Likely));
+    let unread = fork(app("3.8")).creation(|c| c.fresh_pipes = None).exec(ls());
     check("fork, pipes unread", &unread, want("fork_exec", Guess));
     // Python ignores SIGPIPE; subprocess puts it back.
     let posix = |version: &str, child: Option<u64>| {
-        spawn(app(version))
-            .creation(|c| c.ignored = SIGPIPE)
-            .exec(ls())
-            .last_exec(|e| e.ignored = child)
+        spawn(app(version)).creation(|c| c.ignored = SIGPIPE).exec(ls()).last_exec(|e| e.ignored = child)
     };
     check("3.13", &posix("3.13", Some(0)), want("posix_spawn", Likely));
-    check(
-        "3.13 unread",
-        &posix("3.13", None),
-        want("posix_spawn", Likely),
-    );
-    check(
-        "3.8 close_fds=False",
-        &posix("3.8", Some(0)),
-        want("posix_spawn", Likely),
-    );
-    check(
-        "3.8 unread",
-        &posix("3.8", None),
-        want("posix_spawn", Guess),
-    );
+    check("3.13 unread", &posix("3.13", None), want("posix_spawn", Likely));
+    check("3.8 close_fds=False", &posix("3.8", Some(0)), want("posix_spawn", Likely));
+    check("3.8 unread", &posix("3.8", None), want("posix_spawn", Guess));
     check(
         "os.posix_spawn",
         &posix("3.13", Some(SIGPIPE)),
@@ -483,43 +301,15 @@ fn subprocess_by_every_road() {
     let env = vfork(mask::LIBC, app("3.11"))
         .exec(image("/usr/bin/env", &["env", "python3", "x.py"]))
         .exec(python("3.11", &["python3", "x.py"]));
-    check(
-        "env",
-        &env,
-        Want(
-            "vfork_exec",
-            Some("cpython.subprocess"),
-            Some("wrapper"),
-            Likely,
-        ),
-    );
+    check("env", &env, Want("vfork_exec", Some("cpython.subprocess"), Some("wrapper"), Likely));
     let m = env.method();
-    assert!(
-        m.evidence
-            .iter()
-            .any(|e| e.starts_with("would also be subprocess")),
-        "{:?}",
-        m.evidence
-    );
+    assert!(m.evidence.iter().any(|e| e.starts_with("would also be subprocess")), "{:?}", m.evidence);
 }
 
 #[test]
 fn a_reloader_runs_the_same_arguments_again() {
     let again = vfork(mask::LIBC, app("3.11")).exec(app("3.11"));
-    check(
-        "reloader",
-        &again,
-        Want(
-            "vfork_exec",
-            Some("cpython.subprocess"),
-            Some("reexec"),
-            Likely,
-        ),
-    );
+    check("reloader", &again, Want("vfork_exec", Some("cpython.subprocess"), Some("reexec"), Likely));
     let in_place = in_place(app("3.11"), app("3.11"));
-    check(
-        "os.execv",
-        &in_place,
-        Want("exec", Some("cpython"), Some("reexec"), Likely),
-    );
+    check("os.execv", &in_place, Want("exec", Some("cpython"), Some("reexec"), Likely));
 }

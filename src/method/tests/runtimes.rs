@@ -9,60 +9,17 @@ fn sh(argv: &[&str]) -> Image {
 }
 
 fn musl() -> Image {
-    Image {
-        interpreter: Some(MUSL_LD.into()),
-        ..c_program()
-    }
+    Image { interpreter: Some(MUSL_LD.into()), ..c_program() }
 }
 
 #[test]
 fn posix_spawn_of_every_libc() {
     for (call, flags, delta, blocked, parent, library, band) in [
-        (
-            Call::Clone,
-            0,
-            FAR,
-            mask::ALL,
-            c_program(),
-            Some("glibc"),
-            "2.24 to 2.33",
-        ),
-        (
-            Call::Clone3,
-            0,
-            FAR,
-            mask::ALL,
-            c_program(),
-            Some("glibc"),
-            "2.34 to 2.37",
-        ),
-        (
-            Call::Clone3,
-            flag::CLEAR_SIGHAND,
-            FAR,
-            mask::ALL,
-            c_program(),
-            Some("glibc"),
-            "2.38 or later",
-        ),
-        (
-            Call::Clone3,
-            flag::CLEAR_SIGHAND | flag::PIDFD,
-            FAR,
-            mask::ALL,
-            c_program(),
-            Some("glibc"),
-            "2.39",
-        ),
-        (
-            Call::Clone,
-            0,
-            5664,
-            mask::ALL,
-            musl(),
-            Some("musl"),
-            "musl",
-        ),
+        (Call::Clone, 0, FAR, mask::ALL, c_program(), Some("glibc"), "2.24 to 2.33"),
+        (Call::Clone3, 0, FAR, mask::ALL, c_program(), Some("glibc"), "2.34 to 2.37"),
+        (Call::Clone3, flag::CLEAR_SIGHAND, FAR, mask::ALL, c_program(), Some("glibc"), "2.38 or later"),
+        (Call::Clone3, flag::CLEAR_SIGHAND | flag::PIDFD, FAR, mask::ALL, c_program(), Some("glibc"), "2.39"),
+        (Call::Clone, 0, 5664, mask::ALL, musl(), Some("musl"), "musl"),
         // Imitations by hand: a mask of the caller's own, or the wrong stack for the libc.
         (Call::Clone, 0, FAR, 0, c_program(), None, ""),
         (Call::Clone3, 0, 5664, mask::ALL, c_program(), None, ""),
@@ -85,11 +42,7 @@ fn posix_spawn_of_every_libc() {
 
 #[test]
 fn fork_and_vfork_of_every_libc() {
-    check(
-        "glibc",
-        &fork(c_program()),
-        Want("fork", Some("glibc"), None, Likely),
-    );
+    check("glibc", &fork(c_program()), Want("fork", Some("glibc"), None, Likely));
     let raw = |parent: Image, call, blocked| {
         fork(parent).creation(|c| {
             c.call = call;
@@ -97,54 +50,16 @@ fn fork_and_vfork_of_every_libc() {
             c.blocked = blocked;
         })
     };
-    let unknown = Image {
-        interpreter: None,
-        linkage: Some("static".into()),
-        ..c_program()
-    };
-    check(
-        "musl",
-        &raw(musl(), Call::Fork, mask::ALL),
-        Want("fork", Some("musl"), None, Likely),
-    );
-    check(
-        "musl arm64",
-        &raw(musl(), Call::Clone, mask::ALL),
-        Want("fork", Some("musl"), None, Likely),
-    );
-    check(
-        "static musl",
-        &raw(unknown, Call::Fork, mask::ALL),
-        Want("fork", Some("musl"), None, Guess),
-    );
-    check(
-        "raw",
-        &raw(c_program(), Call::Fork, mask::ALL),
-        Want("fork", None, None, Certain),
-    );
-    check(
-        "raw 2",
-        &raw(c_program(), Call::Clone, 0),
-        Want("fork", None, None, Certain),
-    );
-    check(
-        "vfork",
-        &vfork(0, c_program()).exec(ls()),
-        Want("vfork_exec", Some("glibc"), None, Likely),
-    );
-    check(
-        "vfork musl",
-        &vfork(0, musl()).exec(ls()),
-        Want("vfork_exec", Some("musl"), None, Likely),
-    );
-    let arm64 = vfork(0, c_program())
-        .creation(|c| c.call = Call::Clone)
-        .exec(ls());
-    check(
-        "vfork arm64",
-        &arm64,
-        Want("vfork_exec", Some("glibc"), None, Likely),
-    );
+    let unknown = Image { interpreter: None, linkage: Some("static".into()), ..c_program() };
+    check("musl", &raw(musl(), Call::Fork, mask::ALL), Want("fork", Some("musl"), None, Likely));
+    check("musl arm64", &raw(musl(), Call::Clone, mask::ALL), Want("fork", Some("musl"), None, Likely));
+    check("static musl", &raw(unknown, Call::Fork, mask::ALL), Want("fork", Some("musl"), None, Guess));
+    check("raw", &raw(c_program(), Call::Fork, mask::ALL), Want("fork", None, None, Certain));
+    check("raw 2", &raw(c_program(), Call::Clone, 0), Want("fork", None, None, Certain));
+    check("vfork", &vfork(0, c_program()).exec(ls()), Want("vfork_exec", Some("glibc"), None, Likely));
+    check("vfork musl", &vfork(0, musl()).exec(ls()), Want("vfork_exec", Some("musl"), None, Likely));
+    let arm64 = vfork(0, c_program()).creation(|c| c.call = Call::Clone).exec(ls());
+    check("vfork arm64", &arm64, Want("vfork_exec", Some("glibc"), None, Likely));
 }
 
 #[test]
@@ -152,55 +67,25 @@ fn system_and_popen() {
     let quiet = || spawn(c_program()).creation(|c| c.ignored = INT_QUIT);
     for argv in [&["sh", "-c", "ls"][..], &["sh", "-c", "--", "ls"]] {
         let system = quiet().exec_as(Some("/bin/sh"), sh(argv));
-        check(
-            "system",
-            &system,
-            Want("posix_spawn", Some("glibc"), Some("system"), Likely),
-        );
-        let popen = spawn(c_program())
-            .stdio(1, fd(FdKind::Pipe, 77))
-            .exec_as(Some("/bin/sh"), sh(argv));
-        check(
-            "popen r",
-            &popen,
-            Want("posix_spawn", Some("glibc"), Some("popen"), Likely),
-        );
-        let popen = spawn(c_program())
-            .stdio(0, fd(FdKind::Pipe, 77))
-            .exec_as(Some("/bin/sh"), sh(argv));
-        check(
-            "popen w",
-            &popen,
-            Want("posix_spawn", Some("glibc"), Some("popen"), Likely),
-        );
+        check("system", &system, Want("posix_spawn", Some("glibc"), Some("system"), Likely));
+        let popen = spawn(c_program()).stdio(1, fd(FdKind::Pipe, 77)).exec_as(Some("/bin/sh"), sh(argv));
+        check("popen r", &popen, Want("posix_spawn", Some("glibc"), Some("popen"), Likely));
+        let popen = spawn(c_program()).stdio(0, fd(FdKind::Pipe, 77)).exec_as(Some("/bin/sh"), sh(argv));
+        check("popen w", &popen, Want("posix_spawn", Some("glibc"), Some("popen"), Likely));
         // popen by a program that a script put in the background: INT and QUIT are ignored anyway.
-        let popen = quiet()
-            .stdio(1, fd(FdKind::Pipe, 77))
-            .exec_as(Some("/bin/sh"), sh(argv));
-        check(
-            "popen, background",
-            &popen,
-            Want("posix_spawn", Some("glibc"), Some("popen"), Likely),
-        );
+        let popen = quiet().stdio(1, fd(FdKind::Pipe, 77)).exec_as(Some("/bin/sh"), sh(argv));
+        check("popen, background", &popen, Want("posix_spawn", Some("glibc"), Some("popen"), Likely));
         let unread = spawn(c_program())
             .stdio(0, Fd::default())
             .stdio(1, Fd::default())
             .exec_as(Some("/bin/sh"), sh(argv));
-        check(
-            "unread",
-            &unread,
-            Want("posix_spawn", Some("glibc"), Some("popen"), Guess),
-        );
+        check("unread", &unread, Want("posix_spawn", Some("glibc"), Some("popen"), Guess));
         // The pipe was the parent's own.
         let own = quiet()
             .creation(|c| c.stdio[1] = fd(FdKind::Pipe, 77))
             .stdio(1, fd(FdKind::Pipe, 77))
             .exec_as(Some("/bin/sh"), sh(argv));
-        check(
-            "system into a pipe",
-            &own,
-            Want("posix_spawn", Some("glibc"), Some("system"), Likely),
-        );
+        check("system into a pipe", &own, Want("posix_spawn", Some("glibc"), Some("system"), Likely));
     }
     let musl_system = spawn(musl())
         .creation(|c| {
@@ -209,11 +94,7 @@ fn system_and_popen() {
             c.ignored = INT_QUIT;
         })
         .exec_as(Some("/bin/sh"), sh(&["sh", "-c", "ls"]));
-    check(
-        "musl",
-        &musl_system,
-        Want("posix_spawn", Some("musl"), Some("system"), Likely),
-    );
+    check("musl", &musl_system, Want("posix_spawn", Some("musl"), Some("system"), Likely));
     let old = fork(c_program())
         .creation(|c| {
             c.flags = flag::PARENT_SETTID;
@@ -221,21 +102,13 @@ fn system_and_popen() {
             c.ignored = INT_QUIT;
         })
         .exec_as(Some("/bin/sh"), sh(&["sh", "-c", "ls"]));
-    check(
-        "glibc 2.28",
-        &old,
-        Want("fork_exec", Some("glibc"), Some("system"), Likely),
-    );
+    check("glibc 2.28", &old, Want("fork_exec", Some("glibc"), Some("system"), Likely));
     // The shell's program runs in its place: still what libc began.
     let through = quiet()
         .exec_as(Some("/bin/sh"), sh(&["sh", "-c", "env x"]))
         .exec(image("/usr/bin/env", &["env", "x"]))
         .exec(ls());
-    check(
-        "system(env)",
-        &through,
-        Want("posix_spawn", Some("glibc"), Some("system"), Likely),
-    );
+    check("system(env)", &through, Want("posix_spawn", Some("glibc"), Some("system"), Likely));
     // Neither: a shell by another's argv, or by a program called sh that is not asked for as such.
     check(
         "/bin/sh",
@@ -251,81 +124,39 @@ fn system_and_popen() {
     let python = spawn(python("3.13", &["python3", "a.py"]))
         .creation(|c| c.ignored = INT_QUIT | SIGPIPE)
         .exec_as(Some("/bin/sh"), sh(&["sh", "-c", "--", "ls"]));
-    check(
-        "os.system",
-        &python,
-        Want("posix_spawn", Some("glibc"), Some("system"), Likely),
-    );
+    check("os.system", &python, Want("posix_spawn", Some("glibc"), Some("system"), Likely));
     let php = spawn(image("/usr/bin/php8.2", &["php"]))
         .stdio(1, fd(FdKind::Pipe, 77))
         .exec_as(Some("/bin/sh"), sh(&["sh", "-c", "ls"]));
-    check(
-        "PHP exec",
-        &php,
-        Want("posix_spawn", Some("glibc"), Some("popen"), Likely),
-    );
+    check("PHP exec", &php, Want("posix_spawn", Some("glibc"), Some("popen"), Likely));
 }
 
 #[test]
 fn go_by_its_clone() {
     let go = || with_runtime("/usr/bin/dockerd", "go 1.22", &["dockerd"]);
-    check(
-        "go",
-        &go_clone(go()).exec(ls()),
-        Want("vfork_exec", Some("go"), None, Likely),
-    );
-    let newer = go_clone(go())
-        .creation(|c| c.flags |= flag::PIDFD)
-        .exec(ls());
-    check(
-        "go 1.23",
-        &newer,
-        Want("vfork_exec", Some("go"), None, Likely),
-    );
+    check("go", &go_clone(go()).exec(ls()), Want("vfork_exec", Some("go"), None, Likely));
+    let newer = go_clone(go()).creation(|c| c.flags |= flag::PIDFD).exec(ls());
+    check("go 1.23", &newer, Want("vfork_exec", Some("go"), None, Likely));
     let cgroup = go_clone(go()).creation(|c| {
         c.call = Call::Clone3;
         c.flags |= flag::INTO_CGROUP | flag::PIDFD;
     });
-    check(
-        "UseCgroupFD",
-        &cgroup.exec(ls()),
-        Want("vfork_exec", Some("go"), None, Likely),
-    );
+    check("UseCgroupFD", &cgroup.exec(ls()), Want("vfork_exec", Some("go"), None, Likely));
     let trial = go_clone(go())
         .creation(|c| {
             c.flags |= flag::PIDFD;
             c.exit_signal = 0;
         })
         .exited(0, 400_000);
-    check(
-        "probe",
-        &trial,
-        Want("vfork", Some("go"), Some("probe"), Likely),
-    );
+    check("probe", &trial, Want("vfork", Some("go"), Some("probe"), Likely));
     let user = fork(go()).creation(|c| {
         c.flags = 0x1000_0000;
         c.blocked = mask::ALL;
     });
-    check(
-        "NEWUSER",
-        &user.exec(ls()),
-        Want("fork_exec", Some("go"), Some("namespace"), Likely),
-    );
-    let unread = Image {
-        linkage: None,
-        interpreter: None,
-        ..c_program()
-    };
-    check(
-        "not analysed",
-        &go_clone(unread).exec(ls()),
-        Want("vfork_exec", Some("go"), None, Likely),
-    );
-    check(
-        "an imitation",
-        &go_clone(c_program()).exec(ls()),
-        Want("vfork_exec", Some("go"), None, Guess),
-    );
+    check("NEWUSER", &user.exec(ls()), Want("fork_exec", Some("go"), Some("namespace"), Likely));
+    let unread = Image { linkage: None, interpreter: None, ..c_program() };
+    check("not analysed", &go_clone(unread).exec(ls()), Want("vfork_exec", Some("go"), None, Likely));
+    check("an imitation", &go_clone(c_program()).exec(ls()), Want("vfork_exec", Some("go"), None, Guess));
     check(
         "cpython is no Go",
         &go_clone(python("3.11", &["p"])).exec(ls()),
@@ -337,36 +168,14 @@ fn go_by_its_clone() {
 fn node_old_and_new() {
     let node = |script: &str| with_runtime("/usr/bin/node", "node", &["node", script]);
     let uv = |p: Image| fork(p).creation(|c| c.blocked = mask::UV);
-    check(
-        "libuv",
-        &uv(node("a.js")).exec(ls()),
-        Want("fork_exec", Some("libuv"), None, Likely),
-    );
-    check(
-        "libuv elsewhere",
-        &uv(c_program()).exec(ls()),
-        Want("fork_exec", Some("libuv"), None, Likely),
-    );
-    let exec = uv(node("a.js"))
-        .stdio(1, fd(FdKind::Socket, 5))
-        .exec(sh(&["/bin/sh", "-c", "ls"]));
-    check(
-        "exec()",
-        &exec,
-        Want("fork_exec", Some("libuv"), None, Likely),
-    );
+    check("libuv", &uv(node("a.js")).exec(ls()), Want("fork_exec", Some("libuv"), None, Likely));
+    check("libuv elsewhere", &uv(c_program()).exec(ls()), Want("fork_exec", Some("libuv"), None, Likely));
+    let exec = uv(node("a.js")).stdio(1, fd(FdKind::Socket, 5)).exec(sh(&["/bin/sh", "-c", "ls"]));
+    check("exec()", &exec, Want("fork_exec", Some("libuv"), None, Likely));
     let newer = spawn(node("a.js")).creation(|c| c.flags |= flag::CLEAR_SIGHAND);
-    check(
-        "libuv 1.53",
-        &newer.clone().exec(ls()),
-        Want("posix_spawn", Some("libuv"), None, Likely),
-    );
+    check("libuv 1.53", &newer.clone().exec(ls()), Want("posix_spawn", Some("libuv"), None, Likely));
     let trial = vfork(0, node("a.js")).exited(0, 300_000);
-    check(
-        "trial",
-        &trial,
-        Want("vfork", Some("libuv"), Some("probe"), Likely),
-    );
+    check("trial", &trial, Want("vfork", Some("libuv"), Some("probe"), Likely));
     let ipc = |s: Start, child: &str, kind| s.exec(node(child)).last_exec(|e| e.fd3 = fd(kind, 8));
     check(
         "fork",
@@ -403,38 +212,18 @@ fn the_jdk() {
     let helper = |argv: &[&str]| image("/usr/lib/jvm/j17/lib/jspawnhelper", argv);
     let by_thread = |s: Start| s.creation(|c| c.by_thread = true);
     for argv in [
-        &[
-            "/usr/lib/jvm/j17/lib/jspawnhelper",
-            "17.0.15+6-Debian",
-            "12:13:14",
-        ][..],
+        &["/usr/lib/jvm/j17/lib/jspawnhelper", "17.0.15+6-Debian", "12:13:14"][..],
         &["/usr/lib/jvm/j17/lib/jspawnhelper", "12:13:14"],
     ] {
         let start = by_thread(spawn(java())).exec(helper(argv));
-        check(
-            "helper alone",
-            &start,
-            Want("posix_spawn", Some("jdk"), Some("jspawnhelper"), Certain),
-        );
-        check(
-            "helper",
-            &start.exec(ls()),
-            Want("posix_spawn", Some("jdk"), Some("jspawnhelper"), Certain),
-        );
+        check("helper alone", &start, Want("posix_spawn", Some("jdk"), Some("jspawnhelper"), Certain));
+        check("helper", &start.exec(ls()), Want("posix_spawn", Some("jdk"), Some("jspawnhelper"), Certain));
     }
     let argv = ["jspawnhelper", "1:2:3"];
-    let stranger = spawn(c_program())
-        .exec(image("/tmp/jspawnhelper", &argv))
-        .exec(ls());
+    let stranger = spawn(c_program()).exec(image("/tmp/jspawnhelper", &argv)).exec(ls());
     assert!(stranger.method().confidence < Certain);
-    let other_jdk = spawn(java())
-        .exec(image("/tmp/lib/jspawnhelper", &argv))
-        .exec(ls());
-    check(
-        "another's",
-        &other_jdk,
-        Want("posix_spawn", Some("jdk"), Some("jspawnhelper"), Likely),
-    );
+    let other_jdk = spawn(java()).exec(image("/tmp/lib/jspawnhelper", &argv)).exec(ls());
+    check("another's", &other_jdk, Want("posix_spawn", Some("jdk"), Some("jspawnhelper"), Likely));
     check(
         "VFORK",
         &by_thread(vfork(mask::JVM, java())).exec(ls()),
@@ -442,9 +231,7 @@ fn the_jdk() {
     );
     check(
         "FORK",
-        &by_thread(fork(java()))
-            .creation(|c| c.blocked = mask::JVM)
-            .exec(ls()),
+        &by_thread(fork(java())).creation(|c| c.blocked = mask::JVM).exec(ls()),
         Want("fork_exec", Some("jdk"), None, Likely),
     );
 }
@@ -452,11 +239,7 @@ fn the_jdk() {
 #[test]
 fn ruby_perl_php_rust() {
     let ruby = || with_runtime("/usr/bin/ruby3.1", "ruby 3.1", &["ruby", "a.rb"]);
-    check(
-        "ruby",
-        &vfork(mask::LIBC, ruby()).exec(ls()),
-        Want("vfork_exec", Some("ruby"), None, Likely),
-    );
+    check("ruby", &vfork(mask::LIBC, ruby()).exec(ls()), Want("vfork_exec", Some("ruby"), None, Likely));
     check(
         "ruby, root",
         &fork(ruby()).creation(|c| c.blocked = mask::LIBC).exec(ls()),
@@ -469,63 +252,27 @@ fn ruby_perl_php_rust() {
     );
     let perl = || image("/usr/bin/perl", &["perl", "a.pl"]);
     let system = fork(perl()).creation(|c| c.blocked = mask::CHLD);
-    check(
-        "perl system",
-        &system.clone().exec(ls()),
-        Want("fork_exec", Some("perl"), None, Likely),
-    );
+    check("perl system", &system.clone().exec(ls()), Want("fork_exec", Some("perl"), None, Likely));
     check(
         "perl system, shell",
         &system.exec(sh(&["sh", "-c", "ls *"])),
         Want("fork_exec", Some("perl"), None, Likely),
     );
-    let backtick = fork(perl())
-        .stdio(1, fd(FdKind::Pipe, 5))
-        .exec(sh(&["sh", "-c", "ls *"]));
-    check(
-        "perl backtick",
-        &backtick,
-        Want("fork_exec", Some("perl"), None, Likely),
-    );
+    let backtick = fork(perl()).stdio(1, fd(FdKind::Pipe, 5)).exec(sh(&["sh", "-c", "ls *"]));
+    check("perl backtick", &backtick, Want("fork_exec", Some("perl"), None, Likely));
     let php = || image("/usr/bin/php8.2", &["php", "a.php"]);
     check(
         "proc_open",
         &fork(php()).exec(sh(&["sh", "-c", "ls"])),
         Want("fork_exec", Some("php"), None, Likely),
     );
-    check(
-        "proc_open 8.4",
-        &spawn(php()).exec(ls()),
-        Want("posix_spawn", Some("php"), None, Likely),
-    );
-    check(
-        "pcntl_fork",
-        &fork(php()),
-        Want("fork", Some("php"), None, Likely),
-    );
+    check("proc_open 8.4", &spawn(php()).exec(ls()), Want("posix_spawn", Some("php"), None, Likely));
+    check("pcntl_fork", &fork(php()), Want("fork", Some("php"), None, Likely));
     let rust = || with_runtime("/usr/bin/fd", "rust", &["rg"]);
-    let rust = || Image {
-        exe: Some("/usr/bin/rg".into()),
-        ..rust()
-    };
-    let command = |s: Start| {
-        s.creation(|c| c.ignored = SIGPIPE)
-            .exec(ls())
-            .last_exec(|e| e.ignored = Some(0))
-    };
-    check(
-        "Command",
-        &command(spawn(rust())),
-        Want("posix_spawn", Some("rust"), None, Likely),
-    );
-    check(
-        "Command by fork",
-        &command(fork(rust())),
-        Want("fork_exec", Some("rust"), None, Likely),
-    );
-    check(
-        "a fork of its own",
-        &fork(rust()),
-        Want("fork", Some("glibc"), None, Likely),
-    );
+    let rust = || Image { exe: Some("/usr/bin/rg".into()), ..rust() };
+    let command =
+        |s: Start| s.creation(|c| c.ignored = SIGPIPE).exec(ls()).last_exec(|e| e.ignored = Some(0));
+    check("Command", &command(spawn(rust())), Want("posix_spawn", Some("rust"), None, Likely));
+    check("Command by fork", &command(fork(rust())), Want("fork_exec", Some("rust"), None, Likely));
+    check("a fork of its own", &fork(rust()), Want("fork", Some("glibc"), None, Likely));
 }

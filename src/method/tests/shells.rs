@@ -4,10 +4,7 @@ fn ls() -> Image {
     image("/usr/bin/ls", &["ls"])
 }
 
-const PIPE: Fd = Fd {
-    kind: FdKind::Pipe,
-    inode: 77,
-};
+const PIPE: Fd = Fd { kind: FdKind::Pipe, inode: 77 };
 
 fn by(name: &str) -> Start {
     let blocked = match name {
@@ -15,56 +12,25 @@ fn by(name: &str) -> Start {
         "zsh" => mask::ZSH,
         _ => 0,
     };
-    let exe = if name == "busybox" {
-        image("/bin/busybox", &["sh", "x.sh"])
-    } else {
-        shell(name)
-    };
+    let exe = if name == "busybox" { image("/bin/busybox", &["sh", "x.sh"]) } else { shell(name) };
     fork(exe).creation(|c| c.blocked = blocked)
 }
 
 #[test]
 fn the_jobs_of_every_shell() {
-    for name in [
-        "bash", "dash", "busybox", "zsh", "mksh", "ksh", "tcsh", "fish",
-    ] {
+    for name in ["bash", "dash", "busybox", "zsh", "mksh", "ksh", "tcsh", "fish"] {
         let want = |m, p| Want(m, Some(name), Some(p), Likely);
-        check(
-            name,
-            &by(name).exec(ls()),
-            want("fork_exec", "shell.command"),
-        );
+        check(name, &by(name).exec(ls()), want("fork_exec", "shell.command"));
         check(name, &by(name), want("fork", "shell.subshell"));
         let element = |at: usize| by(name).stdio(at, PIPE).with(|f| f.siblings.pipe_mates = 1);
-        check(
-            name,
-            &element(0).exec(ls()),
-            want("fork_exec", "shell.pipeline"),
-        );
-        check(
-            name,
-            &element(1).exec(ls()),
-            want("fork_exec", "shell.pipeline"),
-        );
+        check(name, &element(0).exec(ls()), want("fork_exec", "shell.pipeline"));
+        check(name, &element(1).exec(ls()), want("fork_exec", "shell.pipeline"));
         check(name, &element(1), want("fork", "shell.pipeline"));
-        check(
-            name,
-            &by(name).stdio(1, PIPE).exec(ls()),
-            want("fork_exec", "shell.substitution"),
-        );
-        check(
-            name,
-            &by(name).stdio(1, PIPE),
-            want("fork", "shell.substitution"),
-        );
-        let behind = by(name)
-            .stdio(0, NULL)
-            .exec(ls())
-            .last_exec(|e| e.ignored = Some(INT_QUIT));
+        check(name, &by(name).stdio(1, PIPE).exec(ls()), want("fork_exec", "shell.substitution"));
+        check(name, &by(name).stdio(1, PIPE), want("fork", "shell.substitution"));
+        let behind = by(name).stdio(0, NULL).exec(ls()).last_exec(|e| e.ignored = Some(INT_QUIT));
         check(name, &behind, want("fork_exec", "shell.background"));
-        let group = by(name)
-            .exec(ls())
-            .last_exec(|e| e.foreground = Some(false));
+        let group = by(name).exec(ls()).last_exec(|e| e.foreground = Some(false));
         check(name, &group, want("fork_exec", "shell.background"));
     }
 }
@@ -72,17 +38,9 @@ fn the_jobs_of_every_shell() {
 #[test]
 fn dash_vforks_its_commands() {
     let start = vfork(mask::LIBC, shell("dash"));
-    check(
-        "dash",
-        &start.clone().exec(ls()),
-        Want("vfork_exec", Some("dash"), Some("shell.command"), Likely),
-    );
+    check("dash", &start.clone().exec(ls()), Want("vfork_exec", Some("dash"), Some("shell.command"), Likely));
     let sh = vfork(mask::LIBC, image("/bin/sh", &["sh"])).exec(ls());
-    check(
-        "a file called sh",
-        &sh,
-        Want("vfork_exec", Some("dash"), Some("shell.command"), Likely),
-    );
+    check("a file called sh", &sh, Want("vfork_exec", Some("dash"), Some("shell.command"), Likely));
     let imposter = vfork(0, shell("dash")).exec(ls());
     assert_eq!(imposter.method().pattern, None);
 }
@@ -96,106 +54,49 @@ fn a_program_that_only_bears_a_shells_name() {
     );
     assert_eq!(spawn(shell("bash")).exec(ls()).method().pattern, None);
     assert_eq!(go_clone(shell("zsh")).exec(ls()).method().pattern, None);
-    let newer = fork(shell("bash"))
-        .creation(|c| c.blocked = mask::ALL)
-        .exec(ls());
-    check(
-        "glibc 2.41",
-        &newer,
-        Want("fork_exec", Some("bash"), Some("shell.command"), Likely),
-    );
+    let newer = fork(shell("bash")).creation(|c| c.blocked = mask::ALL).exec(ls());
+    check("glibc 2.41", &newer, Want("fork_exec", Some("bash"), Some("shell.command"), Likely));
 }
 
 #[test]
 fn the_finer_points() {
     let want = |m, p, c| Want(m, Some("bash"), Some(p), c);
-    check(
-        "redirected",
-        &by("bash").stdio(1, FILE).exec(ls()),
-        want("fork_exec", "shell.command", Likely),
-    );
-    check(
-        "< /dev/null",
-        &by("bash").stdio(0, NULL).exec(ls()),
-        want("fork_exec", "shell.command", Likely),
-    );
-    let unread = by("bash")
-        .stdio(0, NULL)
-        .exec(ls())
-        .last_exec(|e| e.ignored = None);
-    check(
-        "perhaps &",
-        &unread,
-        want("fork_exec", "shell.background", Guess),
-    );
+    check("redirected", &by("bash").stdio(1, FILE).exec(ls()), want("fork_exec", "shell.command", Likely));
+    check("< /dev/null", &by("bash").stdio(0, NULL).exec(ls()), want("fork_exec", "shell.command", Likely));
+    let unread = by("bash").stdio(0, NULL).exec(ls()).last_exec(|e| e.ignored = None);
+    check("perhaps &", &unread, want("fork_exec", "shell.background", Guess));
     // Inside a script that runs in the background everything ignores INT and QUIT.
     let inherited = by("bash").creation(|c| c.ignored = INT_QUIT).exec(ls());
-    check(
-        "inherited",
-        &inherited,
-        want("fork_exec", "shell.command", Likely),
-    );
+    check("inherited", &inherited, want("fork_exec", "shell.command", Likely));
     // The shell's own output goes into a pipe: two commands share it and are no pipeline.
     let own = by("bash")
         .creation(|c| c.stdio[1] = PIPE)
         .stdio(1, PIPE)
         .with(|f| f.siblings.pipe_mates = 1)
         .exec(ls());
-    check(
-        "the shell's pipe",
-        &own,
-        want("fork_exec", "shell.command", Likely),
-    );
-    check(
-        "here-document",
-        &by("bash").stdio(0, PIPE).exec(ls()),
-        want("fork_exec", "shell.command", Guess),
-    );
+    check("the shell's pipe", &own, want("fork_exec", "shell.command", Likely));
+    check("here-document", &by("bash").stdio(0, PIPE).exec(ls()), want("fork_exec", "shell.command", Guess));
     let last = by("bash").child(|c| c.forks_before_exec = 1).exec(ls());
     check("(a; b)", &last, want("fork_exec", "shell.subshell", Likely));
     let script = by("bash").failed("./x", "ENOEXEC").child(|c| c.forks = 3);
-    check(
-        "a script without #!",
-        &script,
-        want("fork", "shell.command", Likely),
-    );
-    check(
-        "not found",
-        &by("bash").exited(127, 900_000),
-        want("fork", "shell.command", Guess),
-    );
+    check("a script without #!", &script, want("fork", "shell.command", Likely));
+    check("not found", &by("bash").exited(127, 900_000), want("fork", "shell.command", Guess));
     let background = by("bash").child(|c| c.ignored = Some(INT_QUIT));
-    check(
-        "( ... ) &",
-        &background,
-        want("fork", "shell.background", Likely),
-    );
+    check("( ... ) &", &background, want("fork", "shell.background", Likely));
 }
 
 #[test]
 fn wrappers_in_place() {
-    for name in [
-        "env", "nohup", "nice", "stdbuf", "chrt", "setpriv", "ionice", "taskset", "setsid",
-        "unshare",
-    ] {
+    for name in
+        ["env", "nohup", "nice", "stdbuf", "chrt", "setpriv", "ionice", "taskset", "setsid", "unshare"]
+    {
         let wrapper = image(&format!("/usr/bin/{name}"), &[name, "ls"]);
         let start = by("bash").exec(wrapper.clone()).exec(ls());
-        check(
-            name,
-            &start,
-            Want("fork_exec", Some("bash"), Some("wrapper"), Likely),
-        );
+        check(name, &start, Want("fork_exec", Some("bash"), Some("wrapper"), Likely));
         let all = start.method().evidence.join("\n");
-        assert!(
-            all.contains(&format!("exec chain /usr/bin/{name}, then /usr/bin/ls")),
-            "{all}"
-        );
+        assert!(all.contains(&format!("exec chain /usr/bin/{name}, then /usr/bin/ls")), "{all}");
         assert!(all.contains("would also be shell.command"), "{all}");
-        check(
-            name,
-            &in_place(wrapper.clone(), ls()),
-            Want("exec", None, Some("wrapper"), Likely),
-        );
+        check(name, &in_place(wrapper.clone(), ls()), Want("exec", None, Some("wrapper"), Likely));
         // The wrapper itself, which did not get so far.
         check(
             name,
@@ -203,112 +104,49 @@ fn wrappers_in_place() {
             Want("fork_exec", Some("bash"), Some("shell.command"), Likely),
         );
     }
-    let three = by("bash")
-        .exec(image("/usr/bin/env", &["env"]))
-        .exec(image("/usr/bin/nice", &["nice"]))
-        .exec(ls());
-    assert!(
-        three
-            .method()
-            .evidence
-            .join(" ")
-            .contains("/usr/bin/env, then /usr/bin/nice, then /usr/bin/ls")
-    );
-    let busybox = by("bash")
-        .exec(image("/bin/busybox", &["env", "ls"]))
-        .exec(ls());
-    check(
-        "an applet",
-        &busybox,
-        Want("fork_exec", Some("bash"), Some("wrapper"), Likely),
-    );
+    let three =
+        by("bash").exec(image("/usr/bin/env", &["env"])).exec(image("/usr/bin/nice", &["nice"])).exec(ls());
+    assert!(three.method().evidence.join(" ").contains("/usr/bin/env, then /usr/bin/nice, then /usr/bin/ls"));
+    let busybox = by("bash").exec(image("/bin/busybox", &["env", "ls"])).exec(ls());
+    check("an applet", &busybox, Want("fork_exec", Some("bash"), Some("wrapper"), Likely));
     let script = Image {
         script: Some("/app.py".into()),
         ..image("/usr/bin/env", &["/usr/bin/env", "python3", "/app.py"])
     };
-    let shebang = by("bash")
-        .exec(script)
-        .exec(python("3.11", &["python3", "/app.py"]));
-    check(
-        "#!/usr/bin/env",
-        &shebang,
-        Want("fork_exec", Some("bash"), Some("wrapper"), Likely),
-    );
-    let launcher = Image {
-        script: Some("/entrypoint.sh".into()),
-        ..shell("dash")
-    };
+    let shebang = by("bash").exec(script).exec(python("3.11", &["python3", "/app.py"]));
+    check("#!/usr/bin/env", &shebang, Want("fork_exec", Some("bash"), Some("wrapper"), Likely));
+    let launcher = Image { script: Some("/entrypoint.sh".into()), ..shell("dash") };
     check(
         "a launcher",
         &fork(c_program()).exec(launcher).exec(ls()),
         Want("fork_exec", Some("glibc"), Some("wrapper"), Likely),
     );
-    let trampoline = fork(c_program())
-        .exec(image("/usr/bin/bash", &["/bin/sh", "-c", "ls"]))
-        .exec(ls());
-    check(
-        "sh -c is none",
-        &trampoline,
-        Want("fork_exec", Some("glibc"), None, Likely),
-    );
+    let trampoline = fork(c_program()).exec(image("/usr/bin/bash", &["/bin/sh", "-c", "ls"])).exec(ls());
+    check("sh -c is none", &trampoline, Want("fork_exec", Some("glibc"), None, Likely));
     let within = fork(c_program())
         .exec(image("/usr/bin/bash", &["sh", "-c", "env ls"]))
         .exec(image("/usr/bin/env", &["env", "ls"]))
         .exec(ls());
-    check(
-        "within",
-        &within,
-        Want("fork_exec", Some("glibc"), Some("wrapper"), Likely),
-    );
+    check("within", &within, Want("fork_exec", Some("glibc"), Some("wrapper"), Likely));
 }
 
 #[test]
 fn wrappers_that_wait() {
-    for name in [
-        "timeout",
-        "sudo",
-        "su",
-        "runuser",
-        "flock",
-        "tini",
-        "dumb-init",
-        "nsenter",
-        "time",
-    ] {
+    for name in ["timeout", "sudo", "su", "runuser", "flock", "tini", "dumb-init", "nsenter", "time"] {
         let start = fork(image(&format!("/usr/bin/{name}"), &[name, "ls"])).exec(ls());
-        check(
-            name,
-            &start,
-            Want("fork_exec", Some("glibc"), Some("wrapper"), Likely),
-        );
-        assert!(
-            start
-                .method()
-                .evidence
-                .join(" ")
-                .contains(&format!("/usr/bin/{name}"))
-        );
+        check(name, &start, Want("fork_exec", Some("glibc"), Some("wrapper"), Likely));
+        assert!(start.method().evidence.join(" ").contains(&format!("/usr/bin/{name}")));
     }
-    let sudo = fork(image("/usr/bin/sudo", &["sudo", "ls"]))
-        .child(|c| c.session_leader = Some(true))
-        .exec(ls());
-    check(
-        "sudo with a pty",
-        &sudo,
-        Want("fork_exec", Some("glibc"), Some("wrapper"), Likely),
-    );
+    let sudo =
+        fork(image("/usr/bin/sudo", &["sudo", "ls"])).child(|c| c.session_leader = Some(true)).exec(ls());
+    check("sudo with a pty", &sudo, Want("fork_exec", Some("glibc"), Some("wrapper"), Likely));
 }
 
 #[test]
 fn build_and_batch() {
     for name in ["make", "ninja", "samu"] {
-        let start = spawn(image(&format!("/usr/bin/{name}"), &[name]))
-            .exec(image("/usr/bin/gcc", &["gcc"]));
-        check(
-            name,
-            &start,
-            Want("posix_spawn", Some("glibc"), Some("build_job"), Likely),
-        );
+        let start = spawn(image(&format!("/usr/bin/{name}"), &[name])).exec(image("/usr/bin/gcc", &["gcc"]));
+        check(name, &start, Want("posix_spawn", Some("glibc"), Some("build_job"), Likely));
     }
     let make = image("/usr/bin/make", &["make"]);
     check(
@@ -318,25 +156,13 @@ fn build_and_batch() {
     );
     for name in ["xargs", "find", "run-parts"] {
         let start = fork(image(&format!("/usr/bin/{name}"), &[name])).exec(ls());
-        check(
-            name,
-            &start,
-            Want("fork_exec", Some("glibc"), Some("batch"), Likely),
-        );
+        check(name, &start, Want("fork_exec", Some("glibc"), Some("batch"), Likely));
     }
     let parallel = Image {
         script: Some("/usr/bin/parallel".into()),
-        ..with_runtime(
-            "/usr/bin/perl",
-            "perl",
-            &["perl", "/usr/bin/parallel", "ls"],
-        )
+        ..with_runtime("/usr/bin/perl", "perl", &["perl", "/usr/bin/parallel", "ls"])
     };
-    check(
-        "parallel",
-        &fork(parallel).exec(ls()),
-        Want("fork_exec", Some("perl"), Some("batch"), Likely),
-    );
+    check("parallel", &fork(parallel).exec(ls()), Want("fork_exec", Some("perl"), Some("batch"), Likely));
 }
 
 #[test]
@@ -349,26 +175,11 @@ fn terminals_of_their_own() {
     };
     for name in ["tmux", "script", "sshd", "anything"] {
         let start = session(image(&format!("/usr/bin/{name}"), &[name])).exec(shell("bash"));
-        check(
-            name,
-            &start,
-            Want("fork_exec", Some("glibc"), Some("pty_session"), Likely),
-        );
+        check(name, &start, Want("fork_exec", Some("glibc"), Some("pty_session"), Likely));
     }
-    let unread = fork(image("/usr/bin/tmux", &["tmux"]))
-        .child(|c| c.session_leader = None)
-        .exec(shell("bash"));
-    check(
-        "unread",
-        &unread,
-        Want("fork_exec", Some("glibc"), Some("pty_session"), Guess),
-    );
-    let no_tty = session(c_program())
-        .child(|c| c.has_tty = Some(false))
-        .exec(ls());
-    check(
-        "a session without",
-        &no_tty,
-        Want("fork_exec", Some("glibc"), None, Likely),
-    );
+    let unread =
+        fork(image("/usr/bin/tmux", &["tmux"])).child(|c| c.session_leader = None).exec(shell("bash"));
+    check("unread", &unread, Want("fork_exec", Some("glibc"), Some("pty_session"), Guess));
+    let no_tty = session(c_program()).child(|c| c.has_tty = Some(false)).exec(ls());
+    check("a session without", &no_tty, Want("fork_exec", Some("glibc"), None, Likely));
 }
