@@ -233,21 +233,32 @@ static __always_inline __u32 fds_read(struct task_struct *task, struct event_fd 
 	return FACT_FDS_KNOWN;
 }
 
+#define PIPE_ENDS 4
+
 struct pipe_search {
 	struct fdtable *fdt;
 	unsigned long *cloexec_map;
-	__u64 write_end;
+	__u64 write_ends[PIPE_ENDS];  /* whose read end was not met yet */
+	__u32 met;
 	__u32 fd;
 	__u32 pairs;
 	__u32 first_fd;
-	__u32 open;           /* some end is not close-on-exec */
+	__u32 open;                   /* some end is not close-on-exec */
 };
+
+static __always_inline void note_cloexec(struct pipe_search *p)
+{
+	unsigned long word = 0;
+
+	bpf_probe_read_kernel(&word, sizeof(word), p->cloexec_map + p->fd / 64);
+	if (!(word >> (p->fd & 63) & 1))
+		p->open = 1;
+}
 
 static long search_pipe(__u32 i, void *ctx)
 {
 	struct pipe_search *p = ctx;
 	struct fdtable *fdt = p->fdt;
-	unsigned long word = 0;
 	struct inode *inode;
 	struct file *file;
 	unsigned short mode;
@@ -259,39 +270,41 @@ static long search_pipe(__u32 i, void *ctx)
 	p->fd--;
 	file = fd_file(fdt, p->fd);
 	if (!file)
-		return 1;
+		return p->met ? 0 : 1;
 	inode = BPF_CORE_READ(file, f_inode);
 	mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
-	/* Only the newest end must be right below the hint. */
+	/* Only the newest descriptor must be an end: the write end, which pipe(2) makes second. */
 	if (mode != S_IFIFO)
-		return p->write_end ? 0 : 1;
+		return p->met ? 0 : 1;
 	number = BPF_CORE_READ(inode, i_ino);
 	how = BPF_CORE_READ(file, f_mode);
-	if (!p->write_end) {
-		if (!(how & FMODE_WRITE))
-			return 1;
-		p->write_end = number;
-	} else if (number == p->write_end && (how & FMODE_READ)) {
-		p->pairs++;
-		p->first_fd = p->fd;
-		p->write_end = 0;
-	} else {
+	if (how & FMODE_WRITE) {
+		p->write_ends[p->met++ % PIPE_ENDS] = number;
 		return 0;
 	}
-	bpf_probe_read_kernel(&word, sizeof(word), p->cloexec_map + p->fd / 64);
-	if (!(word >> (p->fd & 63) & 1))
-		p->open = 1;
+	if (!p->met)
+		return 1;
+	for (int n = 0; n < PIPE_ENDS; n++) {
+		if (p->write_ends[n] == number) {
+			p->write_ends[n] = 0;
+			p->pairs++;
+			p->first_fd = p->fd;
+			note_cloexec(p);
+			break;
+		}
+	}
 	return 0;
 }
 
-#define PIPE_STEPS 12
+#define PIPE_STEPS 16
 #define PIPES_KNOWN (1 << 8)
 #define PIPES_CLOEXEC (1 << 9)
 
 /*
  * How many pairs (read end, write end) of one pipe each are the newest descriptors: what a runtime
  * leaves that makes pipes just before it forks. A descriptor is the newest if it lies right below
- * the hint for the next one; older ends may have filled holes, so some steps down are looked at.
+ * the hint for the next one; other ends may have filled holes, and some of other pipes may lie in
+ * between, so some steps down are looked at.
  * The high half is the lowest of their numbers.
  */
 __noinline __u64 fresh_pipes(__u64 table)

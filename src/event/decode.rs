@@ -392,7 +392,7 @@ mod tests {
         let bytes = exec_record(
             [b"./run\0", b"/bin/sh\0", b"dash\0bin\0usr\0", b"srv\0", b"/bin/sh\0./run\0\0x\xff\0"],
             4,
-            19,
+            18,
         );
         let exec = as_exec(&bytes);
         assert_eq!(exec.path.as_deref(), Some("./run"));

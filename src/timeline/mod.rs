@@ -28,6 +28,10 @@ const YOUNG_NS: u64 = 1_000_000_000;
 /// A failed exec outside of a start belongs to the exec in place that follows within this time.
 const SAME_WALK_NS: u64 = 20_000_000;
 
+/// A copy that ended without an exec is held back for so long: its siblings may still show that it was
+/// one of a pool.
+const HOLD_NS: u64 = 100_000_000;
+
 /// How the recording is made.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -77,6 +81,8 @@ pub struct Builder {
     cgroups: HashMap<CgroupId, Rc<str>>,
     /// Starts by the end of their window; stale entries are passed over.
     deadlines: VecDeque<(u64, Id, u32)>,
+    /// Finished copies without an exec, by the time at which they are given out.
+    held: VecDeque<(u64, Id, start::Built)>,
     groups: groups::Groups,
     out: Vec<Output>,
     /// What was missed so far.
@@ -92,6 +98,7 @@ impl Builder {
             by_pid: HashMap::new(),
             cgroups: HashMap::new(),
             deadlines: VecDeque::new(),
+            held: VecDeque::new(),
             groups: groups::Groups::default(),
             out: Vec::new(),
             missed: Missed::default(),
@@ -191,6 +198,10 @@ impl Builder {
 
     /// Lets time pass: ends the starts whose window is over.
     pub fn tick(&mut self, now_ns: u64, world: &mut dyn World) {
+        while self.held.front().is_some_and(|(until, ..)| *until <= now_ns) {
+            let Some((until, id, built)) = self.held.pop_front() else { break };
+            self.release(id, built, until);
+        }
         while let Some(&(deadline, id, seq)) = self.deadlines.front() {
             if deadline > now_ns {
                 break;
@@ -214,6 +225,9 @@ impl Builder {
         open.sort_unstable();
         for (_, id) in open {
             self.finish(id, now_ns, start::End::Recording, world);
+        }
+        while let Some((_, id, built)) = self.held.pop_front() {
+            self.release(id, built, now_ns);
         }
         std::mem::take(&mut self.groups).finish()
     }
@@ -534,27 +548,48 @@ impl Builder {
         }
         self.note_selected(id);
         let selected = self.is_selected(id);
-        if let Some(built) = self.build(id, end_ns, end) {
-            if selected {
-                let owner = built.owner.unwrap_or_default();
-                let owner_start = self.processes.get(&owner).and_then(start::current_start_id);
-                let owner_start = owner_start.map(|seq| format!("{owner}/{seq}"));
-                self.groups.add(owner, owner_start.as_deref(), &built.start);
-                self.out.push(Output::Start(Box::new(built.start)));
-            }
-            if let Some(process) = self.processes.get_mut(&id) {
-                process.method = Some(built.method);
-                process.last = Some(built.finished);
-                let was_first = process.start.take().is_some_and(|start| start.seq == 0 && !start.partial);
-                let creator = process.creator.filter(|_| was_first);
-                if let Some(creator) = creator
-                    && let Some(process) = self.processes.get_mut(&creator)
-                {
-                    process.open_children = process.open_children.saturating_sub(1);
-                    self.forget_if_done(creator);
-                }
+        let Some(built) = self.build(id, end_ns, end) else { return };
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.method = Some(built.method.clone());
+            process.last = Some(built.finished.clone());
+            process.start = None;
+        }
+        // A copy without an exec may turn out to be one of many.
+        let copy = built.start.execs.is_empty() && built.start.parent.is_some() && !live;
+        if copy && selected {
+            self.held.push_back((end_ns.saturating_add(HOLD_NS), id, built));
+        } else {
+            self.give_out(id, built, selected);
+        }
+    }
+
+    /// Gives out what was held back, with the siblings as they are known now.
+    fn release(&mut self, id: Id, mut built: start::Built, now_ns: u64) {
+        if let Some(creator) = built.creator.and_then(|creator| self.processes.get_mut(&creator)) {
+            let siblings = creator.kids.siblings(id, now_ns);
+            if siblings != built.facts.siblings && creator.execs == built.creator_execs {
+                built.facts.siblings = siblings;
+                built.start.method = crate::method::classify(&built.facts);
             }
         }
+        self.give_out(id, built, true);
+    }
+
+    fn give_out(&mut self, id: Id, built: start::Built, selected: bool) {
+        if selected {
+            let owner = built.owner.unwrap_or_default();
+            let owner_start = self.processes.get(&owner).and_then(start::current_start_id);
+            let owner_start = owner_start.map(|seq| format!("{owner}/{seq}"));
+            self.groups.add(owner, owner_start.as_deref(), &built.start);
+            self.out.push(Output::Start(Box::new(built.start)));
+        }
+        if let Some(creator) = built.creator {
+            if let Some(process) = self.processes.get_mut(&creator) {
+                process.open_children = process.open_children.saturating_sub(1);
+            }
+            self.forget_if_done(creator);
+        }
+        self.forget_if_done(id);
     }
 
     /// Does a selector pick the process as it is now?

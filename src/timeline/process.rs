@@ -141,27 +141,41 @@ impl ExecMark {
 #[derive(Debug, Default)]
 pub(super) struct Kids {
     all: u32,
-    /// Children without an exec so far, with their creation times.
-    execless: Vec<(Id, u64)>,
-    execless_ended: u32,
-    long_lived_ended: u32,
+    /// Children without an exec so far, the living and the last that ended.
+    execless: Vec<Kid>,
+    /// Of those that ended, how many are no longer in `execless`.
+    forgotten: u32,
+    forgotten_long_lived: u32,
+    /// The most that lived at one time, as far as counted.
     peak: u32,
+    /// Something changed since `peak` was counted.
+    stale: bool,
     /// The latest children, for pipelines: creation, and pipes on descriptors 0 and 1.
     recent: VecDeque<(Id, u64, [Option<u64>; 2])>,
 }
 
-/// A child that may still be on its way to its exec counts as exec-less only when it is older.
-const ON_ITS_WAY_NS: u64 = 20_000_000;
+#[derive(Debug, Clone, Copy)]
+struct Kid {
+    id: Id,
+    created_ns: u64,
+    ended_ns: Option<u64>,
+}
+
+/// A living child may still be on its way to its exec; it counts as exec-less when it is older.
+const ON_ITS_WAY_NS: u64 = 5_000_000;
 /// What long-lived means for a worker.
 const LONG_LIVED_NS: u64 = 1_000_000_000;
 /// How close in time the elements of a pipeline are started.
 const PIPELINE_NS: u64 = 10_000_000;
 const RECENT: usize = 32;
+/// Ended children without exec that are kept.
+const ENDED: usize = 64;
 
 impl Kids {
     pub(super) fn forked(&mut self, id: Id, now: u64) {
         self.all += 1;
-        self.execless.push((id, now));
+        self.stale = true;
+        self.execless.push(Kid { id, created_ns: now, ended_ns: None });
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -176,27 +190,49 @@ impl Kids {
     }
 
     pub(super) fn execed(&mut self, id: Id) {
-        self.execless.retain(|kid| kid.0 != id);
+        self.execless.retain(|kid| kid.id != id);
+        self.stale = true;
     }
 
     pub(super) fn ended(&mut self, id: Id, now: u64) {
-        self.peak = self.peak.max(self.alive(id, now));
-        if let Some(at) = self.execless.iter().position(|kid| kid.0 == id) {
-            let (_, created) = self.execless.swap_remove(at);
-            self.execless_ended += 1;
-            if now.saturating_sub(created) >= LONG_LIVED_NS {
-                self.long_lived_ended += 1;
-            }
+        self.stale = true;
+        if let Some(kid) = self.execless.iter_mut().find(|kid| kid.id == id) {
+            kid.ended_ns = Some(now);
+        }
+        let ended = self.execless.iter().filter(|kid| kid.ended_ns.is_some()).count();
+        if ended > ENDED
+            && let Some(at) = self.execless.iter().position(|kid| kid.ended_ns.is_some())
+        {
+            self.count_peak(now);
+            let kid = self.execless.remove(at);
+            self.forgotten += 1;
+            self.forgotten_long_lived += u32::from(kid.lived(now) >= LONG_LIVED_NS);
         }
     }
 
-    fn alive(&self, id: Id, now: u64) -> u32 {
-        let counts = |kid: &&(Id, u64)| kid.0 == id || now.saturating_sub(kid.1) >= ON_ITS_WAY_NS;
-        self.execless.iter().filter(counts).count() as u32
+    fn count_peak(&mut self, now: u64) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
+        let mut edges: Vec<(u64, i32)> = Vec::with_capacity(2 * self.execless.len());
+        for kid in self.execless.iter().filter(|kid| kid.stays(now)) {
+            edges.push((kid.created_ns, 1));
+            edges.push((kid.ended_ns.unwrap_or(u64::MAX), -1));
+        }
+        // At equal times, ends come first.
+        edges.sort_unstable();
+        let mut alive = 0;
+        for (_, step) in edges {
+            alive += step;
+            self.peak = self.peak.max(alive.unsigned_abs());
+        }
     }
 
-    pub(super) fn siblings(&self, id: Id, now: u64) -> Siblings {
-        let long = |kid: &&(Id, u64)| now.saturating_sub(kid.1) >= LONG_LIVED_NS;
+    pub(super) fn siblings(&mut self, id: Id, now: u64) -> Siblings {
+        // The living grow older without an event.
+        self.stale |=
+            self.execless.iter().any(|kid| kid.ended_ns.is_none() && kid.lived(now) < 4 * ON_ITS_WAY_NS);
+        self.count_peak(now);
         let mates = self.recent.iter().find(|kid| kid.0 == id).map_or(0, |me| {
             let near = |kid: &&(Id, u64, [Option<u64>; 2])| {
                 kid.0 != id
@@ -205,13 +241,26 @@ impl Kids {
             };
             self.recent.iter().filter(near).count() as u32
         });
+        let staying = || self.execless.iter().filter(|kid| kid.id == id || kid.stays(now));
         Siblings {
-            execless: self.execless_ended + self.alive(id, now),
-            execless_peak: self.peak.max(self.alive(id, now)),
-            execless_long_lived: self.long_lived_ended + self.execless.iter().filter(long).count() as u32,
+            execless: self.forgotten + staying().count() as u32,
+            execless_peak: self.peak,
+            execless_long_lived: self.forgotten_long_lived
+                + staying().filter(|kid| kid.lived(now) >= LONG_LIVED_NS).count() as u32,
             all: self.all,
             pipe_mates: mates,
         }
+    }
+}
+
+impl Kid {
+    fn lived(&self, now: u64) -> u64 {
+        self.ended_ns.unwrap_or(now).saturating_sub(self.created_ns)
+    }
+
+    /// It has ended without an exec, or is not likely to do one any more.
+    fn stays(&self, now: u64) -> bool {
+        self.ended_ns.is_some() || self.lived(now) >= ON_ITS_WAY_NS
     }
 }
 
@@ -252,7 +301,7 @@ mod tests {
         kids.execed(id(2));
         kids.forked(id(3), S);
         let siblings = kids.siblings(id(3), S + 5);
-        assert_eq!((siblings.execless, siblings.execless_peak, siblings.all), (1, 1, 3));
+        assert_eq!((siblings.execless, siblings.execless_peak, siblings.all), (1, 0, 3));
     }
 
     #[test]
@@ -265,6 +314,27 @@ mod tests {
         kids.ended(id(2), 3 * S);
         let siblings = kids.siblings(id(3), 4 * S);
         assert_eq!((siblings.execless, siblings.execless_peak, siblings.execless_long_lived), (4, 4, 4));
+    }
+
+    #[test]
+    fn short_lived_workers_that_overlap_are_counted_once_they_have_ended() {
+        let mut kids = Kids::default();
+        for pid in 1..=3 {
+            kids.forked(id(pid), u64::from(pid) * 1000);
+        }
+        assert_eq!(kids.siblings(id(1), 5000).execless_peak, 0);
+        for pid in 1..=3 {
+            kids.ended(id(pid), 10_000 + u64::from(pid));
+        }
+        assert_eq!(kids.siblings(id(1), 20_000).execless_peak, 3);
+        // One after the other is no pool.
+        let mut serial = Kids::default();
+        for pid in 1..=200 {
+            serial.forked(id(pid), u64::from(pid) * S);
+            serial.ended(id(pid), u64::from(pid) * S + 7);
+        }
+        let siblings = serial.siblings(id(200), 300 * S);
+        assert_eq!((siblings.execless, siblings.execless_peak, siblings.execless_long_lived), (200, 1, 0));
     }
 
     #[test]

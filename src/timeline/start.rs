@@ -26,8 +26,14 @@ pub(super) struct Built {
     pub start: Start,
     pub finished: Finished,
     pub method: ParentMethod,
+    /// What it was named from.
+    pub facts: Facts,
     /// Who asked for it.
     pub owner: Option<Id>,
+    /// Whose record this start keeps alive: the creator's, for the first start of a process.
+    pub creator: Option<Id>,
+    /// Execs that the creator had made at that time: another image has other children.
+    pub creator_execs: u32,
 }
 
 /// A child's own creation decides only up to this many ancestors; each asks for its creator's method.
@@ -85,7 +91,7 @@ impl Builder {
         let image = process.program.image.clone();
         let creator_id = process.creator.filter(|_| creation.is_some());
         let mut siblings = Default::default();
-        if let Some(creator) = creator_id.and_then(|id| self.processes.get(&id)) {
+        if let Some(creator) = creator_id.and_then(|id| self.processes.get_mut(&id)) {
             siblings = creator.kids.siblings(id, end_ns);
             if let Some(ended) = creator.ended {
                 child.creator_exited_after_ns = Some(ended.at_ns.saturating_sub(start.origin_ns));
@@ -197,7 +203,17 @@ impl Builder {
             method,
         };
         let kept = parent_method(&start.method);
-        Some(Built { start, finished: Finished { start_id, origin_ns }, method: kept, owner })
+        let creator = process.creator.filter(|_| open.seq == 0 && !open.partial);
+        let creator_execs = creator.and_then(|id| self.processes.get(&id)).map_or(0, |creator| creator.execs);
+        Some(Built {
+            start,
+            finished: Finished { start_id, origin_ns },
+            method: kept,
+            facts,
+            owner,
+            creator,
+            creator_execs,
+        })
     }
 
     /// Who asked, for a start that a server makes on another process's request.
