@@ -157,6 +157,7 @@ impl Builder {
                     path,
                     error: Some(errno.map_or_else(|| "unknown".to_owned(), errno_name)),
                     by_thread: tid != id.pid,
+                    tid: Some(tid),
                     ..ExecMark::default()
                 };
                 self.exec_failed(id, mark, world);
@@ -390,6 +391,7 @@ impl Builder {
             error: None,
             program: Some(program.clone()),
             by_thread: exec.old_tid != id.pid,
+            tid: Some(exec.old_tid),
             stdio: exec.stdio,
             session_leader: Some(exec.session_leader),
             has_tty: Some(exec.has_tty),
@@ -670,6 +672,7 @@ fn creation(fork: &Fork) -> Creation {
         ignored: fork.ignored,
         handled: fork.handled,
         by_thread: fork.creator_tid != fork.creator.pid,
+        tid: Some(fork.creator_tid),
         parent_threads: fork.threads,
         kernel_parent: fork.kernel_parent,
         parent_session_leader: fork.session_leader,
