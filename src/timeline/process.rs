@@ -6,7 +6,7 @@ use crate::trace::schema::{Binary, Origin};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Failed execs kept of one start, and of a process between its starts.
+/// Execs kept of one start, and failed ones of a process between its starts.
 pub(super) const MAX_EXECS: usize = 1000;
 
 /// A program in memory, shared between a process and the copies that it makes.
