@@ -1,7 +1,7 @@
 /* thread_exits: children with two threads that end in the ways that differ from one thread's.
  *   group    another thread calls exit_group(9) while the leader sleeps
- *   last     the leader ends with exit(3), and 20 ms later the other thread with exit(5): the kernel
- *            reports the leader's
+ *   last     the leader ends with exit(3), and 20 ms later the other thread with exit(5); which of the
+ *            two the parent is told depends on the kernel (5 from Linux 6.0 or so on)
  *   killed   SIGKILL while both sleep
  * Expected: code or signal as printed; "last" lasts 20 ms at least.
  * Prints {"self", "group", "last", "killed", "codes": {...}}. */
