@@ -8,6 +8,7 @@ pub mod groups;
 pub mod phases;
 pub mod place;
 mod process;
+pub mod replay;
 pub mod select;
 mod start;
 pub mod world;
@@ -177,12 +178,24 @@ impl Builder {
                     }));
                 }
             }
-            What::Exit { status, comm, session_leader, has_tty, stdio, ignored, written, null_on_pipe } => {
+            What::Exit {
+                status,
+                uid,
+                gid,
+                comm,
+                session_leader,
+                has_tty,
+                stdio,
+                ignored,
+                written,
+                null_on_pipe,
+            } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);
                 }
                 if let Some(process) = self.processes.get_mut(&id) {
                     process.comm = comm;
+                    (process.uid, process.gid) = (Some(uid), Some(gid));
                     process.session_leader = Some(session_leader);
                     process.has_tty = Some(has_tty);
                     process.ignored = Some(ignored);
@@ -195,6 +208,12 @@ impl Builder {
                 self.exit(time_ns, id, status, world);
             }
         }
+    }
+
+    /// Would [`Self::tick`] do anything at that time?
+    pub fn is_due(&self, now_ns: u64) -> bool {
+        let held = self.held.front().is_some_and(|(until, ..)| *until <= now_ns);
+        held || self.deadlines.front().is_some_and(|(deadline, ..)| *deadline <= now_ns)
     }
 
     /// Lets time pass: ends the starts whose window is over.
@@ -545,6 +564,8 @@ impl Builder {
             process.ignored = Some(status.ignored);
             process.null_on_pipe = status.null_on_pipe;
             process.comm = status.comm;
+            process.uid = status.uid.or(process.uid);
+            process.gid = status.gid.or(process.gid);
             process.session_leader = Some(status.session_leader);
             process.has_tty = Some(status.has_tty);
             process.stdio = status.stdio;
