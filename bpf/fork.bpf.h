@@ -39,7 +39,7 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 	disposed = signals_of(sighand);
 	ev->sig_ignored = disposed;
 	ev->sig_handled = disposed >> 32;
-	if (BPF_CORE_READ(child, thread_pid, level) > BPF_CORE_READ(parent, thread_pid, level))
+	if (pid_level(child) > pid_level(parent))
 		facts |= FACT_NEW_PID_NS;
 
 	ev->nr = -1;
