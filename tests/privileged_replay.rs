@@ -50,7 +50,8 @@ fn a_replay_makes_the_same_trace() {
     let window = [option.as_slice(), &["--window", "100ms"]].concat();
     check(&Batch::record(&window, "", &[("late_exec", &["250"])]), &events);
     let kept = std::fs::read_to_string(&events).unwrap();
-    let ticks = kept.lines().filter(|line| json!(null) != serde_json::from_str::<Value>(line).unwrap()["tick"]);
+    let ticks =
+        kept.lines().filter(|line| json!(null) != serde_json::from_str::<Value>(line).unwrap()["tick"]);
     // The shell, the starter and its child: a tick for each window that ended, not one for every 20 ms.
     assert!((1..=4).contains(&ticks.count()), "{kept}");
 }

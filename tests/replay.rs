@@ -56,7 +56,8 @@ fn streams_make_the_starts_that_are_committed() {
         if std::env::var_os("STARTRACE_REWRITE").is_some() {
             fs::write(&expected, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
         }
-        let text = fs::read_to_string(&expected).unwrap_or_else(|why| panic!("{}: {why}", expected.display()));
+        let text =
+            fs::read_to_string(&expected).unwrap_or_else(|why| panic!("{}: {why}", expected.display()));
         let expected: Value = serde_json::from_str(&text).unwrap();
         for list in ["starts", "failed_forks", "groups"] {
             let (made, expected) = (made[list].as_array().unwrap(), expected[list].as_array().unwrap());

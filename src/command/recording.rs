@@ -1,7 +1,7 @@
 //! The recording loop that `record` and `watch` share: from the probes to finished starts.
 
-use crate::event::order::Order;
 use crate::event::Event;
+use crate::event::order::Order;
 use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;

@@ -713,3 +713,26 @@ fn errno_name(errno: i32) -> String {
         known => format!("{known:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::world::Replay;
+    use super::*;
+
+    #[test]
+    fn a_process_that_execs_for_ever_does_not_fill_the_memory() {
+        let mut builder = Builder::new(Options::default());
+        let mut world = Replay::default();
+        let id = Id { pid: 7, birth_ns: 5 };
+        let mut at = |time_ns, what| builder.event(Event { time_ns, id, tid: 7, what }, &mut world);
+        at(10, What::Fork(Box::default()));
+        for n in 0..MAX_EXECS as u64 + 100 {
+            at(20 + n, What::Exec(Box::new(Exec { old_tid: 7, comm: format!("c{n}"), ..Exec::default() })));
+        }
+        builder.end(100_000, &mut world);
+        assert_eq!(builder.missed.execs, 100);
+        let Some(Output::Start(start)) = builder.drain().next() else { panic!("no start") };
+        assert_eq!((start.execs.len(), start.comm.as_str()), (MAX_EXECS, "c1099"));
+        assert_eq!(start.timeline.phase_ns.values().sum::<u64>(), start.timeline.duration_ns);
+    }
+}

@@ -494,11 +494,8 @@ pub(crate) mod tests {
             primitive: Some("clone".into()),
             error: "EAGAIN".into(),
         };
-        let trace = document(vec![
-            Line::FailedFork(failed(7)),
-            started("a", None, 1),
-            Line::FailedFork(failed(5)),
-        ]);
+        let trace =
+            document(vec![Line::FailedFork(failed(7)), started("a", None, 1), Line::FailedFork(failed(5))]);
         assert_eq!(trace.failed_forks, [failed(7), failed(5)]);
         assert_eq!(ids(&trace), ["a"]);
         assert!(document(Vec::new()).failed_forks.is_empty());

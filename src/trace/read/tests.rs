@@ -47,7 +47,8 @@ fn error(bytes: impl Into<Vec<u8>>) -> String {
 #[test]
 fn failed_forks_are_read_from_both_forms() {
     let failed = r#"{"boottime_ns":7,"duration_ns":null,"by":{"start_id":null,"id":null,"pid":3,"comm":"c"},"primitive":"fork","error":"EAGAIN"}"#;
-    let text = document(&[start("a")]).replace(r#""groups""#, &format!(r#""failed_forks":[{failed}],"groups""#));
+    let text =
+        document(&[start("a")]).replace(r#""groups""#, &format!(r#""failed_forks":[{failed}],"groups""#));
     let lines = format!("{}\n{}\n{}\n", header_line(), typed("failed_fork", failed), footer_line());
     for text in [text, lines] {
         let loaded = load_bytes(text).unwrap();
