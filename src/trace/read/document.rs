@@ -1,7 +1,7 @@
 //! The JSON document, read start by start.
 
 use super::{Ending, ErrorKind, Item, MAX_DEPTH, MAX_RECORD, ReadError, check_schema};
-use crate::trace::schema::{Group, Header, Host, Session, Start, Tool};
+use crate::trace::schema::{FailedFork, Group, Header, Host, Session, Start, Tool};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::cell::RefCell;
 use std::fmt;
@@ -43,7 +43,7 @@ impl Scan {
                     b'}' | b']' => self.depth = self.depth.saturating_sub(1),
                     _ => {}
                 }
-                // Elements of `starts` and `groups` are at depth 3.
+                // Elements of `starts`, `failed_forks` and `groups` are at depth 3.
                 if self.depth <= 2 {
                     self.record = 0;
                 }
@@ -144,6 +144,7 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
                     state.starts_seen = true;
                     map.next_value_seed(Starts(state))?;
                 }
+                "failed_forks" => map.next_value_seed(FailedForks(state))?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -173,6 +174,30 @@ impl<'de> Visitor<'de> for Starts<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while let Some(start) = seq.next_element::<Box<Start>>()? {
             self.0.hand_over(Item::Start(start))?;
+        }
+        Ok(())
+    }
+}
+
+struct FailedForks<'s, 'e>(&'s mut State<'e>);
+
+impl<'de> DeserializeSeed<'de> for FailedForks<'_, '_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FailedForks<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the forks that failed (an array)")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(failed) = seq.next_element::<Box<FailedFork>>()? {
+            self.0.hand_over(Item::FailedFork(failed))?;
         }
         Ok(())
     }

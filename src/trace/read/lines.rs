@@ -1,4 +1,4 @@
-//! NDJSON: a header line, a line per start (and per later exit), a footer line.
+//! NDJSON: a header line, a line per start (and per later exit, and per fork that failed), a footer line.
 
 use super::{Ending, ErrorKind, Item, MAX_RECORD, ReadError, check_schema};
 use crate::trace::schema::{Exit, Group, Header, Method, Session, Start};
@@ -69,6 +69,7 @@ fn parse(line: &[u8]) -> Result<Parsed, Problem> {
             let MethodLine { start_id, method } = serde_json::from_slice(line)?;
             Parsed::Item(Item::Method { start_id, method })
         }
+        "failed_fork" => Parsed::Item(Item::FailedFork(serde_json::from_slice(line)?)),
         "footer" => Parsed::Footer(serde_json::from_slice(line)?),
         "header" => {
             let schema = typed

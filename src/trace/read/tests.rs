@@ -59,6 +59,23 @@ fn both_forms_hold_the_same() {
 }
 
 #[test]
+fn failed_forks_are_handed_on_from_both_forms() {
+    let failed = r#"{"boottime_ns":5,"duration_ns":null,"by":{"start_id":null,"id":null,"pid":7,"comm":"make"},"primitive":"clone","error":"EAGAIN"}"#;
+    let text = [header_line(), typed("failed_fork", failed), footer_line()].join("\n");
+    let from_lines = load_bytes(text).unwrap();
+    assert_eq!((from_lines.unknown_lines, from_lines.failed_forks.len()), (0, 1));
+    assert_eq!(from_lines.failed_forks[0].by.pid, 7);
+    let lists = format!(r#"],"failed_forks":[{failed},{failed}],"groups":["#);
+    let text = document(&[start("a")]).replace(r#"],"groups":["#, &lists);
+    let from_document = load_bytes(text).unwrap();
+    assert_eq!(
+        from_document.failed_forks,
+        [from_lines.failed_forks[0].clone(), from_lines.failed_forks[0].clone()]
+    );
+    assert_eq!(from_document.starts.len(), 1);
+}
+
+#[test]
 fn keys_come_in_any_order() {
     // As `jq -S` writes them.
     let value: serde_json::Value = serde_json::from_str(&document(&[start("a")])).unwrap();
