@@ -3,7 +3,8 @@
 use super::intern::{Interner, Sym};
 use super::{label, link, phase};
 use crate::trace::read::{self, Ending, Item, Loaded, ReadError};
-use crate::trace::schema::{Exit, Group, Header, ProcessRef, Session, Start};
+use crate::trace::schema::{Exit, FailedFork, Group, Header, ProcessRef, Session, Start};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
 
@@ -80,6 +81,18 @@ pub(crate) struct Outside {
     pub(crate) comm: Sym,
 }
 
+/// Forks of one process that failed with one error.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failure {
+    pub(crate) pid: u32,
+    pub(crate) comm: Sym,
+    pub(crate) error: Sym,
+    pub(crate) n: u64,
+}
+
+/// Processes and errors of failed forks that are told apart; those past it are only counted.
+const MAX_FAILURES: usize = 10_000;
+
 /// What joins rows; dropped when they are joined. Ids are kept as hashes (keyed at random per run, so
 /// that no file can be made to collide).
 #[derive(Debug, Clone, Copy)]
@@ -109,6 +122,10 @@ pub struct Digest {
     pub(crate) rows: Vec<Row>,
     spans: Vec<Span>,
     pub(crate) outside: Vec<Outside>,
+    /// In the order of the first of each.
+    pub(crate) failures: Vec<Failure>,
+    /// Failed forks in all.
+    pub(crate) failed_forks: u64,
     pub(crate) texts: Interner,
     pub(crate) exit_kind: Sym,
     pub(crate) timeout_kind: Sym,
@@ -132,6 +149,7 @@ impl Digest {
     pub fn of(loaded: &Loaded) -> Self {
         let mut builder = Builder::new();
         loaded.starts.iter().for_each(|start| builder.start(start));
+        loaded.failed_forks.iter().for_each(|failed| builder.failed_fork(failed));
         builder.finish(Ending {
             header: loaded.header.clone(),
             groups: loaded.groups.clone(),
@@ -178,6 +196,9 @@ struct Builder {
     texts: Interner,
     exits: Vec<(u64, End, bool)>,
     methods: Vec<(u64, Sym)>,
+    failures: Vec<Failure>,
+    failure_of: HashMap<(u64, Sym), usize>,
+    failed_forks: u64,
     state: RandomState,
     exit_kind: Sym,
     timeout_kind: Sym,
@@ -195,6 +216,9 @@ impl Builder {
             texts,
             exits: Vec::new(),
             methods: Vec::new(),
+            failures: Vec::new(),
+            failure_of: HashMap::new(),
+            failed_forks: 0,
             state: RandomState::new(),
         }
     }
@@ -211,6 +235,7 @@ impl Builder {
                 let name = self.name(&method.name);
                 self.methods.push((self.state.hash_one(&*start_id), name));
             }
+            Item::FailedFork(failed) => self.failed_fork(&failed),
         }
     }
 
@@ -269,6 +294,19 @@ impl Builder {
         self.rows.push(row);
     }
 
+    fn failed_fork(&mut self, failed: &FailedFork) {
+        self.failed_forks += 1;
+        let by = self.parent(&failed.by);
+        let error = self.name(&failed.error);
+        let known = self.failure_of.get(&(by.process, error)).copied();
+        if let Some(failure) = known.and_then(|place| self.failures.get_mut(place)) {
+            failure.n += 1;
+        } else if self.failures.len() < MAX_FAILURES {
+            self.failure_of.insert((by.process, error), self.failures.len());
+            self.failures.push(Failure { pid: by.pid, comm: by.comm, error, n: 1 });
+        }
+    }
+
     fn parent(&mut self, parent: &ProcessRef) -> ParentLink {
         ParentLink {
             start: parent.start_id.as_deref().map(|id| self.state.hash_one(id)),
@@ -305,6 +343,8 @@ impl Builder {
             rows: self.rows,
             spans: self.spans,
             outside,
+            failures: self.failures,
+            failed_forks: self.failed_forks,
             texts: self.texts,
             exit_kind: self.exit_kind,
             timeout_kind: self.timeout_kind,
