@@ -59,7 +59,7 @@ pub fn run(args: &WatchArgs) -> Exit {
     let targets_command = checked.scope == Scope::Children;
     let own = |exit: Exit| if targets_command { Exit::Own } else { exit };
     if let Err(error) = privilege::require("watch") {
-        return record::fail(&error.into(), own(Exit::Unable));
+        return record::fail(&error.into(), Exit::Unable);
     }
     let mut request = match what.request(checked) {
         Ok(request) => request,
@@ -86,7 +86,7 @@ pub fn run(args: &WatchArgs) -> Exit {
         Err(recording::Error::Target(text)) => record::fail(&anyhow::anyhow!(text), Exit::Failure),
         Err(recording::Error::Probe(error)) => {
             let unable = matches!(error, probe::Error::Privileges(_) | probe::Error::Kernel(_));
-            record::fail(&error.into(), own(if unable { Exit::Unable } else { Exit::Failure }))
+            record::fail(&error.into(), if unable { Exit::Unable } else { own(Exit::Failure) })
         }
         Err(recording::Error::Other(error)) => record::fail(&error, own(Exit::Failure)),
     }
