@@ -14,8 +14,10 @@ use std::fs;
 use std::io::BufReader;
 use std::path::PathBuf;
 
-/// Stream; starts in it, and of how many each pattern is (`-`: none).
-const STREAMS: &[(&str, usize, &[(&str, usize)])] = &[
+/// Name; starts in it, and of how many each pattern is (`-`: none).
+type Stream = (&'static str, usize, &'static [(&'static str, usize)]);
+
+const STREAMS: &[Stream] = &[
     ("posix_spawn", 4, &[("-", 4)]),
     ("pipeline", 4, &[("-", 1), ("shell.pipeline", 3)]),
     ("pipeline_bash", 4, &[("-", 1), ("shell.pipeline", 3)]),
@@ -46,6 +48,15 @@ fn replayed(name: &str) -> Replayed {
     replay(BufReader::new(file)).unwrap_or_else(|why| panic!("{name}: {why}"))
 }
 
+/// An object of lists, an element a line, so that differences are easy to find.
+fn by_lines(lists: &Value) -> String {
+    let lists = lists.as_object().unwrap().iter().map(|(name, list)| {
+        let list: Vec<String> = list.as_array().unwrap().iter().map(Value::to_string).collect();
+        format!("{}: [\n{}\n]", json!(name), list.join(",\n"))
+    });
+    format!("{{\n{}\n}}\n", lists.collect::<Vec<_>>().join(",\n"))
+}
+
 #[test]
 fn streams_make_the_starts_that_are_committed() {
     for (name, ..) in STREAMS {
@@ -54,7 +65,7 @@ fn streams_make_the_starts_that_are_committed() {
         let made = serde_json::to_value(&replayed).unwrap();
         let expected = path(&format!("{name}.expected.json"));
         if std::env::var_os("STARTRACE_REWRITE").is_some() {
-            fs::write(&expected, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
+            fs::write(&expected, by_lines(&made)).unwrap();
         }
         let text =
             fs::read_to_string(&expected).unwrap_or_else(|why| panic!("{}: {why}", expected.display()));
