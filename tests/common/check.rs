@@ -85,8 +85,8 @@ fn one(start: &Value) -> Checked {
 pub fn join_lines(bytes: &[u8]) -> Result<Value, String> {
     let mut document = Map::new();
     let mut starts: Vec<Value> = Vec::new();
-    let mut failed_forks: Vec<Value> = Vec::new();
     let mut index: HashMap<String, usize> = HashMap::new();
+    let mut failed_forks: Vec<Value> = Vec::new();
     let mut footer = false;
     for (n, line) in bytes.split(|&b| b == b'\n').enumerate() {
         if line.is_empty() {
