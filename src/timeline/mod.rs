@@ -138,6 +138,10 @@ impl Builder {
     /// Takes the next event in.
     pub fn event(&mut self, event: Event, world: &mut dyn World) {
         let Event { time_ns, id, tid, what } = event;
+        // While the probes were being attached, some saw what others missed.
+        if time_ns < self.options.began_ns && !matches!(what, What::Cgroup { .. }) {
+            return;
+        }
         match what {
             What::Cgroup { cgroup, path } => {
                 self.cgroups.insert(cgroup, path.into());
