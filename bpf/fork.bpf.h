@@ -179,9 +179,36 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	}
 	head_fill(&ev->head, EVENT_RUN, sizeof(*ev), next, bpf_ktime_get_boot_ns());
 	ev->wakeup_ns = st->wakeup_ns;
+	ev->run_ns = ev->head.time_ns;
 	/* No wake-up here: the run queue's lock is held. */
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 	return 0;
+}
+
+/*
+ * A task that execs or ends without having been seen on a CPU: there are kernels that trace no switch
+ * away from some tasks (a hosted machine's own services). The scheduler's accounting tells how long it
+ * waited, as long as it has waited once only.
+ */
+static __always_inline void ran_unseen(struct task_struct *task, struct task_state *st, __u64 now)
+{
+	struct event_run *ev;
+
+	if (!(st->flags & TASK_FRESH))
+		return;
+	st->flags &= ~TASK_FRESH;
+	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+	if (!ev) {
+		count_lost_event(sizeof(*ev));
+		return;
+	}
+	head_fill(&ev->head, EVENT_RUN, sizeof(*ev), task, now);
+	ev->wakeup_ns = st->wakeup_ns;
+	ev->run_ns = 0;
+	if (bpf_core_field_exists(struct sched_info, pcount) && st->wakeup_ns &&
+	    BPF_CORE_READ(task, sched_info.pcount) == 1)
+		ev->run_ns = st->wakeup_ns + BPF_CORE_READ(task, sched_info.run_delay);
+	bpf_ringbuf_submit(ev, wake_flags());
 }
 
 /*
