@@ -40,7 +40,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (task->flags & PF_KTHREAD)
 		return 0;
 	if (st)
-		ran_unseen(task, st, now);
+		ran_unseen(task, st, now, wake_flags());
 	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
 	if (!ev) {
 		count_lost_event(sizeof(*ev));
