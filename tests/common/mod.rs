@@ -8,6 +8,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 pub mod check;
+pub mod live;
 pub mod programs;
 
 use serde_json::Value;
@@ -209,6 +210,20 @@ impl Background {
     /// Ends the recording as Ctrl-C does, and checks the trace as [`record`] does.
     pub fn stop(self) -> Recorded {
         let recorded = self.stop_unchecked();
+        assert!(
+            !recorded.trace.is_null(),
+            "startrace wrote no trace; it ended with {} and said:\n{}",
+            recorded.status,
+            recorded.stderr
+        );
+        check_all(&recorded);
+        recorded
+    }
+
+    /// Waits until the recording ends by itself, and checks the trace as [`record`] does.
+    pub fn stop_at_its_end(mut self) -> Recorded {
+        let status = self.wait(LIMIT);
+        let recorded = self.collect(status);
         assert!(
             !recorded.trace.is_null(),
             "startrace wrote no trace; it ended with {} and said:\n{}",
