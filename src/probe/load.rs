@@ -276,6 +276,12 @@ impl Probe {
     pub(super) fn set_seeding(&mut self, on: bool) {
         if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
             flag(&mut bss.seeding).store(on, Ordering::SeqCst);
+            if on {
+                // After the flag: who is born from here on is marked by the programs themselves.
+                let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+                let now = now.map_or(u64::MAX, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
+                counter_of(&mut bss.seeding_since_ns).store(now, Ordering::SeqCst);
+            }
         }
     }
 

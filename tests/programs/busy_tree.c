@@ -1,6 +1,6 @@
 /* busy_tree [DESCENDANTS [THREADS]]: a tree of DESCENDANTS (20) processes below this one, each the
  * parent of at most four, in each of which THREADS (2) threads fork for as long as the tree lives,
- * one fork about every 10 ms a thread; every other child executes /bin/true.
+ * one fork about every 50 ms a thread; every other child executes /bin/true.
  * Prints "ready" when the tree stands. A line on stdin ends it.
  * Expected of a recording that begins in between: every fork that began since is a start, whichever
  * thread of whichever process did it.
@@ -54,7 +54,7 @@ static void *forker(void *unused)
 		if (slot < MOST_FORKS)
 			shared->told[slot] = (struct told){ at, getpid(), child };
 		reap_ok(child);
-		sleep_ms(10);
+		sleep_ms(50);
 	}
 	return unused;
 }
