@@ -39,11 +39,16 @@ static __always_inline void describe_exec(struct event_exec *ev, struct task_str
 					  struct task_state *st, struct linux_binprm *bprm,
 					  __u32 old_tid, __u64 cgroup_id, __u32 facts)
 {
-	struct mm_struct *mm = task->mm;
-	struct file *exe = mm->exe_file;
-	struct inode *inode = exe->f_inode;
-	struct dentry *dentry = exe->f_path.dentry;
+	struct mm_struct *mm;
+	struct file *exe;
+	struct inode *inode;
+	struct dentry *dentry;
 
+	task = plain(task);
+	mm = task->mm;
+	exe = mm->exe_file;
+	inode = exe->f_inode;
+	dentry = exe->f_path.dentry;
 	facts |= session_facts(task->signal);
 	facts |= fds_read(task, ev->fds, 4);
 	ev->sig_ignored = signals_of(task->sighand);
@@ -83,6 +88,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	struct task_state *st = state_of(task);
 	struct event_exec *ev;
 	struct scratch *s;
+	struct mm_struct *mm;
+	struct fs_struct *fs;
 	const char *filename, *interp;
 	__u32 facts = 0;
 	__u64 cgroup_id;
@@ -95,14 +102,16 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		ev = (void *)s->data;
 		describe_exec(ev, task, st, bprm, old_pid, cgroup_id, facts);
 		facts = ev->facts;
+		mm = plain(task)->mm;
+		fs = plain(task)->fs;
 		filename = bprm->filename;
 		interp = bprm->interp;
 		ev->filename_len = fill_kernel_str(s, filename);
 		ev->interp_len = interp != filename ? fill_kernel_str(s, interp) : 0;
-		ev->exe_len = fill_path(s, &task->mm->exe_file->f_path, task->fs, &facts,
+		ev->exe_len = fill_path(s, &mm->exe_file->f_path, fs, &facts,
 					FACT_EXE_CUT);
-		ev->cwd_len = fill_path(s, &task->fs->pwd, task->fs, &facts, FACT_CWD_CUT);
-		ev->argv_len = fill_argv(s, task->mm, &facts);
+		ev->cwd_len = fill_path(s, &fs->pwd, fs, &facts, FACT_CWD_CUT);
+		ev->argv_len = fill_argv(s, mm, &facts);
 		ev->facts = facts;
 		head_fill(&ev->head, EVENT_EXEC, s->at, task, now);
 		scratch_send(s);

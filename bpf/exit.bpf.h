@@ -68,7 +68,7 @@ static __always_inline bool leaves_unmarked(struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	struct signal_struct *signal = task->signal;
+	struct signal_struct *signal = plain(task)->signal;
 	struct task_state *st;
 	struct event_exit *ev;
 
@@ -94,7 +94,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		ev->exit_code = signal->group_exit_code;
 		ev->facts |= FACT_GROUP_EXIT;
 	} else {
-		ev->exit_code = task->group_leader->exit_code;
+		ev->exit_code = plain(task)->group_leader->exit_code;
 	}
 	/* After an exec the descriptors were told then. */
 	fds_unknown(ev->fds, 3);
@@ -106,7 +106,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 			ev->facts |= FACT_WRITTEN_KNOWN;
 		}
 	}
-	ev->sig_ignored = signals_of(task->sighand);
+	ev->sig_ignored = signals_of(plain(task)->sighand);
 	ev->reserved = 0;
 	__builtin_memcpy(ev->comm, task->comm, COMM_LEN);
 	bpf_ringbuf_submit(ev, wake_flags());

@@ -10,11 +10,19 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 {
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(parent);
 	struct pt_regs *child_regs = (void *)bpf_task_pt_regs(child);
-	struct signal_struct *signal = parent->signal;
-	struct sighand_struct *sighand = parent->sighand;
-	bool kernel = parent->flags & PF_KTHREAD;
-	__u32 facts = session_facts(signal);
+	struct signal_struct *signal;
+	struct sighand_struct *sighand;
+	bool kernel;
 	__u64 disposed, pipes;
+	__u32 facts;
+
+	/* The registers were got from the tasks proper; all else is only read. */
+	parent = plain(parent);
+	child = plain(child);
+	signal = parent->signal;
+	sighand = parent->sighand;
+	kernel = parent->flags & PF_KTHREAD;
+	facts = session_facts(signal);
 
 	ev->clone_flags = clone_flags;
 	ev->exit_signal = child->exit_signal;

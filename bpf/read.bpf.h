@@ -396,7 +396,7 @@ __noinline int name_cgroup(__u64 node, __u64 id, __u32 facts)
 /* The cgroup that a trace names for the task; its name goes ahead where it is new. */
 static __always_inline __u64 cgroup_of(struct task_struct *task, __u32 *facts)
 {
-	struct css_set *set = task->cgroups;
+	struct css_set *set = plain(task)->cgroups;
 	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
 	struct kernfs_node *kn;
 	__u64 id;
@@ -420,7 +420,7 @@ static __always_inline __u64 cgroup_of(struct task_struct *task, __u32 *facts)
 /* Process id in the task's own PID namespace. */
 static __always_inline __u32 own_ns_pid(struct task_struct *task)
 {
-	struct pid *pid = task->thread_pid;
+	struct pid *pid = plain(task)->thread_pid;
 	__u32 level = BPF_CORE_READ(pid, level);
 	struct upid upid = {};
 

@@ -138,6 +138,22 @@ static __always_inline void scratch_give(struct scratch *s)
 	__sync_lock_test_and_set(&s->busy, 0);
 }
 
+/* ---- reading tasks ---- */
+
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
+
+/*
+ * The same task, for reading only. Where the verifier knows trusted pointers (since 6.2), it looks up
+ * at each step from one whether the field may be trusted too, by a linear search of all of the kernel's
+ * types, four times: 3 ms a step. What is only read need not be trusted. Costs nothing at run time.
+ */
+static __always_inline struct task_struct *plain(struct task_struct *task)
+{
+	if (bpf_ksym_exists(bpf_rdonly_cast))
+		return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+	return task;
+}
+
 /* ---- leaving ---- */
 
 /*
@@ -161,6 +177,7 @@ static __always_inline void count_lost_event(__u64 bytes)
 static __always_inline void head_fill(struct event_head *head, __u32 kind, __u32 size,
 				      struct task_struct *task, __u64 now)
 {
+	task = plain(task);
 	head->time_ns = now;
 	head->birth_ns = task->group_leader->start_boottime;
 	head->size = size;
@@ -212,7 +229,7 @@ static __always_inline bool is_tracked(struct task_state *st)
 /* Is the task, or one of its ancestors, one of the processes to seed? */
 static __always_inline bool descends_from_root(struct task_struct *task)
 {
-	struct task_struct *t = task->group_leader;
+	struct task_struct *t = plain(task)->group_leader;
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < 64; i++) {

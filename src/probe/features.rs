@@ -1,7 +1,12 @@
 //! What this kernel can do, found out by looking and trying, never by its version.
 
+use memchr::memmem;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use std::fs::File;
 use std::io::Read;
+use std::num::NonZeroUsize;
+use std::ops::Deref;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Where the kernel shows its types.
 pub const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -19,50 +24,140 @@ pub struct Features {
     pub percpu_alloc_percpu: bool,
     /// `bpf_loop`, ring buffer and task storage: all are there since 5.17.
     pub helpers: bool,
+    /// Programs may be attached to functions (fentry). Kernels without BPF trampolines refuse it.
+    pub fentry: bool,
 }
 
-/// Looks at the kernel's type information. One pass over a few megabytes of strings, so that the
-/// parsing of it is left to the one who needs it.
+/// Looks at the kernel's type information and tries fentry with a program that does nothing.
+///
+/// The type information is some 5 MB; it is searched for a few names and not parsed.
 pub fn look() -> Features {
-    let mut btf = Vec::new();
-    if File::open(BTF).and_then(|mut file| file.read_to_end(&mut btf)).is_err() {
-        return Features::default();
+    let Some(btf) = Blob::open() else { return Features::default() };
+    let Some(sections) = Sections::of(&btf) else { return Features::default() };
+    let has = |name: &str| sections.name(name).is_some();
+    Features {
+        btf: true,
+        sched_prepare_exec: has("btf_trace_sched_prepare_exec"),
+        sock_recv_length: has("btf_trace_sock_recv_length"),
+        percpu_alloc_percpu: has("btf_trace_percpu_alloc_percpu"),
+        helpers: has("bpf_loop"),
+        fentry: sections.function(CALL).is_some_and(fentry_works),
     }
-    let strings = string_section(&btf).unwrap_or(&btf);
-    let mut found = Features { btf: true, ..Features::default() };
-    for name in strings.split(|&b| b == 0) {
-        match name {
-            b"btf_trace_sched_prepare_exec" => found.sched_prepare_exec = true,
-            b"btf_trace_sock_recv_length" => found.sock_recv_length = true,
-            b"btf_trace_percpu_alloc_percpu" => found.percpu_alloc_percpu = true,
-            b"bpf_loop" | b"BPF_FUNC_loop" => found.helpers = true,
-            _ => {}
+}
+
+const CALL: &str = if cfg!(target_arch = "x86_64") { "__x64_sys_execve" } else { "__arm64_sys_execve" };
+
+/// The kernel's BTF: mapped where the kernel allows it (since 6.16), else read, a page at a time.
+enum Blob {
+    Mapped { at: std::ptr::NonNull<libc::c_void>, len: NonZeroUsize },
+    Read(Vec<u8>),
+}
+
+impl Blob {
+    fn open() -> Option<Self> {
+        let mut file = File::open(BTF).ok()?;
+        let len = usize::try_from(file.metadata().ok()?.len()).ok().and_then(NonZeroUsize::new)?;
+        // SAFETY: a new private mapping of a file that the kernel never changes.
+        match unsafe { mmap(None, len, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, &file, 0) } {
+            Ok(at) => Some(Self::Mapped { at, len }),
+            Err(_) => {
+                let mut bytes = Vec::with_capacity(len.get());
+                file.read_to_end(&mut bytes).ok()?;
+                Some(Self::Read(bytes))
+            }
         }
     }
-    found
 }
 
-/// The strings of a BTF blob, by its header.
-fn string_section(btf: &[u8]) -> Option<&[u8]> {
-    let word = |at: usize| Some(u32::from_ne_bytes(btf.get(at..at + 4)?.try_into().ok()?) as usize);
-    let header = word(4)?;
-    let (offset, len) = (word(16)?, word(20)?);
-    btf.get(header.checked_add(offset)?..header.checked_add(offset)?.checked_add(len)?)
+impl Deref for Blob {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            // SAFETY: the mapping is as long as `len` and lives as long as `self`.
+            Self::Mapped { at, len } => unsafe {
+                std::slice::from_raw_parts(at.as_ptr().cast::<u8>(), len.get())
+            },
+            Self::Read(bytes) => bytes,
+        }
+    }
 }
 
-/// Does the kernel let programs attach to functions (fentry)? Tried with a program that does nothing.
-///
-/// Kernels without BPF trampolines refuse it when it is loaded.
-pub fn fentry_works() -> bool {
-    try_fentry().unwrap_or(false)
+impl Drop for Blob {
+    fn drop(&mut self) {
+        if let Self::Mapped { at, len } = self {
+            // SAFETY: our own mapping, which nothing refers to any more.
+            let _ = unsafe { munmap(*at, len.get()) };
+        }
+    }
 }
 
-fn try_fentry() -> Option<bool> {
+/// The two sections of a BTF blob.
+struct Sections<'a> {
+    types: &'a [u8],
+    strings: &'a [u8],
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+impl<'a> Sections<'a> {
+    /// By the header (include/uapi/linux/btf.h, `struct btf_header`).
+    fn of(btf: &'a [u8]) -> Option<Self> {
+        let field = |at| word(btf, at).map(|value| value as usize);
+        let header = field(4)?;
+        let section = |offset: usize, len: usize| {
+            let begin = header.checked_add(field(offset)?)?;
+            btf.get(begin..begin.checked_add(field(len)?)?)
+        };
+        Some(Self { types: section(8, 12)?, strings: section(16, 20)? })
+    }
+
+    /// Where a name lies among the strings.
+    fn name(&self, name: &str) -> Option<u32> {
+        let mut sought = Vec::with_capacity(name.len() + 2);
+        sought.push(0);
+        sought.extend_from_slice(name.as_bytes());
+        sought.push(0);
+        memmem::find(self.strings, &sought).and_then(|at| u32::try_from(at + 1).ok())
+    }
+
+    /// The number of a function's type.
+    fn function(&self, name: &str) -> Option<u32> {
+        const FUNC: u32 = 12;
+        let name = self.name(name)?;
+        let mut at = 0;
+        let mut id = 1;
+        while let (Some(off), Some(info)) = (word(self.types, at), word(self.types, at + 4)) {
+            let (kind, members) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
+            if kind == FUNC && off == name {
+                return Some(id);
+            }
+            // What follows the 12 bytes that every type has.
+            let more = match kind {
+                1 | 14 | 17 => 4,        // INT, VAR, DECL_TAG
+                3 => 12,                 // ARRAY
+                4 | 5 => 12 * members,   // STRUCT, UNION
+                6 | 13 => 8 * members,   // ENUM, FUNC_PROTO
+                15 | 19 => 12 * members, // DATASEC, ENUM64
+                _ => 0,
+            };
+            at = at.checked_add(12 + more)?;
+            id += 1;
+        }
+        None
+    }
+}
+
+fn owned(fd: i32) -> Option<OwnedFd> {
+    // SAFETY: each caller passes a descriptor that a system call has just made for it.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Loads and attaches a program that does nothing to the function with this type.
+fn fentry_works(function: u32) -> bool {
     use libbpf_rs::libbpf_sys as sys;
-    let function = if cfg!(target_arch = "x86_64") { c"__x64_sys_execve" } else { c"__arm64_sys_execve" };
-    // SAFETY: a C string; the call only reads it.
-    let id = unsafe { sys::libbpf_find_vmlinux_btf_id(function.as_ptr(), sys::BPF_TRACE_FENTRY) };
-    let id = u32::try_from(id).ok()?;
     // r0 = 0; exit
     let program = [
         sys::bpf_insn { code: 0xb7, ..Default::default() },
@@ -71,11 +166,11 @@ fn try_fentry() -> Option<bool> {
     let mut options = sys::bpf_prog_load_opts {
         sz: size_of::<sys::bpf_prog_load_opts>() as u64,
         expected_attach_type: sys::BPF_TRACE_FENTRY,
-        attach_btf_id: id,
+        attach_btf_id: function,
         ..Default::default()
     };
     // SAFETY: name and licence are C strings, the instructions and options live across the call.
-    let fd = unsafe {
+    let loaded = unsafe {
         sys::bpf_prog_load(
             sys::BPF_PROG_TYPE_TRACING,
             c"startrace_try".as_ptr(),
@@ -85,34 +180,46 @@ fn try_fentry() -> Option<bool> {
             &raw mut options,
         )
     };
-    if fd < 0 {
-        return Some(false);
-    }
-    // SAFETY: a program's descriptor that was just made and is closed below by its owner.
-    let owned = unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) };
-    // SAFETY: as above; attaching may be refused where loading is not.
-    let link =
-        unsafe { sys::bpf_raw_tracepoint_open(std::ptr::null(), std::os::fd::AsRawFd::as_raw_fd(&owned)) };
-    if link < 0 {
-        return Some(false);
-    }
-    // SAFETY: a link's descriptor that was just made.
-    drop(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(link) });
-    Some(true)
+    let Some(loaded) = owned(loaded) else { return false };
+    // SAFETY: a live program's descriptor. Attaching may be refused where loading is not.
+    owned(unsafe { sys::bpf_raw_tracepoint_open(std::ptr::null(), loaded.as_raw_fd()) }).is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn blob(types: &[u32], strings: &[u8]) -> Vec<u8> {
+        let types: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut out = vec![0_u8; 4];
+        for word in [24, 0, types.len(), types.len(), strings.len()] {
+            out.extend_from_slice(&(word as u32).to_ne_bytes());
+        }
+        out.extend_from_slice(&types);
+        out.extend_from_slice(strings);
+        out
+    }
+
     #[test]
-    fn a_broken_blob_has_no_string_section() {
-        assert_eq!(string_section(&[]), None);
-        assert_eq!(string_section(&[0xff; 24]), None);
-        let mut blob = vec![0_u8; 24];
-        blob[4] = 24;
-        blob[20] = 3;
-        blob.extend_from_slice(b"\0a\0");
-        assert_eq!(string_section(&blob), Some(&b"\0a\0"[..]));
+    fn names_and_functions_are_found() {
+        // A struct of one member, an int, then the function.
+        let types = [1, 4 << 24 | 1, 8, 0, 0, 0, 1, 1 << 24, 4, 32, 5, 12 << 24, 0];
+        let blob = blob(&types, b"\0one\0two\0");
+        let sections = Sections::of(&blob).unwrap();
+        assert_eq!(sections.name("two"), Some(5));
+        assert_eq!(sections.name("tw"), None);
+        assert_eq!(sections.function("two"), Some(3));
+        assert_eq!(sections.function("one"), None);
+    }
+
+    #[test]
+    fn broken_blobs_are_no_panic() {
+        let whole = blob(&[5, 12 << 24, 0], b"\0one\0two\0");
+        for len in 0..whole.len() {
+            if let Some(sections) = Sections::of(&whole[..len]) {
+                let _ = sections.function("two");
+            }
+        }
+        assert!(Sections::of(&[0xff; 24]).is_none());
     }
 }

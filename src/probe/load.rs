@@ -69,7 +69,7 @@ impl Plan {
                     .to_owned(),
             ));
         }
-        let provider = if features::fentry_works() {
+        let provider = if features.fentry {
             Provider::Fentry
         } else if syscall_hooks {
             Provider::Tracepoints
@@ -129,6 +129,7 @@ struct Inbox {
 pub struct Probe {
     pub(super) skel: StartraceSkel<'static>,
     links: Vec<Link>,
+    keeper: Option<tracefs::Keeper>,
     hooks: Vec<String>,
     ring: RingBuffer<'static>,
     inbox: Rc<RefCell<Inbox>>,
@@ -163,7 +164,7 @@ impl Probe {
             0
         })?;
         let ring = builder.build()?;
-        let mut probe = Self { skel, links: Vec::new(), hooks: Vec::new(), ring, inbox };
+        let mut probe = Self { skel, links: Vec::new(), keeper: None, hooks: Vec::new(), ring, inbox };
         probe.attach_all(plan)?;
         Ok(probe)
     }
@@ -172,6 +173,7 @@ impl Probe {
         let progs = &self.skel.progs;
         let mut links = Vec::new();
         let mut hooks = Vec::new();
+        let mut keeper = None;
         let mut attach = |prog: &ProgramMut<'_>, name: &str| -> Result<(), Error> {
             links.push(prog.attach()?);
             hooks.push(name.to_owned());
@@ -197,14 +199,17 @@ impl Probe {
             }
             Provider::Tracepoints => {
                 let tracefs = TraceFs::open()?;
+                let mut kept = tracefs::Keeper::new()?;
                 for (call, enter, exit) in tracepoint_programs(progs) {
                     for (prog, side) in [(enter, "enter"), (exit, "exit")] {
                         let name = format!("sys_{side}_{call}");
                         let event = tracefs::perf_event(tracefs.id("syscalls", &name)?)?;
+                        kept.keep(&event)?;
                         links.push(prog.attach_perf_event(event.into_raw_fd())?);
                         hooks.push(format!("tp/syscalls/{name}"));
                     }
                 }
+                keeper = Some(kept);
             }
             Provider::MmAlloc => {
                 attach(&progs.on_percpu_alloc, "tp_btf/percpu_alloc_percpu")?;
@@ -241,6 +246,7 @@ impl Probe {
         };
         attach(&progs.on_newtask, "tp_btf/task_newtask")?;
         self.links = links;
+        self.keeper = keeper;
         self.hooks = hooks;
         Ok(())
     }
@@ -287,7 +293,13 @@ impl Probe {
 
     /// Detaches everything. What is in the ring can still be drained.
     pub fn detach(&mut self) {
-        self.links.clear();
+        // Closing a tracepoint's link waits for an RCU grace period, some 40 ms. They wait together.
+        std::thread::scope(|scope| {
+            for link in self.links.drain(..) {
+                scope.spawn(move || drop(link));
+            }
+        });
+        self.keeper = None;
     }
 
     /// What was lost so far, all ways of losing included (0 where nothing was).

@@ -90,3 +90,36 @@ pub(super) fn perf_event(id: u64) -> Result<OwnedFd> {
     // SAFETY: perf_event_open's result.
     unsafe { owned(fd) }.context("cannot open a tracepoint's perf event")
 }
+
+/// Holds tracepoints' perf events beside their links, so that closing those waits less.
+///
+/// The kernel disables a tracepoint when the last reference to its event goes, and waits some 40 ms
+/// for each under a lock (an RCU grace period): half a second for twelve, at the end of every
+/// recording. Events in a BPF map go when the map does, from a kernel worker, and nobody waits. The
+/// programs are detached at once all the same: that is the links' doing.
+pub(super) struct Keeper {
+    map: libbpf_rs::MapHandle,
+    count: u32,
+}
+
+impl Keeper {
+    pub(super) fn new() -> Result<Self> {
+        let options = libbpf_rs::libbpf_sys::bpf_map_create_opts {
+            sz: size_of::<libbpf_rs::libbpf_sys::bpf_map_create_opts>() as u64,
+            ..Default::default()
+        };
+        let kind = libbpf_rs::MapType::PerfEventArray;
+        let map = libbpf_rs::MapHandle::create(kind, Some("startrace_keep"), 4, 4, 32, &options)
+            .context("cannot create a BPF map")?;
+        Ok(Self { map, count: 0 })
+    }
+
+    pub(super) fn keep(&mut self, event: &OwnedFd) -> Result<()> {
+        use libbpf_rs::{MapCore, MapFlags};
+        self.map
+            .update(&self.count.to_ne_bytes(), &event.as_raw_fd().to_ne_bytes(), MapFlags::ANY)
+            .context("cannot keep a tracepoint's event in a BPF map")?;
+        self.count += 1;
+        Ok(())
+    }
+}
