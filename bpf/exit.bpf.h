@@ -31,18 +31,19 @@ struct children_walk {
 static long look_at_child(__u32 i, void *ctx)
 {
 	struct children_walk *w = ctx;
+	struct list_head *at = w->at;
 	struct task_struct *child;
 
-	if (!w->at || w->at == w->end) {
+	if (!at || at == w->end) {
 		w->done = 1;
 		return 1;
 	}
-	child = (void *)w->at - bpf_core_field_offset(struct task_struct, sibling);
+	child = (void *)at - bpf_core_field_offset(struct task_struct, sibling);
 	if (BPF_CORE_READ(child, start_boottime) < w->since_ns) {
 		w->older = 1;
 		return 1;
 	}
-	w->at = BPF_CORE_READ(w->at, next);
+	w->at = BPF_CORE_READ(at, next);
 	return 0;
 }
 
@@ -59,6 +60,7 @@ static __always_inline bool leaves_unmarked(struct task_struct *task)
 
 	if (task->signal->nr_threads > 1)
 		return true;
+	task = plain(task);
 	w.end = (void *)task + bpf_core_field_offset(struct task_struct, children);
 	w.at = BPF_CORE_READ(task, children.next);
 	bpf_loop(CHILDREN_STEPS, look_at_child, &w, 0);
