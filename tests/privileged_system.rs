@@ -58,6 +58,24 @@ fn check_selector(args: &[&str], what: &str, mut picked: Live) {
     assert_eq!(told.len(), 1, "{what}");
 }
 
+/// The same where the picked process has a child already that is not picked itself.
+fn check_below(args: &[&str], command: &mut Command) {
+    let mut top = Live::spawn(command);
+    let mut middle = 0;
+    common::live::until("a child", || {
+        middle = common::live::children(top.pid()).first().copied().unwrap_or(0);
+        middle != 0
+    });
+    let running = record_background(args);
+    top.say("go");
+    assert_eq!(top.wait().code(), Some(6));
+    let inner: u64 = top.stdout().trim().parse().unwrap();
+    let recorded = stop(running);
+    assert_eq!(recorded.start_of(inner)["parent"]["pid"], middle);
+    let ours = [top.pid(), middle, inner];
+    assert!(pids(recorded.starts()).iter().all(|pid| ours.contains(pid)));
+}
+
 /// The same for what starts only when the recording runs: all of it is there then.
 fn check_new(args: &[&str], what: &str, command: &mut Command) -> Recorded {
     let running = record_background(args);
@@ -89,9 +107,8 @@ fn named_shell(folder: &Path) -> PathBuf {
 fn everything_is_recorded_as_lines() {
     require_root();
     let folder = tempfile::tempdir().unwrap();
-    let mut tracer = Live::spawn(
-        Command::new(startrace()).args(["record", "-a", "-q"]).current_dir(folder.path()),
-    );
+    let mut tracer =
+        Live::spawn(Command::new(startrace()).args(["record", "-a", "-q"]).current_dir(folder.path()));
     common::live::until("the probes", || !common::live::held_programs(tracer.pid()).is_empty());
     std::thread::sleep(std::time::Duration::from_millis(500));
     let mut shell = Live::shell(INNER, &[]);
@@ -101,7 +118,10 @@ fn everything_is_recorded_as_lines() {
     assert!(tracer.wait().success());
     assert_eq!(tracer.stdout() + &tracer.stderr(), "", "-q is quiet");
     let names = names(folder.path());
-    assert!(names.len() == 1 && names[0].starts_with("startrace-") && names[0].ends_with(".ndjson"), "{names:?}");
+    assert!(
+        names.len() == 1 && names[0].starts_with("startrace-") && names[0].ends_with(".ndjson"),
+        "{names:?}"
+    );
     let bytes = fs::read(folder.path().join(&names[0])).unwrap();
     let lines: Vec<Value> = bytes
         .split(|&b| b == b'\n')
@@ -144,11 +164,16 @@ fn processes_by_name_and_executable() {
     }
     check_selector(&["--exe", path], "--exe, running", Live::spawn(&mut command));
     check_selector(&["--comm", "startrace-t-sh"], "--comm, running", Live::spawn(&mut command));
+    // A descendant that ran before as well, and is none of the picked itself.
+    let mut below = Command::new(&shell);
+    below.args(["-c", "sh -c \"$1\"; exit $?", "sh", INNER]);
+    check_below(&["--exe", path], &mut below);
     // A wrapper on the way: what counts is the program in the end.
     let mut command = Command::new("env");
     command.arg(&shell).args(["-c", INNER]);
     let recorded = check_new(&["--exe", path], "env", &mut command);
-    let execs = recorded.filter(|s| s["exe"] == path)[0]["execs"].as_array().unwrap().len();
+    let execs = recorded.filter(|s| s["exe"] == path)[0]["execs"].as_array().unwrap();
+    let execs = execs.iter().filter(|exec| exec["error"].is_null()).count();
     assert_eq!(execs, 2);
 }
 
@@ -167,7 +192,10 @@ impl Cgroup {
     /// A shell that enters it and then becomes the picked one.
     fn command(&self) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", "echo $$ > \"$1/cgroup.procs\" && exec sh -c \"$2\"", "sh"]).arg(&self.0).arg(INNER);
+        command
+            .args(["-c", "echo $$ > \"$1/cgroup.procs\" && exec sh -c \"$2\"", "sh"])
+            .arg(&self.0)
+            .arg(INNER);
         command
     }
 }
@@ -194,7 +222,11 @@ fn processes_of_a_cgroup_and_of_a_unit() {
         let recorded = check_new(&["--cgroup", &glob], "--cgroup", &mut below.command());
         assert!(recorded.starts().iter().all(|start| start["cgroup"] == format!("/{group}")));
     }
-    check_selector(&["--cgroup", &format!("/{group}")], "--cgroup, running", Live::spawn(&mut below.command()));
+    check_selector(
+        &["--cgroup", &format!("/{group}")],
+        "--cgroup, running",
+        Live::spawn(&mut below.command()),
+    );
     for name in [&unit, &format!("startrace-t{id}")] {
         // It exists only after the recording began.
         let service = Cgroup::new(&unit);

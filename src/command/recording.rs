@@ -290,7 +290,9 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
     let options = Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone() };
 
-    let seeded = if pids.is_empty() { Seeded::default() } else { probe.seed(&pids)? };
+    // A selector may pick what runs already, and that may be gone before its first event is looked at.
+    let seeds = !pids.is_empty() || !request.selectors.is_empty();
+    let seeded = if seeds { probe.seed(&pids)? } else { Seeded::default() };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
     }

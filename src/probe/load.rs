@@ -400,7 +400,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     let load = |prog: &mut OpenProgramMut<'_>, on: bool| prog.set_autoload(on);
     load(&mut progs.on_prepare_exec, plan.features.sched_prepare_exec);
     load(&mut progs.on_sock_recv, plan.features.sock_recv_length);
-    load(&mut progs.seed_tasks, matches!(plan.scope, Scope::Pids(_)));
+    load(&mut progs.seed_tasks, plan.scope != Scope::Children);
     let fentry = plan.provider == Provider::Fentry;
     for prog in [
         &mut progs.fentry_fork,
