@@ -61,9 +61,9 @@ static __always_inline void describe_exec(struct event_exec *ev, struct task_str
 		if (st->flags & TASK_EXEC_MM)
 			facts |= FACT_ENTRY_IS_MM_ALLOC;
 	}
-	ev->inode = BPF_CORE_READ(inode, i_ino);
-	ev->dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	if (!BPF_CORE_READ(dentry, d_hash.pprev))
+	ev->inode = READ(struct inode, inode, i_ino);
+	ev->dev = READ(struct super_block, inode->i_sb, s_dev);
+	if (!READ(struct dentry, dentry, d_hash.pprev))
 		facts |= FACT_EXE_DELETED;
 	ev->cgroup_id = cgroup_id;
 	ev->argv_true = mm->arg_end > mm->arg_start ? mm->arg_end - mm->arg_start : 0;
@@ -108,9 +108,9 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		interp = bprm->interp;
 		ev->filename_len = fill_kernel_str(s, filename);
 		ev->interp_len = interp != filename ? fill_kernel_str(s, interp) : 0;
-		ev->exe_len = fill_path(s, &mm->exe_file->f_path, fs, &facts,
-					FACT_EXE_CUT);
-		ev->cwd_len = fill_path(s, &fs->pwd, fs, &facts, FACT_CWD_CUT);
+		ev->exe_len = fill_path(s, mm->exe_file->f_path.dentry, mm->exe_file->f_path.mnt, fs,
+					&facts, FACT_EXE_CUT);
+		ev->cwd_len = fill_path(s, fs->pwd.dentry, fs->pwd.mnt, fs, &facts, FACT_CWD_CUT);
 		ev->argv_len = fill_argv(s, mm, &facts);
 		ev->facts = facts;
 		head_fill(&ev->head, EVENT_EXEC, s->at, task, now);

@@ -39,7 +39,7 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 	disposed = signals_of(sighand);
 	ev->sig_ignored = disposed;
 	ev->sig_handled = disposed >> 32;
-	if (BPF_CORE_READ(child, thread_pid, level) > BPF_CORE_READ(parent, thread_pid, level))
+	if (pid_level(child) > pid_level(parent))
 		facts |= FACT_NEW_PID_NS;
 
 	ev->nr = -1;
@@ -59,7 +59,6 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 	ev->fresh_pipes = 0;
 	ev->first_pipe_fd = 0;
 	ev->reserved = 0;
-	fds_unknown(ev->fds, 3);
 	if (!(clone_flags & CLONE_VM)) {
 		pipes = fresh_pipes((__u64)BPF_CORE_READ(parent, files));
 		ev->fresh_pipes = pipes & 0xff;
@@ -68,8 +67,9 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 			facts |= FACT_PIPES_KNOWN;
 		if (pipes & PIPES_CLOEXEC)
 			facts |= FACT_PIPES_CLOEXEC;
-		facts |= fds_read(parent, ev->fds, 3);
 	}
+	/* popen and system differ in them alone where the caller ignores INT and QUIT anyway. */
+	facts |= fds_read(parent, ev->fds, 3);
 
 	ev->entry_ns = 0;
 	ev->peer_ns = 0;

@@ -93,17 +93,17 @@ static long walk_dentry(__u32 i, void *ctx)
 		w->done = true;
 		return 1;
 	}
-	parent = BPF_CORE_READ(dentry, d_parent);
+	parent = READ(struct dentry, dentry, d_parent);
 	if (dentry == w->mnt_root) {
 		struct mount *mnt = (void *)w->mnt - bpf_core_field_offset(struct mount, mnt);
-		struct mount *up = BPF_CORE_READ(mnt, mnt_parent);
+		struct mount *up = READ(struct mount, mnt, mnt_parent);
 
 		if (up != mnt) {
 			struct vfsmount *outer = (void *)up + bpf_core_field_offset(struct mount, mnt);
 
-			w->dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
+			w->dentry = READ(struct mount, mnt, mnt_mountpoint);
 			w->mnt = outer;
-			w->mnt_root = BPF_CORE_READ(outer, mnt_root);
+			w->mnt_root = READ(struct vfsmount, outer, mnt_root);
 			return 0;
 		}
 	}
@@ -111,10 +111,10 @@ static long walk_dentry(__u32 i, void *ctx)
 		/* The top of the tree, or of a mount that is mounted nowhere. There the object itself
 		 * may be the root (a memfd): its name is all there is. */
 		w->done = w->scratch->at != w->begin ||
-			  walk_append(w->scratch, w->begin, BPF_CORE_READ(dentry, d_name.name));
+			  walk_append(w->scratch, w->begin, READ(struct dentry, dentry, d_name.name));
 		return 1;
 	}
-	if (!walk_append(w->scratch, w->begin, BPF_CORE_READ(dentry, d_name.name)))
+	if (!walk_append(w->scratch, w->begin, READ(struct dentry, dentry, d_name.name)))
 		return 1;
 	w->dentry = parent;
 	return 0;
@@ -122,26 +122,32 @@ static long walk_dentry(__u32 i, void *ctx)
 
 #define WALK_CUT (1U << 31)
 
+/* Where a walk begins, and the root that ends it. */
+struct place {
+	struct dentry *dentry;
+	struct vfsmount *mnt;
+	struct dentry *root_dentry;
+	struct vfsmount *root_mnt;
+};
+
 /*
  * Appends the components of a path from the leaf up, each with its NUL, as far as the given root, as
  * a process with that root would see it. Returns the bytes appended, with WALK_CUT if the root was not
  * reached.
  */
-__noinline __u32 walk_path(struct scratch *s, __u64 dentry, __u64 mnt, __u64 root_dentry,
-			   __u64 root_mnt)
+__noinline __u32 walk_path(struct scratch *s, struct place *place)
 {
-	struct vfsmount *vfsmnt = (void *)mnt;
 	struct walk w = {};
 
-	if (!s)
+	if (!s || !place)
 		return 0;
 	w.scratch = s;
 	w.begin = s->at;
-	w.dentry = (void *)dentry;
-	w.mnt = vfsmnt;
-	w.mnt_root = BPF_CORE_READ(vfsmnt, mnt_root);
-	w.root_dentry = (void *)root_dentry;
-	w.root_mnt = (void *)root_mnt;
+	w.dentry = place->dentry;
+	w.mnt = place->mnt;
+	w.root_dentry = place->root_dentry;
+	w.root_mnt = place->root_mnt;
+	w.mnt_root = READ(struct vfsmount, w.mnt, mnt_root);
 	bpf_loop(PATH_STEPS, walk_dentry, &w, 0);
 	if (w.done)
 		return s->at - w.begin;
@@ -150,12 +156,17 @@ __noinline __u32 walk_path(struct scratch *s, __u64 dentry, __u64 mnt, __u64 roo
 }
 
 /* A path as the current process sees it; adds `cut` to the facts if it is not whole. */
-static __always_inline __u32 fill_path(struct scratch *s, const struct path *start,
-				       struct fs_struct *fs, __u32 *facts, __u32 cut)
+static __always_inline __u32 fill_path(struct scratch *s, struct dentry *dentry,
+				       struct vfsmount *mnt, struct fs_struct *fs, __u32 *facts,
+				       __u32 cut)
 {
-	__u32 len = walk_path(s, (__u64)BPF_CORE_READ(start, dentry), (__u64)BPF_CORE_READ(start, mnt),
-			      (__u64)BPF_CORE_READ(fs, root.dentry),
-			      (__u64)BPF_CORE_READ(fs, root.mnt));
+	struct place place = {
+		.dentry = dentry,
+		.mnt = mnt,
+		.root_dentry = READ(struct fs_struct, fs, root.dentry),
+		.root_mnt = READ(struct fs_struct, fs, root.mnt),
+	};
+	__u32 len = walk_path(s, &place);
 
 	if (len & WALK_CUT)
 		*facts |= cut;
@@ -164,7 +175,7 @@ static __always_inline __u32 fill_path(struct scratch *s, const struct path *sta
 
 static __always_inline struct file *fd_file(struct fdtable *fdt, __u32 fd)
 {
-	struct file **table = BPF_CORE_READ(fdt, fd);
+	struct file **table = READ(struct fdtable, fdt, fd);
 	struct file *file = NULL;
 
 	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
@@ -183,13 +194,13 @@ __noinline int describe_fd(__u64 table, __u32 fd, struct event_fd *out)
 		return 0;
 	out->inode = 0;
 	out->rdev = 0;
-	if (!file || fd >= BPF_CORE_READ((struct fdtable *)table, max_fds)) {
+	if (!file || fd >= READ(struct fdtable, (void *)table, max_fds)) {
 		out->kind = FD_CLOSED;
 		return 0;
 	}
-	inode = BPF_CORE_READ(file, f_inode);
-	mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
-	out->inode = BPF_CORE_READ(inode, i_ino);
+	inode = READ(struct file, file, f_inode);
+	mode = READ(struct inode, inode, i_mode) & S_IFMT;
+	out->inode = READ(struct inode, inode, i_ino);
 	out->kind = FD_OTHER;
 	if (mode == S_IFIFO) {
 		out->kind = FD_PIPE;
@@ -198,7 +209,7 @@ __noinline int describe_fd(__u64 table, __u32 fd, struct event_fd *out)
 	} else if (mode == S_IFSOCK) {
 		out->kind = FD_SOCKET;
 	} else if (mode == S_IFCHR) {
-		rdev = BPF_CORE_READ(inode, i_rdev);
+		rdev = READ(struct inode, inode, i_rdev);
 		out->rdev = rdev;
 		if (rdev == (1 << 20 | 3))
 			out->kind = FD_NULL;
@@ -271,13 +282,13 @@ static long search_pipe(__u32 i, void *ctx)
 	file = fd_file(fdt, p->fd);
 	if (!file)
 		return p->met ? 0 : 1;
-	inode = BPF_CORE_READ(file, f_inode);
-	mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	inode = READ(struct file, file, f_inode);
+	mode = READ(struct inode, inode, i_mode) & S_IFMT;
 	/* Only the newest descriptor must be an end: the write end, which pipe(2) makes second. */
 	if (mode != S_IFIFO)
 		return p->met ? 0 : 1;
-	number = BPF_CORE_READ(inode, i_ino);
-	how = BPF_CORE_READ(file, f_mode);
+	number = READ(struct inode, inode, i_ino);
+	how = READ(struct file, file, f_mode);
 	if (how & FMODE_WRITE) {
 		p->write_ends[p->met++ % PIPE_ENDS] = number;
 		return 0;
@@ -316,11 +327,11 @@ __noinline __u64 fresh_pipes(__u64 table)
 
 	if (!files)
 		return 0;
-	fdt = BPF_CORE_READ(files, fdt);
+	fdt = READ(struct files_struct, files, fdt);
 	p.fdt = fdt;
-	p.cloexec_map = BPF_CORE_READ(fdt, close_on_exec);
-	p.fd = BPF_CORE_READ(files, next_fd);
-	if (p.fd > BPF_CORE_READ(fdt, max_fds))
+	p.cloexec_map = READ(struct fdtable, fdt, close_on_exec);
+	p.fd = READ(struct files_struct, files, next_fd);
+	if (p.fd > READ(struct fdtable, fdt, max_fds))
 		return 0;
 	bpf_loop(PIPE_STEPS, search_pipe, &p, 0);
 	found = p.pairs | PIPES_KNOWN;
@@ -361,17 +372,21 @@ static long walk_cgroup(__u32 i, void *ctx)
 	return 0;
 }
 
-/* Writes a cgroup's name the first time it is met. */
+/* Numbers of the two hierarchies overlap. */
+static __always_inline __u64 cgroup_key(__u64 id, __u32 facts)
+{
+	return id << 1 | !!(facts & FACT_CGROUP_V1);
+}
+
+/* Writes a cgroup's name: done the first time it is met. */
 __noinline int name_cgroup(__u64 node, __u64 id, __u32 facts)
 {
-	__u64 key = id << 1 | !!(facts & FACT_CGROUP_V1);
+	__u64 key = cgroup_key(id, facts);
 	struct cgroup_walk w = { .kn = (void *)node };
 	struct event_cgroup *ev;
 	struct scratch *s;
 	__u8 one = 1;
 
-	if (bpf_map_lookup_elem(&named_cgroups, &key))
-		return 0;
 	s = scratch_take(sizeof(*ev));
 	if (!s)
 		return 0;
@@ -397,31 +412,40 @@ __noinline int name_cgroup(__u64 node, __u64 id, __u32 facts)
 static __always_inline __u64 cgroup_of(struct task_struct *task, __u32 *facts)
 {
 	struct css_set *set = plain(task)->cgroups;
-	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
+	struct cgroup *cgroup = READ(struct css_set, set, dfl_cgrp);
 	struct kernfs_node *kn;
-	__u64 id;
+	__u64 id, key;
 
-	if (cgroup_v1 && BPF_CORE_READ(cgroup, level) == 0) {
+	if (cgroup_v1 && READ(struct cgroup, cgroup, level) == 0) {
 		struct cgroup_subsys_state *css = NULL;
 		__u32 at = bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
 
-		bpf_probe_read_kernel(&css, sizeof(css), &set->subsys[0] + at);
+		bpf_probe_read_kernel(&css, sizeof(css),
+				      (void *)set + bpf_core_field_offset(struct css_set, subsys) +
+					      at * sizeof(css));
 		if (css) {
-			cgroup = BPF_CORE_READ(css, cgroup);
+			cgroup = READ(struct cgroup_subsys_state, css, cgroup);
 			*facts |= FACT_CGROUP_V1;
 		}
 	}
-	kn = BPF_CORE_READ(cgroup, kn);
-	id = BPF_CORE_READ(kn, id);
-	name_cgroup((__u64)kn, id, *facts);
+	kn = READ(struct cgroup, cgroup, kn);
+	id = READ(struct kernfs_node, kn, id);
+	key = cgroup_key(id, *facts);
+	if (!bpf_map_lookup_elem(&named_cgroups, &key))
+		name_cgroup((__u64)BPF_CORE_READ(cgroup, kn), id, *facts);
 	return id;
+}
+
+static __always_inline __u32 pid_level(struct task_struct *task)
+{
+	return READ(struct pid, plain(task)->thread_pid, level);
 }
 
 /* Process id in the task's own PID namespace. */
 static __always_inline __u32 own_ns_pid(struct task_struct *task)
 {
 	struct pid *pid = plain(task)->thread_pid;
-	__u32 level = BPF_CORE_READ(pid, level);
+	__u32 level = READ(struct pid, pid, level);
 	struct upid upid = {};
 
 	if (level > 32)

@@ -143,6 +143,21 @@ static __always_inline void scratch_give(struct scratch *s)
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
 /*
+ * Kernel objects are read by plain loads where the kernel can check those (bpf_rdonly_cast, since
+ * 6.2), by bpf_probe_read_kernel() before: 2 ns against 25.
+ */
+#define AS(type, object) ((type *)bpf_rdonly_cast((object), bpf_core_type_id_kernel(type)))
+#define READ(type, object, field)                                           \
+	({                                                                  \
+		typeof(((type *)0)->field) value_;                          \
+		if (bpf_ksym_exists(bpf_rdonly_cast))                       \
+			value_ = AS(type, object)->field;                   \
+		else                                                        \
+			value_ = BPF_CORE_READ((type *)(object), field);    \
+		value_;                                                     \
+	})
+
+/*
  * The same task, for reading only. Where the verifier knows trusted pointers (since 6.2), it looks up
  * at each step from one whether the field may be trusted too, by a linear search of all of the kernel's
  * types, four times: 3 ms a step. What is only read need not be trusted. Costs nothing at run time.
@@ -150,7 +165,7 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 static __always_inline struct task_struct *plain(struct task_struct *task)
 {
 	if (bpf_ksym_exists(bpf_rdonly_cast))
-		return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+		return AS(struct task_struct, task);
 	return task;
 }
 

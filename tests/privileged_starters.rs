@@ -25,3 +25,8 @@ fn a_new_pid_namespace_begins_at_one() {
 fn a_pid_is_used_again_on_demand() {
     assert_eq!(run("pid_reuse", &["4"])["rounds"], 4);
 }
+
+#[test]
+fn nothing_can_be_created_in_a_dead_namespace() {
+    assert_eq!(run("fork_enomem", &[])["error"], "ENOMEM");
+}

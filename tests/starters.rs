@@ -34,18 +34,23 @@ const C: &[(&str, &[&str], &[&str])] = &[
     ("on_request", &[], &["self"]),
     ("popen_call", &[], &["self", "shell"]),
     ("posix_spawn", &[], &["self", "plain", "actions", "path"]),
+    ("late_exec", &["10"], &["self", "child"]),
+    ("masquerade", &[], &["self", "spawn", "tracker", "forkserver", "copy"]),
     ("prefork", &["3", "20"], &["self"]),
+    ("raw_clones", &[], &["self", "raw_clone", "clear_sighand", "usr1", "silent", "near", "far"]),
     ("script_chain", &[], &["self", "nested", "env"]),
     ("short_lived", &["5"], &["self"]),
+    ("slow_setup", &["5"], &["self", "forked", "vforked"]),
     ("subreaper_orphan", &[], &["self", "child", "orphan"]),
     ("system_call", &[], &["self", "shell"]),
+    ("thread_exits", &[], &["self", "group", "last", "killed"]),
     ("threads_fork", &[], &["self", "thread", "child"]),
     ("vfork_exec", &[], &["self", "child"]),
     ("vfork_no_exec", &[], &["self", "child"]),
 ];
 
-/// C starters that need root; `privileged_starters.rs` runs them.
-const NEED_ROOT: &[&str] = &["clone_newpid", "pid_reuse"];
+/// C starters that need root or a folder of their own.
+const APART: &[&str] = &["clone_newpid", "exec_paths", "fork_enomem", "pid_reuse"];
 
 fn run(path: &Path, args: &[&str]) -> Value {
     let output = Command::new(path).args(args).output().unwrap();
@@ -91,6 +96,16 @@ fn starters_tell_details_that_tests_rely_on() {
 }
 
 #[test]
+fn odd_paths_work_in_a_folder_that_is_empty_again_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = run(&program("exec_paths"), &[folder.path().to_str().unwrap()]);
+    for role in ["link", "relative", "proc_self", "deleted", "spaces", "refused"] {
+        assert!(told[role].as_u64().unwrap() > 1, "{role} in {told}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_daemon_by_itself_writes_its_pid() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
@@ -110,7 +125,7 @@ fn a_daemon_by_itself_writes_its_pid() {
 
 #[test]
 fn no_c_starter_is_left_out() {
-    let known: HashSet<&str> = C.iter().map(|(name, ..)| *name).chain(NEED_ROOT.iter().copied()).collect();
+    let known: HashSet<&str> = C.iter().map(|(name, ..)| *name).chain(APART.iter().copied()).collect();
     for entry in std::fs::read_dir(FOLDER).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if let Some(name) = name.strip_suffix(".c") {
@@ -160,6 +175,7 @@ fn shell_starters_work() {
         ("pipeline.sh", "self"),
         ("subshell.sh", "subshell"),
         ("background.sh", "background"),
+        ("jobs.sh", "self"),
         ("wrappers.sh", "chain"),
     ] {
         let told = run(&script(name), &[]);

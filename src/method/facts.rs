@@ -49,6 +49,9 @@ pub struct Creation {
     pub handled: u64,
     /// The creating thread is not the leader of its process.
     pub by_thread: bool,
+    /// Id of the creating thread, for people.
+    #[serde(default)]
+    pub tid: Option<u32>,
     /// Threads of the creating process at that moment.
     pub parent_threads: u32,
     /// The creator is a kernel thread.
@@ -135,6 +138,9 @@ pub struct ExecFact {
     pub image: Option<Image>,
     /// Made by a thread that was not the leader.
     pub by_thread: bool,
+    /// The id that this thread had before, for people.
+    #[serde(default)]
+    pub tid: Option<u32>,
     /// Descriptors 0, 1 and 2 in the new image.
     pub stdio: [Fd; 3],
     /// Leader of its session at that moment.

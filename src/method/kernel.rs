@@ -232,6 +232,15 @@ pub(crate) fn signal_name(signal: u32) -> Option<String> {
 
 /// The kernel's facts in words.
 pub(super) fn evidence(facts: &Facts, axis: &Axis, flags: &[String], out: &mut Vec<String>) {
+    creation_evidence(facts, axis, flags, out);
+    for exec in facts.execs.iter().filter(|e| e.by_thread && e.error.is_none()).take(1) {
+        if let Some(tid) = exec.tid {
+            out.push(format!("exec called by thread {tid}, which took its process's id over"));
+        }
+    }
+}
+
+fn creation_evidence(facts: &Facts, axis: &Axis, flags: &[String], out: &mut Vec<String>) {
     let Some(c) = &facts.creation else {
         out.push(if facts.exec_in_place {
             "no new process: an exec in place, after the process's earlier start was over".to_owned()
@@ -275,6 +284,9 @@ pub(super) fn evidence(facts: &Facts, axis: &Axis, flags: &[String], out: &mut V
         _ => ": a clone of its own kind",
     });
     out.push(line);
+    if let (true, Some(tid)) = (c.by_thread, c.tid) {
+        out.push(format!("called by thread {tid}, which is not its process's leader"));
+    }
 }
 
 /// The family's rules.

@@ -39,6 +39,13 @@ pub use catalogue::{catalogue, rules};
 pub use engine::classify;
 pub(crate) use kernel::signal_name;
 
+/// It has a pipe on its standard input or output that its creator had not there, and no sibling is
+/// known yet that has the other end: one may still come, and make a pipeline of the two.
+pub(crate) fn may_be_piped(facts: &facts::Facts) -> bool {
+    let view = view::View::new(facts);
+    facts.siblings.pipe_mates == 0 && (view.new_pipe(0) == Some(true) || view.new_pipe(1) == Some(true))
+}
+
 /// Starts of this pattern are made by a server on another process's request, which came over a socket.
 pub(crate) fn is_on_request(pattern: &str) -> bool {
     matches!(pattern, "multiprocessing.forkserver" | "zygote_child" | "erl_child_setup")

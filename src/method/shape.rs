@@ -26,9 +26,10 @@ pub(super) const RULES: &[Rule] = &[
             if !v.made_by(Mechanism::Fork) || !v.facts.child.creator_is_plain_fork || !v.left_behind() {
                 return None;
             }
-            let session = v.creation()?.parent_session_leader || v.leads_session();
-            match (session, v.parent.shell()) {
+            match (v.creation()?.parent_session_leader, v.parent.shell()) {
                 (true, _) => Some(Fit::FULL),
+                // It made the session itself: what began as a copy has daemonised by one fork.
+                _ if v.leads_session() => None,
                 // A shell's `( cmd & )`.
                 (false, Some(_)) => None,
                 (false, None) => Some(Fit::at_most(Guess)),

@@ -197,10 +197,13 @@ impl<'a> View<'a> {
         seen || self.facts.child.has_tty == Some(true)
     }
 
-    /// The creator ended with status 0 within a second of creating it, and it lived on.
+    /// The creator ended with status 0 within a second of creating it, and it lived on, as an orphan:
+    /// with `CLONE_PARENT` it has another parent from the beginning.
     pub(super) fn left_behind(&self) -> bool {
         let c = &self.facts.child;
-        c.creator_exit_ok == Some(true)
+        let own_child = self.creation().is_some_and(|c| !c.parent_is_other);
+        own_child
+            && c.creator_exit_ok == Some(true)
             && c.creator_exited_after_ns.is_some_and(|t| t <= SECOND && c.lived_ns > t)
     }
 

@@ -3,7 +3,7 @@
 use super::intern::{Interner, Sym};
 use super::{label, link, phase};
 use crate::trace::read::{self, Ending, Item, Loaded, ReadError};
-use crate::trace::schema::{Exit, Group, Header, ProcessRef, Session, Start};
+use crate::trace::schema::{Exit, FailedFork, Group, Header, ProcessRef, Session, Start};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
 
@@ -106,6 +106,9 @@ pub struct Digest {
     pub(crate) session: Option<Session>,
     pub(crate) cut_off: Option<String>,
     pub(crate) unknown_lines: u64,
+    /// Forks that failed, and the first of them: its error, and who called.
+    pub(crate) failed_forks: u64,
+    pub(crate) first_failed_fork: Option<(Sym, Outside)>,
     pub(crate) rows: Vec<Row>,
     spans: Vec<Span>,
     pub(crate) outside: Vec<Outside>,
@@ -132,6 +135,7 @@ impl Digest {
     pub fn of(loaded: &Loaded) -> Self {
         let mut builder = Builder::new();
         loaded.starts.iter().for_each(|start| builder.start(start));
+        loaded.failed_forks.iter().for_each(|failed| builder.failed_fork(failed));
         builder.finish(Ending {
             header: loaded.header.clone(),
             groups: loaded.groups.clone(),
@@ -178,6 +182,8 @@ struct Builder {
     texts: Interner,
     exits: Vec<(u64, End, bool)>,
     methods: Vec<(u64, Sym)>,
+    failed_forks: u64,
+    first_failed_fork: Option<(Sym, Outside)>,
     state: RandomState,
     exit_kind: Sym,
     timeout_kind: Sym,
@@ -195,6 +201,8 @@ impl Builder {
             texts,
             exits: Vec::new(),
             methods: Vec::new(),
+            failed_forks: 0,
+            first_failed_fork: None,
             state: RandomState::new(),
         }
     }
@@ -202,6 +210,7 @@ impl Builder {
     fn add(&mut self, item: Item) {
         match item {
             Item::Header(_) => {}
+            Item::FailedFork(failed) => self.failed_fork(&failed),
             Item::Start(start) => self.start(&start),
             Item::Exit { start_id, exit } => {
                 let end = self.end(&exit);
@@ -224,6 +233,14 @@ impl Builder {
             (Some(signal), _) => End::Signal(self.name(signal)),
             (None, Some(code)) => End::Code(code),
             (None, None) => End::None,
+        }
+    }
+
+    fn failed_fork(&mut self, failed: &FailedFork) {
+        self.failed_forks += 1;
+        if self.first_failed_fork.is_none() {
+            let comm = self.name(failed.by.comm.as_deref().unwrap_or(""));
+            self.first_failed_fork = Some((self.name(&failed.error), Outside { pid: failed.by.pid, comm }));
         }
     }
 
@@ -302,6 +319,8 @@ impl Builder {
             session: ending.session,
             cut_off: ending.cut_off,
             unknown_lines: ending.unknown_lines,
+            failed_forks: self.failed_forks,
+            first_failed_fork: self.first_failed_fork,
             rows: self.rows,
             spans: self.spans,
             outside,

@@ -150,6 +150,11 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
             _ => format!("{} failed, such as {which}", human::count(failed)),
         });
     }
+    if let Some((error, by)) = digest.first_failed_fork {
+        let forks = counted(digest.failed_forks, "fork");
+        let who = style.fit(digest.text(by.comm), style.width / 4);
+        notes.push(format!("{forks} failed ({} in {who}, pid {})", digest.text(error), by.pid));
+    }
     if open > 0 {
         notes.push(format!("{} still going on when the recording or its window ended", human::count(open)));
     }

@@ -28,8 +28,8 @@ const YOUNG_NS: u64 = 1_000_000_000;
 /// A failed exec outside of a start belongs to the exec in place that follows within this time.
 const SAME_WALK_NS: u64 = 20_000_000;
 
-/// A copy that ended without an exec is held back for so long: its siblings may still show that it was
-/// one of a pool.
+/// A copy that ended without an exec, or a start with a pipe, is held back for so long: its siblings may
+/// still show that it was one of a pool or of a pipeline.
 const HOLD_NS: u64 = 100_000_000;
 
 /// How the recording is made.
@@ -68,7 +68,7 @@ pub struct Missed {
     pub exits: u64,
     /// Processes whose creation falls into the recording but was not seen.
     pub forks: u64,
-    /// Failed execs beyond the number that one start keeps.
+    /// Execs beyond the number that one start keeps.
     pub execs: u64,
 }
 
@@ -81,7 +81,7 @@ pub struct Builder {
     cgroups: HashMap<CgroupId, Rc<str>>,
     /// Starts by the end of their window; stale entries are passed over.
     deadlines: VecDeque<(u64, Id, u32)>,
-    /// Finished copies without an exec, by the time at which they are given out.
+    /// Finished starts whose siblings are not all known, by the time at which they are given out.
     held: VecDeque<(u64, Id, start::Built)>,
     groups: groups::Groups,
     out: Vec<Output>,
@@ -161,6 +161,7 @@ impl Builder {
                     path,
                     error: Some(errno.map_or_else(|| "unknown".to_owned(), errno_name)),
                     by_thread: tid != id.pid,
+                    tid: Some(tid),
                     ..ExecMark::default()
                 };
                 self.exec_failed(id, mark, world);
@@ -416,6 +417,7 @@ impl Builder {
             error: None,
             program: Some(program.clone()),
             by_thread: exec.old_tid != id.pid,
+            tid: Some(exec.old_tid),
             stdio: exec.stdio,
             session_leader: Some(exec.session_leader),
             has_tty: Some(exec.has_tty),
@@ -443,6 +445,7 @@ impl Builder {
 
         let mut opened = None;
         match &mut process.start {
+            Some(start) if start.execs.len() >= MAX_EXECS => self.missed.execs += 1,
             Some(start) => {
                 start.observed_ns.get_or_insert(mark.entry_ns().unwrap_or(mark.done_ns));
                 start.execs.push(mark);
@@ -580,9 +583,9 @@ impl Builder {
             process.last = Some(built.finished.clone());
             process.start = None;
         }
-        // A copy without an exec may turn out to be one of many.
-        let copy = built.start.execs.is_empty() && built.start.parent.is_some() && !live;
-        if copy && selected {
+        // A copy without an exec may turn out to be one of many, and one with a pipe part of a pipeline.
+        let copy = built.start.execs.is_empty() && built.start.parent.is_some();
+        if (copy || crate::method::may_be_piped(&built.facts)) && !live && selected {
             self.held.push_back((end_ns.saturating_add(HOLD_NS), id, built));
         } else {
             self.give_out(id, built, selected);
@@ -696,6 +699,7 @@ fn creation(fork: &Fork) -> Creation {
         ignored: fork.ignored,
         handled: fork.handled,
         by_thread: fork.creator_tid != fork.creator.pid,
+        tid: Some(fork.creator_tid),
         parent_threads: fork.threads,
         kernel_parent: fork.kernel_parent,
         parent_session_leader: fork.session_leader,

@@ -6,7 +6,7 @@ use crate::trace::schema::{Binary, Origin};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Failed execs kept of one start, and of a process between its starts.
+/// Execs kept of one start, and failed ones of a process between its starts.
 pub(super) const MAX_EXECS: usize = 1000;
 
 /// A program in memory, shared between a process and the copies that it makes.
@@ -108,6 +108,8 @@ pub(super) struct ExecMark {
     pub error: Option<String>,
     pub program: Option<Rc<Program>>,
     pub by_thread: bool,
+    /// The thread that called, before it took the leader's id over.
+    pub tid: Option<u32>,
     pub stdio: [Fd; 3],
     pub session_leader: Option<bool>,
     pub has_tty: Option<bool>,
@@ -127,6 +129,7 @@ impl ExecMark {
             error: self.error.clone(),
             image: self.program.as_ref().map(|program| program.image.clone()),
             by_thread: self.by_thread,
+            tid: self.tid,
             stdio: self.stdio,
             session_leader: self.session_leader,
             has_tty: self.has_tty,
@@ -165,8 +168,9 @@ struct Kid {
 const ON_ITS_WAY_NS: u64 = 5_000_000;
 /// What long-lived means for a worker.
 const LONG_LIVED_NS: u64 = 1_000_000_000;
-/// How close in time the elements of a pipeline are started.
-const PIPELINE_NS: u64 = 10_000_000;
+/// How close in time the elements of a pipeline are started. They share a pipe, whose number the
+/// kernel does not give again for long; a busy machine takes its time between two forks.
+const PIPELINE_NS: u64 = 1_000_000_000;
 const RECENT: usize = 32;
 /// Ended children without exec that are kept.
 const ENDED: usize = 64;

@@ -96,13 +96,15 @@ struct Index {
     starts: Vec<Entry>,
     /// Hash of the start id and place in `starts`, sorted.
     keys: Vec<(u64, u32)>,
+    /// Lines of forks that failed.
+    failed_forks: Vec<(u64, u32)>,
     amendments: Vec<Amendment>,
     /// Amendments of starts that are not there.
     orphans: u64,
 }
 
-/// Writes the document that the lines of `spool` make: a header first, any number of starts, exits
-/// and methods, a footer last. Returns the number of starts.
+/// Writes the document that the lines of `spool` make: a header first, any number of starts, exits,
+/// methods and failed forks, a footer last. Returns the number of starts.
 ///
 /// # Errors
 /// See [`Trouble`]; what was written by then is of no use.
@@ -131,7 +133,15 @@ pub fn write(spool: &File, out: &mut impl Write) -> Result<u64, Trouble> {
         put(out, if n == 0 { b"\n" } else { b",\n" })?;
         write_start(spool, &index, start, out)?;
     }
-    put(out, b"\n],\n\"groups\":")?;
+    put(out, b"\n],\n\"failed_forks\":[")?;
+    for (n, &at) in index.failed_forks.iter().enumerate() {
+        put(out, if n == 0 { b"\n" } else { b",\n" })?;
+        let Line::FailedFork(failed) = parse(&read(spool, at)?)? else {
+            return Err(changed());
+        };
+        put(out, &json(&failed)?)?;
+    }
+    put(out, b"],\n\"groups\":")?;
     put(out, &json(&groups)?)?;
     put(out, b",\n\"session\":")?;
     put(out, &json(&session)?)?;
@@ -176,6 +186,7 @@ fn index(spool: &File) -> Result<Index, Trouble> {
                     length,
                 });
             }
+            "failed_fork" => index.failed_forks.push((offset, length)),
             "exit" | "method" => pending.push((hash(&peek.start_id), Amendment { start: 0, length, offset })),
             other => return Err(bad(format!("unknown type {other:?}"))),
         }
@@ -472,6 +483,25 @@ pub(crate) mod tests {
         assert!(!trace.session.complete);
         assert_eq!(trace.session.lost["amendments_without_start"], 1);
         assert!(trace.starts.is_empty());
+    }
+
+    #[test]
+    fn failed_forks_are_kept_in_their_order() {
+        let failed = |pid| FailedFork {
+            boottime_ns: u64::from(pid),
+            duration_ns: None,
+            by: ProcessRef { start_id: None, id: None, pid, comm: None },
+            primitive: Some("clone".into()),
+            error: "EAGAIN".into(),
+        };
+        let trace = document(vec![
+            Line::FailedFork(failed(7)),
+            started("a", None, 1),
+            Line::FailedFork(failed(5)),
+        ]);
+        assert_eq!(trace.failed_forks, [failed(7), failed(5)]);
+        assert_eq!(ids(&trace), ["a"]);
+        assert!(document(Vec::new()).failed_forks.is_empty());
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod sniff;
 pub use error::{ErrorKind, ReadError};
 pub use newest::newest;
 
-use super::schema::{Exit, Group, Header, Method, SCHEMA, Session, Start};
+use super::schema::{Exit, FailedFork, Group, Header, Method, SCHEMA, Session, Start};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -48,6 +48,8 @@ pub enum Item {
         /// Replaces the method that came with the start.
         method: Box<Method>,
     },
+    /// A fork that failed.
+    FailedFork(Box<FailedFork>),
 }
 
 /// What the end of the file told.
@@ -143,6 +145,8 @@ pub struct Loaded {
     pub header: Header,
     /// The starts, in the order of the file.
     pub starts: Vec<Start>,
+    /// Forks that failed.
+    pub failed_forks: Vec<FailedFork>,
     /// Pools.
     pub groups: Vec<Group>,
     /// How the recording was made; `None` where the end is missing.
@@ -178,11 +182,13 @@ impl Reader {
     /// As [`Reader::read`].
     pub fn load(self) -> Result<Loaded, ReadError> {
         let mut starts: Vec<Start> = Vec::new();
+        let mut failed_forks = Vec::new();
         let mut by_id: HashMap<String, usize> = HashMap::new();
         let mut unmatched_lines = 0;
         let ending = self.read(&mut |item| {
             match item {
                 Item::Header(_) => {}
+                Item::FailedFork(failed) => failed_forks.push(*failed),
                 Item::Start(start) => {
                     by_id.insert(start.start_id.clone(), starts.len());
                     starts.push(*start);
@@ -205,6 +211,7 @@ impl Reader {
         Ok(Loaded {
             header: ending.header,
             starts,
+            failed_forks,
             groups: ending.groups,
             session: ending.session,
             cut_off: ending.cut_off,

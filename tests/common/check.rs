@@ -86,6 +86,7 @@ pub fn join_lines(bytes: &[u8]) -> Result<Value, String> {
     let mut document = Map::new();
     let mut starts: Vec<Value> = Vec::new();
     let mut index: HashMap<String, usize> = HashMap::new();
+    let mut failed_forks: Vec<Value> = Vec::new();
     let mut footer = false;
     for (n, line) in bytes.split(|&b| b == b'\n').enumerate() {
         if line.is_empty() {
@@ -109,6 +110,7 @@ pub fn join_lines(bytes: &[u8]) -> Result<Value, String> {
                 let at = *index.get(id).ok_or(format!("{text}: no start {id:?}"))?;
                 starts[at][kind] = fields[kind].take();
             }
+            Some("failed_fork") => failed_forks.push(value),
             Some("footer") => {
                 document.append(fields);
                 footer = true;
@@ -120,6 +122,7 @@ pub fn join_lines(bytes: &[u8]) -> Result<Value, String> {
         return Err("no footer".into());
     }
     document.insert("starts".into(), parents_first(starts));
+    document.insert("failed_forks".into(), failed_forks.into());
     Ok(Value::Object(document))
 }
 

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+pub mod batch;
 pub mod check;
 pub mod live;
 pub mod programs;
@@ -19,6 +20,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+pub use batch::Batch;
 pub use programs::{program, python, pythons, script};
 
 /// How long one recording may take before the test fails.

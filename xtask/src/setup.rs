@@ -60,6 +60,13 @@ const NEEDS: &[Need] = &[
     Need { what: "sudo", present: || which("sudo").is_some(), packages: ["sudo"; 5] },
 ];
 
+/// What the tests need beyond that: the shells whose jobs they trace.
+const TEST_NEEDS: &[Need] = &[
+    Need { what: "bash", present: || which("bash").is_some(), packages: ["bash"; 5] },
+    Need { what: "dash", present: || which("dash").is_some(), packages: ["dash"; 5] },
+    Need { what: "busybox", present: || which("busybox").is_some(), packages: ["busybox"; 5] },
+];
+
 /// A package manager: its place in [`Need::packages`], and how it installs.
 struct Manager {
     name: &'static str,
@@ -184,7 +191,7 @@ fn python() -> bool {
 pub fn command(args: &[String]) -> Result<()> {
     match args {
         [] => {
-            ensure()?;
+            ensure_for_tests()?;
             components()?;
             eprintln!("setup: everything is here");
             Ok(())
@@ -194,12 +201,12 @@ pub fn command(args: &[String]) -> Result<()> {
     }
 }
 
-fn missing() -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| !(need.present)()).collect()
+fn missing(needs: impl Iterator<Item = &'static Need>) -> Vec<&'static Need> {
+    needs.filter(|need| !(need.present)()).collect()
 }
 
 fn dry_run() -> Result<()> {
-    let missing = missing();
+    let missing = missing(NEEDS.iter().chain(TEST_NEEDS));
     if missing.is_empty() {
         println!("nothing is missing");
     } else {
@@ -240,9 +247,17 @@ fn manager_for(missing: &[&Need]) -> Result<&'static Manager> {
     Ok(manager)
 }
 
-/// Installs what is missing, or stops with the name of what could not be installed.
+/// Installs what is missing to build and to run, or stops with the name of what could not be installed.
 pub fn ensure() -> Result<()> {
-    let missing = missing();
+    supply(missing(NEEDS.iter()))
+}
+
+/// The same with what the tests need besides.
+pub fn ensure_for_tests() -> Result<()> {
+    supply(missing(NEEDS.iter().chain(TEST_NEEDS)))
+}
+
+fn supply(missing: Vec<&'static Need>) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }

@@ -61,7 +61,7 @@ struct Counts {
 
 pub fn command(args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
-    setup::ensure()?;
+    setup::ensure_for_tests()?;
     setup::components()?;
     if options.filter.is_none() {
         shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;

@@ -1,7 +1,8 @@
 //! The JSON document, read start by start.
 
 use super::{Ending, ErrorKind, Item, MAX_DEPTH, MAX_RECORD, ReadError, check_schema};
-use crate::trace::schema::{Group, Header, Host, Session, Start, Tool};
+use crate::trace::schema::{Group, Header, Host, Session, Tool};
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::cell::RefCell;
 use std::fmt;
@@ -142,7 +143,10 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
                 "session" => state.session = Some(map.next_value()?),
                 "starts" => {
                     state.starts_seen = true;
-                    map.next_value_seed(Starts(state))?;
+                    map.next_value_seed(Each(state, Item::Start))?;
+                }
+                "failed_forks" => {
+                    map.next_value_seed(Each(state, Item::FailedFork))?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -154,25 +158,26 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
     }
 }
 
-struct Starts<'s, 'e>(&'s mut State<'e>);
+/// The elements of an array, handed over one by one.
+struct Each<'s, 'e, T>(&'s mut State<'e>, fn(Box<T>) -> Item);
 
-impl<'de> DeserializeSeed<'de> for Starts<'_, '_> {
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Each<'_, '_, T> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for Starts<'_, '_> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Each<'_, '_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the starts (an array)")
+        f.write_str("an array of starts or failed forks")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(start) = seq.next_element::<Box<Start>>()? {
-            self.0.hand_over(Item::Start(start))?;
+        while let Some(element) = seq.next_element::<Box<T>>()? {
+            self.0.hand_over((self.1)(element))?;
         }
         Ok(())
     }

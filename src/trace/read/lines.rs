@@ -69,6 +69,7 @@ fn parse(line: &[u8]) -> Result<Parsed, Problem> {
             let MethodLine { start_id, method } = serde_json::from_slice(line)?;
             Parsed::Item(Item::Method { start_id, method })
         }
+        "failed_fork" => Parsed::Item(Item::FailedFork(serde_json::from_slice(line)?)),
         "footer" => Parsed::Footer(serde_json::from_slice(line)?),
         "header" => {
             let schema = typed

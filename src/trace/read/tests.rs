@@ -45,6 +45,18 @@ fn error(bytes: impl Into<Vec<u8>>) -> String {
 }
 
 #[test]
+fn failed_forks_are_read_from_both_forms() {
+    let failed = r#"{"boottime_ns":7,"duration_ns":null,"by":{"start_id":null,"id":null,"pid":3,"comm":"c"},"primitive":"fork","error":"EAGAIN"}"#;
+    let text = document(&[start("a")]).replace(r#""groups""#, &format!(r#""failed_forks":[{failed}],"groups""#));
+    let lines = format!("{}\n{}\n{}\n", header_line(), typed("failed_fork", failed), footer_line());
+    for text in [text, lines] {
+        let loaded = load_bytes(text).unwrap();
+        assert_eq!((loaded.failed_forks.len(), loaded.unknown_lines), (1, 0));
+        assert_eq!((loaded.failed_forks[0].by.pid, loaded.failed_forks[0].error.as_str()), (3, "EAGAIN"));
+    }
+}
+
+#[test]
 fn both_forms_hold_the_same() {
     let starts = [start("a"), start("b")];
     let from_document = load_bytes(document(&starts)).unwrap();

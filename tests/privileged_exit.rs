@@ -1,0 +1,102 @@
+//! How processes end, and what of a start the recording sees when it or its parent ends first.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::Batch;
+use common::batch::{Run, has_evidence, method, phases};
+use serde_json::{Value, json};
+use std::sync::LazyLock;
+
+const RUNS: &[Run<'_>] = &[
+    ("exit_codes", &[]),
+    ("thread_exits", &[]),
+    ("leader_exits_first", &[]),
+    ("daemonize", &["80"]),
+    ("double_fork", &["80"]),
+];
+
+static BATCH: LazyLock<Batch> = LazyLock::new(|| {
+    common::require_root();
+    Batch::record(&[], "", RUNS)
+});
+
+fn span(start: &Value) -> (u64, u64) {
+    let begin = start["timeline"]["origin_boottime_ns"].as_u64().unwrap();
+    (begin, begin + start["timeline"]["duration_ns"].as_u64().unwrap())
+}
+
+#[test]
+fn code_signal_and_core_are_what_the_parent_is_told() {
+    let children = BATCH.told_by("exit_codes")["children"].as_array().unwrap();
+    assert_eq!(children.len(), 7);
+    for child in children {
+        let start = BATCH.start_of(child["pid"].as_u64().unwrap());
+        for field in ["code", "signal", "core"] {
+            assert_eq!(start["exit"][field], child[field], "{child}");
+        }
+        assert_eq!(start["exit"]["at_ns"], start["timeline"]["duration_ns"], "{child}");
+        assert_eq!(start["timeline"]["ready"]["kind"], "exit");
+    }
+    // At least one core, where the limits and the machine's core_pattern let the kernel write any.
+    let cores = children.iter().filter(|child| child["core"] == true).count();
+    assert!(cores == 0 || cores == 2, "{children:#?}");
+}
+
+#[test]
+fn a_process_ends_with_its_last_thread() {
+    let codes = &BATCH.told_by("thread_exits")["codes"];
+    let group = BATCH.start("thread_exits", "group");
+    assert_eq!((&group["exit"]["code"], &codes["group"]), (&json!(9), &json!(9)));
+    let last = BATCH.start("thread_exits", "last");
+    assert_eq!(last["exit"]["code"], codes["last"], "the kernel tells the parent the same");
+    assert!(last["timeline"]["duration_ns"].as_u64().unwrap() >= 20_000_000, "{:#}", last["timeline"]);
+    let killed = BATCH.start("thread_exits", "killed");
+    assert_eq!(codes["killed_by"], 9);
+    assert_eq!((&killed["exit"]["code"], &killed["exit"]["signal"]), (&Value::Null, &json!("SIGKILL")));
+
+    let child = BATCH.start("leader_exits_first", "child");
+    let grandchild = BATCH.start("leader_exits_first", "grandchild");
+    assert_eq!(child["exit"]["code"], 7);
+    assert!(child["timeline"]["duration_ns"].as_u64().unwrap() >= 30_000_000, "{:#}", child["timeline"]);
+    assert_eq!(grandchild["parent"]["start_id"], child["start_id"]);
+    assert!(span(child).1 >= span(grandchild).1, "it waits for the grandchild");
+    assert!(has_evidence(grandchild, "called by thread"), "{:#}", grandchild["method"]);
+}
+
+#[test]
+fn a_daemon_outlives_its_creator_and_is_still_its_child() {
+    for (starter, creator, pattern) in
+        [("daemonize", "launcher", "daemon"), ("double_fork", "middle", "double_fork")]
+    {
+        let (daemon, creator) = (BATCH.start(starter, "daemon"), BATCH.start(starter, creator));
+        assert_eq!(method(daemon), ["clone", "fork", "glibc", pattern, "likely"], "{:#}", daemon["method"]);
+        assert_eq!(daemon["parent"]["start_id"], creator["start_id"], "{starter}");
+        assert!(span(creator).1 + 50_000_000 < span(daemon).1, "{starter}: the daemon lives 80 ms longer");
+        assert_eq!(daemon["exit"]["code"], 0, "{starter}");
+        assert_eq!(creator["method"]["pattern"], Value::Null, "{starter}: {:#}", creator["method"]);
+    }
+}
+
+#[test]
+fn a_start_that_the_recording_does_not_outlive_is_a_timeout() {
+    common::require_root();
+    let recorded = common::record::<&str, &str>(&[], &["sh", "-c", "/bin/sleep 2.5 & echo {\\\"sleep\\\": $!}"]);
+    let sleep = recorded.start_of(recorded.pid("sleep"));
+    assert_eq!(sleep["exit"], Value::Null);
+    assert_eq!(sleep["timeline"]["ready"]["kind"], "timeout");
+    assert_eq!(sleep["timeline"]["ready"]["detail"], "the recording ended");
+    assert_eq!(phases(sleep), ["fork", "schedule", "setup", "exec", "app"]);
+    assert!(sleep["timeline"]["duration_ns"].as_u64().unwrap() < 2_000_000_000, "{:#}", sleep["timeline"]);
+    assert_eq!(recorded.trace["session"]["ended_by"], "command");
+    // A window ends a start, not its process; the exit is told all the same.
+    let recorded =
+        common::record::<&str, &str>(&["--window", "100ms"], &["sh", "-c", "/bin/sleep 0.4; exit 3"]);
+    let sleep = recorded.start_with_argv(&["/bin/sleep", "0.4"]);
+    assert_eq!(sleep["timeline"]["duration_ns"], 100_000_000);
+    assert_eq!(sleep["timeline"]["ready"]["detail"], "the window ended");
+    assert_eq!(sleep["exit"]["code"], 0, "{:#}", sleep["exit"]);
+    assert!(sleep["exit"]["at_ns"].as_u64().unwrap() >= 400_000_000, "{:#}", sleep["exit"]);
+    assert_eq!(recorded.status.code(), Some(3));
+}

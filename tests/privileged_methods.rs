@@ -1,0 +1,204 @@
+//! The names of methods, for C programs and shells (Python's are in files of their own).
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::batch::{Run, has_evidence, method, phases, strings};
+use common::{Batch, Recorded, script};
+use serde_json::{Value, json};
+use std::process::Command;
+use std::sync::LazyLock;
+
+const RUNS: &[Run<'_>] = &[
+    ("fork_exec", &[]),
+    ("posix_spawn", &[]),
+    ("vfork_exec", &[]),
+    ("system_call", &[]),
+    ("popen_call", &[]),
+    ("prefork", &["4", "1100"]),
+    ("wrappers.sh", &[]),
+    ("masquerade", &[]),
+    ("exec_paths", &["FOLDER"]),
+];
+
+static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+
+static BATCH: LazyLock<Batch> = LazyLock::new(|| {
+    common::require_root();
+    let folder = FOLDER.path().to_str().unwrap();
+    let runs: Vec<(&str, Vec<&str>)> = RUNS
+        .iter()
+        .map(|(name, args)| (*name, args.iter().map(|&a| if a == "FOLDER" { folder } else { a }).collect()))
+        .collect();
+    let runs: Vec<Run<'_>> = runs.iter().map(|(name, args)| (*name, args.as_slice())).collect();
+    let batch = Batch::record(&[], "", &runs);
+    std::fs::remove_dir_all(folder).unwrap();
+    batch
+});
+
+#[test]
+fn c_programs() {
+    // Starter, role; mechanism, library, pattern, confidence.
+    for (starter, role, want) in [
+        ("fork_exec", "child", ["fork_exec", "glibc", "-", "likely"]),
+        ("posix_spawn", "plain", ["posix_spawn", "glibc", "-", "likely"]),
+        ("vfork_exec", "child", ["vfork_exec", "glibc", "-", "likely"]),
+        ("system_call", "shell", ["posix_spawn", "glibc", "system", "likely"]),
+        ("popen_call", "shell", ["posix_spawn", "glibc", "popen", "likely"]),
+        ("exec_paths", "proc_self", ["fork_exec", "glibc", "reexec", "likely"]),
+    ] {
+        let start = BATCH.start(starter, role);
+        assert_eq!(method(start)[1..], want, "{starter} {role}: {:#}", start["method"]);
+    }
+    // What the shells then run is theirs.
+    for argument in ["in-system", "in-popen"] {
+        let start = BATCH.start_with_argv(&["/bin/true", argument]);
+        assert_eq!(start["method"]["pattern"], "shell.command", "{:#}", start["method"]);
+    }
+}
+
+#[test]
+fn system_and_popen_are_told_apart_where_signals_are_ignored_anyway() {
+    common::require_root();
+    let batch = Batch::record(&[], "trap '' INT QUIT;", &[("system_call", &[]), ("popen_call", &[])]);
+    for (starter, pattern) in [("system_call", "system"), ("popen_call", "popen")] {
+        let start = batch.start(starter, "shell");
+        assert_eq!(start["method"]["pattern"], pattern, "{:#}", start["method"]);
+    }
+}
+
+#[test]
+fn workers_of_a_pool_are_one_group() {
+    let workers = BATCH.told_by("prefork")["workers"].as_array().unwrap();
+    assert_eq!(workers.len(), 4);
+    for worker in workers {
+        let start = BATCH.start_of(worker.as_u64().unwrap());
+        assert_eq!(method(start), ["clone", "fork", "glibc", "prefork_worker", "likely"], "{start:#}");
+        assert_eq!(phases(start), ["fork", "schedule", "app"]);
+    }
+    let master = BATCH.start("prefork", "self");
+    let groups = BATCH.trace["groups"].as_array().unwrap();
+    let own: Vec<&Value> = groups.iter().filter(|group| group["parent"] == master["start_id"]).collect();
+    assert_eq!(own.len(), 1, "{groups:#?}");
+    assert_eq!((&own[0]["n"], &own[0]["method"]), (&json!(4), &json!("prefork_worker")));
+    assert!(own[0]["parallelism"].as_f64().unwrap() > 3.0, "{:#}", own[0]);
+}
+
+#[test]
+fn wrappers_are_one_start_up_to_the_one_that_waits() {
+    let chain = BATCH.start("wrappers.sh", "chain");
+    let succeeded: Vec<&str> = chain["execs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|exec| exec["error"].is_null())
+        .map(|exec| exec["path"].as_str().unwrap().rsplit('/').next().unwrap())
+        .collect();
+    assert_eq!(succeeded, ["env", "nohup", "nice", "timeout"]);
+    assert_eq!(method(chain)[3..], ["wrapper", "likely"]);
+    assert!(has_evidence(chain, "env runs the program in its own place"), "{:#}", chain["method"]);
+    assert_eq!(
+        phases(chain),
+        ["fork", "schedule", "setup", "exec", "app", "exec", "app", "exec", "app", "exec", "app"]
+    );
+    // Each phase of an image points at the exec that brought it.
+    let indexes: Vec<u64> =
+        chain["timeline"]["phases"].as_array().unwrap().iter().filter_map(|p| p["exec"].as_u64()).collect();
+    assert_eq!(indexes.len(), 8);
+    for (pair, name) in indexes.chunks(2).zip(succeeded) {
+        assert_eq!(pair[0], pair[1]);
+        assert!(chain["execs"][pair[0] as usize]["path"].as_str().unwrap().ends_with(name));
+    }
+    let wrapped = BATCH.start_with_argv(&["/bin/true", "wrapped"]);
+    assert_eq!(wrapped["parent"]["start_id"], chain["start_id"]);
+    assert_eq!(method(wrapped)[3..], ["wrapper", "likely"], "{:#}", wrapped["method"]);
+    assert!(has_evidence(wrapped, "timeout"), "{:#}", wrapped["method"]);
+}
+
+#[test]
+fn what_only_looks_like_multiprocessing_is_not() {
+    for role in ["spawn", "tracker", "forkserver", "copy"] {
+        let start = BATCH.start("masquerade", role);
+        let [.., pattern, confidence] = method(start);
+        assert!(!pattern.starts_with("multiprocessing"), "{role}: {:#}", start["method"]);
+        assert_eq!(method(start)[2], "glibc", "{role}: {confidence} {:#}", start["method"]);
+    }
+}
+
+#[test]
+fn nothing_that_is_certain_is_a_matter_of_names() {
+    for start in BATCH.starts().iter().filter(|start| start["method"]["confidence"] == "certain") {
+        let pattern = start["method"]["pattern"].as_str();
+        assert!(pattern.is_none_or(|p| p == "namespace"), "{:#}", start["method"]);
+    }
+}
+
+/// Runs `jobs.sh` by a shell.
+fn jobs(shell: &[&str]) -> (Recorded, u64) {
+    common::require_root();
+    let found = Command::new(shell[0]).args(&shell[1..]).args(["-c", "exit 0"]).output();
+    assert!(
+        found.is_ok_and(|output| output.status.success()),
+        "{} does not start: `cargo xtask setup` installs it",
+        shell[0]
+    );
+    let jobs = script("jobs.sh");
+    let command: Vec<&str> = shell.iter().copied().chain([jobs.to_str().unwrap()]).collect();
+    let recorded = common::record::<&str, &str>(&[], &command);
+    let pid = recorded.pid("self");
+    (recorded, pid)
+}
+
+/// Every job of the script, by a shell of that name; the primitive of a plain command.
+fn check_jobs(shell: &[&str], library: &str, primitive: &str) {
+    let (recorded, pid) = jobs(shell);
+    let job = |argv: &[&str], pattern: &str| {
+        let start = recorded.start_with_argv(argv);
+        let what = format!("{shell:?} {argv:?}: {:#}", start["method"]);
+        assert_eq!(method(start)[2..], [library, pattern, "likely"], "{what}");
+        assert!(strings(&start["method"]["evidence"]).len() >= 2, "{what}");
+        start
+    };
+    let command = job(&["/bin/true", "command"], "shell.command");
+    assert_eq!(command["method"]["primitive"], primitive, "{:#}", command["method"]);
+    for argv in [["/bin/echo", "left"], ["/bin/cat", "-"]] {
+        let element = job(&argv, "shell.pipeline");
+        assert_eq!(element["parent"]["pid"], pid);
+        assert!(has_evidence(element, "shared with 1 sibling"), "{:#}", element["method"]);
+    }
+    let inner = job(&["/bin/true", "in-subshell"], "shell.command");
+    let subshell = recorded.start_of(inner["parent"]["pid"].as_u64().unwrap());
+    assert_eq!(method(subshell)[1..], ["fork", library, "shell.subshell", "likely"], "{subshell:#}");
+    assert_eq!(subshell["parent"]["pid"], pid);
+    job(&["/bin/echo", "substituted"], "shell.substitution");
+    job(&["/bin/sleep", "0.021"], "shell.background");
+}
+
+#[test]
+fn jobs_of_dash() {
+    check_jobs(&["dash"], "dash", "vfork");
+}
+
+#[test]
+fn jobs_of_bash() {
+    check_jobs(&["bash"], "bash", "clone");
+}
+
+#[test]
+fn jobs_of_busybox() {
+    check_jobs(&["busybox", "sh"], "busybox", "clone");
+}
+
+#[test]
+fn a_shells_last_command_takes_its_place() {
+    common::require_root();
+    // bash and busybox exec the only command of -c, dash runs it by vfork.
+    for (shell, execs) in [(&["bash"][..], 2), (&["busybox", "sh"], 2), (&["dash"], 1)] {
+        let command: Vec<&str> = shell.iter().copied().chain(["-c", "/bin/true only"]).collect();
+        let recorded = common::record::<&str, &str>(&[], &command);
+        let start = recorded.start_with_argv(&["/bin/true", "only"]);
+        assert_eq!(start["execs"].as_array().unwrap().len(), execs, "{shell:?} {start:#}");
+        assert_eq!(recorded.starts().len(), 3 - execs, "{shell:?} {:#}", recorded.outline());
+    }
+}
