@@ -153,7 +153,8 @@ fn scripts_name_their_interpreter() {
     // One exec call, whatever chain the kernel walks; the interpreter is the program that runs.
     let outer = format!("{folder}/outer");
     assert_eq!(execs(nested), [(outer.as_str(), Some("/bin/sh"), None)]);
-    let argv = ["/bin/sh".to_owned(), format!("{folder}/inner"), "an-argument".into(), outer, "nested".into()];
+    let argv =
+        ["/bin/sh".to_owned(), format!("{folder}/inner"), "an-argument".into(), outer, "nested".into()];
     assert_eq!(nested["argv"], json!(argv));
     let env = BATCH.start("script_chain", "env");
     let script = format!("{folder}/env");
@@ -202,7 +203,8 @@ fn failed_execs_are_told_in_order_with_their_error_and_are_part_of_setup() {
         assert_eq!(succeeded, (code == 0).then_some(errors.len()), "{role}: failures come first");
         // Entries and durations do not overlap, and all lie before the exec that succeeds.
         let name = if code == 0 { "setup" } else { "app" };
-        let phase = start["timeline"]["phases"].as_array().unwrap().iter().find(|p| p["name"] == name).unwrap();
+        let phase =
+            start["timeline"]["phases"].as_array().unwrap().iter().find(|p| p["name"] == name).unwrap();
         let begin = phase["at_ns"].as_u64().unwrap();
         let mut at = begin;
         for exec in &list[..errors.len()] {

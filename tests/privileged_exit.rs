@@ -82,7 +82,8 @@ fn a_daemon_outlives_its_creator_and_is_still_its_child() {
 #[test]
 fn a_start_that_the_recording_does_not_outlive_is_a_timeout() {
     common::require_root();
-    let recorded = common::record::<&str, &str>(&[], &["sh", "-c", "/bin/sleep 2.5 & echo {\\\"sleep\\\": $!}"]);
+    let recorded =
+        common::record::<&str, &str>(&[], &["sh", "-c", "/bin/sleep 2.5 & echo {\\\"sleep\\\": $!}"]);
     let sleep = recorded.start_of(recorded.pid("sleep"));
     assert_eq!(sleep["exit"], Value::Null);
     assert_eq!(sleep["timeline"]["ready"]["kind"], "timeout");

@@ -34,7 +34,14 @@ static BATCH: LazyLock<Batch> = LazyLock::new(|| {
 });
 
 /// Starter, role; primitive, mechanism; clone flags; phases.
-type Row = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str], &'static [&'static str]);
+type Row = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
 
 const GLIBC_FORK: &[&str] = &["CLONE_CHILD_CLEARTID", "CLONE_CHILD_SETTID"];
 const SHARED: &[&str] = &["CLONE_VM", "CLONE_VFORK"];
@@ -224,7 +231,8 @@ fn the_parent_is_who_called_fork() {
         assert_eq!(start["parent"]["id"], parent["id"], "{starter}");
     }
     // The orphan's creator was gone before the orphan's exec, and is known all the same.
-    let (orphan, child) = (BATCH.start("subreaper_orphan", "orphan"), BATCH.start("subreaper_orphan", "child"));
+    let (orphan, child) =
+        (BATCH.start("subreaper_orphan", "orphan"), BATCH.start("subreaper_orphan", "child"));
     let end = |s: &Value| {
         s["timeline"]["origin_boottime_ns"].as_u64().unwrap() + s["timeline"]["duration_ns"].as_u64().unwrap()
     };

@@ -5,6 +5,7 @@ pub mod record;
 pub mod recording;
 pub mod report;
 pub mod schema;
+mod untraced;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -105,7 +105,7 @@ pub struct Finished {
 /// Why it could not begin.
 #[derive(Debug)]
 pub enum Error {
-    /// The probes.
+    /// The probes; CMD was not started yet.
     Probe(probe::Error),
     /// CMD.
     Spawn(SpawnError),
@@ -234,7 +234,7 @@ impl Live<'_> {
     /// Takes in what the ring has and gives out what is finished. `now_ns`: everything that is old
     /// enough by then; `u64::MAX`: everything.
     fn pump(&mut self, now_ns: u64) -> Result<(), Error> {
-        self.probe.drain()?;
+        self.probe.drain().map_err(|error| Error::Other(error.into()))?;
         while let Some(event) = self.probe.next_event() {
             self.order.push(event);
         }

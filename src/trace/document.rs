@@ -1,7 +1,8 @@
 //! The JSON document, made from the lines of a spool.
 //!
 //! Starts are written to the spool in the order of their completion; the document has parents before
-//! children, and each start's later exit and refined method inside of it. Starts are not held in
+//! children, each start's later exit and refined method inside of it, and the forks that failed in a
+//! list of their own. Starts are not held in
 //! memory for that: the first pass keeps 32 bytes or so for each (where its line is, what it is
 //! called, who its parent is), the second reads the lines again in their new order. A line that
 //! nothing amends is copied as it is.
@@ -18,6 +19,8 @@ use std::os::unix::fs::FileExt;
 const MAX_LINE: u64 = 64 * 1024 * 1024;
 /// How every start line begins; without it the object is the one that the document holds.
 const START: &[u8] = b"{\"type\":\"start\",";
+/// The same of a fork that failed.
+const FAILED_FORK: &[u8] = b"{\"type\":\"failed_fork\",";
 /// "No parent" in [`Entry::parent`].
 const NONE: u64 = 0;
 
@@ -96,9 +99,9 @@ struct Index {
     starts: Vec<Entry>,
     /// Hash of the start id and place in `starts`, sorted.
     keys: Vec<(u64, u32)>,
-    /// Lines of forks that failed.
-    failed_forks: Vec<(u64, u32)>,
     amendments: Vec<Amendment>,
+    /// Where the forks that failed are.
+    failed_forks: Vec<(u64, u32)>,
     /// Amendments of starts that are not there.
     orphans: u64,
 }
@@ -134,12 +137,9 @@ pub fn write(spool: &File, out: &mut impl Write) -> Result<u64, Trouble> {
         write_start(spool, &index, start, out)?;
     }
     put(out, b"\n],\n\"failed_forks\":[")?;
-    for (n, &at) in index.failed_forks.iter().enumerate() {
+    for (n, &place) in index.failed_forks.iter().enumerate() {
         put(out, if n == 0 { b"\n" } else { b",\n" })?;
-        let Line::FailedFork(failed) = parse(&read(spool, at)?)? else {
-            return Err(changed());
-        };
-        put(out, &json(&failed)?)?;
+        write_failed_fork(&read(spool, place)?, out)?;
     }
     put(out, b"],\n\"groups\":")?;
     put(out, &json(&groups)?)?;
@@ -265,6 +265,17 @@ fn write_start(spool: &File, index: &Index, place: u32, out: &mut impl Write) ->
     };
     let start = Start { exit: exit.or(start.exit), method: method.unwrap_or(start.method), ..*start };
     put(out, &json(&start)?)
+}
+
+fn write_failed_fork(line: &[u8], out: &mut impl Write) -> Result<(), Trouble> {
+    if let Some(rest) = line.strip_prefix(FAILED_FORK) {
+        put(out, b"{")?;
+        return put(out, rest);
+    }
+    match parse(line)? {
+        Line::FailedFork(failed) => put(out, &json(&failed)?),
+        _ => Err(changed()),
+    }
 }
 
 fn read(spool: &File, (offset, length): (u64, u32)) -> Result<Vec<u8>, Trouble> {
@@ -477,31 +488,45 @@ pub(crate) mod tests {
         assert!(trace.session.complete);
     }
 
+    pub(crate) fn failed_fork(pid: u32, error: &str) -> FailedFork {
+        FailedFork {
+            boottime_ns: 7,
+            duration_ns: Some(3),
+            by: ProcessRef { start_id: None, id: None, pid, comm: Some("make\n".into()) },
+            primitive: Some("clone".into()),
+            error: error.into(),
+        }
+    }
+
+    #[test]
+    fn failed_forks_have_a_list_of_their_own() {
+        let failed = [failed_fork(1, "EAGAIN"), failed_fork(2, "ENOMEM")];
+        let trace = document(vec![
+            Line::FailedFork(failed[0].clone()),
+            started("a", None, 1),
+            Line::FailedFork(failed[1].clone()),
+        ]);
+        assert_eq!(trace.failed_forks, failed);
+        assert_eq!(trace.starts.len(), 1);
+        assert!(document(Vec::new()).failed_forks.is_empty());
+        // Keys in another order than ours.
+        let mut file = spool(&[Line::Header(header())]);
+        let mut line = serde_json::to_value(&failed[0]).unwrap();
+        line["type"] = "failed_fork".into();
+        writeln!(file, "{line}").unwrap();
+        let footer = Line::Footer { groups: Vec::new(), session: session() };
+        writeln!(file, "{}", serde_json::to_string(&footer).unwrap()).unwrap();
+        let mut out = Vec::new();
+        write(&file, &mut out).unwrap();
+        assert_eq!(serde_json::from_slice::<Trace>(&out).unwrap().failed_forks, failed[..1]);
+    }
+
     #[test]
     fn an_exit_without_its_start_is_counted() {
         let trace = document(vec![Line::Exit { start_id: "gone".into(), exit: exit(0) }]);
         assert!(!trace.session.complete);
         assert_eq!(trace.session.lost["amendments_without_start"], 1);
         assert!(trace.starts.is_empty());
-    }
-
-    #[test]
-    fn failed_forks_are_kept_in_their_order() {
-        let failed = |pid| FailedFork {
-            boottime_ns: u64::from(pid),
-            duration_ns: None,
-            by: ProcessRef { start_id: None, id: None, pid, comm: None },
-            primitive: Some("clone".into()),
-            error: "EAGAIN".into(),
-        };
-        let trace = document(vec![
-            Line::FailedFork(failed(7)),
-            started("a", None, 1),
-            Line::FailedFork(failed(5)),
-        ]);
-        assert_eq!(trace.failed_forks, [failed(7), failed(5)]);
-        assert_eq!(ids(&trace), ["a"]);
-        assert!(document(Vec::new()).failed_forks.is_empty());
     }
 
     #[test]
