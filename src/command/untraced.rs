@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 
 /// Runs CMD to its end and gives its exit status. Signals that are sent to us are passed on.
-pub fn run(argv: &[OsString], caller: &Caller, stdout_to_stderr: bool) -> Exit {
+pub(super) fn run(argv: &[OsString], caller: &Caller, stdout_to_stderr: bool) -> Exit {
     let mut mask = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
         mask.add(signal);
