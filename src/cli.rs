@@ -30,10 +30,14 @@ pub struct Cli {
 pub enum Command {
     /// Record how processes start, and write a trace
     Record(record::RecordArgs),
+    /// Show every start as it completes, a line each
+    Watch(command::watch::WatchArgs),
     /// Show a trace: tree of starts, where their time went, the slowest
     Report(command::report::Options),
     /// Say what an ELF file or a process's executable means for its start
     Inspect(command::inspect::Options),
+    /// Say what this kernel and these privileges allow, and how to mend what is missing
+    Doctor(command::doctor::DoctorOptions),
     /// Print the JSON Schema of a trace
     Schema(command::schema::Options),
 }
@@ -52,6 +56,8 @@ pub fn run() -> Exit {
     log(cli.verbose);
     let done = match &cli.command {
         Command::Record(args) => return record::run(args),
+        Command::Watch(args) => return command::watch::run(args),
+        Command::Doctor(options) => return doctor(options),
         Command::Report(options) => command::report::run(options),
         Command::Inspect(options) => {
             closed_pipe_is_success(command::inspect::run(options, &mut std::io::stdout().lock()))
@@ -61,6 +67,15 @@ pub fn run() -> Exit {
     match done {
         Ok(()) => Exit::Success,
         Err(error) => record::fail(&error, Exit::Failure),
+    }
+}
+
+fn doctor(options: &command::doctor::DoctorOptions) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match command::doctor::run(options, &mut out, command::doctor::kernel::checks) {
+        Ok(0) => Exit::Success,
+        Ok(code) => Exit::Code(code),
+        Err(error) => record::fail(&error.into(), Exit::Failure),
     }
 }
 

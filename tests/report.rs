@@ -228,6 +228,8 @@ fn hostile_strings_stay_harmless() {
     t["session"]["complete"] = json!(false);
     t["groups"] = json!([{"parent": evil, "parent_id": evil, "method": evil, "n": u64::MAX,
         "makespan_ns": u64::MAX, "parallelism": 1e308, "p50_ns": u64::MAX, "max_ns": u64::MAX}]);
+    t["failed_forks"] = json!([{"boottime_ns": u64::MAX, "duration_ns": null, "primitive": evil, "error": evil,
+        "by": {"start_id": evil, "id": evil, "pid": 1, "comm": evil}}]);
     for target in [
         json!({"argv": [evil, evil]}),
         json!({"selectors": [evil]}),
@@ -244,6 +246,56 @@ fn hostile_strings_stay_harmless() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn failed_forks_are_told_once_for_each_process_and_error() {
+    let failed = |pid: u32, comm: Value, error: &str| {
+        json!({"boottime_ns": 1, "duration_ns": 2, "primitive": "clone", "error": error,
+            "by": {"start_id": null, "id": null, "pid": pid, "comm": comm}})
+    };
+    let mut t = trace(vec![start(7, 1)]);
+    let shown = |t: &Value| show_value(t, false, &PLAIN).replace("\n  ", " ");
+    assert!(!shown(&t).contains("failed"));
+    t["failed_forks"] = json!([failed(4242, json!("make"), "EAGAIN"), failed(4242, json!("make"), "EAGAIN")]);
+    assert!(shown(&t).contains("\n2 forks failed: EAGAIN in pid 4242 (make).\n"), "{}", shown(&t));
+    t["failed_forks"] = json!([failed(9, json!(null), "ENOMEM")]);
+    assert!(shown(&t).contains("\n1 fork failed: ENOMEM in pid 9.\n"), "{}", shown(&t));
+    let many = (1..=9).flat_map(|pid| vec![failed(pid, json!("sh"), "EAGAIN"); pid as usize]);
+    t["failed_forks"] = many.collect();
+    let text = shown(&t);
+    assert!(text.contains("45 forks failed: 9 times EAGAIN in pid 9 (sh), 8 times"), "{text}");
+    assert!(text.contains("6 times EAGAIN in pid 6 (sh), 15 others."), "{text}");
+}
+
+#[test]
+fn what_was_still_running_is_not_slow() {
+    let mut server = start(7, 1);
+    server["timeline"]["ready"]["kind"] = json!("timeout");
+    server["exit"] = Value::Null;
+    let mut late = start(8, 1);
+    late["timeline"]["ready"]["kind"] = json!("timeout");
+    let mut t = trace(vec![server, late, start(9, 1)]);
+    let text = show_value(&t, false, &PLAIN);
+    let line = |pid: &str| tree(&text).into_iter().find(|l| l.contains(pid)).unwrap().to_owned();
+    assert!(line(" 7 ").contains(" running"), "{text}");
+    assert!(line(" 8 ").contains(" >"), "{text}");
+    let slowest = text.split("Slowest").nth(1).unwrap();
+    assert!(slowest.contains("pid 9") && !slowest.contains("pid 7"), "{text}");
+
+    let group = |unfinished: u64, times: Value| {
+        json!([{"parent": null, "parent_id": "5@1", "method": "prefork_worker", "n": 4, "unfinished": unfinished,
+            "makespan_ns": times, "parallelism": times, "p50_ns": times, "max_ns": times}])
+    };
+    for (unfinished, times, wanted) in [
+        (4, json!(null), "4 × prefork_worker of pid 5: all still running at the end\n"),
+        (1, json!(3), "of pid 5: 1 still running at the end; the others done in 3 ns; one takes 3 ns"),
+        (0, json!(3), "of pid 5: all done in 3 ns; one takes 3 ns (p50), 3 ns (max); 3.0 at a time\n"),
+    ] {
+        t["groups"] = group(unfinished, times);
+        let text = show_value(&t, false, &PLAIN).replace("\n    ", " ");
+        assert!(text.contains(wanted), "{wanted:?} is not in {text}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! `startrace doctor`: what this kernel and these privileges allow, and the one command that mends
 //! what is missing.
 
+pub mod kernel;
+
 use crate::host::Error;
 use crate::host::checks::{self, Check, State};
 use crate::host::facts;
@@ -72,9 +74,7 @@ pub fn run(
 }
 
 fn diagnose(mut checks: Vec<Check>, probe: impl FnOnce() -> Vec<Check>) -> Diagnosis {
-    let privileged = !checks
-        .iter()
-        .any(|check| check.id == "privileges" && check.state == State::Missing);
+    let privileged = !checks.iter().any(|check| check.id == "privileges" && check.state == State::Missing);
     if privileged {
         checks.extend(probe());
     } else {
@@ -91,10 +91,7 @@ fn diagnose(mut checks: Vec<Check>, probe: impl FnOnce() -> Vec<Check>) -> Diagn
     }
     Diagnosis {
         schema: "startrace-doctor/1".into(),
-        tool: Tool {
-            name: env!("CARGO_PKG_NAME").into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-        },
+        tool: Tool { name: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into() },
         host: facts::host(),
         works: !checks.iter().any(|check| check.state == State::Missing),
         checks,
@@ -118,11 +115,7 @@ fn render(diagnosis: &Diagnosis) -> String {
         wrap(&mut text, &sanitize(&head), 9);
         // What is well needs no explanation on a terminal; --json has it.
         if check.state != State::Ok {
-            wrap(
-                &mut text,
-                &format!("{:9}{}", "", sanitize(&check.meaning)),
-                9,
-            );
+            wrap(&mut text, &format!("{:9}{}", "", sanitize(&check.meaning)), 9);
             if let Some(mend) = &check.mend {
                 // Not wrapped: a command is there to be copied.
                 text.push_str(&format!("{:9}mend: {}\n", "", sanitize(mend)));
@@ -136,10 +129,7 @@ fn render(diagnosis: &Diagnosis) -> String {
         &match (diagnosis.works, count(State::Limited)) {
             (true, 0) => "Recording works.".to_owned(),
             (true, n) => format!("Recording works, with less than everything ({n} limited)."),
-            (false, _) => format!(
-                "Recording does not work: {} missing.",
-                count(State::Missing)
-            ),
+            (false, _) => format!("Recording does not work: {} missing.", count(State::Missing)),
         },
         0,
     );
@@ -190,18 +180,13 @@ mod tests {
 
     #[test]
     fn the_probe_is_called_only_where_it_can_work() {
-        let none = diagnose(vec![check("privileges", State::Missing)], || {
-            panic!("nothing is to be tried")
-        });
+        let none = diagnose(vec![check("privileges", State::Missing)], || panic!("nothing is to be tried"));
         assert!(!none.works);
         assert_eq!(none.checks[1].state, State::Untried);
-        let some = diagnose(vec![check("privileges", State::Ok)], || {
-            vec![check("fentry", State::Limited)]
-        });
+        let some = diagnose(vec![check("privileges", State::Ok)], || vec![check("fentry", State::Limited)]);
         assert!(some.works);
-        let without = diagnose(vec![check("privileges", State::Ok)], || {
-            vec![check("ringbuf", State::Missing)]
-        });
+        let without =
+            diagnose(vec![check("privileges", State::Ok)], || vec![check("ringbuf", State::Missing)]);
         assert!(!without.works);
     }
 
@@ -234,19 +219,13 @@ mod tests {
     #[test]
     fn json_and_exit_code_say_the_same() {
         let mut out = Vec::new();
-        let code = run(&DoctorOptions { json: true }, &mut out, || {
-            vec![check("ringbuf", State::Missing)]
-        })
-        .unwrap();
+        let code =
+            run(&DoctorOptions { json: true }, &mut out, || vec![check("ringbuf", State::Missing)]).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(code, 77);
         assert_eq!(value["works"], false);
         assert_eq!(value["schema"], "startrace-doctor/1");
         let checks = value["checks"].as_array().unwrap();
-        assert!(
-            checks
-                .iter()
-                .all(|c| c["state"].is_string() && c["meaning"].is_string())
-        );
+        assert!(checks.iter().all(|c| c["state"].is_string() && c["meaning"].is_string()));
     }
 }

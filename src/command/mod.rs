@@ -1,11 +1,13 @@
 //! The subcommands: one file each.
 
+pub mod doctor;
 pub mod inspect;
 pub mod record;
 pub mod recording;
 pub mod report;
 pub mod schema;
 mod untraced;
+pub mod watch;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -64,7 +64,7 @@ pub struct RecordArgs {
 }
 
 /// What to record, as `record` and `watch` share it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct WhatArgs {
     /// Follow these running processes and everything they start
     #[arg(short, long, value_name = "PID", value_delimiter = ',', num_args = 1)]
@@ -145,6 +145,18 @@ pub struct Checked {
 }
 
 impl WhatArgs {
+    /// Is any selector given?
+    pub fn has_selector(&self) -> bool {
+        [&self.uid, &self.comm, &self.exe, &self.cgroup, &self.unit, &self.container, &self.pod]
+            .iter()
+            .any(|values| !values.is_empty())
+    }
+
+    /// Neither processes nor a selector nor a command are given.
+    pub fn targets_nothing(&self) -> bool {
+        self.pid.is_empty() && !self.has_selector() && self.command.is_empty()
+    }
+
     /// What is to be followed.
     ///
     /// # Errors

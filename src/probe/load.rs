@@ -71,7 +71,7 @@ impl Plan {
         }
         let provider = if features.fentry {
             Provider::Fentry
-        } else if syscall_hooks {
+        } else if syscall_hooks && tracefs_serves() {
             Provider::Tracepoints
         } else if features.percpu_alloc_percpu {
             Provider::MmAlloc
@@ -115,6 +115,13 @@ impl Plan {
 }
 
 const CALLS: [&str; 6] = ["fork", "vfork", "clone", "clone3", "execve", "execveat"];
+
+/// Are the tracepoints of system calls within reach? A tracefs of our own takes CAP_SYS_ADMIN; without
+/// them a recording is less exact, but a recording.
+fn tracefs_serves() -> bool {
+    let id = TraceFs::open().and_then(|tracefs| tracefs.id("syscalls", "sys_enter_execve"));
+    id.inspect_err(|error| tracing::info!("no system-call tracepoints: {error:#}")).is_ok()
+}
 
 /// Everything lost on the kernel side and on the way, by name.
 pub type Lost = BTreeMap<String, u64>;

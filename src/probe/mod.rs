@@ -9,6 +9,7 @@ mod tracefs;
 mod uprobe;
 
 pub use load::{Lost, Plan, Probe, Provider, Scope};
+pub use tracefs::syscall_tracepoints;
 
 /// Why the kernel side could not be set up.
 #[derive(Debug)]

@@ -61,6 +61,14 @@ impl TraceFs {
     }
 }
 
+/// Can tracepoints of system calls be opened? Tried with one, without a program.
+///
+/// # Errors
+/// What stands in the way.
+pub fn syscall_tracepoints() -> Result<()> {
+    perf_event(TraceFs::open()?.id("syscalls", "sys_enter_execve")?).map(drop)
+}
+
 /// # Safety
 /// `fd` is the result of a system call that gives a new descriptor or -1.
 unsafe fn owned(fd: libc::c_long) -> std::io::Result<OwnedFd> {

@@ -4,6 +4,7 @@ use super::intern::{Interner, Sym};
 use super::{label, link, phase};
 use crate::trace::read::{self, Ending, Item, Loaded, ReadError};
 use crate::trace::schema::{Exit, FailedFork, Group, Header, ProcessRef, Session, Start};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
 
@@ -80,6 +81,18 @@ pub(crate) struct Outside {
     pub(crate) comm: Sym,
 }
 
+/// Forks of one process that failed with one error.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failure {
+    pub(crate) pid: u32,
+    pub(crate) comm: Sym,
+    pub(crate) error: Sym,
+    pub(crate) n: u64,
+}
+
+/// Processes and errors of failed forks that are told apart; those past it are only counted.
+const MAX_FAILURES: usize = 10_000;
+
 /// What joins rows; dropped when they are joined. Ids are kept as hashes (keyed at random per run, so
 /// that no file can be made to collide).
 #[derive(Debug, Clone, Copy)]
@@ -106,12 +119,13 @@ pub struct Digest {
     pub(crate) session: Option<Session>,
     pub(crate) cut_off: Option<String>,
     pub(crate) unknown_lines: u64,
-    /// Forks that failed, and the first of them: its error, and who called.
-    pub(crate) failed_forks: u64,
-    pub(crate) first_failed_fork: Option<(Sym, Outside)>,
     pub(crate) rows: Vec<Row>,
     spans: Vec<Span>,
     pub(crate) outside: Vec<Outside>,
+    /// In the order of the first of each.
+    pub(crate) failures: Vec<Failure>,
+    /// Failed forks in all.
+    pub(crate) failed_forks: u64,
     pub(crate) texts: Interner,
     pub(crate) exit_kind: Sym,
     pub(crate) timeout_kind: Sym,
@@ -182,8 +196,9 @@ struct Builder {
     texts: Interner,
     exits: Vec<(u64, End, bool)>,
     methods: Vec<(u64, Sym)>,
+    failures: Vec<Failure>,
+    failure_of: HashMap<(u64, Sym), usize>,
     failed_forks: u64,
-    first_failed_fork: Option<(Sym, Outside)>,
     state: RandomState,
     exit_kind: Sym,
     timeout_kind: Sym,
@@ -201,8 +216,9 @@ impl Builder {
             texts,
             exits: Vec::new(),
             methods: Vec::new(),
+            failures: Vec::new(),
+            failure_of: HashMap::new(),
             failed_forks: 0,
-            first_failed_fork: None,
             state: RandomState::new(),
         }
     }
@@ -210,7 +226,6 @@ impl Builder {
     fn add(&mut self, item: Item) {
         match item {
             Item::Header(_) => {}
-            Item::FailedFork(failed) => self.failed_fork(&failed),
             Item::Start(start) => self.start(&start),
             Item::Exit { start_id, exit } => {
                 let end = self.end(&exit);
@@ -220,6 +235,7 @@ impl Builder {
                 let name = self.name(&method.name);
                 self.methods.push((self.state.hash_one(&*start_id), name));
             }
+            Item::FailedFork(failed) => self.failed_fork(&failed),
         }
     }
 
@@ -233,14 +249,6 @@ impl Builder {
             (Some(signal), _) => End::Signal(self.name(signal)),
             (None, Some(code)) => End::Code(code),
             (None, None) => End::None,
-        }
-    }
-
-    fn failed_fork(&mut self, failed: &FailedFork) {
-        self.failed_forks += 1;
-        if self.first_failed_fork.is_none() {
-            let comm = self.name(failed.by.comm.as_deref().unwrap_or(""));
-            self.first_failed_fork = Some((self.name(&failed.error), Outside { pid: failed.by.pid, comm }));
         }
     }
 
@@ -286,6 +294,19 @@ impl Builder {
         self.rows.push(row);
     }
 
+    fn failed_fork(&mut self, failed: &FailedFork) {
+        self.failed_forks += 1;
+        let by = self.parent(&failed.by);
+        let error = self.name(&failed.error);
+        let known = self.failure_of.get(&(by.process, error)).copied();
+        if let Some(failure) = known.and_then(|place| self.failures.get_mut(place)) {
+            failure.n += 1;
+        } else if self.failures.len() < MAX_FAILURES {
+            self.failure_of.insert((by.process, error), self.failures.len());
+            self.failures.push(Failure { pid: by.pid, comm: by.comm, error, n: 1 });
+        }
+    }
+
     fn parent(&mut self, parent: &ProcessRef) -> ParentLink {
         ParentLink {
             start: parent.start_id.as_deref().map(|id| self.state.hash_one(id)),
@@ -319,11 +340,11 @@ impl Builder {
             session: ending.session,
             cut_off: ending.cut_off,
             unknown_lines: ending.unknown_lines,
-            failed_forks: self.failed_forks,
-            first_failed_fork: self.first_failed_fork,
             rows: self.rows,
             spans: self.spans,
             outside,
+            failures: self.failures,
+            failed_forks: self.failed_forks,
             texts: self.texts,
             exit_kind: self.exit_kind,
             timeout_kind: self.timeout_kind,

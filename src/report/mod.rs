@@ -8,6 +8,7 @@ mod digest;
 mod human;
 mod intern;
 mod label;
+mod line;
 mod link;
 mod phase;
 mod sections;
@@ -18,6 +19,7 @@ mod waterfall;
 
 pub use digest::Digest;
 pub use human::{count, duration};
+pub use line::Layout;
 pub use style::{ColorWhen, MAX_WIDTH, MIN_WIDTH, Style};
 
 use std::io::{self, Write};

@@ -5,7 +5,7 @@ use super::human::{self, counted, duration};
 use super::intern::Sym;
 use super::style::{Ink, NO_BREAK, Style, columns, wrap};
 use super::{label, phase, table};
-use crate::trace::schema::Session;
+use crate::trace::schema::{Group, Session};
 use std::collections::HashMap;
 use std::io::{self, Write};
 
@@ -13,6 +13,8 @@ use std::io::{self, Write};
 const MAX_ROWS: usize = 20;
 /// Slowest starts.
 const SLOWEST: usize = 5;
+/// Processes whose failed forks are named.
+const FAILURES: usize = 4;
 
 /// Lines in one colour, none wider than the output.
 fn say(style: &Style, ink: Ink, text: &str, out: &mut dyn Write) -> io::Result<()> {
@@ -150,13 +152,8 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
             _ => format!("{} failed, such as {which}", human::count(failed)),
         });
     }
-    if let Some((error, by)) = digest.first_failed_fork {
-        let forks = counted(digest.failed_forks, "fork");
-        let who = style.fit(digest.text(by.comm), style.width / 4);
-        notes.push(format!("{forks} failed ({} in {who}, pid {})", digest.text(error), by.pid));
-    }
     if open > 0 {
-        notes.push(format!("{} still going on when the recording or its window ended", human::count(open)));
+        notes.push(format!("{} still running when the recording or its window ended", human::count(open)));
     }
     if partial > 0 {
         notes.push(format!("{} under way when the recording began", human::count(partial)));
@@ -164,28 +161,57 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
     if !notes.is_empty() {
         say(style, Ink::Plain, &format!("{}.", notes.join("; ")), out)?;
     }
-    Ok(())
+    failed_forks(digest, style, out)
+}
+
+/// Processes that could not be started at all: nothing if there are none.
+fn failed_forks(digest: &Digest, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    if digest.failed_forks == 0 {
+        return Ok(());
+    }
+    let mut most = digest.failures.clone();
+    most.sort_by_key(|failure| std::cmp::Reverse(failure.n));
+    most.truncate(FAILURES);
+    let mut left = digest.failed_forks;
+    let mut parts: Vec<String> = Vec::new();
+    for failure in &most {
+        left = left.saturating_sub(failure.n);
+        let comm = match digest.text(failure.comm) {
+            "" => String::new(),
+            comm => format!(" ({comm})"),
+        };
+        let times = match (failure.n, most.len()) {
+            (1, _) | (_, 1) => String::new(),
+            (n, _) => format!("{} times ", human::count(n)),
+        };
+        parts.push(format!("{times}{} in pid {}{comm}", digest.text(failure.error), failure.pid));
+    }
+    if left > 0 {
+        parts.push(format!("{} others", human::count(left)));
+    }
+    let text = format!("{} failed: {}.", counted(digest.failed_forks, "fork"), parts.join(", "));
+    say(style, Ink::Red, &text, out)
 }
 
 /// One line per method.
 pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let mut by_method: HashMap<Sym, (Vec<u64>, u64)> = HashMap::new();
     for row in digest.rows.iter().filter(|row| !row.partial) {
-        let (durations, alive) = by_method.entry(row.method).or_default();
+        let (durations, running) = by_method.entry(row.method).or_default();
         // How long a start lasts that has not ended is not known.
         if digest.is_unfinished(row) {
-            *alive += 1;
+            *running += 1;
         } else {
             durations.push(row.duration);
         }
     }
     let mut totals: Vec<_> = by_method
         .into_iter()
-        .map(|(method, (mut durations, alive))| {
+        .map(|(method, (mut durations, running))| {
             let sum = durations.iter().fold(0u64, |sum, &d| sum.saturating_add(d));
             let max = durations.iter().copied().max();
-            let n = durations.len() as u64 + alive;
-            (sum, method, n, alive, max.map(|max| (human::median(&mut durations), max)))
+            let n = durations.len() as u64 + running;
+            (sum, method, n, running, max.map(|max| (human::median(&mut durations), max)))
         })
         .collect();
     if totals.is_empty() {
@@ -196,23 +222,26 @@ pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wr
     let rows = totals.get(..shown).unwrap_or(&[]);
     let names = rows.iter().map(|t| columns(&style.text(digest.text(t.1))));
     let width = names.max().unwrap_or(0).clamp(6, style.width.saturating_sub(54).max(6));
-    let any_alive = rows.iter().any(|t| t.3 > 0);
+    let any_running = rows.iter().any(|t| t.3 > 0);
     let column = |text: &str| {
-        if any_alive { format!(" {text:>9}") } else { String::new() }
+        if any_running { format!(" {text:>9}") } else { String::new() }
     };
     heading(style, "By method", out)?;
     let head =
-        format!("  {:width$} {:>9}{} {:>9} {:>9} {:>9}", "", "n", column("alive"), "p50", "max", "sum");
+        format!("  {:width$} {:>9}{} {:>9} {:>9} {:>9}", "", "n", column("running"), "p50", "max", "sum");
     writeln!(out, "{}", style.paint(Ink::Dim, &style.fit(&head, style.width)))?;
-    for (sum, method, n, alive, ended) in rows {
+    for (sum, method, n, running, ended) in rows {
         let name = style.fit_end(digest.text(*method), width);
         let blank = width.saturating_sub(columns(&name));
         let times = ended.map_or([const { String::new() }; 3], |(p50, max)| {
             [duration(p50), duration(max), duration(*sum)]
         });
         let [p50, max, sum] = &times;
-        let numbers =
-            format!(" {:>9}{} {p50:>9} {max:>9} {sum:>9}", human::count(*n), column(&human::count(*alive)),);
+        let numbers = format!(
+            " {:>9}{} {p50:>9} {max:>9} {sum:>9}",
+            human::count(*n),
+            column(&human::count(*running)),
+        );
         let numbers = numbers.trim_end();
         let numbers = style.fit(numbers, style.width.saturating_sub(width + 2));
         writeln!(out, "  {}{}{numbers}", style.paint(Ink::Cyan, &name), " ".repeat(blank))?;
@@ -301,24 +330,38 @@ pub(crate) fn pools(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wri
             .and_then(|id| id.split('@').next())
             .map(|pid| format!(" of pid {}", label::harmless(pid, 10)))
             .unwrap_or_default();
-        // A file can hold any number; only a sane one is a ratio.
-        let overlap = match group.parallelism {
-            p if p.is_finite() && (0.0..1e9).contains(&p) => format!("{p:.1}"),
-            _ => "?".into(),
-        };
         let text = format!(
-            "{} × {}{of}: all ready after {}; one takes {} (p50), {} (max); {overlap} at a time",
+            "{} × {}{of}: {}",
             human::count(group.n),
             label::harmless(&group.method, 60),
-            within(group.makespan_ns),
-            within(group.p50_ns),
-            within(group.max_ns),
+            times(group)
         );
         for line in wrap(style, &text, "  ", "    ") {
             writeln!(out, "{line}")?;
         }
     }
     more(digest.groups.len() - shown, style, out)
+}
+
+/// What is known of a pool's times: nothing of those that had not ended.
+fn times(group: &Group) -> String {
+    let who = match group.unfinished {
+        0 => "all done".to_owned(),
+        n if n >= group.n => return "all still running at the end".to_owned(),
+        n => format!("{} still running at the end; the others done", human::count(n)),
+    };
+    let mut parts = Vec::new();
+    if let Some(span) = group.makespan_ns {
+        parts.push(format!("{who} in {}", within(span)));
+    }
+    if let (Some(p50), Some(max)) = (group.p50_ns, group.max_ns) {
+        parts.push(format!("one takes {} (p50), {} (max)", within(p50), within(max)));
+    }
+    // A file can hold any number; only a sane one is a ratio.
+    if let Some(ratio) = group.parallelism.filter(|ratio| ratio.is_finite() && (0.0..1e9).contains(ratio)) {
+        parts.push(format!("{ratio:.1} at a time"));
+    }
+    parts.join("; ")
 }
 
 /// Nothing if nothing was lost.

@@ -77,7 +77,7 @@ impl Widths {
             let pid = match who {
                 Who::One(row) => {
                     let row = digest.row(*row);
-                    let time = row.map_or(0, |row| human::duration(row.duration).len());
+                    let time = row.map_or(0, |row| time(digest, row).len());
                     widths.time = widths.time.max(time);
                     row.map(|row| row.pid)
                 }
@@ -131,7 +131,7 @@ fn entry(digest: &Digest, line: &Line, widths: &Widths, scale: &Scale, style: &S
             if let Some(row) = digest.row(*i) {
                 entry.command = digest.text(row.label).into();
                 entry.method = digest.text(row.method).into();
-                entry.numbers = numbers(row.pid, &human::duration(row.duration));
+                entry.numbers = numbers(row.pid, &time(digest, row));
                 (entry.ending, entry.ending_ink) = ending(digest, row);
                 entry.bar = waterfall::paint(&scale.draw(digest, &[row]), style);
             }
@@ -166,13 +166,24 @@ fn fold(digest: &Digest, rows: &[&Row], entry: &mut Entry) {
     }
     let failed = rows.iter().filter(|row| digest.is_failed(row)).count() as u64;
     let open = |row: &&&Row| digest.is_unfinished(row) && row.end == End::None;
-    let alive = rows.iter().filter(open).count() as u64;
+    let running = rows.iter().filter(open).count() as u64;
     if failed > 0 {
         entry.ending = format!("{} failed", human::count(failed));
         entry.ending_ink = Ink::Red;
-    } else if alive > 0 {
-        entry.ending = format!("{} alive", human::count(alive));
+    } else if running > 0 {
+        entry.ending = format!("{} running", human::count(running));
         entry.ending_ink = Ink::Yellow;
+    }
+}
+
+/// How long a start took. One that was still going on has no such time: it may be a server that lives
+/// for months.
+fn time(digest: &Digest, row: &Row) -> String {
+    match row.end {
+        End::None if digest.is_unfinished(row) => "running".to_owned(),
+        // Its window ended before it did.
+        _ if digest.is_unfinished(row) => format!(">{}", human::duration(row.duration)),
+        _ => human::duration(row.duration),
     }
 }
 
@@ -185,7 +196,6 @@ pub(crate) fn ending(digest: &Digest, row: &Row) -> (String, Ink) {
             (format!("{name}{core}"), Ink::Red)
         }
         End::Code(code) if code != 0 => (format!("exit {code}"), Ink::Red),
-        End::None if digest.is_unfinished(row) => ("alive".into(), Ink::Yellow),
         _ if row.partial => ("partial".into(), Ink::Yellow),
         _ if row.ready == digest.exit_kind || digest.is_unfinished(row) => (String::new(), Ink::Plain),
         // Ready before its end: by what.

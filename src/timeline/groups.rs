@@ -20,9 +20,13 @@ fn is_pooled(pattern: &str) -> bool {
 #[derive(Default)]
 struct Pool {
     parent: Option<String>,
-    first_ns: u64,
+    /// Origin of the first of all.
+    begin_ns: u64,
+    /// First origin and last ready of those that became ready or ended.
+    first_ns: Option<u64>,
     last_ns: u64,
     durations: Vec<u64>,
+    unfinished: u64,
 }
 
 /// Collects pools while starts are written.
@@ -42,37 +46,89 @@ impl Groups {
         let pool = self
             .pools
             .entry((owner, start.method.name.clone()))
-            .or_insert_with(|| Pool { first_ns: origin, ..Pool::default() });
+            .or_insert_with(|| Pool { begin_ns: origin, ..Pool::default() });
         if pool.parent.is_none() {
             pool.parent = owner_start.map(str::to_owned);
         }
-        pool.first_ns = pool.first_ns.min(origin);
+        pool.begin_ns = pool.begin_ns.min(origin);
+        // How long a start takes whose end was not seen is not known.
+        if start.timeline.ready.kind == "timeout" {
+            pool.unfinished += 1;
+            return;
+        }
+        pool.first_ns = Some(pool.first_ns.map_or(origin, |first| first.min(origin)));
         pool.last_ns = pool.last_ns.max(origin.saturating_add(start.timeline.duration_ns));
         pool.durations.push(start.timeline.duration_ns);
     }
 
     /// The pools of two and more, in order of time.
     pub fn finish(self) -> Vec<Group> {
-        let mut pools: Vec<_> = self.pools.into_iter().filter(|(_, p)| p.durations.len() > 1).collect();
-        pools.sort_by(|((_, a), p), ((_, b), q)| (p.first_ns, a).cmp(&(q.first_ns, b)));
+        let size = |pool: &Pool| pool.durations.len() as u64 + pool.unfinished;
+        let mut pools: Vec<_> = self.pools.into_iter().filter(|(_, pool)| size(pool) > 1).collect();
+        pools.sort_by(|((_, a), p), ((_, b), q)| (p.begin_ns, a).cmp(&(q.begin_ns, b)));
         pools
             .into_iter()
             .map(|((owner, method), mut pool)| {
                 pool.durations.sort_unstable();
-                let makespan_ns = pool.last_ns - pool.first_ns;
+                let makespan_ns = pool.first_ns.map(|first| pool.last_ns.saturating_sub(first));
                 let sum: f64 = pool.durations.iter().map(|&d| d as f64).sum();
-                let parallelism = if makespan_ns == 0 { 1.0 } else { sum / makespan_ns as f64 };
+                let parallelism = makespan_ns.map(|span| if span == 0 { 1.0 } else { sum / span as f64 });
+                let n = size(&pool);
                 Group {
                     parent: pool.parent,
                     parent_id: Some(owner.to_string()),
                     method,
-                    n: pool.durations.len() as u64,
+                    n,
+                    unfinished: pool.unfinished,
                     makespan_ns,
-                    parallelism: (parallelism * 1000.0).round() / 1000.0,
-                    p50_ns: pool.durations[pool.durations.len() / 2],
-                    max_ns: pool.durations.last().copied().unwrap_or_default(),
+                    parallelism: parallelism.map(|ratio| (ratio * 1000.0).round() / 1000.0),
+                    p50_ns: pool.durations.get(pool.durations.len() / 2).copied(),
+                    max_ns: pool.durations.last().copied(),
                 }
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::document::tests::{method, start};
+
+    fn worker(origin: u64, duration: u64, ready: &str) -> Start {
+        let mut start = start("1@1/0", None, origin);
+        start.method = method("prefork_worker");
+        start.method.pattern = Some("prefork_worker".into());
+        start.timeline.duration_ns = duration;
+        start.timeline.ready.kind = ready.into();
+        start
+    }
+
+    fn pool(starts: &[Start]) -> Vec<Group> {
+        let mut groups = Groups::default();
+        for start in starts {
+            groups.add(Id::default(), Some("7@7/0"), start);
+        }
+        groups.finish()
+    }
+
+    #[test]
+    fn what_has_not_ended_has_no_duration() {
+        let mixed = pool(&[worker(5, 100_000, "timeout"), worker(10, 10, "exit"), worker(20, 20, "exit")]);
+        assert_eq!(mixed.len(), 1);
+        let group = &mixed[0];
+        assert_eq!((group.n, group.unfinished, group.makespan_ns), (3, 1, Some(30)));
+        assert_eq!((group.p50_ns, group.max_ns, group.parallelism), (Some(20), Some(20), Some(1.0)));
+
+        let servers = pool(&[worker(5, 100, "timeout"), worker(6, 99, "timeout")]);
+        let group = &servers[0];
+        assert_eq!((group.n, group.unfinished), (2, 2));
+        assert_eq!((group.makespan_ns, group.p50_ns, group.max_ns), (None, None, None));
+        assert_eq!(group.parallelism, None);
+    }
+
+    #[test]
+    fn one_is_no_pool() {
+        assert!(pool(&[worker(1, 1, "exit")]).is_empty());
     }
 }

@@ -188,11 +188,11 @@ impl Reader {
         let ending = self.read(&mut |item| {
             match item {
                 Item::Header(_) => {}
-                Item::FailedFork(failed) => failed_forks.push(*failed),
                 Item::Start(start) => {
                     by_id.insert(start.start_id.clone(), starts.len());
                     starts.push(*start);
                 }
+                Item::FailedFork(failed) => failed_forks.push(*failed),
                 Item::Exit { start_id, exit } => {
                     match by_id.get(&start_id).and_then(|&i| starts.get_mut(i)) {
                         Some(start) => start.exit = Some(exit),

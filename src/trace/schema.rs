@@ -338,14 +338,18 @@ pub struct Group {
     pub method: String,
     /// How many.
     pub n: u64,
+    /// How many of them were still going on when their window or the recording ended. The times
+    /// below are those of the others, and `null` where there are none.
+    #[serde(default)]
+    pub unfinished: u64,
     /// From the first origin to the last ready.
-    pub makespan_ns: u64,
+    pub makespan_ns: Option<u64>,
     /// Sum of the durations over the makespan: 1.0 means one after the other.
-    pub parallelism: f64,
+    pub parallelism: Option<f64>,
     /// Their durations' median.
-    pub p50_ns: u64,
+    pub p50_ns: Option<u64>,
     /// Their longest duration.
-    pub max_ns: u64,
+    pub max_ns: Option<u64>,
 }
 
 /// How the recording was made.

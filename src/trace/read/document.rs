@@ -1,8 +1,7 @@
 //! The JSON document, read start by start.
 
 use super::{Ending, ErrorKind, Item, MAX_DEPTH, MAX_RECORD, ReadError, check_schema};
-use crate::trace::schema::{Group, Header, Host, Session, Tool};
-use serde::Deserialize;
+use crate::trace::schema::{FailedFork, Group, Header, Host, Session, Start, Tool};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::cell::RefCell;
 use std::fmt;
@@ -44,7 +43,7 @@ impl Scan {
                     b'}' | b']' => self.depth = self.depth.saturating_sub(1),
                     _ => {}
                 }
-                // Elements of `starts` and `groups` are at depth 3.
+                // Elements of `starts`, `failed_forks` and `groups` are at depth 3.
                 if self.depth <= 2 {
                     self.record = 0;
                 }
@@ -143,11 +142,9 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
                 "session" => state.session = Some(map.next_value()?),
                 "starts" => {
                     state.starts_seen = true;
-                    map.next_value_seed(Each(state, Item::Start))?;
+                    map.next_value_seed(Starts(state))?;
                 }
-                "failed_forks" => {
-                    map.next_value_seed(Each(state, Item::FailedFork))?;
-                }
+                "failed_forks" => map.next_value_seed(FailedForks(state))?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -158,26 +155,49 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
     }
 }
 
-/// The elements of an array, handed over one by one.
-struct Each<'s, 'e, T>(&'s mut State<'e>, fn(Box<T>) -> Item);
+struct Starts<'s, 'e>(&'s mut State<'e>);
 
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Each<'_, '_, T> {
+impl<'de> DeserializeSeed<'de> for Starts<'_, '_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Each<'_, '_, T> {
+impl<'de> Visitor<'de> for Starts<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of starts or failed forks")
+        f.write_str("the starts (an array)")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(element) = seq.next_element::<Box<T>>()? {
-            self.0.hand_over((self.1)(element))?;
+        while let Some(start) = seq.next_element::<Box<Start>>()? {
+            self.0.hand_over(Item::Start(start))?;
+        }
+        Ok(())
+    }
+}
+
+struct FailedForks<'s, 'e>(&'s mut State<'e>);
+
+impl<'de> DeserializeSeed<'de> for FailedForks<'_, '_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FailedForks<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the forks that failed (an array)")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(failed) = seq.next_element::<Box<FailedFork>>()? {
+            self.0.hand_over(Item::FailedFork(failed))?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! NDJSON: a header line, a line per start (and per later exit), a footer line.
+//! NDJSON: a header line, a line per start (and per later exit, and per fork that failed), a footer line.
 
 use super::{Ending, ErrorKind, Item, MAX_RECORD, ReadError, check_schema};
 use crate::trace::schema::{Exit, Group, Header, Method, Session, Start};
