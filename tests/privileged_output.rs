@@ -83,7 +83,8 @@ fn our_own_failures_are_125_and_usage_is_2() {
     }
     assert_eq!(names(folder.path()), ["folder"]);
     // With --best-effort it runs all the same.
-    let done = run(folder.path(), &["--best-effort", "-o", "none/t.json", "--", "sh", "-c", "touch ran; exit 9"]);
+    let done =
+        run(folder.path(), &["--best-effort", "-o", "none/t.json", "--", "sh", "-c", "touch ran; exit 9"]);
     assert_eq!(done.status.code(), Some(9), "{done:?}");
     assert_eq!(names(folder.path()), ["folder", "ran"]);
 }
@@ -174,9 +175,7 @@ fn a_reader_who_has_enough_is_no_failure() {
 /// A recording of a command that says `ready` and runs until it is told to end, in one process group.
 fn recording(folder: &Path, cmd: &str) -> (Live, u64) {
     let mut tracer = Live::spawn(
-        Command::new(startrace())
-            .args(["record", "-o", "t.json", "--", "sh", "-c", cmd])
-            .current_dir(folder),
+        Command::new(startrace()).args(["record", "-o", "t.json", "--", "sh", "-c", cmd]).current_dir(folder),
     );
     tracer.wait_lines(1);
     let pid = tracer.stdout().trim().parse().unwrap();
