@@ -71,6 +71,10 @@ typedef struct {
 	unsigned long sig[1];
 } sigset_t;
 
+struct list_head {
+	struct list_head *next, *prev;
+};
+
 struct qstr {
 	union {
 		struct {
@@ -248,6 +252,8 @@ struct task_struct {
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;
+	struct list_head children;
+	struct list_head sibling;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
 	__u64 start_boottime;

@@ -20,6 +20,53 @@ static __always_inline __u32 null_on_pipe(struct task_struct *task, __u32 fd)
 	return FACT_PIPE_FD_KNOWN | (what.kind == FD_NULL ? FACT_NULL_ON_PIPE_FD : 0);
 }
 
+struct children_walk {
+	struct list_head *end;
+	struct list_head *at;
+	__u64 since_ns;
+	__u32 older;
+	__u32 done;
+};
+
+static long look_at_child(__u32 i, void *ctx)
+{
+	struct children_walk *w = ctx;
+	struct list_head *at = w->at;
+	struct task_struct *child;
+
+	if (!at || at == w->end) {
+		w->done = 1;
+		return 1;
+	}
+	child = (void *)at - bpf_core_field_offset(struct task_struct, sibling);
+	if (BPF_CORE_READ(child, start_boottime) < w->since_ns) {
+		w->older = 1;
+		return 1;
+	}
+	w->at = BPF_CORE_READ(at, next);
+	return 0;
+}
+
+#define CHILDREN_STEPS 64
+
+/*
+ * Does a process leave children behind that nobody may have marked? Those born since seeding began
+ * were marked at birth. Of several threads that end at once each has children of its own, so that
+ * nothing is certain.
+ */
+static __always_inline bool leaves_unmarked(struct task_struct *task)
+{
+	struct children_walk w = { .since_ns = seeding_since_ns };
+
+	if (task->signal->nr_threads > 1)
+		return true;
+	task = plain(task);
+	w.end = (void *)task + bpf_core_field_offset(struct task_struct, children);
+	w.at = BPF_CORE_READ(task, children.next);
+	bpf_loop(CHILDREN_STEPS, look_at_child, &w, 0);
+	return w.older || !w.done;
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
@@ -32,8 +79,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		return 0;
 	st = state_of(task);
 	if (!is_tracked(st)) {
-		/* A descendant that ends before it is marked could leave children behind unseen. */
-		if (seeding && descends_from_root(task))
+		if (seeding && descends_from_root(task) && leaves_unmarked(task))
 			__sync_fetch_and_add(&lost.seeds, 1);
 		return 0;
 	}

@@ -17,7 +17,8 @@ int seed_tasks(struct bpf_iter__task *ctx)
 	if (task->flags & PF_KTHREAD)
 		return 0;
 	st = state_of(task);
-	if (!(st && (st->flags & TASK_TRACKED))) {
+	/* Where all are followed, this only lists them. */
+	if (!trace_all && !(st && (st->flags & TASK_TRACKED))) {
 		if (!descends_from_root(task))
 			return 0;
 		st = state_make(task);

@@ -15,6 +15,7 @@ const volatile __u32 ring_bytes = 4 << 20;
 /* ---- configuration that changes while running ---- */
 
 bool seeding = false;                       /* running processes are being marked */
+__u64 seeding_since_ns = 0;                 /* who was born since then was marked at birth */
 bool wake_sent = false;                     /* the consumer has been woken and has not drained yet */
 struct lost lost = {};
 

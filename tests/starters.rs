@@ -14,6 +14,7 @@ use std::process::Command;
 
 /// C starters that work without privileges: name, arguments, roles for which they print a pid.
 const C: &[(&str, &[&str], &[&str])] = &[
+    ("busy_tree", &["3", "1"], &["self"]),
     ("clone3_exec", &[], &["self", "child"]),
     ("clone_parent", &[], &["self", "middle", "child"]),
     ("daemonize", &["20"], &["self", "launcher", "daemon"]),
@@ -30,6 +31,7 @@ const C: &[(&str, &[&str], &[&str])] = &[
     ("long_argv", &["100000"], &["self", "child"]),
     ("memfd_exec", &[], &["self", "child"]),
     ("odd_argv", &[], &["self", "child"]),
+    ("on_request", &[], &["self"]),
     ("popen_call", &[], &["self", "shell"]),
     ("posix_spawn", &[], &["self", "plain", "actions", "path"]),
     ("late_exec", &["10"], &["self", "child"]),

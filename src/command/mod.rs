@@ -6,6 +6,7 @@ pub mod record;
 pub mod recording;
 pub mod report;
 pub mod schema;
+mod untraced;
 pub mod watch;
 
 /// How the program ends.

@@ -1,7 +1,7 @@
 //! `startrace record`: follow process starts and write them as a trace.
 
 use super::recording::{self, Finished, Flow, Progress, Request, Sink};
-use super::{Exit, report};
+use super::{Exit, report, untraced};
 use crate::host::privilege;
 use crate::host::{caller, facts};
 use crate::probe::{self, Plan, Provider, Scope};
@@ -313,13 +313,12 @@ impl Drop for Status {
 
 /// Runs `record`.
 pub fn run(args: &RecordArgs) -> Exit {
-    let has_target = !args.what.command.is_empty() && args.what.pid.is_empty() && !args.what.all;
-    let failed = |exit: Exit| if has_target { Exit::Own } else { exit };
     let checked = match args.what.check("record") {
         Ok(checked) => checked,
         Err(text) => return usage(&text),
     };
     let targets_command = checked.scope == Scope::Children;
+    let failure = if targets_command { Exit::Own } else { Exit::Failure };
     if args.best_effort && args.what.command.is_empty() {
         return usage("--best-effort is for running a command: give it after --");
     }
@@ -328,17 +327,8 @@ pub fn run(args: &RecordArgs) -> Exit {
     }
     let mut request = match args.what.request(checked) {
         Ok(request) => request,
-        Err(error) => return fail(&error, failed(Exit::Failure)),
+        Err(error) => return fail(&error, failure),
     };
-    if let Err(error) = privilege::require("record") {
-        return give_up(
-            args,
-            request,
-            &error.into(),
-            if targets_command { Exit::Own } else { Exit::Unable },
-            Exit::Unable,
-        );
-    }
     let target = match &args.output {
         Some(option) => OutputTarget::from_option(option),
         None => OutputTarget::Unnamed {
@@ -346,28 +336,36 @@ pub fn run(args: &RecordArgs) -> Exit {
             stem: facts::trace_stem(args.what.command.first().map(OsString::as_os_str), SystemTime::now()),
         },
     };
+    request.stdout_to_stderr = target == OutputTarget::Stdout;
+    let cmd = Untraced {
+        argv: args.what.command.clone(),
+        caller: request.caller.clone(),
+        stdout_to_stderr: request.stdout_to_stderr,
+    };
+    if let Err(error) = privilege::require("record") {
+        return give_up(args, &cmd, &error.into(), Exit::Unable);
+    }
     let streams = request.scope == Scope::System;
     let format = args
         .format
         .unwrap_or_else(|| Format::of(&target, if streams { Format::Ndjson } else { Format::Json }));
-    request.stdout_to_stderr = target == OutputTarget::Stdout;
     if let Some(path) = &args.events {
         match std::fs::File::create(path) {
             Ok(file) => request.events = Some(file),
             Err(error) => {
-                return fail(&anyhow::anyhow!("--events {}: {error}", path.display()), failed(Exit::Failure));
+                return fail(&anyhow::anyhow!("--events {}: {error}", path.display()), failure);
             }
         }
     }
     let mut file = match File::create(&target, format, &request.caller.owner) {
         Ok(file) => file,
-        Err(error) => return fail(&error.into(), failed(Exit::Failure)),
+        Err(error) => return give_up(args, &cmd, &error.into(), failure),
     };
     for notice in file.notices() {
         say(args, notice);
     }
     if let Err(error) = file.write_line(&Line::Header(header())) {
-        return fail(&error.into(), failed(Exit::Failure));
+        return give_up(args, &cmd, &error.into(), failure);
     }
     let terminal = std::io::stderr().is_terminal();
     let status = (!targets_command && !args.quiet && terminal).then_some(Status { shown: None });
@@ -382,54 +380,36 @@ pub fn run(args: &RecordArgs) -> Exit {
             sink.file.discard();
             match error {
                 recording::Error::Spawn(error) => {
-                    let code = error.exit_code();
-                    eprintln!("startrace: {error}");
-                    Exit::Code(code)
+                    let exit = Exit::Code(error.exit_code());
+                    fail(&error.into(), exit)
                 }
                 recording::Error::Target(text) => fail(&anyhow::anyhow!(text), Exit::Failure),
+                // Nothing was started yet.
                 recording::Error::Probe(error) => {
                     let unable = matches!(error, probe::Error::Privileges(_) | probe::Error::Kernel(_));
-                    let exit = if unable { Exit::Unable } else { Exit::Failure };
-                    match args
-                        .what
-                        .request(Checked { scope: Scope::Children, selectors: Selectors::default() })
-                    {
-                        Ok(request) => give_up(args, request, &error.into(), failed(exit), exit),
-                        Err(_) => fail(&error.into(), failed(exit)),
-                    }
+                    give_up(args, &cmd, &error.into(), if unable { Exit::Unable } else { failure })
                 }
-                recording::Error::Other(error) => fail(&error, failed(Exit::Failure)),
+                recording::Error::Other(error) => fail(&error, failure),
             }
         }
     }
 }
 
-/// Tracing is not possible: with `--best-effort` CMD runs all the same.
-fn give_up(args: &RecordArgs, request: Request, error: &anyhow::Error, _exit: Exit, unable: Exit) -> Exit {
+/// It could not begin: with `--best-effort` CMD runs all the same.
+fn give_up(args: &RecordArgs, cmd: &Untraced, error: &anyhow::Error, exit: Exit) -> Exit {
     if !args.best_effort {
-        return fail(error, unable);
+        return fail(error, exit);
     }
-    eprintln!("startrace: {error:#}");
+    fail(error, exit);
     eprintln!("startrace: running the command without tracing it (--best-effort)");
-    let Some(argv) = request.command else { return unable };
-    let spawned = crate::host::spawn::spawn(&argv, &request.caller, false);
-    let mut spawned = match spawned {
-        Ok(spawned) => spawned,
-        Err(error) => {
-            let code = error.exit_code();
-            eprintln!("startrace: {error}");
-            return Exit::Code(code);
-        }
-    };
-    if let crate::host::spawn::Execution::Failed(error) = spawned.execution(None) {
-        let code = error.exit_code();
-        eprintln!("startrace: {error}");
-        return Exit::Code(code);
-    }
-    match spawned.wait() {
-        Ok(ended) => Exit::Code(ended.exit_code()),
-        Err(error) => fail(&error.into(), Exit::Own),
-    }
+    untraced::run(&cmd.argv, &cmd.caller, cmd.stdout_to_stderr)
+}
+
+/// What is left to do where nothing can be traced.
+struct Untraced {
+    argv: Vec<OsString>,
+    caller: caller::Caller,
+    stdout_to_stderr: bool,
 }
 
 fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: bool) -> Exit {

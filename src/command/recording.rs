@@ -105,7 +105,7 @@ pub struct Finished {
 /// Why it could not begin.
 #[derive(Debug)]
 pub enum Error {
-    /// The probes.
+    /// The probes; CMD was not started yet.
     Probe(probe::Error),
     /// CMD.
     Spawn(SpawnError),
@@ -216,7 +216,7 @@ impl Live<'_> {
     /// Takes in what the ring has and gives out what is finished. `now_ns`: everything that is old
     /// enough by then; `u64::MAX`: everything.
     fn pump(&mut self, now_ns: u64) -> Result<(), Error> {
-        self.probe.drain()?;
+        self.probe.drain().map_err(|error| Error::Other(error.into()))?;
         while let Some(event) = self.probe.next_event() {
             self.order.push(event);
         }
@@ -272,7 +272,9 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
     let options = Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone() };
 
-    let seeded = if pids.is_empty() { Seeded::default() } else { probe.seed(&pids)? };
+    // A selector may pick what runs already, and that may be gone before its first event is looked at.
+    let seeds = !pids.is_empty() || !request.selectors.is_empty();
+    let seeded = if seeds { probe.seed(&pids)? } else { Seeded::default() };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
     }

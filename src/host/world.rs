@@ -3,10 +3,11 @@
 //! Everything read here belongs to processes that may be hostile or gone: sizes are bounded, and what
 //! cannot be read is simply not known.
 
+use super::procfs;
 use crate::elf;
 use crate::event::Id;
 use crate::method::facts::{Fd, FdKind};
-use crate::timeline::world::{ImageKey, Known, Status, World};
+use crate::timeline::world::{Ancestor, ImageKey, Known, Status, World};
 use crate::trace::{schema::Binary, text};
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 const MAX_CMDLINE: u64 = 32 << 10;
 /// Any other file in `/proc`.
 const MAX_PROC: u64 = 64 << 10;
+/// Ancestors that are looked at; a guard against a /proc that changes as it is read.
+const MAX_ANCESTORS: usize = 64;
 /// Executables whose facts are kept.
 const MAX_IMAGES: usize = 4096;
 /// After this time a file is looked at again, in case it was written over in place.
@@ -75,6 +78,24 @@ impl World for Machine {
         };
         // The pid may have been given to another process while it was read.
         stat(id.pid).filter(|after| after.is(id)).map(|_| known)
+    }
+
+    fn ancestors(&mut self, id: Id) -> Vec<Ancestor> {
+        let mut found = Vec::new();
+        let mut pid = stat(id.pid).filter(|stat| stat.is(id)).map_or(0, |stat| stat.ppid);
+        while pid > 0 && found.len() < MAX_ANCESTORS {
+            let Some(stat) = stat(pid) else { break };
+            let uid = procfs::status(&PathBuf::from(format!("/proc/{pid}"))).ok().map(|s| s.uids[1]);
+            let exe = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+            found.push(Ancestor {
+                comm: stat.comm,
+                exe: exe.map(|path| text::encode(path.as_os_str().as_bytes())),
+                uid,
+                cgroup: cgroup(pid),
+            });
+            pid = stat.ppid;
+        }
+        found
     }
 
     fn image(&mut self, image: &ImageKey) -> Option<Binary> {
@@ -138,6 +159,7 @@ impl World for Machine {
 /// The start of `/proc/PID/stat` that matters here.
 struct Stat {
     comm: String,
+    ppid: u32,
     session: u32,
     tty: i64,
     start_ticks: u64,
@@ -164,6 +186,7 @@ fn stat(pid: u32) -> Option<Stat> {
     let fields: Vec<&str> = rest.split_whitespace().collect();
     Some(Stat {
         comm: text::encode(bytes.get(open + 1..close)?),
+        ppid: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         tty: fields.get(4)?.parse().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,

@@ -71,7 +71,7 @@ impl Plan {
         }
         let provider = if features.fentry {
             Provider::Fentry
-        } else if syscall_hooks {
+        } else if syscall_hooks && tracefs_serves() {
             Provider::Tracepoints
         } else if features.percpu_alloc_percpu {
             Provider::MmAlloc
@@ -115,6 +115,13 @@ impl Plan {
 }
 
 const CALLS: [&str; 6] = ["fork", "vfork", "clone", "clone3", "execve", "execveat"];
+
+/// Are the tracepoints of system calls within reach? A tracefs of our own takes CAP_SYS_ADMIN; without
+/// them a recording is less exact, but a recording.
+fn tracefs_serves() -> bool {
+    let id = TraceFs::open().and_then(|tracefs| tracefs.id("syscalls", "sys_enter_execve"));
+    id.inspect_err(|error| tracing::info!("no system-call tracepoints: {error:#}")).is_ok()
+}
 
 /// Everything lost on the kernel side and on the way, by name.
 pub type Lost = BTreeMap<String, u64>;
@@ -282,6 +289,12 @@ impl Probe {
     pub(super) fn set_seeding(&mut self, on: bool) {
         if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
             flag(&mut bss.seeding).store(on, Ordering::SeqCst);
+            if on {
+                // After the flag: who is born from here on is marked by the programs themselves.
+                let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+                let now = now.map_or(u64::MAX, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
+                counter_of(&mut bss.seeding_since_ns).store(now, Ordering::SeqCst);
+            }
         }
     }
 
@@ -393,7 +406,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     let load = |prog: &mut OpenProgramMut<'_>, on: bool| prog.set_autoload(on);
     load(&mut progs.on_prepare_exec, plan.features.sched_prepare_exec);
     load(&mut progs.on_sock_recv, plan.features.sock_recv_length);
-    load(&mut progs.seed_tasks, matches!(plan.scope, Scope::Pids(_)));
+    load(&mut progs.seed_tasks, plan.scope != Scope::Children);
     let fentry = plan.provider == Provider::Fentry;
     for prog in [
         &mut progs.fentry_clone,

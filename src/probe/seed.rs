@@ -20,7 +20,8 @@ pub struct Seeded {
 }
 
 impl Probe {
-    /// Marks `pids` and their descendants, threads included. The probes must be attached: from then
+    /// With [`super::Scope::System`]: lists the processes that run. Else marks `pids` and their
+    /// descendants, threads included. The probes must be attached: from then
     /// on a fork of a marked task marks its child, so that passes are repeated only for those that
     /// were made by tasks not marked yet; forks and exits of such are looked at by the programs
     /// themselves while this runs.

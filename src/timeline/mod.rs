@@ -121,8 +121,12 @@ impl Builder {
         self.processes.len()
     }
 
-    /// A process that runs already when the recording begins and belongs to it.
+    /// A process that runs already when the recording begins and, if a selector picks it (or there is
+    /// none), belongs to it.
     pub fn seed(&mut self, id: Id, world: &mut dyn World) {
+        if !self.options.selectors.is_empty() && !self.picks(id, world) {
+            return;
+        }
         if !self.processes.contains_key(&id) {
             self.adopt(id, world);
         }
@@ -256,6 +260,19 @@ impl Builder {
         std::mem::take(&mut self.groups).finish()
     }
 
+    /// Does a selector pick a running process, or one above it?
+    fn picks(&self, id: Id, world: &mut dyn World) -> bool {
+        let selectors = &self.options.selectors;
+        let Some(known) = world.process(id) else { return false };
+        let subject = select::Subject {
+            uid: known.uid,
+            comm: &known.comm,
+            exe: known.exe.as_deref(),
+            cgroup: known.cgroup.as_deref(),
+        };
+        selectors.matches(&subject) || world.ancestors(id).iter().any(|kin| selectors.matches(&kin.into()))
+    }
+
     fn start_of(&mut self, id: Id) -> Option<&mut OpenStart> {
         self.processes.get_mut(&id)?.start.as_mut()
     }
@@ -280,6 +297,15 @@ impl Builder {
             ..Process::default()
         };
         self.insert(id, process, world);
+        self.note_selected(id);
+        // What descends from a root that ran before is as much of it, whether that root has shown
+        // itself by now or not.
+        if !self.is_selected(id)
+            && world.ancestors(id).iter().any(|kin| self.options.selectors.matches(&kin.into()))
+            && let Some(process) = self.processes.get_mut(&id)
+        {
+            process.selected = true;
+        }
     }
 
     fn insert(&mut self, id: Id, process: Process, world: &mut dyn World) {

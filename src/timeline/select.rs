@@ -33,6 +33,12 @@ pub struct Subject<'a> {
     pub cgroup: Option<&'a str>,
 }
 
+impl<'a> From<&'a super::world::Ancestor> for Subject<'a> {
+    fn from(kin: &'a super::world::Ancestor) -> Self {
+        Self { uid: kin.uid, comm: &kin.comm, exe: kin.exe.as_deref(), cgroup: kin.cgroup.as_deref() }
+    }
+}
+
 impl Selectors {
     /// Nothing was asked for: everything is taken.
     pub fn is_empty(&self) -> bool {

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub trait World {
     /// What `/proc` says of a process whose creation was not seen.
     fn process(&mut self, id: Id) -> Option<Known>;
+    /// The kernel's parents of a process, nearest first, as far as selectors look at them.
+    fn ancestors(&mut self, id: Id) -> Vec<Ancestor>;
     /// What the ELF file of an image says.
     fn image(&mut self, image: &ImageKey) -> Option<Binary>;
     /// How a live process stands now.
@@ -44,6 +46,19 @@ pub struct Known {
     pub cgroup: Option<String>,
     /// The kernel's parent.
     pub ppid: Option<u32>,
+}
+
+/// A process above one that ran before: what a selector can ask of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// Task name.
+    pub comm: String,
+    /// Resolved executable.
+    pub exe: Option<String>,
+    /// Effective user id.
+    pub uid: Option<u32>,
+    /// Cgroup path.
+    pub cgroup: Option<String>,
 }
 
 /// An executable, with a process that runs it.
@@ -86,6 +101,8 @@ pub struct Status {
 pub enum Answer {
     /// To [`World::process`].
     Process(Id, Option<Known>),
+    /// To [`World::ancestors`].
+    Ancestors(Id, Vec<Ancestor>),
     /// To [`World::image`].
     Image(ImageKey, Option<Binary>),
     /// To [`World::status`].
@@ -104,6 +121,12 @@ impl World for Recorder<'_> {
     fn process(&mut self, id: Id) -> Option<Known> {
         let answer = self.inner.process(id);
         self.answers.push(Answer::Process(id, answer.clone()));
+        answer
+    }
+
+    fn ancestors(&mut self, id: Id) -> Vec<Ancestor> {
+        let answer = self.inner.ancestors(id);
+        self.answers.push(Answer::Ancestors(id, answer.clone()));
         answer
     }
 
@@ -141,6 +164,14 @@ impl World for Replay {
             Answer::Process(asked, answer) if *asked == id => Some(answer.clone()),
             _ => None,
         })
+    }
+
+    fn ancestors(&mut self, id: Id) -> Vec<Ancestor> {
+        self.take(|a| match a {
+            Answer::Ancestors(asked, answer) if *asked == id => Some(Some(answer.clone())),
+            _ => None,
+        })
+        .unwrap_or_default()
     }
 
     fn image(&mut self, image: &ImageKey) -> Option<Binary> {

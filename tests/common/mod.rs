@@ -9,6 +9,7 @@
 
 pub mod batch;
 pub mod check;
+pub mod live;
 pub mod programs;
 
 use serde_json::Value;
@@ -221,6 +222,20 @@ impl Background {
         recorded
     }
 
+    /// Waits until the recording ends by itself, and checks the trace as [`record`] does.
+    pub fn stop_at_its_end(mut self) -> Recorded {
+        let status = self.wait(LIMIT);
+        let recorded = self.collect(status);
+        assert!(
+            !recorded.trace.is_null(),
+            "startrace wrote no trace; it ended with {} and said:\n{}",
+            recorded.status,
+            recorded.stderr
+        );
+        check_all(&recorded);
+        recorded
+    }
+
     /// Ends the recording as Ctrl-C does.
     pub fn stop_unchecked(mut self) -> Recorded {
         self.signal(nix::sys::signal::Signal::SIGINT);
@@ -319,21 +334,31 @@ pub fn check_all(recorded: &Recorded) {
     );
 }
 
-/// Panics unless the trace is valid by `startrace schema`.
-pub fn check_schema(trace: &Value) {
+fn validator() -> &'static jsonschema::Validator {
     static VALIDATOR: OnceLock<jsonschema::Validator> = OnceLock::new();
-    let validator = VALIDATOR.get_or_init(|| {
+    VALIDATOR.get_or_init(|| {
         let output = Command::new(startrace()).arg("schema").output().unwrap();
         assert!(output.status.success(), "startrace schema: {output:?}");
         let schema = serde_json::from_slice(&output.stdout).expect("the schema is no JSON");
         jsonschema::validator_for(&schema).expect("the schema is no JSON Schema")
-    });
-    let errors: Vec<String> = validator
+    })
+}
+
+/// Panics unless the trace is valid by `startrace schema`.
+pub fn check_schema(trace: &Value) {
+    let errors: Vec<String> = validator()
         .iter_errors(trace)
         .take(5)
         .map(|error| format!("{}: {error}", error.instance_path()))
         .collect();
     assert!(errors.is_empty(), "not valid by the schema: {errors:#?}");
+}
+
+/// The same without the values, which may be strangers' arguments.
+pub fn check_schema_quietly(trace: &Value) {
+    let errors = validator().iter_errors(trace).take(5);
+    let places: Vec<String> = errors.map(|error| error.instance_path().to_string()).collect();
+    assert!(places.is_empty(), "not valid by the schema at {places:?}");
 }
 
 /// A path that a test may write to, in the recording's own folder.

@@ -76,7 +76,7 @@ pub fn pythons() -> Vec<(String, PathBuf)> {
             found.push((version, path));
         }
     }
-    found.sort();
+    found.sort_by_key(|(version, _)| version[2..].parse::<u32>().unwrap_or(0));
     assert!(!found.is_empty(), "no CPython from 3.8 on: `cargo xtask setup` installs one");
     found
 }
@@ -89,7 +89,10 @@ fn executable_of(python: &Path) -> Option<(String, PathBuf)> {
     let mut words = text.trim_end().splitn(4, ' ');
     let (kind, major, minor) = (words.next()?, words.next()?, words.next()?);
     let usable = kind == "CPython" && major == "3" && minor.parse::<u32>().ok()? >= 8;
-    usable.then_some((format!("3.{minor}"), PathBuf::from(words.next()?)))
+    // A wrapper may enter another root, whose paths mean nothing here.
+    let executable = PathBuf::from(words.next()?);
+    let executable = if executable.is_file() { executable } else { python.to_owned() };
+    usable.then_some((format!("3.{minor}"), executable))
 }
 
 /// The one line of JSON in a starter's output.

@@ -1,0 +1,275 @@
+//! `record`'s ways to follow and to end: `-p`, triggers, `--duration`, `--count`, `--window`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::live::Live;
+use common::{Recorded, program, record, record_background, record_unchecked, require_root, startrace};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::process::Command;
+use std::time::Duration;
+
+const NONE: &[&str] = &[];
+
+fn hooks(recorded: &Recorded) -> Vec<&str> {
+    let hooks = recorded.trace["session"]["hooks"].as_array().unwrap();
+    hooks.iter().map(|hook| hook.as_str().unwrap()).collect()
+}
+
+fn ended_by(recorded: &Recorded) -> &Value {
+    &recorded.trace["session"]["ended_by"]
+}
+
+fn boottime_ns() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+}
+
+/// A master that starts what it is told to.
+fn master() -> Live {
+    let mut master = Live::spawn(&mut Command::new(program("on_request")));
+    master.wait_lines(1);
+    master
+}
+
+/// Longer than a process counts as being in its start when the recording begins.
+fn grow_old() {
+    std::thread::sleep(Duration::from_millis(1100));
+}
+
+#[test]
+fn a_tree_that_forks_all_the_time_is_followed_without_a_gap() {
+    require_root();
+    for _ in 0..3 {
+        let mut tree = Live::spawn(Command::new(program("busy_tree")).args(["20", "2"]));
+        tree.wait_lines(1);
+        let running = record_background(&["-p", &tree.pid_text()]);
+        let live_ns = boottime_ns();
+        std::thread::sleep(Duration::from_millis(500));
+        let told = common::programs::told(&tree.finish());
+        // `check_all` in here asks for `complete`.
+        let recorded = running.stop_at_its_end();
+        let seen: HashSet<u64> = recorded.starts().iter().map(|s| s["pid"].as_u64().unwrap()).collect();
+        let forks: Vec<(u64, u64, u64)> = serde_json::from_value(told["forks"].clone()).unwrap();
+        let later: Vec<_> = forks.iter().filter(|(at, ..)| *at >= live_ns).collect();
+        let parents: HashSet<u64> = later.iter().map(|(_, parent, _)| *parent).collect();
+        assert!(later.len() > 100 && parents.len() == 21, "{} by {}", later.len(), parents.len());
+        let missing: Vec<_> = later.iter().filter(|(.., child)| !seen.contains(child)).collect();
+        assert!(missing.is_empty(), "{} of {}: {missing:?}", missing.len(), later.len());
+        // Whose creation was not seen is partial, and nothing else is.
+        let partial = recorded.filter(|s| s["partial"] == true);
+        assert!(partial.iter().all(|s| s["method"]["primitive"].is_null()), "{partial:#?}");
+        let whole = recorded.filter(|s| s["partial"] == false);
+        assert!(whole.iter().all(|s| s["method"]["mechanism"].is_string() && s["parent"]["id"].is_string()));
+        let threads = whole.iter().filter(|s| s["parent"]["pid"] != told["self"]).count();
+        assert_eq!(threads, whole.len(), "the top of the tree forks nothing any more");
+    }
+}
+
+#[test]
+fn two_processes_at_once_and_the_end_of_both() {
+    require_root();
+    let (mut one, mut two) = (master(), master());
+    let pids = format!("{},{}", one.pid(), two.pid());
+    let running = record_background(&["-p", &pids]);
+    one.say("exec");
+    one.wait_lines(2);
+    one.say("end");
+    one.finish();
+    // The other one's end is waited for.
+    two.say("exec");
+    two.wait_lines(2);
+    two.say("end");
+    two.finish();
+    let recorded = running.stop_at_its_end();
+    assert!(recorded.status.success());
+    assert_eq!(ended_by(&recorded), "pids");
+    assert_eq!(recorded.trace["session"]["mode"], "pid");
+    for master in [&one, &two] {
+        let children = recorded.children_of(master.pid());
+        assert_eq!(children.len(), 1, "{:#}", recorded.outline());
+        assert_eq!(children[0]["argv"], serde_json::json!(["true", "on_request"]));
+        assert_eq!(children[0]["exe"].as_str().unwrap().rsplit('/').next(), Some("true"));
+    }
+}
+
+#[test]
+fn a_duration_ends_it() {
+    require_root();
+    let begin = std::time::Instant::now();
+    let master = master();
+    let recorded = record(&["-p", &master.pid_text(), "--duration", "700ms"], NONE);
+    assert!(recorded.status.success());
+    assert_eq!(ended_by(&recorded), "duration");
+    assert!(recorded.trace["session"]["duration_ns"].as_u64().unwrap() >= 700_000_000);
+    assert!(begin.elapsed() < Duration::from_secs(20));
+    // A command outlives the recording, and its start ends with it.
+    let recorded = record(&["--duration", "500ms"], &["sleep", "1.5"]);
+    assert!(recorded.stderr.contains("still running"), "{}", recorded.stderr);
+    let start = recorded.start_with_argv(&["sleep", "1.5"]);
+    assert_eq!(start["exit"], Value::Null);
+    assert_eq!(start["timeline"]["ready"]["kind"], "timeout");
+    assert!(start["timeline"]["duration_ns"].as_u64().unwrap() < 5_000_000_000);
+}
+
+#[test]
+fn a_count_is_exact() {
+    require_root();
+    let recorded = record(&["--count", "3"], &["sh", "-c", "for i in 1 2 3 4 5 6; do /bin/true $i; done; :"]);
+    assert_eq!(recorded.starts().len(), 3, "{:#}", recorded.outline());
+    assert_eq!(ended_by(&recorded), "count");
+    let argv: Vec<_> = recorded.starts().iter().map(|s| s["argv"][1].as_str().unwrap()).collect();
+    assert_eq!(argv, ["1", "2", "3"]);
+
+    let mut master = master();
+    let mut running = record_background(&["-p", &master.pid_text(), "--count", "2"]);
+    for n in 0..2 {
+        master.say("exec");
+        master.wait_lines(2 + n);
+    }
+    assert!(running.wait(Duration::from_secs(20)).success());
+    let recorded = running.stop_at_its_end();
+    assert_eq!((recorded.starts().len(), ended_by(&recorded)), (2, &"count".into()));
+}
+
+#[test]
+fn a_trigger_starts_what_is_recorded() {
+    require_root();
+    let mut master = master();
+    let pid = master.pid_text();
+    for (signal, argv) in [("TTIN", None), ("USR1", Some(["true", "on_request"]))] {
+        let recorded = record(&["-p", &pid, "--count", "1"], &["kill", &format!("-{signal}"), &pid]);
+        assert!(recorded.status.success(), "{}", recorded.stderr);
+        // The trigger is not the target: what it is and does is not in the trace.
+        assert_eq!(recorded.starts().len(), 1, "{:#}", recorded.outline());
+        let start = &recorded.starts()[0];
+        assert_eq!(start["parent"]["pid"], master.pid());
+        assert_eq!(start["execs"].as_array().unwrap().len(), usize::from(argv.is_some()));
+        if let Some(argv) = argv {
+            assert_eq!(start["argv"], serde_json::json!(argv));
+        }
+        let target = &recorded.trace["session"]["target"];
+        assert_eq!((&target["pids"], &target["argv"][0]), (&vec![master.pid()].into(), &"kill".into()));
+        assert_eq!(recorded.trace["session"]["mode"], "pid");
+    }
+    master.say("end");
+    master.finish();
+}
+
+#[test]
+fn a_trigger_that_cannot_start_is_an_error() {
+    require_root();
+    let master = master();
+    for (cmd, code) in [("no-such-command-anywhere", 127), ("/etc/passwd", 126)] {
+        let recorded = record_unchecked(&["-p", &master.pid_text(), "--count", "1"], &[cmd]);
+        assert_eq!(recorded.status.code(), Some(code), "{}", recorded.stderr);
+        assert!(recorded.stderr.contains(cmd) && recorded.trace.is_null(), "{}", recorded.stderr);
+    }
+}
+
+#[test]
+fn a_window_bounds_a_start() {
+    require_root();
+    let recorded = record(&["--window", "300ms"], &["sh", "-c", "sleep 0.8; exit 4"]);
+    assert_eq!(recorded.status.code(), Some(4));
+    let shell = recorded.start_with_argv(&["sh", "-c", "sleep 0.8; exit 4"]);
+    assert_eq!(shell["timeline"]["ready"]["kind"], "timeout");
+    assert_eq!(shell["timeline"]["duration_ns"], 300_000_000);
+    // Its end came later and is known all the same.
+    assert_eq!(shell["exit"]["code"], 4);
+    assert!(shell["exit"]["at_ns"].as_u64().unwrap() > 800_000_000);
+    let unbounded = record::<&str, _>(&[], &["sleep", "0.4"]);
+    assert_eq!(unbounded.start_with_argv(&["sleep", "0.4"])["timeline"]["ready"]["kind"], "exit");
+}
+
+#[test]
+fn what_was_in_the_middle_of_its_start_is_partial() {
+    require_root();
+    grow_old_and(|old| {
+        let pid = old.pid();
+        let mut young = Live::shell("read x; /bin/true inner; exit 3", &[]);
+        let both = format!("{pid},{}", young.pid());
+        let running = record_background(&["-p", &both]);
+        young.say("go");
+        assert_eq!(young.wait().code(), Some(3));
+        old.say("end");
+        old.finish();
+        let recorded = running.stop_at_its_end();
+        let start = recorded.start_of(young.pid());
+        assert_eq!(start["partial"], true, "{start:#}");
+        assert_eq!(start["timeline"]["origin"], "recording_began");
+        assert_eq!(start["timeline"]["phases"][0]["name"], "unobserved");
+        assert_eq!(start["method"]["primitive"], Value::Null);
+        assert_eq!((&start["seq"], &start["exit"]["code"]), (&0.into(), &3.into()));
+        let inner = recorded.children_of(young.pid());
+        assert_eq!((inner.len(), &inner[0]["partial"]), (1, &false.into()));
+        assert_eq!(recorded.starts_of(pid).len(), 0, "it ran before: {:#}", recorded.outline());
+    });
+}
+
+fn grow_old_and(test: impl FnOnce(&mut Live)) {
+    let mut old = master();
+    grow_old();
+    test(&mut old);
+}
+
+#[test]
+fn an_exec_in_place_of_what_ran_before_is_a_start_of_its_own() {
+    require_root();
+    grow_old_and(|old| {
+        let running = record_background(&["-p", &old.pid_text()]);
+        old.say("self");
+        assert!(old.wait().success());
+        let recorded = running.stop_at_its_end();
+        let start = recorded.start_of(old.pid());
+        assert!(start["seq"].as_u64().unwrap() >= 1, "{start:#}");
+        assert_eq!(start["method"]["primitive"], "exec");
+        assert_eq!(start["method"]["mechanism"], "exec");
+        assert_eq!(start["partial"], false);
+        assert_eq!(start["argv"], serde_json::json!(["true", "in place"]));
+        assert_eq!(start["timeline"]["phases"][0]["name"], "exec");
+        assert_eq!(start["exit"]["code"], 0);
+    });
+}
+
+#[test]
+fn hooks_are_as_the_mode_says() {
+    require_root();
+    let of_command = record::<&str, _>(&[], &["true"]);
+    let fentry = hooks(&of_command).iter().any(|hook| hook.starts_with("fentry/"));
+    let call = |recorded: &Recorded| hooks(recorded).iter().any(|h| h.contains("syscalls/sys_enter_execve"));
+    assert!(fentry || call(&of_command), "{:?}", hooks(&of_command));
+    let master = master();
+    let pid = master.pid_text();
+    let of_pid = record(&["-p", &pid, "--duration", "50ms"], NONE);
+    assert!(!hooks(&of_pid).iter().any(|hook| hook.contains("sys_")), "{:?}", hooks(&of_pid));
+    let asked = record(&["-p", &pid, "--duration", "50ms", "--syscall-hooks"], NONE);
+    assert!(fentry || call(&asked), "{:?}", hooks(&asked));
+    for recorded in [&of_command, &of_pid, &asked] {
+        for always in ["task_newtask", "sched_process_exec", "sched_process_exit"] {
+            assert!(hooks(recorded).contains(&format!("tp_btf/{always}").as_str()), "{always}");
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_does_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, calls) in [(vec!["--", "touch", "made"], true), (vec!["-a"], false)] {
+        let output = Command::new(startrace())
+            .args(["record", "--dry-run"])
+            .args(&args)
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let listed: Vec<_> = text.lines().map(str::trim).collect();
+        assert!(listed.contains(&"tp_btf/task_newtask") && text.contains("Cost:"), "{text}");
+        let fentry = text.contains("fentry/");
+        assert_eq!(text.contains("sys_enter_execve"), calls && !fentry, "{text}");
+        assert_eq!(common::live::names(folder.path()), Vec::<String>::new());
+    }
+}
