@@ -82,9 +82,9 @@ fn a_daemon_outlives_its_creator_and_is_still_its_child() {
 #[test]
 fn a_start_that_the_recording_does_not_outlive_is_a_timeout() {
     common::require_root();
-    // Once it is under way; the shell looks with builtins, which start nothing.
+    // Once it sleeps; the shell looks with builtins, which start nothing.
     let script = "/bin/sleep 2.5 & \
-                  until read -r comm </proc/$!/comm && [ \"$comm\" = sleep ]; do :; done; \
+                  until read -r _ comm state _ </proc/$!/stat && [ \"$comm$state\" = '(sleep)S' ]; do :; done; \
                   echo {\\\"sleep\\\": $!}";
     let recorded = common::record::<&str, &str>(&[], &["sh", "-c", script]);
     let sleep = recorded.start_of(recorded.pid("sleep"));
