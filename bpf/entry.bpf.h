@@ -2,7 +2,7 @@
 /*
  * When fork and exec were entered, and those that failed: three providers, of which user space loads
  * one.
- *   fentry/fexit      on the system calls' own functions: costs nobody else anything
+ *   fentry/fexit      on the kernel's functions behind the calls: costs nobody else anything
  *   percpu + uprobe   tp_btf/percpu_alloc_percpu fires when the new address space is made; libc's
  *                     execve() tells of failures
  *   tracepoints       of exactly these calls; they put every system call of the machine on the slow
@@ -120,19 +120,25 @@ EXEC_TRACEPOINTS(execveat, 1)
 #define CALL_ARG1(regs) ((regs)->regs[1])
 #endif
 
-#define FORK_FENTRY(name)                                                   \
-	SEC("?fentry/" CALL_PREFIX #name)                                   \
-	int BPF_PROG(fentry_##name)                                         \
-	{                                                                   \
-		fork_entered();                                             \
-		return 0;                                                   \
-	}                                                                   \
-	SEC("?fexit/" CALL_PREFIX #name)                                    \
-	int BPF_PROG(fexit_##name, struct pt_regs *regs, long ret)          \
-	{                                                                   \
-		fork_left(ret, syscall_nr(regs));                           \
-		return 0;                                                   \
-	}
+/*
+ * One function makes every process. (The system calls' own functions will not do: BTF leaves out those
+ * without arguments, fork's and vfork's.)
+ */
+SEC("?fentry/kernel_clone")
+int BPF_PROG(fentry_clone)
+{
+	fork_entered();
+	return 0;
+}
+
+SEC("?fexit/kernel_clone")
+int BPF_PROG(fexit_clone, void *args, long ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	fork_left(ret, syscall_nr((void *)bpf_task_pt_regs(task)));
+	return 0;
+}
 
 #define EXEC_FENTRY(name, arg)                                              \
 	SEC("?fentry/" CALL_PREFIX #name)                                   \
@@ -148,10 +154,6 @@ EXEC_TRACEPOINTS(execveat, 1)
 		return 0;                                                   \
 	}
 
-FORK_FENTRY(fork)
-FORK_FENTRY(vfork)
-FORK_FENTRY(clone)
-FORK_FENTRY(clone3)
 EXEC_FENTRY(execve, CALL_ARG0)
 EXEC_FENTRY(execveat, CALL_ARG1)
 

@@ -161,6 +161,8 @@ struct event_exit {
 	__u32 exit_code;              /* as wait(2) gives it */
 	__u32 facts;
 	__u32 sig_ignored;
+	__u32 uid;
+	__u32 gid;
 	__u32 reserved;
 	struct event_fd fds[3];
 	char comm[COMM_LEN];

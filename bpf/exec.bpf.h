@@ -21,9 +21,12 @@ static __always_inline __u32 fill_argv(struct scratch *s, struct mm_struct *mm, 
 	__u64 len = end > begin ? end - begin : 0;
 	__u32 at = s->at;
 
+	if (!len || at > SCRATCH_LAST)
+		return 0;
 	if (len > ARGV_CAP)
 		len = ARGV_CAP;
-	if (!len || at > SCRATCH_LAST)
+	barrier_var(len);
+	if (len > ARGV_CAP)
 		return 0;
 	if (bpf_probe_read_user(s->data + at, len, (void *)begin)) {
 		*facts |= FACT_ARGV_UNREADABLE;

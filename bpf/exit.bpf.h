@@ -109,6 +109,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		}
 	}
 	ev->sig_ignored = signals_of(plain(task)->sighand);
+	ev->uid = task->cred->euid.val;
+	ev->gid = task->cred->egid.val;
 	ev->reserved = 0;
 	__builtin_memcpy(ev->comm, task->comm, COMM_LEN);
 	bpf_ringbuf_submit(ev, wake_flags());

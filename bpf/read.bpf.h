@@ -46,7 +46,10 @@ static __always_inline bool scratch_send(struct scratch *s)
 {
 	__u32 len = s->at;
 
-	if (len < sizeof(struct event_head) || len > SCRATCH_CAP)
+	if (len < sizeof(struct event_head))
+		return false;
+	barrier_var(len);
+	if (len > SCRATCH_CAP)
 		return false;
 	if (bpf_ringbuf_output(&ring, s->data, len, wake_flags())) {
 		count_lost_event(len);
@@ -74,7 +77,10 @@ static __always_inline bool walk_append(struct scratch *s, __u32 begin, const vo
 	__u32 at = s->at;
 	long n;
 
-	if (at > SCRATCH_LAST || at - begin > PATH_CAP - NAME_CAP)
+	if (at - begin > PATH_CAP - NAME_CAP)
+		return false;
+	barrier_var(at);
+	if (at > SCRATCH_LAST)
 		return false;
 	n = bpf_probe_read_kernel_str(s->data + at, NAME_CAP, name);
 	if (n <= 0 || n > NAME_CAP)
@@ -137,17 +143,19 @@ struct place {
  */
 __noinline __u32 walk_path(struct scratch *s, struct place *place)
 {
+	struct vfsmount *mnt;
 	struct walk w = {};
 
 	if (!s || !place)
 		return 0;
+	mnt = place->mnt;
 	w.scratch = s;
 	w.begin = s->at;
 	w.dentry = place->dentry;
-	w.mnt = place->mnt;
+	w.mnt = mnt;
 	w.root_dentry = place->root_dentry;
 	w.root_mnt = place->root_mnt;
-	w.mnt_root = READ(struct vfsmount, w.mnt, mnt_root);
+	w.mnt_root = READ(struct vfsmount, mnt, mnt_root);
 	bpf_loop(PATH_STEPS, walk_dentry, &w, 0);
 	if (w.done)
 		return s->at - w.begin;
@@ -420,6 +428,7 @@ static __always_inline __u64 cgroup_of(struct task_struct *task, __u32 *facts)
 		struct cgroup_subsys_state *css = NULL;
 		__u32 at = bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
 
+		set = BPF_CORE_READ(task, cgroups);
 		bpf_probe_read_kernel(&css, sizeof(css),
 				      (void *)set + bpf_core_field_offset(struct css_set, subsys) +
 					      at * sizeof(css));
@@ -444,7 +453,8 @@ static __always_inline __u32 pid_level(struct task_struct *task)
 /* Process id in the task's own PID namespace. */
 static __always_inline __u32 own_ns_pid(struct task_struct *task)
 {
-	struct pid *pid = plain(task)->thread_pid;
+	/* Read as a number: older kernels allow no arithmetic with this on a typed pointer. */
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
 	__u32 level = READ(struct pid, pid, level);
 	struct upid upid = {};
 

@@ -138,6 +138,12 @@ static __always_inline void scratch_give(struct scratch *s)
 	__sync_lock_test_and_set(&s->busy, 0);
 }
 
+/*
+ * Between two checks of one variable: else the compiler makes one of them, on a copy, and kernels before
+ * 6.16 or so do not see what that says of the variable itself.
+ */
+#define barrier_var(var) asm volatile("" : "+r"(var))
+
 /* ---- reading tasks ---- */
 
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;

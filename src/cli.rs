@@ -5,19 +5,21 @@ use clap::{Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo startrace record -- python3 app.py   trace what a command starts, then show the report
-  sudo startrace record -p 4242             follow a running service until Ctrl-C
-  sudo startrace watch -a                   a line for every start on the machine, as it completes
-  startrace report                          the newest trace in this folder
-  startrace inspect /usr/bin/git            what the ELF file says about its start
-  startrace doctor                          what this kernel and your privileges allow";
+  sudo startrace record -- python3 app.py  trace a command, show the report
+  sudo startrace record -p 4242            follow a running service until Ctrl-C
+  sudo startrace watch                     a line for every start on the machine
+  startrace report                         show the newest trace here again
+  startrace inspect /usr/bin/git           what an ELF file says about its start
+  sudo startrace doctor                    does recording work here?
+
+More with 'startrace COMMAND --help'.";
 
 /// Tells why a Linux process is slow to start.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 100)]
 pub struct Cli {
     /// Say more about what startrace itself does (-vv: everything)
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, display_order = 900)]
     pub verbose: u8,
 
     /// What to do.
@@ -99,4 +101,31 @@ fn log(verbose: u8) {
         _ => tracing::Level::TRACE,
     };
     tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// Nothing is broken in the middle on a terminal of 80 columns.
+    #[test]
+    fn every_help_text_fits_80_columns() {
+        let mut cli = Cli::command().term_width(80);
+        cli.build();
+        let mut all = vec![cli.clone()];
+        all.extend(cli.get_subcommands().filter(|command| command.get_name() != "help").cloned());
+        assert!(all.len() >= 7);
+        for command in all {
+            let after = command.get_after_long_help().or(command.get_after_help());
+            let after = after.map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains("Example"), "{} has no examples", command.get_name());
+            let mut command = command.term_width(80);
+            let text = command.render_long_help().to_string();
+            // What clap breaks is no longer there as it was written.
+            for line in after.lines().chain(text.lines()) {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+        }
+    }
 }

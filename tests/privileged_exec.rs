@@ -24,6 +24,7 @@ const RUNS: &[Run<'_>] = &[
     ("exec_from_thread", &[]),
     ("failed_execs", &[]),
     ("late_exec", &["60"]),
+    ("fork_fails", &[]),
 ];
 
 static BATCH: LazyLock<Batch> = LazyLock::new(|| {
@@ -136,7 +137,7 @@ fn the_path_asked_for_and_the_resolved_executable_are_told_apart() {
 }
 
 #[test]
-fn user_and_group_are_those_of_the_new_image() {
+fn user_and_group_are_those_that_the_process_took_on() {
     let (batch, _) = &*PATHS;
     let ids = |role: &str| {
         let start = batch.start("exec_paths", role);
@@ -144,6 +145,9 @@ fn user_and_group_are_those_of_the_new_image() {
     };
     assert_eq!(ids("nobody"), (65534, 65534));
     assert_eq!(ids("spaces"), (0, 0));
+    // Without an exec just as well.
+    let attempter = BATCH.start("fork_fails", "attempter");
+    assert_eq!((&attempter["uid"], &attempter["gid"]), (&json!(65534), &json!(65534)));
 }
 
 #[test]

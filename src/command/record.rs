@@ -17,17 +17,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo startrace record -- python3 app.py        start a program and trace all it starts
-  sudo startrace record -p 4242                  follow a running process until Ctrl-C
+  sudo startrace record -- python3 app.py    a program and all that it starts
+  sudo startrace record -p 4242              a running process, until Ctrl-C
   sudo startrace record -p 4242 --count 1 -- kill -HUP 4242
-                                                 trace what a signal makes it start
+                                             what a signal makes it start
   sudo startrace record --unit app --count 1 -- systemctl restart app
   sudo startrace record -a --duration 10s -o all.ndjson
-  startrace report                               show the newest trace again
+  startrace report                           show the newest trace again
 
 CMD runs as the user who called sudo, with their groups, limits and environment.
-Exit status: CMD's own (128 + signal; 127 not found, 126 not executable), 125 if
-startrace itself failed; without CMD 0, or 1. 2: usage; 77: privileges or kernel.";
+Exit status: CMD's own (128 + signal; 126 not executable, 127 not found); 125 if
+startrace itself failed. Without CMD: 0, 1 failure, 2 usage. With and without:
+77 if privileges or kernel do not allow it.";
 
 /// Options of `record`.
 #[derive(Debug, Args)]
@@ -36,17 +37,17 @@ pub struct RecordArgs {
     #[command(flatten)]
     what: WhatArgs,
 
-    /// Write the trace to FILE ('-': stdout, and CMD's stdout goes to stderr). NDJSON if it ends in
-    /// .ndjson. Default: startrace-NAME-TIME.json here, never over an older file
+    /// Write the trace to FILE, as NDJSON if that ends in .ndjson; '-' is stdout (CMD's goes to stderr
+    /// then) [default: startrace-NAME-TIME.json here, never over an older file]
     #[arg(short, long, value_name = "FILE")]
     output: Option<OsString>,
 
-    /// Form of the trace: one JSON document at the end, or a line for each start as it completes
-    /// [default: by FILE's name; ndjson with -a]
-    #[arg(long, value_enum)]
+    /// 'json': one document at the end; 'ndjson': a line for each start as it completes
+    /// [default: by FILE's name, else ndjson with -a and selectors, json otherwise]
+    #[arg(long, value_enum, hide_possible_values = true)]
     format: Option<Format>,
 
-    /// No report and no messages at the end
+    /// No report, no status line and no messages but errors
     #[arg(short, long)]
     quiet: bool,
 
@@ -63,60 +64,63 @@ pub struct RecordArgs {
     events: Option<PathBuf>,
 }
 
+const WHAT: &str = "What to follow (with CMD alone: CMD and all that it starts)";
+const WHEN: &str = "When to stop";
+
 /// What to record, as `record` and `watch` share it.
 #[derive(Debug, Clone, Args)]
 pub struct WhatArgs {
     /// Follow these running processes and everything they start
-    #[arg(short, long, value_name = "PID", value_delimiter = ',', num_args = 1)]
+    #[arg(short, long, value_name = "PID", value_delimiter = ',', num_args = 1, help_heading = WHAT)]
     pub pid: Vec<u32>,
 
     /// Follow every start on the machine
-    #[arg(short, long, conflicts_with = "pid")]
+    #[arg(short, long, conflicts_with = "pid", help_heading = WHAT)]
     pub all: bool,
 
-    /// Only processes of this user (name or number), and what they start
-    #[arg(long, value_name = "USER", value_delimiter = ',', conflicts_with = "pid")]
+    /// Follow processes of this user (name or number), and what they start
+    #[arg(long, value_name = "USER", value_delimiter = ',', conflicts_with = "pid", help_heading = WHAT)]
     pub uid: Vec<String>,
 
-    /// Only processes with this task name (* and ? allowed), and what they start
-    #[arg(long, value_name = "NAME", conflicts_with = "pid")]
+    /// ... with this task name (* and ? allowed)
+    #[arg(long, value_name = "NAME", conflicts_with = "pid", help_heading = WHAT)]
     pub comm: Vec<String>,
 
-    /// Only this executable: a path, or a base name (* and ? allowed), and what it starts
-    #[arg(long, value_name = "EXE", conflicts_with = "pid")]
+    /// ... of this executable: a path or a base name (* and ? allowed)
+    #[arg(long, value_name = "EXE", conflicts_with = "pid", help_heading = WHAT)]
     pub exe: Vec<String>,
 
-    /// Only processes in this cgroup (path; * and ? allowed) or below
-    #[arg(long, value_name = "GLOB", conflicts_with = "pid")]
+    /// ... in this cgroup (a path; * and ? allowed) or below
+    #[arg(long, value_name = "GLOB", conflicts_with = "pid", help_heading = WHAT)]
     pub cgroup: Vec<String>,
 
-    /// Only processes of this systemd unit
-    #[arg(long, value_name = "UNIT", conflicts_with = "pid")]
+    /// ... of this systemd unit
+    #[arg(long, value_name = "UNIT", conflicts_with = "pid", help_heading = WHAT)]
     pub unit: Vec<String>,
 
-    /// Only processes of the container whose id begins so
-    #[arg(long, value_name = "ID", conflicts_with = "pid")]
+    /// ... of the container whose id begins so
+    #[arg(long, value_name = "ID", conflicts_with = "pid", help_heading = WHAT)]
     pub container: Vec<String>,
 
-    /// Only processes of the Kubernetes pod with this UID
-    #[arg(long, value_name = "UID", conflicts_with = "pid")]
+    /// ... of the Kubernetes pod with this UID
+    #[arg(long, value_name = "UID", conflicts_with = "pid", help_heading = WHAT)]
     pub pod: Vec<String>,
 
     /// Stop after this time (10s, 5m, 500ms)
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = WHEN)]
     pub duration: Option<Duration>,
 
     /// Stop after this many finished starts
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = WHEN)]
     pub count: Option<u64>,
 
-    /// The longest that a start may take before it is written as 'timeout'
-    /// [default: none with -- CMD, else 10m]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Give a start up as 'timeout' after this time [default: 10m; for a command to start: never]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = WHEN)]
     pub window: Option<Duration>,
 
-    /// Hook the system calls themselves for exact entry times, failed execs and failed forks; this
-    /// slows every system call of the machine by some 50 ns while recording. Always on for a command
+    /// Exact entry times, failed execs and failed forks with -p, -a and selectors too, where the
+    /// kernel has nothing better; while it records, every system call of the machine takes some 50 ns
+    /// longer. Always on for a command to start
     #[arg(long)]
     pub syscall_hooks: bool,
 
@@ -124,8 +128,8 @@ pub struct WhatArgs {
     #[arg(long, value_name = "USER", requires = "command")]
     pub run_as: Option<String>,
 
-    /// The command to start and trace; with -p, -a or a selector: the command that triggers the
-    /// starts to be traced
+    /// The command to start and follow; with -p, -a or a selector: one that makes them start
+    /// something
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
 }

@@ -1,20 +1,20 @@
 //! The recording loop that `record` and `watch` share: from the probes to finished starts.
 
+use crate::event::Event;
 use crate::event::order::Order;
-use crate::event::{Event, Id};
 use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
 use crate::host::{self, privilege};
 use crate::probe::{self, Lost, Plan, Probe, Scope, seed::Seeded};
+use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
-use crate::timeline::world::{Answer, Recorder, World};
+use crate::timeline::world::{Recorder, World};
 use crate::timeline::{Builder, Options, Output};
 use crate::trace::schema::{Group, Session, Target};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -133,31 +133,6 @@ impl From<nix::Error> for Error {
     }
 }
 
-/// One line of a recorded event stream (`--events`).
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recorded {
-    /// First: what the builder has to know.
-    Begin {
-        /// When the probes were live.
-        began_ns: u64,
-        /// From boottime to the wall clock.
-        realtime_offset_ns: u64,
-        /// Longest start.
-        window_ns: Option<u64>,
-    },
-    /// A process that ran before.
-    Seed(Id),
-    /// An event, in order of time.
-    Event(Event),
-    /// What user space was asked, and its answer; comes before the event or tick that asked.
-    Answer(Answer),
-    /// Time passed.
-    Tick(u64),
-    /// Last.
-    End(u64),
-}
-
 /// The clock of all events.
 pub fn boottime_ns() -> u64 {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
@@ -228,6 +203,13 @@ impl Live<'_> {
             self.step(|| Recorded::Event(copy), |builder, world| builder.event(event, world));
         } else {
             self.builder.event(event, &mut self.machine);
+        }
+    }
+
+    /// Lets time pass for the builder. A tick that ends nothing is not worth keeping.
+    fn tick(&mut self, until_ns: u64) {
+        if self.builder.is_due(until_ns) {
+            self.step(|| Recorded::Tick(until_ns), |builder, world| builder.tick(until_ns, world));
         }
     }
 
@@ -328,7 +310,12 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         enough: false,
         failure: None,
     };
-    live.keep(&Recorded::Begin { began_ns, realtime_offset_ns, window_ns });
+    live.keep(&Recorded::Begin {
+        began_ns,
+        realtime_offset_ns,
+        window_ns,
+        selectors: request.selectors.clone(),
+    });
     for id in &seeded.processes {
         live.step(|| Recorded::Seed(*id), |builder, world| builder.seed(*id, world));
     }
@@ -371,10 +358,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         pidfds.retain(|fd| !is_readable(fd));
 
         live.pump(now)?;
-        live.step(
-            || Recorded::Tick(now),
-            |builder, world| builder.tick(now.saturating_sub(PERIOD.as_nanos() as u64), world),
-        );
+        live.tick(now.saturating_sub(PERIOD.as_nanos() as u64));
         live.deliver();
         let progress = Progress {
             elapsed: Duration::from_nanos(now.saturating_sub(began_ns)),

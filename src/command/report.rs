@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 #[command(
     about = "Show a trace: tree of starts, where their time went, the slowest",
     after_help = "Examples:
-  startrace report                         the newest trace in this folder
+  startrace report                            the newest trace in this folder
   startrace report startrace-app.json --all | less
   zstdcat old.ndjson.zst | startrace report -"
 )]
@@ -28,8 +28,8 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = parse_width)]
     pub width: Option<usize>,
 
-    /// When to use colour
-    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    /// Colour: 'auto' (on a terminal, unless NO_COLOR is set), 'always' or 'never'
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub color: ColorWhen,
 }
 

@@ -18,18 +18,19 @@ use std::os::fd::AsFd;
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo startrace watch                      every start on the machine, until Ctrl-C
-  sudo startrace watch -p 4242              what this process and its children start
-  sudo startrace watch --unit app           what a systemd unit starts
-  sudo startrace watch -- make -j8          what a command starts, until it ends
+  sudo startrace watch                  every start on the machine, until Ctrl-C
+  sudo startrace watch -p 4242          what a process and its children start
+  sudo startrace watch --unit app       what a systemd unit starts
+  sudo startrace watch -- make -j8      what a command starts, until it ends
   sudo startrace watch --json | jq -r 'select(.type == \"start\") | .exe'
 
 TIME is from the entry into fork (or exec, for an exec in place) to readiness or
 exit; 'running' where the window or watch itself ended first. The lines are cut
 at the terminal's width, and whole in a pipe. Standard output belongs to them:
 that of CMD goes to standard error.
-Exit status: 0, also after Ctrl-C or when the reader of a pipe has gone; 2 usage;
-77 privileges or kernel; 1 else. With a command to watch: as for record.";
+Exit status: 0, also after Ctrl-C or when the reader of a pipe has gone; 1
+failure; 2 usage; 77 if privileges or kernel do not allow it. With a command to
+follow: as for record.";
 
 /// Options of `watch`.
 #[derive(Debug, Args)]
@@ -38,13 +39,19 @@ pub struct WatchArgs {
     #[command(flatten)]
     what: WhatArgs,
 
-    /// NDJSON on standard output: a header line, a line for each start, later exit and failed fork,
-    /// and a footer line (see 'startrace schema --ndjson')
+    /// NDJSON on standard output (see 'startrace schema --ndjson')
     #[arg(long)]
     json: bool,
 
-    /// When to use colour
-    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", conflicts_with = "json")]
+    /// Colour: 'auto' (on a terminal, unless NO_COLOR is set), 'always' or 'never'
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        conflicts_with = "json"
+    )]
     color: ColorWhen,
 }
 

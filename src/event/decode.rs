@@ -44,7 +44,7 @@ const _: () = {
     assert!(offset_of!(wire::event_exec, fds) == 32 + 5 * 8 + 14 * 4);
     assert!(size_of::<wire::event_exec_fail>() == 56);
     assert!(size_of::<wire::event_fork_fail>() == 48);
-    assert!(size_of::<wire::event_exit>() == 32 + 8 + 4 * 4 + 48 + 16);
+    assert!(size_of::<wire::event_exit>() == 32 + 8 + 6 * 4 + 48 + 16);
     assert!(size_of::<wire::event_cgroup>() == 48);
     assert!(size_of::<wire::seed>() == 16);
 };
@@ -231,6 +231,8 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
             let (ev, _) = read::<wire::event_exit>(head.kind, bytes)?;
             What::Exit {
                 status: ev.exit_code,
+                uid: ev.uid,
+                gid: ev.gid,
                 comm: comm(ev.comm),
                 session_leader: has(ev.facts, wire::fact::FACT_SESSION_LEADER),
                 has_tty: has(ev.facts, wire::fact::FACT_HAS_TTY),

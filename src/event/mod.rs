@@ -75,6 +75,10 @@ pub enum What {
     Exit {
         /// As wait(2) gives it.
         status: u32,
+        /// Effective user id at the end.
+        uid: u32,
+        /// Effective group id at the end.
+        gid: u32,
         /// Task name at the end.
         comm: String,
         /// Leader of its session.

@@ -138,12 +138,17 @@ impl World for Machine {
         }
         let text = read(PathBuf::from(format!("/proc/{}/status", id.pid)), MAX_PROC)?;
         let text = String::from_utf8_lossy(&text);
-        let ignored = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        // `Name:` is the program's to choose, but the kernel escapes line feeds in it.
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+        let effective = |name: &str| field(name)?.split_whitespace().nth(1)?.parse().ok();
+        let ignored = field("SigIgn:");
         let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
         Some(Status {
             session_leader: stat.session == id.pid,
             has_tty: stat.tty != 0,
             comm: stat.comm,
+            uid: effective("Uid:"),
+            gid: effective("Gid:"),
             stdio,
             ignored: ignored.unwrap_or_default(),
             null_on_pipe: null_at.map(|fd| describe(id.pid, fd as usize).kind == FdKind::Null),

@@ -41,11 +41,17 @@ pub fn look() -> Features {
         sock_recv_length: has("btf_trace_sock_recv_length"),
         percpu_alloc_percpu: has("btf_trace_percpu_alloc_percpu"),
         helpers: has("bpf_loop"),
-        fentry: sections.function(CALL).is_some_and(fentry_works),
+        fentry: FENTRY.iter().all(|name| sections.function(name).is_some())
+            && sections.function(FENTRY[0]).is_some_and(fentry_works),
     }
 }
 
-const CALL: &str = if cfg!(target_arch = "x86_64") { "__x64_sys_execve" } else { "__arm64_sys_execve" };
+/// The kernel's functions behind fork and its kin, execve and execveat.
+pub(super) const FENTRY: [&str; 3] = if cfg!(target_arch = "x86_64") {
+    ["kernel_clone", "__x64_sys_execve", "__x64_sys_execveat"]
+} else {
+    ["kernel_clone", "__arm64_sys_execve", "__arm64_sys_execveat"]
+};
 
 /// The kernel's BTF: mapped where the kernel allows it (since 6.16), else read, a page at a time.
 enum Blob {

@@ -1,6 +1,6 @@
 //! Loading and attaching, and the ring.
 
-use super::features::Features;
+use super::features::{FENTRY, Features};
 use super::tracefs::{self, TraceFs};
 use super::{Error, features, uprobe};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
@@ -96,9 +96,9 @@ impl Plan {
         }
         match self.provider {
             Provider::Fentry => {
-                for call in CALLS {
-                    hooks.push(format!("fentry/{call}"));
-                    hooks.push(format!("fexit/{call}"));
+                for function in FENTRY {
+                    hooks.push(format!("fentry/{function}"));
+                    hooks.push(format!("fexit/{function}"));
                 }
             }
             Provider::Tracepoints => {
@@ -378,14 +378,13 @@ fn tracepoint_programs<'a>(p: &'a crate::bpf::StartraceProgs<'a>) -> Pairs<'a> {
     ]
 }
 
-fn fentry_programs<'a>(p: &'a crate::bpf::StartraceProgs<'a>) -> Pairs<'a> {
+fn fentry_programs<'a>(
+    p: &'a crate::bpf::StartraceProgs<'a>,
+) -> [(&'static str, &'a ProgramMut<'a>, &'a ProgramMut<'a>); 3] {
     [
-        ("fork", &p.fentry_fork, &p.fexit_fork),
-        ("vfork", &p.fentry_vfork, &p.fexit_vfork),
-        ("clone", &p.fentry_clone, &p.fexit_clone),
-        ("clone3", &p.fentry_clone3, &p.fexit_clone3),
-        ("execve", &p.fentry_execve, &p.fexit_execve),
-        ("execveat", &p.fentry_execveat, &p.fexit_execveat),
+        (FENTRY[0], &p.fentry_clone, &p.fexit_clone),
+        (FENTRY[1], &p.fentry_execve, &p.fexit_execve),
+        (FENTRY[2], &p.fentry_execveat, &p.fexit_execveat),
     ]
 }
 
@@ -410,14 +409,8 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     load(&mut progs.seed_tasks, plan.scope != Scope::Children);
     let fentry = plan.provider == Provider::Fentry;
     for prog in [
-        &mut progs.fentry_fork,
-        &mut progs.fexit_fork,
-        &mut progs.fentry_vfork,
-        &mut progs.fexit_vfork,
         &mut progs.fentry_clone,
         &mut progs.fexit_clone,
-        &mut progs.fentry_clone3,
-        &mut progs.fexit_clone3,
         &mut progs.fentry_execve,
         &mut progs.fexit_execve,
         &mut progs.fentry_execveat,

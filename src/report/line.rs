@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn failed_forks_have_a_line() {
         let line = Layout::cut(RICH).failed_fork(&samples::failed_fork(77, "EAGAIN"), "00:00:00.000");
-        assert_eq!(line, "00:00:00       - clone                 3 ns  make\\n/77       EAGAIN (no process…");
+        assert_eq!(line, "00:00:00       - clone                  3 ns  make\\n/77       EAGAIN (no proces…");
     }
 
     #[test]

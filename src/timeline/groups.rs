@@ -82,7 +82,8 @@ impl Groups {
                     unfinished: pool.unfinished,
                     makespan_ns,
                     parallelism: parallelism.map(|ratio| (ratio * 1000.0).round() / 1000.0),
-                    p50_ns: pool.durations.get(pool.durations.len() / 2).copied(),
+                    // By nearest rank, as in the report.
+                    p50_ns: pool.durations.get(pool.durations.len().saturating_sub(1) / 2).copied(),
                     max_ns: pool.durations.last().copied(),
                 }
             })
@@ -118,7 +119,7 @@ mod tests {
         assert_eq!(mixed.len(), 1);
         let group = &mixed[0];
         assert_eq!((group.n, group.unfinished, group.makespan_ns), (3, 1, Some(30)));
-        assert_eq!((group.p50_ns, group.max_ns, group.parallelism), (Some(20), Some(20), Some(1.0)));
+        assert_eq!((group.p50_ns, group.max_ns, group.parallelism), (Some(10), Some(20), Some(1.0)));
 
         let servers = pool(&[worker(5, 100, "timeout"), worker(6, 99, "timeout")]);
         let group = &servers[0];

@@ -8,6 +8,7 @@ pub mod groups;
 pub mod phases;
 pub mod place;
 mod process;
+pub mod replay;
 pub mod select;
 mod start;
 pub mod world;
@@ -141,6 +142,10 @@ impl Builder {
     /// Takes the next event in.
     pub fn event(&mut self, event: Event, world: &mut dyn World) {
         let Event { time_ns, id, tid, what } = event;
+        // While the probes were being attached, some saw what others missed.
+        if time_ns < self.options.began_ns && !matches!(what, What::Cgroup { .. }) {
+            return;
+        }
         match what {
             What::Cgroup { cgroup, path } => {
                 self.cgroups.insert(cgroup, path.into());
@@ -181,12 +186,24 @@ impl Builder {
                     }));
                 }
             }
-            What::Exit { status, comm, session_leader, has_tty, stdio, ignored, written, null_on_pipe } => {
+            What::Exit {
+                status,
+                uid,
+                gid,
+                comm,
+                session_leader,
+                has_tty,
+                stdio,
+                ignored,
+                written,
+                null_on_pipe,
+            } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);
                 }
                 if let Some(process) = self.processes.get_mut(&id) {
                     process.comm = comm;
+                    (process.uid, process.gid) = (Some(uid), Some(gid));
                     process.session_leader = Some(session_leader);
                     process.has_tty = Some(has_tty);
                     process.ignored = Some(ignored);
@@ -199,6 +216,12 @@ impl Builder {
                 self.exit(time_ns, id, status, world);
             }
         }
+    }
+
+    /// Would [`Self::tick`] do anything at that time?
+    pub fn is_due(&self, now_ns: u64) -> bool {
+        let held = self.held.front().is_some_and(|(until, ..)| *until <= now_ns);
+        held || self.deadlines.front().is_some_and(|(deadline, ..)| *deadline <= now_ns)
     }
 
     /// Lets time pass: ends the starts whose window is over.
@@ -571,6 +594,8 @@ impl Builder {
             process.ignored = Some(status.ignored);
             process.null_on_pipe = status.null_on_pipe;
             process.comm = status.comm;
+            process.uid = status.uid.or(process.uid);
+            process.gid = status.gid.or(process.gid);
             process.session_leader = Some(status.session_leader);
             process.has_tty = Some(status.has_tty);
             process.stdio = status.stdio;
@@ -716,5 +741,28 @@ fn errno_name(errno: i32) -> String {
     match nix::errno::Errno::from_raw(errno) {
         nix::errno::Errno::UnknownErrno => format!("errno {errno}"),
         known => format!("{known:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::world::Replay;
+    use super::*;
+
+    #[test]
+    fn a_process_that_execs_for_ever_does_not_fill_the_memory() {
+        let mut builder = Builder::new(Options::default());
+        let mut world = Replay::default();
+        let id = Id { pid: 7, birth_ns: 5 };
+        let mut at = |time_ns, what| builder.event(Event { time_ns, id, tid: 7, what }, &mut world);
+        at(10, What::Fork(Box::default()));
+        for n in 0..MAX_EXECS as u64 + 100 {
+            at(20 + n, What::Exec(Box::new(Exec { old_tid: 7, comm: format!("c{n}"), ..Exec::default() })));
+        }
+        builder.end(100_000, &mut world);
+        assert_eq!(builder.missed.execs, 100);
+        let Some(Output::Start(start)) = builder.drain().next() else { panic!("no start") };
+        assert_eq!((start.execs.len(), start.comm.as_str()), (MAX_EXECS, "c1099"));
+        assert_eq!(start.timeline.phase_ns.values().sum::<u64>(), start.timeline.duration_ns);
     }
 }

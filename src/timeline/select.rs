@@ -1,7 +1,8 @@
 //! Selectors: which processes a recording of the whole machine is about.
 
 /// What to look for; a process that meets all given ones is a root, and its descendants are included.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Selectors {
     /// Effective user ids.
     pub uids: Vec<u32>,

@@ -79,6 +79,10 @@ pub struct ImageKey {
 pub struct Status {
     /// Task name.
     pub comm: String,
+    /// Effective user id.
+    pub uid: Option<u32>,
+    /// Effective group id.
+    pub gid: Option<u32>,
     /// Leader of its session.
     pub session_leader: bool,
     /// Has a controlling terminal.

@@ -94,9 +94,9 @@ pub struct Start {
     pub parent: Option<ProcessRef>,
     /// Who asked for the start, where that is not the parent (a fork server's client).
     pub requested_by: Option<ProcessRef>,
-    /// Effective user id.
+    /// Effective user id, at the end of the start.
     pub uid: Option<u32>,
-    /// Effective group id.
+    /// Effective group id, likewise.
     pub gid: Option<u32>,
     /// Working directory at the last exec (of the parent's, for a fork).
     pub cwd: Option<String>,

@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod docs;
 mod setup;
 mod shell;
 mod test;
@@ -19,10 +20,12 @@ The project's chores.
       Setup, release build, and a recording of a Python program that starts processes in many ways;
       with ARGS: `startrace record ARGS`.
   cargo xtask test [--all] [--unprivileged] [FILTER]
-      Setup, formatting, clippy and all tests, the privileged ones as root. --all: the slow ones
-      too. --unprivileged: without those that need root. FILTER: only tests with that in their name.
+      Setup, formatting, clippy, docs and all tests, the privileged ones as root. --all: the slow
+      ones too. --unprivileged: without those that need root. FILTER: only tests with that name.
   cargo xtask bench [--rounds N] [--only ROW[,ROW]] [--json FILE] [--no-peers] [--install-peers]
       Measure what startrace costs, beside the other tracers that are installed.
+  cargo xtask docs [--check]
+      Write docs/*.md from the program's own help and schema. --check: only say whether they differ.
 
 Examples:
   cargo xtask demo -- -o trace.json -- ./my-service --port 8080
@@ -49,6 +52,7 @@ fn run() -> Result<()> {
         Some("setup") => setup::command(&rest),
         Some("demo") => demo::command(&rest),
         Some("test") => test::command(&rest),
+        Some("docs") => docs::command(&rest),
         Some("bench") => bench::command(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

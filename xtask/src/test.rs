@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that CI checks, in the same way.
 
 use crate::tracefs::Tracefs;
-use crate::{setup, shell};
+use crate::{docs, setup, shell};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -66,8 +66,9 @@ pub fn command(args: &[String]) -> Result<()> {
     if options.filter.is_none() {
         shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
         shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        docs::check()?;
     } else {
-        eprintln!("with a FILTER: without formatting and clippy");
+        eprintln!("with a FILTER: without formatting, clippy and docs");
     }
     let (privileged, ordinary): (Vec<String>, Vec<String>) =
         test_files()?.into_iter().partition(|name| name.starts_with(PRIVILEGED));
