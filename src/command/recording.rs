@@ -324,7 +324,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let deadline = request.duration.map(|duration| began_ns.saturating_add(duration.as_nanos() as u64));
     let mut signal = None;
     let mut last_call: Option<(u64, &'static str)> = None;
-    let ended_by = loop {
+    let mut ended_by = loop {
         let mut ready = [EpollEvent::empty(); 8];
         let timeout = EpollTimeout::try_from(PERIOD).unwrap_or(EpollTimeout::ZERO);
         match epoll.wait(&mut ready, timeout) {
@@ -413,6 +413,10 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     live.step(|| Recorded::End(ended_ns), |builder, world| groups = builder.end(ended_ns, world));
     live.enough &= request.count.is_some();
     live.deliver();
+    // The last start that was wanted may come out only now; any after it were cut off.
+    if request.count.is_some_and(|count| live.starts >= count) {
+        ended_by = "count";
+    }
     if let Some(mut events) = live.events.take() {
         events.flush().map_err(anyhow::Error::from)?;
     }
