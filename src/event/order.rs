@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn at(time_ns: u64) -> Event {
-        Event { time_ns, id: Id::default(), tid: 0, what: What::Run { wakeup_ns: None } }
+        Event { time_ns, id: Id::default(), tid: 0, what: What::Run { wakeup_ns: None, run_ns: None } }
     }
 
     #[test]

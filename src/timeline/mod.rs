@@ -151,11 +151,11 @@ impl Builder {
                 self.cgroups.insert(cgroup, path.into());
             }
             What::Fork(fork) => self.fork(time_ns, id, &fork, world),
-            What::Run { wakeup_ns } => {
+            What::Run { wakeup_ns, run_ns } => {
                 if let Some(start) = self.start_of(id) {
                     start.wakeup_ns = wakeup_ns;
-                    start.run_ns = Some(time_ns);
-                    start.observed_ns.get_or_insert(wakeup_ns.unwrap_or(time_ns));
+                    start.run_ns = run_ns;
+                    start.observed_ns.get_or_insert(wakeup_ns.or(run_ns).unwrap_or(time_ns));
                 }
             }
             What::Exec(exec) => self.exec(time_ns, id, *exec, world),
@@ -748,6 +748,27 @@ fn errno_name(errno: i32) -> String {
 mod tests {
     use super::world::Replay;
     use super::*;
+
+    #[test]
+    fn a_first_run_that_was_not_seen_is_not_invented() {
+        let mut world = Replay::default();
+        let id = Id { pid: 7, birth_ns: 5 };
+        for (run_ns, want) in
+            [(Some(30), &["fork", "schedule", "setup", "app"][..]), (None, &["fork", "schedule", "app"])]
+        {
+            let mut builder = Builder::new(Options::default());
+            let mut at = |time_ns, what| builder.event(Event { time_ns, id, tid: 7, what }, &mut world);
+            at(10, What::Fork(Box::default()));
+            // Told as late as the exec.
+            at(50, What::Run { wakeup_ns: Some(20), run_ns });
+            at(50, What::Exec(Box::new(Exec { old_tid: 7, ..Exec::default() })));
+            builder.end(90, &mut world);
+            let Some(Output::Start(start)) = builder.drain().next() else { panic!("no start") };
+            let phases = &start.timeline.phases;
+            assert_eq!(phases.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), want);
+            assert_eq!(phases[1].duration_ns, if run_ns.is_some() { 10 } else { 30 });
+        }
+    }
 
     #[test]
     fn a_process_that_execs_for_ever_does_not_fill_the_memory() {
