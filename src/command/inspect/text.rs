@@ -152,7 +152,7 @@ fn line(inspection: &Inspection, library: &Library, out: &mut dyn Write) -> io::
     let head = format!(
         "  {found:<9}{:>6}{:>10}{:>10}  ",
         count(library.failed_tries),
-        library.relocations.map_or(String::new(), grouped),
+        library.relocations.map_or(String::new(), count),
         library.size.map_or(String::new(), size),
     );
     let indent = head.chars().count();
