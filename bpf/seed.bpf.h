@@ -16,6 +16,9 @@ int seed_tasks(struct bpf_iter__task *ctx)
 		return 0;
 	if (task->flags & PF_KTHREAD)
 		return 0;
+	/* No thread of it is left to end: a zombie, which would be taken for one that runs for ever. */
+	if (task->signal->live.counter <= 0)
+		return 0;
 	st = state_of(task);
 	/* Where all are followed, this only lists them. */
 	if (!trace_all && !(st && (st->flags & TASK_TRACKED))) {

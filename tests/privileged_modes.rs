@@ -209,6 +209,22 @@ fn what_was_in_the_middle_of_its_start_is_partial() {
     });
 }
 
+#[test]
+fn what_ended_before_the_recording_is_no_start() {
+    require_root();
+    let script = "import os, time\n\
+                  dead = [os.fork() or os._exit(0) for _ in range(3)]\n\
+                  for pid in dead: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)\n\
+                  print('ready', flush=True)\n\
+                  time.sleep(60)\n";
+    let mut parent = Live::spawn(Command::new("python3").args(["-c", script]));
+    parent.wait_lines(1);
+    let running = record_background(&["-p", &parent.pid_text()]);
+    let recorded = running.stop();
+    // The zombies are young enough to be in the middle of a start, were they alive.
+    assert_eq!(recorded.children_of(parent.pid()), Vec::<&Value>::new());
+}
+
 fn grow_old_and(test: impl FnOnce(&mut Live)) {
     let mut old = master();
     grow_old();
