@@ -181,7 +181,8 @@ fn not_found(path: &Path, dir: Option<&Path>, number: bool) -> anyhow::Error {
         };
     }
     // People type a command's name.
-    let found = super::script::in_path(path.as_os_str(), |p| p.is_file());
+    let name = path.components().count() == 1 && !path.is_absolute();
+    let found = name.then(|| super::script::in_path(path.as_os_str(), Path::is_file)).flatten();
     match found {
         Some(found) => anyhow!("no such file: {shown}; did you mean {}?", quoted(&found)),
         None => anyhow!("no such file: {shown}"),
