@@ -131,7 +131,8 @@ impl fmt::Display for ReadError {
 impl std::error::Error for ReadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
-            ErrorKind::Io(e) => Some(e),
+            // The message has the error itself already.
+            ErrorKind::Io(e) => e.source(),
             _ => None,
         }
     }
