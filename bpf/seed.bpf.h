@@ -24,10 +24,10 @@ int seed_tasks(struct bpf_iter__task *ctx)
 	if (!trace_all && !(st && (st->flags & TASK_TRACKED))) {
 		if (!descends_from_root(task))
 			return 0;
-		st = state_make(task);
-		if (!st)
-			return 0;
-		st->flags |= TASK_TRACKED;
+		st = bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		/* Refused while a preempted program is at it on this CPU: the next pass tries again. */
+		if (st)
+			st->flags |= TASK_TRACKED;
 		out.fresh = 1;
 	}
 	out.birth_ns = task->group_leader->start_boottime;

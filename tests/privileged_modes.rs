@@ -188,24 +188,10 @@ fn a_window_bounds_a_start() {
 fn what_was_in_the_middle_of_its_start_is_partial() {
     require_root();
     grow_old_and(|old| {
-        let pid = old.pid();
-        let mut young = Live::shell("read x; /bin/true inner; exit 3", &[]);
-        let both = format!("{pid},{}", young.pid());
-        let running = record_background(&["-p", &both]);
-        young.say("go");
-        assert_eq!(young.wait().code(), Some(3));
+        // On a machine that is busy enough nobody is young any more once the probes are attached.
+        assert!((0..10).any(|_| follow_young(old)), "attaching always takes a second");
         old.say("end");
         old.finish();
-        let recorded = running.stop_at_its_end();
-        let start = recorded.start_of(young.pid());
-        assert_eq!(start["partial"], true, "{start:#}");
-        assert_eq!(start["timeline"]["origin"], "recording_began");
-        assert_eq!(start["timeline"]["phases"][0]["name"], "unobserved");
-        assert_eq!(start["method"]["primitive"], Value::Null);
-        assert_eq!((&start["seq"], &start["exit"]["code"]), (&0.into(), &3.into()));
-        let inner = recorded.children_of(young.pid());
-        assert_eq!((inner.len(), &inner[0]["partial"]), (1, &false.into()));
-        assert_eq!(recorded.starts_of(pid).len(), 0, "it ran before: {:#}", recorded.outline());
     });
 }
 
@@ -223,6 +209,30 @@ fn what_ended_before_the_recording_is_no_start() {
     let recorded = running.stop();
     // The zombies are young enough to be in the middle of a start, were they alive.
     assert_eq!(recorded.children_of(parent.pid()), Vec::<&Value>::new());
+}
+
+/// False if it was attached to too late.
+fn follow_young(old: &mut Live) -> bool {
+    let begin = std::time::Instant::now();
+    let mut young = Live::shell("read x; /bin/true inner; exit 3", &[]);
+    let both = format!("{},{}", old.pid(), young.pid());
+    let running = record_background(&["-p", &both]);
+    if begin.elapsed() > Duration::from_millis(900) {
+        return false;
+    }
+    young.say("go");
+    assert_eq!(young.wait().code(), Some(3));
+    let recorded = running.stop();
+    let start = recorded.start_of(young.pid());
+    assert_eq!(start["partial"], true, "{start:#}");
+    assert_eq!(start["timeline"]["origin"], "recording_began");
+    assert_eq!(start["timeline"]["phases"][0]["name"], "unobserved");
+    assert_eq!(start["method"]["primitive"], Value::Null);
+    assert_eq!((&start["seq"], &start["exit"]["code"]), (&0.into(), &3.into()));
+    let inner = recorded.children_of(young.pid());
+    assert_eq!((inner.len(), &inner[0]["partial"]), (1, &false.into()));
+    assert_eq!(recorded.starts_of(old.pid()).len(), 0, "it ran before: {:#}", recorded.outline());
+    true
 }
 
 fn grow_old_and(test: impl FnOnce(&mut Live)) {

@@ -270,16 +270,18 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
 
     let plan = Plan::choose(scope.clone(), request.syscall_hooks)?;
     let mut probe = Probe::attach(&plan)?;
-    let began_ns = boottime_ns();
-    let began_wall = std::time::SystemTime::now();
-    let realtime_offset_ns =
-        host::facts::boottime_to_realtime_ns().map_err(anyhow::Error::from)?.max(0).cast_unsigned();
-    let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
-    let options = Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone() };
-
+    let attached_ns = boottime_ns();
     // A selector may pick what runs already, and that may be gone before its first event is looked at.
     let seeds = !pids.is_empty() || !request.selectors.is_empty();
     let seeded = if seeds { probe.seed(&pids)? } else { Seeded::default() };
+    // Of those that are followed from now on nothing was seen before they were looked for.
+    let began_ns = if pids.is_empty() { attached_ns } else { seeded.since_ns };
+    let realtime_offset_ns =
+        host::facts::boottime_to_realtime_ns().map_err(anyhow::Error::from)?.max(0).cast_unsigned();
+    let began_wall =
+        std::time::UNIX_EPOCH + Duration::from_nanos(began_ns.saturating_add(realtime_offset_ns));
+    let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
+    let options = Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone() };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
     }

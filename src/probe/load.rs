@@ -286,16 +286,18 @@ impl Probe {
         self.inbox.borrow_mut().events.pop_front()
     }
 
-    pub(super) fn set_seeding(&mut self, on: bool) {
-        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
-            flag(&mut bss.seeding).store(on, Ordering::SeqCst);
-            if on {
-                // After the flag: who is born from here on is marked by the programs themselves.
-                let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-                let now = now.map_or(u64::MAX, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
-                counter_of(&mut bss.seeding_since_ns).store(now, Ordering::SeqCst);
-            }
+    /// Switches the programs' looking after unmarked tasks on or off. Gives the time since which, once
+    /// on, every creation is seen.
+    pub(super) fn set_seeding(&mut self, on: bool) -> u64 {
+        let Some(bss) = self.skel.maps.bss_data.as_deref_mut() else { return u64::MAX };
+        flag(&mut bss.seeding).store(on, Ordering::SeqCst);
+        // After the flag: who is born from here on is marked by the programs themselves.
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+        let now = now.map_or(u64::MAX, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
+        if on {
+            counter_of(&mut bss.seeding_since_ns).store(now, Ordering::SeqCst);
         }
+        now
     }
 
     /// Detaches everything. What is in the ring can still be drained.

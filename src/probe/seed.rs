@@ -15,6 +15,8 @@ const MAX_PASSES: usize = 50;
 pub struct Seeded {
     /// The processes asked for and their descendants.
     pub processes: Vec<Id>,
+    /// Since then every fork of theirs is seen, boottime nanoseconds.
+    pub since_ns: u64,
     /// The last pass still found new ones.
     pub unsettled: bool,
 }
@@ -33,7 +35,7 @@ impl Probe {
             self.skel.maps.seed_roots.update(&pid.to_ne_bytes(), &[1], MapFlags::ANY)?;
         }
         let link = self.skel.progs.seed_tasks.attach()?;
-        self.set_seeding(true);
+        let since_ns = self.set_seeding(true);
         let mut found = BTreeSet::new();
         let mut unsettled = true;
         for _ in 0..MAX_PASSES {
@@ -47,6 +49,6 @@ impl Probe {
             }
         }
         self.set_seeding(false);
-        Ok(Seeded { processes: found.into_iter().collect(), unsettled })
+        Ok(Seeded { processes: found.into_iter().collect(), since_ns, unsettled })
     }
 }

@@ -214,7 +214,11 @@ mod tests {
         Trial {
             took: Duration::from_millis(90),
             hooks: vec!["tp_btf/task_newtask".into(), "uprobe//lib/libc.so.6:execve".into()],
-            seeded: Ok(Seeded { processes: vec![crate::event::Id::default()], unsettled: false }),
+            seeded: Ok(Seeded {
+                processes: vec![crate::event::Id::default()],
+                since_ns: 0,
+                unsettled: false,
+            }),
             events: Ok(4),
             marks_lost: 0,
         }
