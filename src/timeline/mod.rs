@@ -14,7 +14,7 @@ mod start;
 pub mod world;
 
 use crate::event::{CgroupId, Event, Exec, Fork, Id, What};
-use crate::method::facts::{Creation, Image};
+use crate::method::facts::{Creation, Fd, Image};
 use crate::trace::schema::{self, FailedFork, Origin, ProcessRef, Start};
 use process::{Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program};
 use select::Selectors;
@@ -372,7 +372,7 @@ impl Builder {
         creator.open_children += 1;
         creator.kids.forked(id, time_ns);
         let program = creator.program.clone();
-        let creation = Rc::new(creation(fork));
+        let creation = Rc::new(creation(fork, creator.stdio));
         let process = Process {
             comm: fork.comm.clone(),
             ns_pid: Some(fork.ns_pid),
@@ -714,7 +714,7 @@ fn image(
     }
 }
 
-fn creation(fork: &Fork) -> Creation {
+fn creation(fork: &Fork, image_stdio: [Fd; 3]) -> Creation {
     Creation {
         call: fork.call,
         flags: fork.flags,
@@ -733,6 +733,7 @@ fn creation(fork: &Fork) -> Creation {
         fresh_pipes: fork.fresh_pipes,
         fresh_pipes_cloexec: fork.fresh_pipes_cloexec,
         stdio: fork.stdio,
+        image_stdio,
     }
 }
 

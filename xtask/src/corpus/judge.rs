@@ -86,13 +86,17 @@ fn meant(expect: &Expect, start: &Value, pids: Option<&[u64]>, by_id: &HashMap<&
 
 /// Do arguments fit a list with `*` and `...`?
 fn arguments(wanted: &[String], argv: &Value) -> bool {
-    let Some(argv) = argv.as_array() else { return false };
-    let (wanted, open) = match wanted.split_last() {
-        Some((last, rest)) if last == "..." => (rest, true),
-        _ => (wanted, false),
-    };
-    (argv.len() == wanted.len() || open && argv.len() > wanted.len())
-        && wanted.iter().zip(argv).all(|(wanted, arg)| like(wanted, arg.as_str().unwrap_or("")))
+    argv.as_array().is_some_and(|argv| fits(wanted, argv))
+}
+
+fn fits(wanted: &[String], argv: &[Value]) -> bool {
+    match wanted.split_first() {
+        None => argv.is_empty(),
+        Some((word, rest)) if word == "..." => (0..=argv.len()).any(|skip| fits(rest, &argv[skip..])),
+        Some((word, rest)) => argv.split_first().is_some_and(|(arg, more)| {
+            like(word, arg.as_str().unwrap_or("")) && fits(rest, more)
+        }),
+    }
 }
 
 /// Does a text fit a pattern in which `*` stands for any text?

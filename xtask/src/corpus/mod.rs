@@ -101,6 +101,7 @@ pub fn run(options: &Options) -> Result<Report> {
             }
         }
     }
+    signals_as_usual()?;
     let _tracefs = Tracefs::mounted()?;
     let scratch = scratch()?;
     let queue = Mutex::new(jobs);
@@ -154,6 +155,17 @@ fn scratch() -> Result<PathBuf> {
     shell::succeeds(shell::as_root("rm").arg("-rf").arg(&folder));
     std::fs::create_dir(&folder)?;
     Ok(folder)
+}
+
+/// Programs inherit what is ignored here, and this may itself run in a script's background, which
+/// ignores INT and QUIT: then no shell's background job differs from its commands.
+fn signals_as_usual() -> Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    for ignored in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP] {
+        // SAFETY: the default disposition is no handler that could do anything wrong.
+        unsafe { signal(ignored, SigHandler::SigDfl) }?;
+    }
+    Ok(())
 }
 
 /// What the classifier takes for a start, by replaying the recorded events (see `tests/replay.rs`).

@@ -95,7 +95,7 @@ pub struct Row {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
-    /// Its arguments: `*` stands for any one, `...` at the end for any more; within one, `*` for
+    /// Its arguments: `*` stands for any one, `...` for any number of them; within one, `*` for
     /// any text.
     pub argv: Option<Vec<String>>,
     /// Its pid, by a pointer into the line of JSON that the program prints (`/workers/0`, `/pids`:
