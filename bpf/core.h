@@ -238,6 +238,12 @@ struct thread_info {
 	__u32 status;
 };
 
+/* Empty on a kernel without CONFIG_SCHED_INFO. */
+struct sched_info {
+	unsigned long pcount;
+	unsigned long long run_delay;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -260,6 +266,7 @@ struct task_struct {
 	sigset_t blocked;
 	struct mm_struct *mm;
 	struct sched_entity se;
+	struct sched_info sched_info;
 	struct css_set *cgroups;
 	struct task_io_accounting ioac;
 };

@@ -108,6 +108,7 @@ struct event_fork {
 struct event_run {
 	struct event_head head;
 	__u64 wakeup_ns;              /* became runnable */
+	__u64 run_ns;
 };
 
 /* A new image is in place. Followed by the strings, in the order of their lengths. */

@@ -99,6 +99,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 
 	if (!is_tracked(st))
 		return 0;
+	if (st)
+		ran_unseen(task, st, now, wake_flags());
 	cgroup_id = cgroup_of(task, &facts);
 	s = scratch_take(sizeof(*ev));
 	if (s) {

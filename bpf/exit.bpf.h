@@ -73,6 +73,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	struct signal_struct *signal = plain(task)->signal;
 	struct task_state *st;
 	struct event_exit *ev;
+	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (signal->live.counter > 0)
 		return 0;
@@ -84,12 +85,14 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	}
 	if (task->flags & PF_KTHREAD)
 		return 0;
+	if (st)
+		ran_unseen(task, st, now, wake_flags());
 	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
 	if (!ev) {
 		count_lost_event(sizeof(*ev));
 		return 0;
 	}
-	head_fill(&ev->head, EVENT_EXIT, sizeof(*ev), task, bpf_ktime_get_boot_ns());
+	head_fill(&ev->head, EVENT_EXIT, sizeof(*ev), task, now);
 	ev->facts = session_facts(signal);
 	/* What wait(2) will say: the group's code, or the leader's if its threads ended one by one. */
 	if (signal->flags & SIGNAL_GROUP_EXIT) {

@@ -158,7 +158,35 @@ int BPF_PROG(on_wakeup_new, struct task_struct *task)
 }
 
 /*
- * The first time on a CPU. A task that has run before costs one load: its execution time is not 0.
+ * A task that is on a CPU and was not seen to get there: there are kernels that trace no switch away
+ * from some tasks (a hosted machine's own services). The scheduler's accounting tells how long it
+ * waited, as long as it has waited once only.
+ */
+static __always_inline void ran_unseen(struct task_struct *task, struct task_state *st, __u64 now,
+					__u64 flags)
+{
+	struct event_run *ev;
+
+	if (!(st->flags & TASK_FRESH))
+		return;
+	st->flags &= ~TASK_FRESH;
+	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+	if (!ev) {
+		count_lost_event(sizeof(*ev));
+		return;
+	}
+	head_fill(&ev->head, EVENT_RUN, sizeof(*ev), task, now);
+	ev->wakeup_ns = st->wakeup_ns;
+	ev->run_ns = 0;
+	if (bpf_core_field_exists(struct sched_info, pcount) && st->wakeup_ns &&
+	    BPF_CORE_READ(task, sched_info.pcount) == 1)
+		ev->run_ns = st->wakeup_ns + BPF_CORE_READ(task, sched_info.run_delay);
+	bpf_ringbuf_submit(ev, flags);
+}
+
+/*
+ * The first time on a CPU. A switch between tasks that have run before costs two loads: the execution
+ * time of the one is not 0, and the other has been on a CPU more than once.
  */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
@@ -166,6 +194,12 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	struct task_state *st;
 	struct event_run *ev;
 
+	if (bpf_core_field_exists(struct sched_info, pcount) && prev->sched_info.pcount == 1) {
+		st = state_of(prev);
+		/* No wake-up here: the run queue's lock is held. */
+		if (st)
+			ran_unseen(prev, st, bpf_ktime_get_boot_ns(), BPF_RB_NO_WAKEUP);
+	}
 	if (next->se.sum_exec_runtime || !next->pid)
 		return 0;
 	st = state_of(next);
@@ -179,7 +213,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	}
 	head_fill(&ev->head, EVENT_RUN, sizeof(*ev), next, bpf_ktime_get_boot_ns());
 	ev->wakeup_ns = st->wakeup_ns;
-	/* No wake-up here: the run queue's lock is held. */
+	ev->run_ns = ev->head.time_ns;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 	return 0;
 }

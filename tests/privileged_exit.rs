@@ -82,8 +82,11 @@ fn a_daemon_outlives_its_creator_and_is_still_its_child() {
 #[test]
 fn a_start_that_the_recording_does_not_outlive_is_a_timeout() {
     common::require_root();
-    let recorded =
-        common::record::<&str, &str>(&[], &["sh", "-c", "/bin/sleep 2.5 & echo {\\\"sleep\\\": $!}"]);
+    // Once it sleeps; the shell looks with builtins, which start nothing.
+    let script = "/bin/sleep 2.5 & \
+                  until read -r _ comm state _ </proc/$!/stat && [ \"$comm$state\" = '(sleep)S' ]; do :; done; \
+                  echo {\\\"sleep\\\": $!}";
+    let recorded = common::record::<&str, &str>(&[], &["sh", "-c", script]);
     let sleep = recorded.start_of(recorded.pid("sleep"));
     assert_eq!(sleep["exit"], Value::Null);
     assert_eq!(sleep["timeline"]["ready"]["kind"], "timeout");

@@ -220,7 +220,7 @@ fn a_killed_tracer_leaves_a_spool_and_nothing_else() {
     let done = report(&spool);
     assert!(done.status.success(), "{done:?}");
     assert!(
-        text(&done.stdout).contains("INCOMPLETE") && text(&done.stdout).contains("true 0"),
+        text(&done.stdout).contains("INCOMPLETE") && text(&done.stdout).contains("× true"),
         "{}",
         text(&done.stdout)
     );
@@ -329,5 +329,5 @@ fn traces_that_cannot_be_read_are_told_of() {
     }
     let done = report(&folder.path().join("none.json"));
     assert_eq!(done.status.code(), Some(1));
-    says(&text(&done.stderr), &["none.json", "No such file"]);
+    says(&text(&done.stderr), &["none.json", "no such file"]);
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::live::{Live, alive, names, until};
+use common::live::{Live, alive, names};
 use common::{check, check_schema, parse, program, record_unchecked, require_root, startrace};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -239,8 +239,7 @@ fn a_signal_to_a_recording_of_pids_ends_that_alone() {
                 .args(["record", "-o", "t.json", "-p", &master.pid_text()])
                 .current_dir(&folder),
         );
-        until("the probes", || !common::live::held_programs(tracer.pid()).is_empty());
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        common::live::until("the probes", || common::live::is_live(tracer.pid()));
         tracer.signal(signal);
         assert_eq!(tracer.wait().code(), Some(0), "{signal}: {}", tracer.stderr());
         let trace = read(&folder.path().join("t.json"));

@@ -119,7 +119,7 @@ fn best_effort_runs_the_command_all_the_same() {
     assert_eq!(done.status.code(), Some(7), "{done:?}");
     assert_eq!(text(&done.stdout), format!("ran as {ALICE}\n"));
     assert!(text(&done.stderr).contains("--best-effort"), "{done:?}");
-    for (cmd, code) in [("kill -KILL $$", 137), ("kill -TERM $PPID; sleep 20", 143)] {
+    for (cmd, code) in [("kill -KILL $$", 137), ("kill -TERM $PPID; exec sleep 20", 143)] {
         assert_eq!(run(&["sh", "-c", cmd]).status.code(), Some(code), "{cmd}");
     }
     assert_eq!(run(&["no-such-command-anywhere"]).status.code(), Some(127));

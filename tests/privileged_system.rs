@@ -109,8 +109,7 @@ fn everything_is_recorded_as_lines() {
     let folder = tempfile::tempdir().unwrap();
     let mut tracer =
         Live::spawn(Command::new(startrace()).args(["record", "-a", "-q"]).current_dir(folder.path()));
-    common::live::until("the probes", || !common::live::held_programs(tracer.pid()).is_empty());
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    common::live::until("the probes", || common::live::is_live(tracer.pid()));
     let mut shell = Live::shell(INNER, &[]);
     shell.say("go");
     assert_eq!(shell.wait().code(), Some(6));

@@ -51,6 +51,10 @@ pub struct RecordArgs {
     #[arg(short, long)]
     quiet: bool,
 
+    /// Show the report at the end also where stderr is no terminal
+    #[arg(long, conflicts_with = "quiet")]
+    report: bool,
+
     /// Show the hooks that would be used and what they cost, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -440,7 +444,7 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
             }
         }
         Ok(crate::trace::write::Finished::File(path)) => {
-            if !args.quiet && std::io::stderr().is_terminal() {
+            if args.report || (!args.quiet && std::io::stderr().is_terminal()) {
                 let style = crate::report::Style::for_stderr(None, Default::default());
                 if let Err(error) = report::show(&path, false, &style, std::io::stderr()) {
                     eprintln!("startrace: {error:#}");

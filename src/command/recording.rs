@@ -169,6 +169,8 @@ struct Live<'a> {
     count: Option<u64>,
     enough: bool,
     failure: Option<anyhow::Error>,
+    /// The end of the recording; what came later is not part of it.
+    until_ns: u64,
 }
 
 impl Live<'_> {
@@ -221,6 +223,9 @@ impl Live<'_> {
             self.order.push(event);
         }
         while let Some(event) = self.order.pop(now_ns) {
+            if event.time_ns > self.until_ns {
+                continue;
+            }
             self.event(event);
             self.deliver();
         }
@@ -278,6 +283,30 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
     }
+    let mut live = Live {
+        probe,
+        builder: Builder::new(options),
+        order: Order::default(),
+        machine: Machine::default(),
+        events: request.events.map(std::io::BufWriter::new),
+        sink,
+        starts: 0,
+        count: request.count,
+        enough: false,
+        failure: None,
+        until_ns: u64::MAX,
+    };
+    live.keep(&Recorded::Begin {
+        began_ns,
+        realtime_offset_ns,
+        window_ns,
+        selectors: request.selectors.clone(),
+    });
+    // Before a trigger makes any of them end.
+    for id in &seeded.processes {
+        live.step(|| Recorded::Seed(*id), |builder, world| builder.seed(*id, world));
+    }
+
     let mut spawned = match &command {
         Some(argv) => {
             Some(host::spawn::spawn(argv, &caller, request.stdout_to_stderr).map_err(Error::Spawn)?)
@@ -290,7 +319,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
     let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-    epoll.add(probe.wake_fd(), EpollEvent::new(edge, 1))?;
+    epoll.add(live.probe.wake_fd(), EpollEvent::new(edge, 1))?;
     for fd in &pidfds {
         epoll.add(fd.as_fd(), EpollEvent::new(edge, 2))?;
     }
@@ -298,33 +327,11 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         epoll.add(spawned.pidfd.as_fd(), EpollEvent::new(edge, 2))?;
     }
 
-    let mut live = Live {
-        probe,
-        builder: Builder::new(options),
-        order: Order::default(),
-        machine: Machine::default(),
-        events: request.events.map(std::io::BufWriter::new),
-        sink,
-        starts: 0,
-        count: request.count,
-        enough: false,
-        failure: None,
-    };
-    live.keep(&Recorded::Begin {
-        began_ns,
-        realtime_offset_ns,
-        window_ns,
-        selectors: request.selectors.clone(),
-    });
-    for id in &seeded.processes {
-        live.step(|| Recorded::Seed(*id), |builder, world| builder.seed(*id, world));
-    }
-
     let targets_command = scope == Scope::Children;
     let deadline = request.duration.map(|duration| began_ns.saturating_add(duration.as_nanos() as u64));
     let mut signal = None;
     let mut last_call: Option<(u64, &'static str)> = None;
-    let ended_by = loop {
+    let mut ended_by = loop {
         let mut ready = [EpollEvent::empty(); 8];
         let timeout = EpollTimeout::try_from(PERIOD).unwrap_or(EpollTimeout::ZERO);
         match epoll.wait(&mut ready, timeout) {
@@ -396,7 +403,9 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
             let over = if signal.is_some() {
                 command_over || !targets_command
             } else {
-                live.builder.in_progress() == 0
+                // Not before the ring was drained once more: what it left may be on its way to us.
+                let drained = now > at.saturating_sub(LINGER_NS) && live.order.is_empty();
+                drained && live.builder.in_progress() == 0
             };
             if now >= at || over {
                 break why;
@@ -404,8 +413,10 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         }
     };
 
-    live.probe.detach();
+    // Before the probes go, one by one: what some of them see then, others miss.
     let ended_ns = boottime_ns();
+    live.until_ns = ended_ns;
+    live.probe.detach();
     if live.failure.is_none() {
         live.pump(u64::MAX)?;
     }
@@ -413,6 +424,10 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     live.step(|| Recorded::End(ended_ns), |builder, world| groups = builder.end(ended_ns, world));
     live.enough &= request.count.is_some();
     live.deliver();
+    // The last start that was wanted may come out only now; any after it were cut off.
+    if request.count.is_some_and(|count| live.starts >= count) {
+        ended_by = "count";
+    }
     if let Some(mut events) = live.events.take() {
         events.flush().map_err(anyhow::Error::from)?;
     }

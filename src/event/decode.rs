@@ -39,7 +39,7 @@ const _: () = {
     assert!(size_of::<wire::event_fd>() == 16);
     assert!(size_of::<wire::event_fork>() == 32 + 8 * 8 + 16 * 4 + 48 + 16);
     assert!(offset_of!(wire::event_fork, fds) == 32 + 8 * 8 + 16 * 4);
-    assert!(size_of::<wire::event_run>() == 40);
+    assert!(size_of::<wire::event_run>() == 48);
     assert!(size_of::<wire::event_exec>() == 32 + 5 * 8 + 14 * 4 + 64 + 16);
     assert!(offset_of!(wire::event_exec, fds) == 32 + 5 * 8 + 14 * 4);
     assert!(size_of::<wire::event_exec_fail>() == 56);
@@ -209,7 +209,7 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
         wire::event_kind::EVENT_FORK => fork(&read(head.kind, bytes)?.0),
         wire::event_kind::EVENT_RUN => {
             let (ev, _) = read::<wire::event_run>(head.kind, bytes)?;
-            What::Run { wakeup_ns: some(ev.wakeup_ns) }
+            What::Run { wakeup_ns: some(ev.wakeup_ns), run_ns: some(ev.run_ns) }
         }
         wire::event_kind::EVENT_EXEC => {
             let (ev, rest) = read(head.kind, bytes)?;

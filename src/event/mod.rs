@@ -50,6 +50,9 @@ pub enum What {
     Run {
         /// When it became runnable.
         wakeup_ns: Option<u64>,
+        /// When it got there; earlier than the event where only a later one told, `None` where nothing
+        /// tells.
+        run_ns: Option<u64>,
     },
     /// A new image is in place.
     Exec(Box<Exec>),

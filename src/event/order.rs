@@ -59,6 +59,11 @@ impl Order {
         self.held.push(Reverse(Held { event, arrival: self.arrivals }));
     }
 
+    /// Nothing is held back.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// The next event that is old enough at `now_ns`; with `u64::MAX`, the next event at all.
     pub fn pop(&mut self, now_ns: u64) -> Option<Event> {
         let oldest = self.held.peek()?.0.event.time_ns;
@@ -77,7 +82,7 @@ mod tests {
     use super::*;
 
     fn at(time_ns: u64) -> Event {
-        Event { time_ns, id: Id::default(), tid: 0, what: What::Run { wakeup_ns: None } }
+        Event { time_ns, id: Id::default(), tid: 0, what: What::Run { wakeup_ns: None, run_ns: None } }
     }
 
     #[test]

@@ -140,6 +140,12 @@ fn what(v: &View<'_>) -> (Job, Confidence) {
     };
     let mates = v.facts.siblings.pipe_mates > 0;
     let [now, ..] = v.stdio();
+    // ksh93 makes sockets for its pipelines, and for nothing else but its coprocesses.
+    let socket =
+        |fd: usize, new| new == Some(true) && v.stdio().get(fd).is_some_and(|f| f.kind == FdKind::Socket);
+    if socket(0, stdin) || socket(1, stdout) {
+        return (Job::Pipeline, Likely);
+    }
     match (stdin, stdout) {
         (Some(true), _) | (_, Some(true)) if mates => return (Job::Pipeline, Likely),
         (None, _) | (_, None) if mates => return (Job::Pipeline, Guess),

@@ -132,6 +132,13 @@ pub fn alive(pid: u64) -> bool {
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
 }
 
+/// Has a tracer given up its privileges? It does so once everything is attached, what runs already is
+/// taken in and the command, if any, is started: from then on nothing is missed.
+pub fn is_live(tracer: u64) -> bool {
+    fs::read_to_string(format!("/proc/{tracer}/status"))
+        .is_ok_and(|status| status.lines().any(|line| line == "CapBnd:\t0000000000000000"))
+}
+
 /// Ids of the BPF programs that a process holds.
 pub fn held_programs(pid: u64) -> Vec<u32> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else {

@@ -187,25 +187,20 @@ impl Background {
         self.child.id()
     }
 
-    /// Waits until the number of the tracer's BPF links has not changed for a while: all attached,
-    /// and the processes that run already taken in.
+    /// Waits until nothing is missed any more.
     fn wait_live(&mut self) {
         let begin = Instant::now();
-        let (mut last, mut same) = (0, 0);
-        while same < 6 {
+        while !live::is_live(self.pid().into()) {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let stderr = self.read("stderr");
                 panic!("startrace ended with {status} before it was live:\n{stderr}");
             }
             assert!(
                 begin.elapsed() < LIMIT,
-                "startrace attached nothing within {LIMIT:?}:\n{}",
+                "startrace was not live within {LIMIT:?}:\n{}",
                 self.read("stderr")
             );
-            std::thread::sleep(Duration::from_millis(50));
-            let links = links(self.pid());
-            same = if links > 0 && links == last { same + 1 } else { 0 };
-            last = links;
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -297,18 +292,6 @@ impl Drop for Background {
             let _ = self.child.wait();
         }
     }
-}
-
-/// How many BPF links a process holds.
-fn links(pid: u32) -> usize {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
-        return 0;
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
-        .filter(|text| text.contains("link_type:"))
-        .count()
 }
 
 /// A trace from a file's bytes: a JSON document, or NDJSON joined into the document it stands for.

@@ -21,8 +21,8 @@ The project's chores.
       Setup, release build, and a recording of a Python program that starts processes in many ways;
       with ARGS: `startrace record ARGS`.
   cargo xtask test [--all] [--unprivileged] [FILTER]
-      Setup, formatting, clippy, docs and all tests, the privileged ones as root. --all: the slow
-      ones too. --unprivileged: without those that need root. FILTER: only tests with that name.
+      Setup, formatting, clippy, docs, all tests, the privileged ones as root, and the quick rows of
+      the corpus. --all: the slow tests and the whole corpus too, whose runtimes it installs. --unprivileged: without those that need root. FILTER: only tests with that name.
   cargo xtask corpus [--all] [--quick] [--family FAMILY] [NAME]
       Start the real programs of tests/corpus/corpus.toml, name their start methods, and print how
       right that is. --all: install the runtimes that are missing first.

@@ -3,6 +3,7 @@
 use super::Inspection;
 use crate::elf::resolve::{Found, Library};
 use crate::elf::{Facts, Kind};
+use crate::report::count;
 use crate::trace::text::sanitize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -51,9 +52,9 @@ pub(super) fn write(inspection: &Inspection, out: &mut dyn Write) -> io::Result<
     optional(out, "RUNPATH", &facts.runpath)?;
     let plt = match facts.plt_relocations {
         0 => String::new(),
-        n => format!(", of these {} for functions", grouped(n)),
+        n => format!(", of these {} for functions", count(n)),
     };
-    row(out, "relocations", &format!("{}{plt}", grouped(facts.relocations)))?;
+    row(out, "relocations", &format!("{}{plt}", count(facts.relocations)))?;
     probes(inspection, out)?;
     libraries(inspection, out)?;
     for problem in facts.problems.iter().chain(&inspection.problems) {
@@ -90,7 +91,7 @@ fn probes(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
         let name = format!("{}:{}", probe.provider, probe.name);
         *names.entry(sanitize(&name)).or_default() += 1;
     }
-    let mut list = format!("{}:", grouped(inspection.probes.len() as u64));
+    let mut list = format!("{}:", count(inspection.probes.len() as u64));
     for (name, count) in names.iter().take(MAX_PROBES) {
         list.push(' ');
         list.push_str(name);
@@ -118,11 +119,11 @@ fn libraries(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
     let all = format!(
         "{} ({} needed directly){missing}, {}; {} relocations with the program's; {} failed tries \
          to find them",
-        grouped(totals.libraries),
+        count(totals.libraries),
         inspection.facts.needed.len(),
         size(totals.library_bytes),
-        grouped(totals.relocations),
-        grouped(totals.failed_tries),
+        count(totals.relocations),
+        count(totals.failed_tries),
     );
     row(out, "libraries", &all)?;
     writeln!(out)?;
@@ -150,8 +151,8 @@ fn line(inspection: &Inspection, library: &Library, out: &mut dyn Write) -> io::
     let name = sanitize(library.path.as_ref().unwrap_or(&library.name));
     let head = format!(
         "  {found:<9}{:>6}{:>10}{:>10}  ",
-        grouped(library.failed_tries),
-        library.relocations.map_or(String::new(), grouped),
+        count(library.failed_tries),
+        library.relocations.map_or(String::new(), count),
         library.size.map_or(String::new(), size),
     );
     let indent = head.chars().count();
@@ -226,19 +227,6 @@ fn wrapped(out: &mut dyn Write, label: &str, indent: usize, text: &str) -> io::R
     Ok(())
 }
 
-/// 1234567 as `1,234,567`.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
@@ -253,9 +241,9 @@ mod tests {
 
     #[test]
     fn numbers_and_sizes_read_well() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(1_048_575), "1024.0 KiB");
         assert_eq!(size(3 << 20), "3.0 MiB");

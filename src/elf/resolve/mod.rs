@@ -8,6 +8,8 @@ mod glibc;
 mod loader;
 mod musl;
 mod search;
+#[cfg(test)]
+pub(super) use search::MAX_TRIES;
 
 use super::facts::DynamicFacts;
 use super::image::Image;

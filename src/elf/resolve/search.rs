@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Files tried for one program. A bad real case (a RUNPATH of 240 directories and 12 libraries) needs
 /// 3,000.
-const MAX_TRIES: u64 = 200_000;
+pub(in crate::elf) const MAX_TRIES: u64 = 200_000;
 
 /// A library file that fits the program.
 pub(super) struct Loaded {

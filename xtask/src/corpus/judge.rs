@@ -93,9 +93,9 @@ fn fits(wanted: &[String], argv: &[Value]) -> bool {
     match wanted.split_first() {
         None => argv.is_empty(),
         Some((word, rest)) if word == "..." => (0..=argv.len()).any(|skip| fits(rest, &argv[skip..])),
-        Some((word, rest)) => argv.split_first().is_some_and(|(arg, more)| {
-            like(word, arg.as_str().unwrap_or("")) && fits(rest, more)
-        }),
+        Some((word, rest)) => argv
+            .split_first()
+            .is_some_and(|(arg, more)| like(word, arg.as_str().unwrap_or("")) && fits(rest, more)),
     }
 }
 
@@ -227,6 +227,9 @@ mod tests {
         }
         let open = row("{argv = ['sh', '...'], is = 'clone fork_exec glibc system'}");
         let verdicts = judge(&open, &trace(), "").unwrap();
-        assert_eq!((verdicts[0].grade, verdicts[0].kernel, verdicts[0].pattern), (Grade::Partly, true, false));
+        assert_eq!(
+            (verdicts[0].grade, verdicts[0].kernel, verdicts[0].pattern),
+            (Grade::Partly, true, false)
+        );
     }
 }

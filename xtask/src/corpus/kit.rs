@@ -50,13 +50,15 @@ impl Kit {
     }
 
     fn find_pythons(&mut self) {
-        let mut candidates: Vec<PathBuf> = ["python3", "python2.7", "/usr/bin/python3"].map(PathBuf::from).into();
+        let mut candidates: Vec<PathBuf> =
+            ["python3", "python2.7", "/usr/bin/python3"].map(PathBuf::from).into();
         candidates.extend((6..=20).map(|minor| PathBuf::from(format!("python3.{minor}"))));
         let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
         let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv"));
         for folder in [root, home].into_iter().flatten() {
             if let Ok(versions) = fs::read_dir(folder.join("versions")) {
-                let mut found: Vec<PathBuf> = versions.flatten().map(|v| v.path().join("bin/python")).collect();
+                let mut found: Vec<PathBuf> =
+                    versions.flatten().map(|v| v.path().join("bin/python")).collect();
                 found.sort();
                 candidates.extend(found);
             }
@@ -75,7 +77,8 @@ impl Kit {
     }
 
     fn find_pips(&mut self) {
-        let Ok(output) = Command::new(self.venv().join("bin/pip")).args(["list", "--format=freeze"]).output() else {
+        let Ok(output) = Command::new(self.venv().join("bin/pip")).args(["list", "--format=freeze"]).output()
+        else {
             return;
         };
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -122,7 +125,9 @@ impl Kit {
             shell::run(Command::new(python).args(["-m", "venv"]).arg(self.venv()))?;
         }
         shell::run(
-            Command::new(self.venv().join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check"]).args(pips),
+            Command::new(self.venv().join("bin/pip"))
+                .args(["install", "--quiet", "--disable-pip-version-check"])
+                .args(pips),
         )
     }
 
@@ -158,7 +163,9 @@ impl Kit {
             "python" => python.context("the row names no version of Python")?.to_owned(),
             _ => match name.split_once(':') {
                 Some(("file", file)) => shell::root().join("tests/programs").join(file),
-                Some((kind, file)) if BUILDERS.iter().any(|(have, _)| *have == kind) => self.build(kind, file)?,
+                Some((kind, file)) if BUILDERS.iter().any(|(have, _)| *have == kind) => {
+                    self.build(kind, file)?
+                }
                 _ => return Ok(None),
             },
         };

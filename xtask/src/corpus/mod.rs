@@ -13,7 +13,7 @@ use kit::Kit;
 use report::Report;
 use run::{Job, Outcome};
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
@@ -124,7 +124,6 @@ pub fn run(options: &Options) -> Result<Report> {
         }
     });
     report.kept = Some(scratch);
-    report.cost = cost(report.kept.as_deref());
     Ok(report)
 }
 
@@ -166,9 +165,4 @@ fn signals_as_usual() -> Result<()> {
         unsafe { signal(ignored, SigHandler::SigDfl) }?;
     }
     Ok(())
-}
-
-/// What the classifier takes for a start, by replaying the recorded events (see `tests/replay.rs`).
-fn cost(_scratch: Option<&Path>) -> Option<String> {
-    None
 }

@@ -21,8 +21,6 @@ pub struct Report {
     not_run: Vec<String>,
     /// Where the traces are.
     pub kept: Option<PathBuf>,
-    /// The classifier's cost in words.
-    pub cost: Option<String>,
 }
 
 #[derive(Default)]
@@ -74,7 +72,10 @@ impl Report {
         let (ran, broken) = (self.sum(|f| f.ran), self.sum(|f| f.broken));
         let starts = self.sum(|f| f.verdicts.len());
         let exact = self.sum(|f| f.verdicts.iter().filter(|v| v.grade == Grade::Exact).count());
-        let mut line = format!("corpus: {} rows ran, {ran} as they should; {starts} starts, {exact} exact", ran + broken);
+        let mut line = format!(
+            "corpus: {} rows ran, {ran} as they should; {starts} starts, {exact} exact",
+            ran + broken
+        );
         if !self.not_run.is_empty() {
             line += &format!("; {} rows NOT RUN: {}", self.not_run.len(), self.reasons());
         }
@@ -108,7 +109,9 @@ impl Report {
         }
         let kernel = all().filter(|v| !v.kernel).count();
         if kernel > 0 {
-            missed.push(format!("primitive or mechanism of {kernel} starts are wrong, and all have to be right"));
+            missed.push(format!(
+                "primitive or mechanism of {kernel} starts are wrong, and all have to be right"
+            ));
         }
         let n = self.verdicts(false).count();
         for (what, right) in [
@@ -131,7 +134,11 @@ impl fmt::Display for Report {
         for line in &self.not_run {
             writeln!(f, "not run: {line}")?;
         }
-        writeln!(f, "\n{:<12} {:>5} {:>7} {:>7} {:>7} {:>7} {:>7}", "family", "rows", "not run", "starts", "exact", "partly", "wrong")?;
+        writeln!(
+            f,
+            "\n{:<12} {:>5} {:>7} {:>7} {:>7} {:>7} {:>7}",
+            "family", "rows", "not run", "starts", "exact", "partly", "wrong"
+        )?;
         for (place, family) in &self.families {
             let name = FAMILIES.get(*place).copied().unwrap_or("?");
             let count = |grade| family.verdicts.iter().filter(|v| v.grade == grade).count();
@@ -171,9 +178,6 @@ impl fmt::Display for Report {
                 share(self.verdicts(false).filter(|v| v.library).count()),
                 share(self.verdicts(false).filter(|v| v.pattern).count())
             )?;
-        }
-        if let Some(cost) = &self.cost {
-            writeln!(f, "{cost}")?;
         }
         if let Some(kept) = &self.kept {
             writeln!(f, "traces and events: {}", kept.display())?;

@@ -202,8 +202,7 @@ mod tests {
 
     #[test]
     fn names_allow_what_they_say() {
-        let expect: Expect =
-            toml::from_str("exe = 'x'\nis = 'clone|clone3 posix_spawn glibc|- *'").unwrap();
+        let expect: Expect = toml::from_str("exe = 'x'\nis = 'clone|clone3 posix_spawn glibc|- *'").unwrap();
         let names = expect.names().unwrap();
         assert!(names.allows(0, Some("clone3")) && !names.allows(0, Some("vfork")) && !names.allows(0, None));
         assert!(names.allows(2, None) && names.allows(2, Some("glibc")) && !names.allows(2, Some("musl")));

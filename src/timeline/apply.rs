@@ -1,0 +1,370 @@
+//! What each event does to the processes that the builder remembers.
+
+use super::process::{self, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program};
+use super::world::{ImageKey, Known, World};
+use super::{Builder, Output, start};
+use crate::event::{Exec, Fork, Id};
+use crate::method::facts::{Creation, Fd, Image};
+use crate::trace::schema::{self, Origin};
+use std::rc::Rc;
+
+/// A process that was created less than this before the recording began is taken to be in the
+/// middle of its start. (Without having seen it, nothing tells for sure.)
+pub(super) const YOUNG_NS: u64 = 1_000_000_000;
+
+/// A failed exec outside of a start belongs to the exec in place that follows within this time.
+const SAME_WALK_NS: u64 = 20_000_000;
+
+impl Builder {
+    /// Remembers a process whose creation was not seen.
+    pub(super) fn adopt(&mut self, id: Id, world: &mut dyn World) {
+        let known = world.process(id).unwrap_or_default();
+        let Known { comm, exe, argv, cwd, dev, inode, uid, gid, ns_pid, cgroup, ppid } = known;
+        let binary =
+            exe.as_ref().and_then(|exe| world.image(&ImageKey { pid: id.pid, exe: exe.clone(), dev, inode }));
+        let image = image(exe, argv, &comm, None, binary.as_ref(), dev, inode);
+        let process = Process {
+            comm,
+            ns_pid,
+            uid,
+            gid,
+            cwd,
+            cgroup_path: cgroup,
+            program: Rc::new(Program { image, binary, argv_bytes: None, argv_truncated: false }),
+            creator: ppid.and_then(|pid| self.by_pid.get(&pid).copied()),
+            next_seq: 1,
+            ..Process::default()
+        };
+        self.insert(id, process, world);
+        self.note_selected(id);
+        // What descends from a root that ran before is as much of it, whether that root has shown
+        // itself by now or not.
+        if !self.is_selected(id)
+            && world.ancestors(id).iter().any(|kin| self.options.selectors.matches(&kin.into()))
+            && let Some(process) = self.processes.get_mut(&id)
+        {
+            process.selected = true;
+        }
+    }
+
+    pub(super) fn insert(&mut self, id: Id, process: Process, world: &mut dyn World) {
+        let now = process.created_ns.unwrap_or(id.birth_ns);
+        if let Some(old) = self.by_pid.insert(id.pid, id)
+            && old != id
+            && self.processes.get(&old).is_some_and(|old| old.ended.is_none())
+        {
+            // Its exit was not seen, but a pid is given anew only after it.
+            self.missed.exits += 1;
+            if self.start_of(old).is_some() {
+                self.finish(old, now, start::End::Lost, world);
+            }
+            self.bury(old, now, false);
+        }
+        self.processes.insert(id, process);
+    }
+
+    /// Opens the start of a process that was in the middle of it when the recording began.
+    pub(super) fn open_partial(&mut self, id: Id) {
+        let began_ns = self.options.began_ns;
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        if process.start.is_some() || process.created_ns.is_some() || process.last.is_some() {
+            return;
+        }
+        process.start = Some(OpenStart {
+            seq: 0,
+            origin_ns: began_ns.max(id.birth_ns),
+            origin: Origin::RecordingBegan,
+            partial: true,
+            in_place: false,
+            wakeup_ns: None,
+            run_ns: None,
+            observed_ns: None,
+            execs: Vec::new(),
+            parent: None,
+            peer: None,
+        });
+        self.set_deadline(id, began_ns.max(id.birth_ns), 0);
+    }
+
+    pub(super) fn set_deadline(&mut self, id: Id, origin_ns: u64, seq: u32) {
+        if let Some(window) = self.options.window_ns {
+            self.deadlines.push_back((origin_ns.saturating_add(window), id, seq));
+        }
+    }
+
+    pub(super) fn fork(&mut self, time_ns: u64, id: Id, fork: &Fork, world: &mut dyn World) {
+        if !self.processes.contains_key(&fork.creator) {
+            self.adopt(fork.creator, world);
+        }
+        let (origin_ns, origin) = match fork.entry {
+            Some(crate::event::Entry::Exact(ns)) => (ns, Origin::Entry),
+            Some(crate::event::Entry::MmAlloc(ns)) => (ns, Origin::MmAlloc),
+            None => (id.birth_ns.min(time_ns), Origin::TaskCreated),
+        };
+        let origin_ns = origin_ns.min(time_ns);
+        let peer = fork.peer.map(|(pid, ns)| (pid, ns, self.by_pid.get(&pid).copied()));
+        let Some(creator) = self.processes.get_mut(&fork.creator) else { return };
+        creator.forks += 1;
+        if creator.execs == 0 {
+            creator.forks_before_exec += 1;
+        }
+        creator.open_children += 1;
+        creator.kids.forked(id, time_ns);
+        let program = creator.program.clone();
+        let creation = Rc::new(creation(fork, creator.stdio));
+        let process = Process {
+            comm: fork.comm.clone(),
+            ns_pid: Some(fork.ns_pid),
+            uid: Some(fork.uid),
+            gid: Some(fork.gid),
+            cwd: creator.cwd.clone(),
+            cgroup: Some(fork.cgroup),
+            creator: Some(fork.creator),
+            creation: Some(creation),
+            created_ns: Some(time_ns),
+            stdio: fork.stdio,
+            first_pipe_fd: fork.first_pipe_fd,
+            selected: creator.selected || fork.root,
+            program: program.clone(),
+            next_seq: 1,
+            start: Some(OpenStart {
+                seq: 0,
+                origin_ns,
+                origin,
+                partial: false,
+                in_place: false,
+                wakeup_ns: None,
+                run_ns: None,
+                observed_ns: None,
+                execs: Vec::new(),
+                parent: Some(program),
+                peer,
+            }),
+            ..Process::default()
+        };
+        self.insert(id, process, world);
+        self.set_deadline(id, origin_ns, 0);
+    }
+
+    pub(super) fn exec(&mut self, time_ns: u64, id: Id, exec: Exec, world: &mut dyn World) {
+        if !self.processes.contains_key(&id) {
+            self.adopt(id, world);
+            // Created within the recording, or just before: its start was under way.
+            if id.birth_ns >= self.options.began_ns {
+                self.missed.forks += 1;
+                self.open_partial(id);
+            } else if self.options.began_ns - id.birth_ns < YOUNG_NS {
+                self.open_partial(id);
+            }
+        }
+        let binary = exec.exe.as_ref().and_then(|exe| {
+            let (dev, inode) = (exec.dev, exec.inode);
+            world.image(&ImageKey { pid: id.pid, exe: exe.clone(), dev, inode })
+        });
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let script = if exec.interpreter.is_some() { exec.path.clone() } else { None };
+        let image = image(exec.exe, exec.argv, &exec.comm, script, binary.as_ref(), exec.dev, exec.inode);
+        let program = Rc::new(Program {
+            image,
+            binary,
+            argv_bytes: Some(exec.argv_bytes),
+            argv_truncated: exec.argv_truncated,
+        });
+        let mark = ExecMark {
+            entry: exec.entry,
+            prepare_ns: exec.prepare_ns,
+            done_ns: time_ns,
+            path: exec.path,
+            interpreter: exec.interpreter,
+            error: None,
+            program: Some(program.clone()),
+            by_thread: exec.old_tid != id.pid,
+            tid: Some(exec.old_tid),
+            stdio: exec.stdio,
+            session_leader: Some(exec.session_leader),
+            has_tty: Some(exec.has_tty),
+            fd3: exec.fd3,
+            ignored: Some(exec.ignored),
+        };
+        let replaced = std::mem::replace(&mut process.program, program);
+        process.comm = exec.comm;
+        process.cwd = exec.cwd.or(process.cwd.take());
+        process.uid = Some(exec.uid);
+        process.gid = Some(exec.gid);
+        process.ns_pid = Some(exec.ns_pid);
+        process.cgroup = Some(exec.cgroup);
+        process.execs += 1;
+        process.kids = process::Kids::default();
+        process.method = None;
+        process.session_leader = Some(exec.session_leader);
+        process.has_tty = Some(exec.has_tty);
+        process.stdio = exec.stdio;
+        process.ignored = Some(exec.ignored);
+        process.null_on_pipe = None;
+        let creator = process.creator;
+        let stdio = process.stdio;
+        let first = process.execs == 1;
+
+        let mut opened = None;
+        match &mut process.start {
+            Some(start) if start.execs.len() >= MAX_EXECS => self.missed.execs += 1,
+            Some(start) => {
+                start.observed_ns.get_or_insert(mark.entry_ns().unwrap_or(mark.done_ns));
+                start.execs.push(mark);
+            }
+            None => {
+                // The failed tries of the same walk belong to it.
+                let mut execs: Vec<ExecMark> = Vec::new();
+                let mut since = mark.entry_ns().unwrap_or(mark.done_ns);
+                while let Some(loose) = process.loose_execs.pop_back() {
+                    if since.saturating_sub(loose.done_ns) > SAME_WALK_NS {
+                        break;
+                    }
+                    since = loose.entry_ns().unwrap_or(loose.done_ns);
+                    execs.push(loose);
+                }
+                process.loose_execs.clear();
+                execs.reverse();
+                let origin = match (execs.first().unwrap_or(&mark).entry, mark.prepare_ns) {
+                    (Some(crate::event::Entry::Exact(_)), _) => Origin::Entry,
+                    (Some(crate::event::Entry::MmAlloc(_)), _) => Origin::MmAlloc,
+                    (None, _) => Origin::ImageInPlace,
+                };
+                execs.push(mark);
+                let seq = process.next_seq;
+                process.next_seq += 1;
+                process.start = Some(OpenStart {
+                    seq,
+                    origin_ns: since,
+                    origin,
+                    partial: false,
+                    in_place: true,
+                    wakeup_ns: None,
+                    run_ns: None,
+                    observed_ns: None,
+                    execs,
+                    parent: Some(replaced),
+                    peer: None,
+                });
+                opened = Some((since, seq));
+            }
+        }
+        if let Some((since, seq)) = opened {
+            self.set_deadline(id, since, seq);
+        }
+        if let Some(creator) = creator.and_then(|creator| self.processes.get_mut(&creator)) {
+            if first {
+                creator.kids.execed(id);
+            }
+            creator.kids.stdio(id, &stdio);
+        }
+        self.note_selected(id);
+    }
+
+    pub(super) fn exec_failed(&mut self, id: Id, mark: ExecMark, world: &mut dyn World) {
+        if !self.processes.contains_key(&id) {
+            self.adopt(id, world);
+        }
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        match &mut process.start {
+            Some(start) if start.execs.len() >= MAX_EXECS => self.missed.execs += 1,
+            Some(start) => {
+                start.observed_ns.get_or_insert(mark.entry_ns().unwrap_or(mark.done_ns));
+                start.execs.push(mark);
+            }
+            None => {
+                if process.loose_execs.len() >= MAX_EXECS {
+                    process.loose_execs.pop_front();
+                }
+                process.loose_execs.push_back(mark);
+            }
+        }
+    }
+
+    pub(super) fn exit(&mut self, time_ns: u64, id: Id, status: u32, world: &mut dyn World) {
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let creator = process.creator;
+        let execless = process.execs == 0;
+        let stdio = process.stdio;
+        if let Some(creator) = creator.and_then(|creator| self.processes.get_mut(&creator)) {
+            if execless {
+                creator.kids.stdio(id, &stdio);
+            }
+            creator.kids.ended(id, time_ns);
+        }
+        if self.start_of(id).is_some() {
+            self.finish(id, time_ns, start::End::Exit(status), world);
+        } else if self.is_selected(id)
+            && let Some(last) = self.processes.get(&id).and_then(|process| process.last.clone())
+        {
+            let exit = start::exit(status, time_ns.saturating_sub(last.origin_ns));
+            self.out.push(Output::Exit { start_id: last.start_id, exit });
+        }
+        self.bury(id, time_ns, status == 0);
+    }
+
+    /// Forgets a process that has ended, unless a child's start still needs it.
+    pub(super) fn bury(&mut self, id: Id, at_ns: u64, ok: bool) {
+        if self.by_pid.get(&id.pid) == Some(&id) {
+            self.by_pid.remove(&id.pid);
+        }
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.ended = Some(Ended { at_ns, ok });
+        }
+        self.forget_if_done(id);
+    }
+
+    pub(super) fn forget_if_done(&mut self, id: Id) {
+        let done = |process: &Process| {
+            process.ended.is_some() && process.start.is_none() && process.open_children == 0
+        };
+        if self.processes.get(&id).is_some_and(done) {
+            self.processes.remove(&id);
+        }
+    }
+}
+
+fn image(
+    exe: Option<String>,
+    argv: Option<Vec<String>>,
+    comm: &str,
+    script: Option<String>,
+    binary: Option<&schema::Binary>,
+    dev: u32,
+    inode: u64,
+) -> Image {
+    Image {
+        exe,
+        argv,
+        comm: comm.to_owned(),
+        script,
+        runtime: binary.and_then(|b| b.runtime.clone()),
+        linkage: binary.and_then(|b| b.linkage.clone()),
+        interpreter: binary.and_then(|b| b.interpreter.clone()),
+        build_id: binary.and_then(|b| b.build_id.clone()),
+        file: (inode != 0).then_some((dev.into(), inode)),
+    }
+}
+
+fn creation(fork: &Fork, image_stdio: [Fd; 3]) -> Creation {
+    Creation {
+        call: fork.call,
+        flags: fork.flags,
+        exit_signal: fork.exit_signal,
+        stack_delta: fork.stack_delta,
+        blocked: fork.blocked,
+        ignored: fork.ignored,
+        handled: fork.handled,
+        by_thread: fork.creator_tid != fork.creator.pid,
+        tid: Some(fork.creator_tid),
+        parent_threads: fork.threads,
+        kernel_parent: fork.kernel_parent,
+        parent_session_leader: fork.session_leader,
+        parent_is_other: fork.real_parent != fork.creator,
+        new_pid_namespace: fork.new_pid_ns,
+        fresh_pipes: fork.fresh_pipes,
+        fresh_pipes_cloexec: fork.fresh_pipes_cloexec,
+        stdio: fork.stdio,
+        image_stdio,
+    }
+}
