@@ -69,6 +69,10 @@ pub struct Creation {
     pub fresh_pipes_cloexec: bool,
     /// Descriptors 0, 1 and 2 of the creator.
     pub stdio: [Fd; 3],
+    /// The same when its image began: mksh and ksh93 put a pipeline's ends onto their own
+    /// descriptors before they fork.
+    #[serde(default)]
+    pub image_stdio: [Fd; 3],
 }
 
 /// The system call that created a process.

@@ -21,7 +21,14 @@ pub(super) const RULES: &[Rule] = &[
             let library = spawned(v)?;
             let quiet = v.parent_ignores(signal::INT) && v.parent_ignores(signal::QUIT);
             let piped = v.new_pipe(0) == Some(true) || v.new_pipe(1) == Some(true);
-            (quiet && !piped && is_libc_command(v)).then_some(Fit::FULL.by(Some(library)))
+            // system() leaves SIGPIPE alone; who puts it back is Rust's Command or Python's subprocess.
+            let other = v.parent_ignores(signal::PIPE) && v.child_ignores(signal::PIPE) == Some(false);
+            // It puts INT and QUIT back in the shell. A shell that ignores them too has a caller that did
+            // so before (it runs in a script's background), and any posix_spawn of such a one looks so.
+            let inherited =
+                v.child_ignores(signal::INT) == Some(true) && v.child_ignores(signal::QUIT) == Some(true);
+            let cap = if inherited { Guess } else { Likely };
+            (quiet && !piped && !other && is_libc_command(v)).then_some(Fit::at_most(cap).by(Some(library)))
         },
     },
     Rule {
@@ -132,7 +139,7 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "vfork, which a program calls through its C library ({parent})",
         when: |v| {
             let c = v.creation()?;
-            let vfork = c.call == Call::Vfork || is_vfork_by_clone(c);
+            let vfork = c.call == Call::Vfork || (is_vfork_by_clone(c) && !v.parent.has_vfork_call());
             let library = match v.parent.libc() {
                 Libc::Glibc => "glibc",
                 Libc::Musl => "musl",

@@ -204,6 +204,8 @@ fn owned<'a>(v: &View<'a>, matches: impl Fn(&PythonLine<'a>) -> Option<Match>) -
         (v.made_by(Mechanism::Fork) || v.made_by(Mechanism::Vfork)) && v.passed_through().next().is_none();
     let parent = match v.parent_is(Kind::Python) {
         Some(trust) if direct => trust.max(Likely),
+        // No shell runs multiprocessing: these arguments were typed.
+        None if v.parent.shell().is_some() => Guess,
         _ => Likely,
     };
     let subject = match line.target {

@@ -140,6 +140,10 @@ fn reexec<'a>(v: &View<'a>) -> Option<Fit<'a>> {
     if !v.execed() || !v.image.same_file(&v.parent) {
         return None;
     }
+    // A shell's applets, and Node's children with a channel to it, are what those families say.
+    if v.parent.shell().is_some() || (v.image.is(Kind::Node) && v.has_channel()) {
+        return None;
+    }
     let (ours, theirs) = (v.image.argv(), v.parent.argv());
     let same_arguments = !ours.is_empty() && ours.get(1..) == theirs.get(1..) && ours.len() > 1;
     let through_proc = v.facts.execs.iter().any(|e| e.path.as_deref() == Some("/proc/self/exe"));

@@ -131,9 +131,21 @@ fn shell(v: &View<'_>) -> Option<(Option<&'static str>, Confidence)> {
 }
 
 fn what(v: &View<'_>) -> (Job, Confidence) {
-    let (stdin, stdout) = (v.new_pipe(0), v.new_pipe(1));
+    let (stdin, stdout) = match v.parent.shell() {
+        Some(Shell::Mksh | Shell::Ksh) => {
+            let pipe = |fd| v.pipe_since_its_image(fd).or(v.new_pipe(fd));
+            (pipe(0), pipe(1))
+        }
+        _ => (v.new_pipe(0), v.new_pipe(1)),
+    };
     let mates = v.facts.siblings.pipe_mates > 0;
     let [now, ..] = v.stdio();
+    // ksh93 makes sockets for its pipelines, and for nothing else but its coprocesses.
+    let socket =
+        |fd: usize, new| new == Some(true) && v.stdio().get(fd).is_some_and(|f| f.kind == FdKind::Socket);
+    if socket(0, stdin) || socket(1, stdout) {
+        return (Job::Pipeline, Likely);
+    }
     match (stdin, stdout) {
         (Some(true), _) | (_, Some(true)) if mates => return (Job::Pipeline, Likely),
         (None, _) | (_, None) if mates => return (Job::Pipeline, Guess),
@@ -143,9 +155,11 @@ fn what(v: &View<'_>) -> (Job, Confidence) {
     }
     // A pipe on stdin alone that nobody shares is a here-document, or the end of a pipeline whose
     // other elements were not seen.
-    let sure = if stdin == Some(true) { Guess } else { Likely };
-    if let Some(sure) = background(v, now.kind) {
-        return (Job::Background, sure);
+    let mut sure = if stdin == Some(true) { Guess } else { Likely };
+    match background(v, now.kind) {
+        Behind::Yes(sure) => return (Job::Background, sure),
+        Behind::Perhaps => sure = Guess,
+        Behind::No => {}
     }
     let not_executable = v.facts.execs.iter().any(|e| e.error.as_deref() == Some("ENOEXEC"));
     if v.execed() || v.meant_to_exec() {
@@ -161,21 +175,33 @@ fn what(v: &View<'_>) -> (Job, Confidence) {
     (Job::Subshell, sure)
 }
 
-/// Without job control a background job ignores INT and QUIT; with it, its group is not the
-/// terminal's foreground one.
-fn background(v: &View<'_>, stdin: FdKind) -> Option<Confidence> {
+/// Is it a job in the background?
+enum Behind {
+    Yes(Confidence),
+    No,
+    /// Nothing that was observed tells.
+    Perhaps,
+}
+
+/// Without job control a background job ignores INT and QUIT, and its stdin is /dev/null; with it, its
+/// group is not the terminal's foreground one.
+fn background(v: &View<'_>, stdin: FdKind) -> Behind {
     let both = |f: &dyn Fn(u32) -> bool| f(signal::INT) && f(signal::QUIT);
     let shell_too = both(&|s| v.parent_ignores(s));
+    let before = v.creation().and_then(|c| c.stdio.first()).map_or(FdKind::Unknown, |f| f.kind);
+    let known = !matches!(before, FdKind::Null | FdKind::Unknown);
+    let turned_null = stdin == FdKind::Null && known;
     match (v.child_ignores(signal::INT), v.child_ignores(signal::QUIT)) {
-        (Some(true), Some(true)) if !shell_too => return Some(Likely),
-        (None, _) | (_, None) if stdin == FdKind::Null => {
-            let before = v.creation().and_then(|c| c.stdio.first().copied());
-            let had = before.is_some_and(|f| !matches!(f.kind, FdKind::Null | FdKind::Unknown));
-            return had.then_some(Guess);
-        }
+        (Some(true), Some(true)) if !shell_too => return Behind::Yes(Likely),
+        // The shell is itself in the background of another, so only stdin is left to tell; dash vforks
+        // what runs in its foreground.
+        (Some(true), Some(true)) if v.made_by(Mechanism::Vfork) => return Behind::No,
+        (Some(true), Some(true)) if turned_null => return Behind::Yes(Likely),
+        (Some(true), Some(true)) if !known => return Behind::Perhaps,
+        (None, _) | (_, None) if turned_null => return Behind::Yes(Guess),
         _ => {}
     }
     let behind = v.first.is_some_and(|e| e.foreground == Some(false));
     let foreground_shell = v.stdio().first().is_some_and(|f| f.kind == FdKind::Tty);
-    (behind && foreground_shell).then_some(Likely)
+    if behind && foreground_shell { Behind::Yes(Likely) } else { Behind::No }
 }

@@ -158,6 +158,22 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The same, by what the creator had there when its image began: some shells put a pipeline's pipe
+    /// onto their own descriptor before they fork. ksh93's pipes are sockets.
+    pub(super) fn pipe_since_its_image(&self, fd: usize) -> Option<bool> {
+        let (now, before) = (*self.stdio().get(fd)?, *self.creation()?.image_stdio.get(fd)?);
+        match (now.kind, before.kind) {
+            (FdKind::Unknown, _) | (_, FdKind::Unknown) => None,
+            (FdKind::Pipe | FdKind::Socket, _) => Some(now != before),
+            _ => Some(false),
+        }
+    }
+
+    /// Descriptor 3 of the first image is a socket: where Node's children have their IPC channel.
+    pub(super) fn has_channel(&self) -> bool {
+        self.first.is_some_and(|e| e.fd3.kind == FdKind::Socket)
+    }
+
     /// The creator is of that kind; how sure that is.
     pub(super) fn parent_is(&self, kind: Kind) -> Option<Confidence> {
         self.parent.is(kind).then_some(self.parent.trust)

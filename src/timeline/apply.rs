@@ -4,7 +4,7 @@ use super::process::{self, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Progr
 use super::world::{ImageKey, Known, World};
 use super::{Builder, Output, start};
 use crate::event::{Exec, Fork, Id};
-use crate::method::facts::{Creation, Image};
+use crate::method::facts::{Creation, Fd, Image};
 use crate::trace::schema::{self, Origin};
 use std::rc::Rc;
 
@@ -111,7 +111,7 @@ impl Builder {
         creator.open_children += 1;
         creator.kids.forked(id, time_ns);
         let program = creator.program.clone();
-        let creation = Rc::new(creation(fork));
+        let creation = Rc::new(creation(fork, creator.stdio));
         let process = Process {
             comm: fork.comm.clone(),
             ns_pid: Some(fork.ns_pid),
@@ -346,7 +346,7 @@ fn image(
     }
 }
 
-fn creation(fork: &Fork) -> Creation {
+fn creation(fork: &Fork, image_stdio: [Fd; 3]) -> Creation {
     Creation {
         call: fork.call,
         flags: fork.flags,
@@ -365,5 +365,6 @@ fn creation(fork: &Fork) -> Creation {
         fresh_pipes: fork.fresh_pipes,
         fresh_pipes_cloexec: fork.fresh_pipes_cloexec,
         stdio: fork.stdio,
+        image_stdio,
     }
 }

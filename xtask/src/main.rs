@@ -1,6 +1,7 @@
 //! The project's chores, with nothing but cargo: `cargo xtask COMMAND`.
 
 mod bench;
+mod corpus;
 mod demo;
 mod docs;
 mod setup;
@@ -20,8 +21,11 @@ The project's chores.
       Setup, release build, and a recording of a Python program that starts processes in many ways;
       with ARGS: `startrace record ARGS`.
   cargo xtask test [--all] [--unprivileged] [FILTER]
-      Setup, formatting, clippy, docs and all tests, the privileged ones as root. --all: the slow
-      ones too. --unprivileged: without those that need root. FILTER: only tests with that name.
+      Setup, formatting, clippy, docs, all tests, the privileged ones as root, and the quick rows of
+      the corpus. --all: the slow tests and the whole corpus too, whose runtimes it installs. --unprivileged: without those that need root. FILTER: only tests with that name.
+  cargo xtask corpus [--all] [--quick] [--family FAMILY] [NAME]
+      Start the real programs of tests/corpus/corpus.toml, name their start methods, and print how
+      right that is. --all: install the runtimes that are missing first.
   cargo xtask bench [--rounds N] [--only ROW[,ROW]] [--json FILE] [--no-peers] [--install-peers]
       Measure what startrace costs, beside the other tracers that are installed.
   cargo xtask docs [--check]
@@ -52,6 +56,7 @@ fn run() -> Result<()> {
         Some("setup") => setup::command(&rest),
         Some("demo") => demo::command(&rest),
         Some("test") => test::command(&rest),
+        Some("corpus") => corpus::command(&rest),
         Some("docs") => docs::command(&rest),
         Some("bench") => bench::command(&rest),
         Some("help" | "--help" | "-h") => {

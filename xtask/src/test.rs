@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that CI checks, in the same way.
 
+use crate::corpus;
 use crate::tracefs::Tracefs;
 use crate::{docs, setup, shell};
 use anyhow::{Context, Result, bail};
@@ -57,6 +58,8 @@ struct Counts {
     ignored: u64,
     /// Programs (test binaries, builds) that ended badly, even if no single test says so.
     broken: Vec<String>,
+    /// What came of the corpus, in a line.
+    corpus: Option<String>,
 }
 
 pub fn command(args: &[String]) -> Result<()> {
@@ -94,6 +97,7 @@ pub fn command(args: &[String]) -> Result<()> {
         match privileges() {
             Ok(()) => {
                 run_privileged(&options, &privileged, &mut counts)?;
+                run_corpus(&options, &mut counts)?;
                 None
             }
             Err(why) => Some(format!("{why:#}")),
@@ -102,8 +106,24 @@ pub fn command(args: &[String]) -> Result<()> {
     finish(&options, &counts, privileged.len(), not_run.as_deref())
 }
 
+/// Real programs, unless only tests of a name are asked for.
+fn run_corpus(options: &Options, counts: &mut Counts) -> Result<()> {
+    if options.filter.is_some() {
+        eprintln!("with a FILTER: without the corpus (cargo xtask corpus NAME)");
+        return Ok(());
+    }
+    let rows = corpus::Options { install: options.all, quick: !options.all, ..Default::default() };
+    let report = corpus::run(&rows)?;
+    println!("{report}");
+    if let Err(why) = report.verdict() {
+        counts.broken.push(format!("the corpus ({why:#})"));
+    }
+    counts.corpus = Some(report.summary());
+    Ok(())
+}
+
 fn finish(options: &Options, counts: &Counts, files: usize, not_run: Option<&str>) -> Result<()> {
-    let Counts { passed, failed, ignored, broken } = counts;
+    let Counts { passed, failed, ignored, broken, corpus } = counts;
     let mut line = format!("summary: {} tests ran, {passed} passed, {failed} failed", passed + failed);
     if *ignored > 0 {
         line += &format!("; {ignored} slow ones not run: --all runs them");
@@ -115,6 +135,7 @@ fn finish(options: &Options, counts: &Counts, files: usize, not_run: Option<&str
         line += &format!("; failed: {}", broken.join(", "));
     }
     println!("\n{line}");
+    println!("{}", corpus.as_deref().unwrap_or("corpus: NOT RUN"));
     if *failed > 0 || !broken.is_empty() {
         bail!("tests failed");
     }
@@ -261,7 +282,7 @@ mod tests {
             "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.50s\n",
         );
         counts.add("test result: FAILED. 40 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s\n");
-        let expected = Counts { passed: 42, failed: 3, ignored: 1, broken: Vec::new() };
+        let expected = Counts { passed: 42, failed: 3, ignored: 1, ..Counts::default() };
         assert_eq!(counts, expected);
     }
 

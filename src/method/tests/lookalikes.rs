@@ -23,7 +23,7 @@ fn three_callers_with_the_same_flags() {
 fn three_callers_on_arm64() {
     let go = with_runtime("/usr/bin/x", "go 1.22", &["x"]);
     let on_arm = |s: Start| s.creation(|c| c.call = Call::Clone).exec(ls());
-    check("vfork", &on_arm(vfork(0, c_program())), Want("vfork_exec", Some("glibc"), None, Likely));
+    check("vfork", &on_arm(vfork(0, arm64_program())), Want("vfork_exec", Some("glibc"), None, Likely));
     check("go", &on_arm(go_clone(go)), Want("vfork_exec", Some("go"), None, Likely));
     check("posix_spawn", &on_arm(spawn(c_program())), Want("posix_spawn", Some("glibc"), None, Likely));
     check(
@@ -193,4 +193,41 @@ fn names_are_free() {
             }
         }
     }
+}
+
+/// Seen in the corpus: posix_spawn of the shell by hand, by a program in a script's background.
+#[test]
+fn system_puts_int_and_quit_back_and_other_callers_do_not() {
+    let sh = || image("/usr/bin/dash", &["sh", "-c", "x"]);
+    let quiet = |parent: Image, bits: u64, child: u64| {
+        let start = spawn(parent).creation(|c| c.ignored = bits);
+        start.exec_as(Some("/bin/sh"), sh()).last_exec(|e| e.ignored = Some(child))
+    };
+    let system = |c| Want("posix_spawn", Some("glibc"), Some("system"), c);
+    check("system", &quiet(c_program(), INT_QUIT, 0), system(Likely));
+    check("in the background", &quiet(c_program(), INT_QUIT, INT_QUIT), system(Guess));
+    let rust = with_runtime("/usr/bin/app", "rust", &["app"]);
+    let command = quiet(rust.clone(), INT_QUIT | SIGPIPE, INT_QUIT);
+    check("Rust's Command", &command, Want("posix_spawn", Some("rust"), None, Likely));
+    check("system by Rust", &quiet(rust, INT_QUIT | SIGPIPE, SIGPIPE), system(Likely));
+}
+
+/// Seen in the corpus: x86-64 has a vfork call, so a clone of the same effect is not its C library's.
+#[test]
+fn a_vfork_by_clone_is_a_librarys_only_where_there_is_no_vfork_call() {
+    let same = |loader: &str| {
+        let parent = Image { interpreter: Some(loader.into()), ..c_program() };
+        vfork(0, parent).creation(|c| c.call = Call::Clone).exec(image("/usr/bin/ls", &["ls"])).method()
+    };
+    assert_eq!(same(GLIBC_LD).library, None);
+    assert_eq!(same("/lib/ld-linux-aarch64.so.1").library.as_deref(), Some("glibc"));
+}
+
+/// Seen in the corpus: a worker's command line, typed into a shell.
+#[test]
+fn a_worker_of_multiprocessing_that_a_shell_runs_is_the_shells() {
+    let code = "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5, pipe_handle=7)";
+    let typed = vfork(mask::LIBC, shell("dash"))
+        .exec(python("3.11", &["python3", "-c", code, "--multiprocessing-fork"]));
+    check("typed", &typed, Want("vfork_exec", Some("dash"), Some("shell.command"), Likely));
 }

@@ -48,6 +48,10 @@ pub(super) fn c_program() -> Image {
     image("/usr/local/bin/app", &["app"])
 }
 
+pub(super) fn arm64_program() -> Image {
+    Image { interpreter: Some("/lib/ld-linux-aarch64.so.1".into()), ..c_program() }
+}
+
 pub(super) fn shell(name: &str) -> Image {
     image(&format!("/usr/bin/{name}"), &[name, "script.sh"])
 }

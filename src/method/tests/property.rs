@@ -251,6 +251,7 @@ impl Random {
             fresh_pipes: self.maybe(&[0, 1, 2, 255]),
             fresh_pipes_cloexec: self.chance(2),
             stdio: self.stdio(),
+            image_stdio: self.stdio(),
         }
     }
 

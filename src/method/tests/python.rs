@@ -74,11 +74,11 @@ fn what_bears_the_argv_out_less_is_less_sure() {
     check("through env", &through, want(Likely));
     let unbuffered = python("3.11", &["python3", "-u", "-c", SPAWN, FORK]);
     check("-u", &vfork(mask::LIBC, app("3.11")).exec(unbuffered), want(Likely));
-    // By hand, from a shell.
+    // By hand, from a shell: the shell's command.
     check(
         "by hand",
         &vfork(mask::LIBC, shell("dash")).exec(spawned.clone()),
-        Want("vfork_exec", Some("cpython"), Some("multiprocessing.spawn"), Likely),
+        Want("vfork_exec", Some("dash"), Some("shell.command"), Likely),
     );
     // Running before the recording.
     let m = unobserved(spawned).method();

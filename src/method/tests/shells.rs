@@ -183,3 +183,58 @@ fn terminals_of_their_own() {
     let no_tty = session(c_program()).child(|c| c.has_tty = Some(false)).exec(ls());
     check("a session without", &no_tty, Want("fork_exec", Some("glibc"), None, Likely));
 }
+
+/// Seen in the corpus: busybox runs its applets by /proc/self/exe, which is no program's re-exec of itself.
+#[test]
+fn an_applet_is_a_job_of_the_shell_that_it_is_a_part_of() {
+    let applet = |argv: &[&str]| image("/bin/busybox", argv);
+    let command = by("busybox").exec_as(Some("/proc/self/exe"), applet(&["sleep", "1"]));
+    check("applet", &command, Want("fork_exec", Some("busybox"), Some("shell.command"), Likely));
+    let piped = by("busybox")
+        .stdio(1, PIPE)
+        .exec_as(Some("/proc/self/exe"), applet(&["cat"]))
+        .with(|f| f.siblings.pipe_mates = 1);
+    check("pipeline", &piped, Want("fork_exec", Some("busybox"), Some("shell.pipeline"), Likely));
+}
+
+/// Seen in the corpus: mksh and ksh93 put a pipe onto their own descriptor before they fork; ksh93's
+/// pipes are sockets.
+#[test]
+fn shells_that_redirect_themselves_before_they_fork() {
+    let began = |name: &str, at: usize, end: Fd| {
+        by(name).stdio(at, end).exec(ls()).creation(|c| {
+            c.image_stdio = [TTY; 3];
+            c.stdio[at] = end;
+        })
+    };
+    let mksh = began("mksh", 1, PIPE);
+    check("alone", &mksh, Want("fork_exec", Some("mksh"), Some("shell.substitution"), Likely));
+    let mates = mksh.with(|f| f.siblings.pipe_mates = 1);
+    check("with another", &mates, Want("fork_exec", Some("mksh"), Some("shell.pipeline"), Likely));
+    for at in [0, 1] {
+        let socket = began("ksh", at, fd(FdKind::Socket, 5));
+        check("ksh93", &socket, Want("fork_exec", Some("ksh"), Some("shell.pipeline"), Likely));
+    }
+    // bash forks first: what it has there is a redirection of its own.
+    check("bash", &began("bash", 1, PIPE), Want("fork_exec", Some("bash"), Some("shell.command"), Likely));
+}
+
+/// Seen in the corpus: a script that runs in another's background ignores INT and QUIT, and so do
+/// all that it starts.
+#[test]
+fn jobs_of_a_shell_that_is_itself_in_the_background() {
+    let quiet = |start: Start, stdin: Fd| {
+        start
+            .creation(|c| c.ignored = INT_QUIT)
+            .stdio(0, stdin)
+            .exec(ls())
+            .last_exec(|e| e.ignored = Some(INT_QUIT))
+    };
+    let want = |m, name, p, c| Want(m, Some(name), Some(p), c);
+    check("stdin", &quiet(by("bash"), NULL), want("fork_exec", "bash", "shell.background", Likely));
+    check("no stdin", &quiet(by("bash"), TTY), want("fork_exec", "bash", "shell.command", Likely));
+    let nothing_to_turn = quiet(by("bash").creation(|c| c.stdio = [NULL; 3]), NULL);
+    check("no telling", &nothing_to_turn, want("fork_exec", "bash", "shell.command", Guess));
+    let dash = quiet(vfork(mask::LIBC, shell("dash")).creation(|c| c.stdio = [NULL; 3]), NULL);
+    check("dash vforks in its foreground", &dash, want("vfork_exec", "dash", "shell.command", Likely));
+}

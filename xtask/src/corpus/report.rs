@@ -1,0 +1,187 @@
+//! The table of accuracy.
+
+use super::judge::{Grade, Verdict};
+use super::run::{Job, Outcome};
+use super::table::FAMILIES;
+use anyhow::{Result, bail};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+const CONFIDENCES: [&str; 3] = ["certain", "likely", "guess"];
+
+/// Adversarial starts are made to deceive: they count for honesty, not for accuracy.
+const DECEIVERS: &str = "adversarial";
+
+/// What came of all rows.
+#[derive(Default)]
+pub struct Report {
+    families: BTreeMap<usize, Family>,
+    problems: Vec<String>,
+    not_run: Vec<String>,
+    /// Where the traces are.
+    pub kept: Option<PathBuf>,
+}
+
+#[derive(Default)]
+struct Family {
+    ran: usize,
+    broken: usize,
+    not_run: usize,
+    verdicts: Vec<Verdict>,
+}
+
+impl Report {
+    /// Takes a row's outcome in.
+    pub fn add(&mut self, job: &Job, outcome: Outcome) {
+        let place = FAMILIES.iter().position(|family| *family == job.row.family).unwrap_or(FAMILIES.len());
+        let family = self.families.entry(place).or_default();
+        match outcome {
+            Outcome::Ran(verdicts) => {
+                family.ran += 1;
+                for verdict in verdicts.iter().filter(|v| v.grade != Grade::Exact) {
+                    let grade = if verdict.grade == Grade::Wrong { "WRONG" } else { "partly" };
+                    self.problems.push(format!("{grade}: {}: {}", job.name, verdict.why));
+                }
+                family.verdicts.extend(verdicts);
+            }
+            Outcome::Broken(why) => {
+                family.broken += 1;
+                self.problems.push(format!("DID NOT RUN AS IT SHOULD: {}: {why}", job.name));
+            }
+            Outcome::NotRun(why) => {
+                family.not_run += 1;
+                self.not_run.push(format!("{}: {why}", job.name));
+            }
+        }
+    }
+
+    fn verdicts(&self, deceivers: bool) -> impl Iterator<Item = &Verdict> {
+        self.families
+            .iter()
+            .filter(move |(place, _)| (FAMILIES.get(**place) == Some(&DECEIVERS)) == deceivers)
+            .flat_map(|(_, family)| &family.verdicts)
+    }
+
+    fn sum(&self, of: impl Fn(&Family) -> usize) -> usize {
+        self.families.values().map(of).sum()
+    }
+
+    /// In one line.
+    pub fn summary(&self) -> String {
+        let (ran, broken) = (self.sum(|f| f.ran), self.sum(|f| f.broken));
+        let starts = self.sum(|f| f.verdicts.len());
+        let exact = self.sum(|f| f.verdicts.iter().filter(|v| v.grade == Grade::Exact).count());
+        let mut line = format!(
+            "corpus: {} rows ran, {ran} as they should; {starts} starts, {exact} exact",
+            ran + broken
+        );
+        if !self.not_run.is_empty() {
+            line += &format!("; {} rows NOT RUN: {}", self.not_run.len(), self.reasons());
+        }
+        line
+    }
+
+    /// Why rows did not run, the same reason once.
+    fn reasons(&self) -> String {
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        for line in &self.not_run {
+            *reasons.entry(line.split_once(": ").map_or("", |(_, why)| why)).or_default() += 1;
+        }
+        let reasons: Vec<String> = reasons.iter().map(|(why, n)| format!("{why} ({n})")).collect();
+        reasons.join("; ")
+    }
+
+    /// Fails where the goals are not met.
+    pub fn verdict(&self) -> Result<()> {
+        let mut missed = Vec::new();
+        let broken = self.sum(|f| f.broken);
+        if broken > 0 {
+            missed.push(format!("{broken} rows did not run as they should"));
+        }
+        let all = || self.verdicts(false).chain(self.verdicts(true));
+        if all().next().is_none() && broken == 0 {
+            bail!("no row ran: {}", self.reasons());
+        }
+        let lies = all().filter(|v| v.grade == Grade::Wrong && v.confidence == CONFIDENCES[0]).count();
+        if lies > 0 {
+            missed.push(format!("{lies} starts are certain and wrong"));
+        }
+        let kernel = all().filter(|v| !v.kernel).count();
+        if kernel > 0 {
+            missed.push(format!(
+                "primitive or mechanism of {kernel} starts are wrong, and all have to be right"
+            ));
+        }
+        let n = self.verdicts(false).count();
+        for (what, right) in [
+            ("library", self.verdicts(false).filter(|v| v.library).count()),
+            ("pattern", self.verdicts(false).filter(|v| v.pattern).count()),
+        ] {
+            if right * 100 < n * 98 {
+                missed.push(format!("the {what} is right for {right} of {n} starts, and 98 % are the goal"));
+            }
+        }
+        if missed.is_empty() { Ok(()) } else { bail!("{}", missed.join("; ")) }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            writeln!(f, "{problem}")?;
+        }
+        for line in &self.not_run {
+            writeln!(f, "not run: {line}")?;
+        }
+        writeln!(
+            f,
+            "\n{:<12} {:>5} {:>7} {:>7} {:>7} {:>7} {:>7}",
+            "family", "rows", "not run", "starts", "exact", "partly", "wrong"
+        )?;
+        for (place, family) in &self.families {
+            let name = FAMILIES.get(*place).copied().unwrap_or("?");
+            let count = |grade| family.verdicts.iter().filter(|v| v.grade == grade).count();
+            writeln!(
+                f,
+                "{name:<12} {:>5} {:>7} {:>7} {:>7} {:>7} {:>7}{}",
+                family.ran + family.broken,
+                family.not_run,
+                family.verdicts.len(),
+                count(Grade::Exact),
+                count(Grade::Partly),
+                count(Grade::Wrong),
+                if family.broken > 0 { format!("   {} broken", family.broken) } else { String::new() }
+            )?;
+        }
+        writeln!(f, "\n{:<12} {:>7} {:>7} {:>7}", "confidence", "exact", "partly", "wrong")?;
+        for confidence in CONFIDENCES {
+            let count = |grade| {
+                let all = self.verdicts(false).chain(self.verdicts(true));
+                all.filter(|v| v.confidence == confidence && v.grade == grade).count()
+            };
+            writeln!(
+                f,
+                "{confidence:<12} {:>7} {:>7} {:>7}",
+                count(Grade::Exact),
+                count(Grade::Partly),
+                count(Grade::Wrong)
+            )?;
+        }
+        let n = self.verdicts(false).count();
+        if n > 0 {
+            let share = |right: usize| right as f64 * 100.0 / n as f64;
+            writeln!(
+                f,
+                "\nof {n} starts (without {DECEIVERS}): primitive and mechanism {:.1} %, library {:.1} %, pattern {:.1} %",
+                share(self.verdicts(false).filter(|v| v.kernel).count()),
+                share(self.verdicts(false).filter(|v| v.library).count()),
+                share(self.verdicts(false).filter(|v| v.pattern).count())
+            )?;
+        }
+        if let Some(kept) = &self.kept {
+            writeln!(f, "traces and events: {}", kept.display())?;
+        }
+        write!(f, "{}", self.summary())
+    }
+}

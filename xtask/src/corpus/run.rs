@@ -1,0 +1,151 @@
+//! Runs one row of the table under `startrace record`.
+
+use super::judge::{self, Verdict};
+use super::kit::Kit;
+use super::table::Row;
+use crate::shell;
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest recording.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// What became of a row.
+pub enum Outcome {
+    /// It ran, and this is what its starts were taken for.
+    Ran(Vec<Verdict>),
+    /// It ran, but not as it should: a start is missing, the trace is not whole, or the program failed.
+    Broken(String),
+    /// It could not run, and why.
+    NotRun(String),
+}
+
+/// A row for one version of its runtime.
+pub struct Job {
+    pub row: Row,
+    /// `family/name`, with the version.
+    pub name: String,
+    /// Its interpreter.
+    pub python: Option<PathBuf>,
+}
+
+/// Runs a row in a new folder below `scratch`, which keeps the trace and the events.
+pub fn run(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Outcome {
+    if let Some(why) = &job.row.not_yet {
+        return Outcome::NotRun(format!("not yet: {why}"));
+    }
+    match record(job, kit, binary, scratch) {
+        Ok((trace, stdout)) => match judge::judge(&job.row, &trace, &stdout) {
+            Ok(verdicts) => Outcome::Ran(verdicts),
+            Err(why) => Outcome::Broken(why),
+        },
+        Err(why) => Outcome::Broken(format!("{why:#}")),
+    }
+}
+
+fn record(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Result<(Value, String)> {
+    let row = &job.row;
+    let folder = scratch.join(job.name.replace('/', "."));
+    if folder.exists() {
+        shell::succeeds(shell::as_root("rm").arg("-rf").arg(&folder));
+    }
+    let dir = folder.join("dir");
+    fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    open_to_all(&dir)?;
+    let fill = |text: &str| kit.fill(text, &dir, job.python.as_deref());
+    for (name, text) in &row.files {
+        write_executable(&dir.join(name), &fill(text)?)?;
+    }
+    let command: Vec<String> = match &row.script {
+        Some(script) => {
+            let file = dir.join("row.sh");
+            write_executable(&file, &fill(script)?)?;
+            let mut command = row.shell.iter().map(|word| fill(word)).collect::<Result<Vec<_>>>()?;
+            if command.is_empty() {
+                command.push("/bin/sh".to_owned());
+            }
+            command.push(file.display().to_string());
+            command
+        }
+        None => row.run.iter().map(|word| fill(word)).collect::<Result<_>>()?,
+    };
+    let trace = folder.join("trace.json");
+    let mut startrace = shell::as_root(binary);
+    startrace.args(["record", "-q", "-o"]).arg(&trace).arg("--events").arg(folder.join("events.ndjson"));
+    if let Some(user) = &row.user {
+        startrace.args(["--run-as", user]);
+    }
+    startrace.arg("--").args(&command).current_dir(&dir).stdin(Stdio::null());
+    let (stdout, stderr) = (folder.join("stdout"), folder.join("stderr"));
+    startrace.stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
+    shell::plain_environment(&mut startrace);
+    let mut child = startrace.spawn().with_context(|| binary.display().to_string())?;
+    let ended = wait(&mut child)?;
+    let said = || {
+        let text = |file| fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let (out, err) = (text(&stdout).unwrap_or_default(), text(&stderr).unwrap_or_default());
+        format!("{}\n{}", out.trim_end(), err.trim_end())
+    };
+    let Some(status) = ended else {
+        bail!("took longer than {} s; it said {}", LIMIT.as_secs(), said());
+    };
+    if !status.success() {
+        bail!("{} ended with {status}; it said {}", command.join(" "), said());
+    }
+    let trace: Value = serde_json::from_slice(&read(&trace)?).context("the trace is no JSON")?;
+    if trace["session"]["complete"] != true {
+        bail!("the trace is not complete: {}", trace["session"]["lost"]);
+    }
+    Ok((trace, fs::read_to_string(&stdout).unwrap_or_default()))
+}
+
+/// Waits for the end; `None`: it took too long, and was ended.
+fn wait(child: &mut Child) -> Result<Option<std::process::ExitStatus>> {
+    let begin = Instant::now();
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    let mut asked = false;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok((!asked).then_some(status));
+        }
+        if !asked && begin.elapsed() > LIMIT {
+            asked = true;
+            // As Ctrl-C: the command ends too, and the trace is whole.
+            let _ = kill(pid, Signal::SIGINT);
+        }
+        if asked && begin.elapsed() > LIMIT + Duration::from_secs(10) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A file that belongs to root where this is not root.
+fn read(file: &Path) -> Result<Vec<u8>> {
+    if let Ok(bytes) = fs::read(file) {
+        return Ok(bytes);
+    }
+    let output = shell::as_root("cat").arg(file).output()?;
+    if !output.status.success() {
+        bail!("there is no {}", file.display());
+    }
+    Ok(output.stdout)
+}
+
+fn open_to_all(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    // Rows that run as another user write there too.
+    Ok(fs::set_permissions(dir, fs::Permissions::from_mode(0o777))?)
+}
+
+fn write_executable(file: &Path, text: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(file, text).with_context(|| file.display().to_string())?;
+    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o755))?)
+}

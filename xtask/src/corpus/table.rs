@@ -1,0 +1,228 @@
+//! The table of `tests/corpus/corpus.toml`: real programs, and what each of their starts is.
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::collections::HashSet;
+
+/// Where it is, from the repository's root.
+pub const PATH: &str = "tests/corpus/corpus.toml";
+
+/// Families in the order in which they are reported.
+pub const FAMILIES: &[&str] = &[
+    "libc",
+    "musl",
+    "python",
+    "node",
+    "go",
+    "rust",
+    "jvm",
+    "ruby",
+    "perl",
+    "php",
+    "shells",
+    "tools",
+    "servers",
+    "containers",
+    "systemd",
+    "adversarial",
+];
+
+const PRIMITIVES: &[&str] = &["fork", "vfork", "clone", "clone3", "exec", "kernel"];
+const MECHANISMS: &[&str] = &[
+    "fork",
+    "fork_exec",
+    "vfork",
+    "vfork_exec",
+    "posix_spawn",
+    "clone",
+    "clone_exec",
+    "exec",
+    "kernel_helper",
+];
+
+/// The whole table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    pub row: Vec<Row>,
+}
+
+/// One program that starts others.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// One of [`FAMILIES`].
+    pub family: String,
+    /// Unique in its family.
+    pub name: String,
+    /// A default machine has the runtime, and the row is quick.
+    #[serde(default)]
+    pub quick: bool,
+    /// The command line that is recorded. `{c:NAME}`, `{static:NAME}`, `{musl:NAME}`, `{muslstatic:NAME}`: a starter in C,
+    /// built so; `{rust:NAME}`, `{go:NAME}`, `{java:NAME}`: likewise; `{file:NAME}`: a starter as it is; `{python}`: the row's interpreter;
+    /// `{dir}`: an empty folder, which is the working folder too; `{venv}`: where PyPI's packages are.
+    #[serde(default)]
+    pub run: Vec<String>,
+    /// Instead of `run`: a script, run by /bin/sh as `{dir}/row.sh`, or by the program named in `shell`.
+    pub script: Option<String>,
+    /// What runs `script`, with its options.
+    #[serde(default)]
+    pub shell: Vec<String>,
+    /// Files to be put into `{dir}` first, by name.
+    #[serde(default)]
+    pub files: std::collections::BTreeMap<String, String>,
+    /// Programs that have to be in PATH (or paths).
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// Debian's packages that bring them.
+    #[serde(default)]
+    pub apt: Vec<String>,
+    /// PyPI's packages, for `{venv}`.
+    #[serde(default)]
+    pub pip: Vec<String>,
+    /// Run once for each CPython of these versions: `3.8-3.12`, `3.13-`, `-3.9`.
+    pub python: Option<String>,
+    /// Run as this user.
+    pub user: Option<String>,
+    /// Never run so far, and why: the expectation is from sources alone.
+    pub not_yet: Option<String>,
+    /// What the starts are.
+    #[serde(default)]
+    pub expect: Vec<Expect>,
+}
+
+/// One start of the trace, or several of a kind, and what it is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// Its arguments: `*` stands for any one, `...` for any number of them; within one, `*` for
+    /// any text.
+    pub argv: Option<Vec<String>>,
+    /// Its pid, by a pointer into the line of JSON that the program prints (`/workers/0`, `/pids`:
+    /// a number, or a list of them).
+    pub role: Option<String>,
+    /// Last component of its executable's path.
+    pub exe: Option<String>,
+    /// Whether an exec succeeded in it.
+    pub execs: Option<bool>,
+    /// Its creator's arguments, as `argv`; the creator has to be in the trace.
+    pub by: Option<Vec<String>>,
+    /// How many such starts there are at least.
+    #[serde(default = "one")]
+    pub min: usize,
+    /// At most (without: as many as there are).
+    pub max: Option<usize>,
+    /// `PRIMITIVE MECHANISM LIBRARY PATTERN`; each a name, names with `|` between, `-` for null, or
+    /// `*` where the table of start methods does not say.
+    pub is: String,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// The four names, each with what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names<'t>(pub [Vec<&'t str>; 4]);
+
+impl Expect {
+    /// Takes `is` apart.
+    pub fn names(&self) -> Result<Names<'_>> {
+        let words: Vec<&str> = self.is.split_whitespace().collect();
+        let Ok(words) = <[&str; 4]>::try_from(words) else {
+            bail!("{:?} is not four names", self.is);
+        };
+        Ok(Names(words.map(|word| word.split('|').collect())))
+    }
+}
+
+impl Names<'_> {
+    /// Does a value of the trace fit the name at that place?
+    pub fn allows(&self, place: usize, value: Option<&str>) -> bool {
+        self.0[place].iter().any(|name| match *name {
+            "*" => true,
+            "-" => value.is_none(),
+            name => value == Some(name),
+        })
+    }
+}
+
+/// Reads the table and checks that it makes sense.
+pub fn read() -> Result<Table> {
+    let text = std::fs::read_to_string(PATH).with_context(|| PATH.to_owned())?;
+    let table: Table = toml::from_str(&text).with_context(|| PATH.to_owned())?;
+    check(&table).with_context(|| PATH.to_owned())?;
+    Ok(table)
+}
+
+fn check(table: &Table) -> Result<()> {
+    let mut seen = HashSet::new();
+    for row in &table.row {
+        let name = format!("{}/{}", row.family, row.name);
+        if !FAMILIES.contains(&row.family.as_str()) {
+            bail!("{name}: no family {:?}", row.family);
+        }
+        if !seen.insert(name.clone()) {
+            bail!("{name} is there twice");
+        }
+        if row.not_yet.is_none() && row.run.is_empty() == row.script.is_none() {
+            bail!("{name}: either run or script");
+        }
+        if row.expect.is_empty() {
+            bail!("{name} expects nothing");
+        }
+        for expect in &row.expect {
+            let names = expect.names().with_context(|| name.clone())?;
+            for (allowed, known) in names.0.iter().zip([PRIMITIVES, MECHANISMS]) {
+                if let Some(word) = allowed.iter().find(|w| !known.contains(w)) {
+                    bail!("{name}: {word:?} is not one of {known:?}");
+                }
+            }
+            if expect.argv.is_none() && expect.role.is_none() && expect.exe.is_none() && expect.by.is_none() {
+                bail!("{name}: which start is {:?}?", expect.is);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_table_makes_sense_and_has_every_family() {
+        std::env::set_current_dir(crate::shell::root()).unwrap();
+        let table = read().unwrap();
+        for family in FAMILIES {
+            assert!(table.row.iter().any(|row| row.family == *family), "no row of {family}");
+        }
+        assert!(table.row.iter().filter(|row| row.quick).count() >= 30);
+    }
+
+    #[test]
+    fn names_allow_what_they_say() {
+        let expect: Expect = toml::from_str("exe = 'x'\nis = 'clone|clone3 posix_spawn glibc|- *'").unwrap();
+        let names = expect.names().unwrap();
+        assert!(names.allows(0, Some("clone3")) && !names.allows(0, Some("vfork")) && !names.allows(0, None));
+        assert!(names.allows(2, None) && names.allows(2, Some("glibc")) && !names.allows(2, Some("musl")));
+        assert!(names.allows(3, None) && names.allows(3, Some("daemon")));
+    }
+
+    #[test]
+    fn a_table_that_makes_no_sense_is_refused() {
+        let row = |text: &str| check(&toml::from_str(&format!("[[row]]\nname = 'a'\n{text}")).unwrap());
+        let good = "family = 'libc'\nrun = ['x']\n";
+        assert!(row(&format!("{good}expect = [{{exe = 'x', is = 'clone fork - -'}}]")).is_ok());
+        for bad in [
+            "family = 'libx'\nrun = ['x']\nexpect = [{exe = 'x', is = 'clone fork - -'}]",
+            "family = 'libc'\nexpect = [{exe = 'x', is = 'clone fork - -'}]",
+            "family = 'libc'\nrun = ['x']\nexpect = [{exe = 'x', is = 'clone fork -'}]",
+            "family = 'libc'\nrun = ['x']\nexpect = [{exe = 'x', is = 'clone spoon - -'}]",
+            "family = 'libc'\nrun = ['x']\nexpect = [{is = 'clone fork - -'}]",
+            "family = 'libc'\nrun = ['x']\nexpect = []",
+        ] {
+            assert!(row(bad).is_err(), "{bad}");
+        }
+    }
+}
