@@ -140,7 +140,7 @@ fn a_trigger_starts_what_is_recorded() {
     let mut master = master();
     let pid = master.pid_text();
     for (signal, argv) in [("TTIN", None), ("USR1", Some(["true", "on_request"]))] {
-        let recorded = record(&["-p", &pid, "--count", "1"], &["kill", &format!("-{signal}"), &pid]);
+        let recorded = record(&["-p", &pid, "--count", "1"], &["sh", "-c", &format!("kill -{signal} {pid}")]);
         assert!(recorded.status.success(), "{}", recorded.stderr);
         // The trigger is not the target: what it is and does is not in the trace.
         assert_eq!(recorded.starts().len(), 1, "{:#}", recorded.outline());
@@ -151,7 +151,7 @@ fn a_trigger_starts_what_is_recorded() {
             assert_eq!(start["argv"], serde_json::json!(argv));
         }
         let target = &recorded.trace["session"]["target"];
-        assert_eq!((&target["pids"], &target["argv"][0]), (&vec![master.pid()].into(), &"kill".into()));
+        assert_eq!((&target["pids"], &target["argv"][0]), (&vec![master.pid()].into(), &"sh".into()));
         assert_eq!(recorded.trace["session"]["mode"], "pid");
     }
     master.say("end");

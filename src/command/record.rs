@@ -19,9 +19,9 @@ const EXAMPLES: &str = "\
 Examples:
   sudo startrace record -- python3 app.py    a program and all that it starts
   sudo startrace record -p 4242              a running process, until Ctrl-C
-  sudo startrace record -p 4242 --count 1 -- kill -HUP 4242
+  sudo startrace record -p 4242 --duration 5s -- kill -HUP 4242
                                              what a signal makes it start
-  sudo startrace record --unit app --count 1 -- systemctl restart app
+  sudo startrace record --unit app --duration 20s -- systemctl restart app
   sudo startrace record -a --duration 10s -o all.ndjson
   startrace report                           show the newest trace again
 
@@ -419,6 +419,7 @@ struct Untraced {
 fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: bool) -> Exit {
     let Finished { session, groups, command, left_running, signal, failure } = finished;
     let starts = session.starts;
+    let left_out = session.left_out;
     let complete = session.complete;
     let written = match failure {
         Some(error) => Err(error),
@@ -452,10 +453,12 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
             }
             let path = path.display();
             let lost = if complete { "" } else { ", INCOMPLETE: see session.lost" };
-            say(
-                args,
-                &format!("{starts} starts in {path}{lost}; show them again with: startrace report {path}"),
-            );
+            let starts = crate::report::counted(starts, "start");
+            if left_out > 0 {
+                let others = crate::report::counted(left_out, "other start");
+                say(args, &format!("{others} left out, under way or later than --count asked for"));
+            }
+            say(args, &format!("{starts} in {path}{lost}; show again with: startrace report {path}"));
         }
         Ok(_) => {}
     }

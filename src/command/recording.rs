@@ -166,6 +166,7 @@ struct Live<'a> {
     events: Option<std::io::BufWriter<std::fs::File>>,
     sink: &'a mut dyn Sink,
     starts: u64,
+    left_out: u64,
     count: Option<u64>,
     enough: bool,
     failure: Option<anyhow::Error>,
@@ -235,10 +236,11 @@ impl Live<'_> {
     fn deliver(&mut self) {
         let mut out = std::mem::take(&mut self.failure);
         for output in self.builder.drain() {
+            let is_start = matches!(output, Output::Start(_));
             if self.enough || out.is_some() {
+                self.left_out += u64::from(is_start && self.enough);
                 continue;
             }
-            let is_start = matches!(output, Output::Start(_));
             match self.sink.output(output) {
                 Ok(Flow::More) => {}
                 Ok(Flow::Enough) => self.enough = true,
@@ -293,6 +295,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         events: request.events.map(std::io::BufWriter::new),
         sink,
         starts: 0,
+        left_out: 0,
         count: request.count,
         enough: false,
         failure: None,
@@ -463,6 +466,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         lost,
         hooks: live.probe.hooks().to_vec(),
         starts: live.starts,
+        left_out: live.left_out,
     };
     let left_running = spawned.as_ref().filter(|_| command_end.is_none()).map(|child| child.pid);
     let failure = live.failure.take();

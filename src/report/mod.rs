@@ -18,6 +18,7 @@ mod tree;
 mod waterfall;
 
 pub use digest::Digest;
+pub(crate) use human::counted;
 pub use human::{count, duration};
 pub use line::Layout;
 pub use style::{ColorWhen, MAX_WIDTH, MIN_WIDTH, Style};

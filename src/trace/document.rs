@@ -349,6 +349,7 @@ pub(crate) mod tests {
             lost: BTreeMap::new(),
             hooks: Vec::new(),
             starts: 0,
+            left_out: 0,
         }
     }
 

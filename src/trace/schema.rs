@@ -377,6 +377,9 @@ pub struct Session {
     pub hooks: Vec<String>,
     /// Starts that were written.
     pub starts: u64,
+    /// Starts that are left out because `--count` was reached first: under way then, or finished since.
+    #[serde(default)]
+    pub left_out: u64,
 }
 
 /// What was to be recorded.

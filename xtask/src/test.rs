@@ -153,6 +153,24 @@ fn finish(options: &Options, counts: &Counts, files: usize, not_run: Option<&str
     Ok(())
 }
 
+/// Tests see what a program started from an ordinary shell sees, however this was started: with nohup or
+/// in the background some signals are ignored, which every program inherits, and a minimal machine has
+/// no locale.
+fn plain_surroundings(command: &mut Command) {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    use std::os::unix::process::CommandExt;
+    command.env("LC_ALL", "C.UTF-8");
+    // SAFETY: signal(2) alone, which is async-signal-safe, and no handler of ours.
+    unsafe {
+        command.pre_exec(|| {
+            for ignored in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+                signal(ignored, SigHandler::SigDfl)?;
+            }
+            Ok(())
+        });
+    }
+}
+
 /// Names of the integration tests.
 fn test_files() -> Result<Vec<String>> {
     let mut names = Vec::new();
@@ -233,6 +251,7 @@ fn build(names: &[String]) -> Result<Vec<(String, PathBuf)>> {
 impl Counts {
     /// Runs tests with their output shown as it comes, and adds up their result lines.
     fn run(&mut self, command: &mut Command) -> Result<()> {
+        plain_surroundings(command);
         eprintln!("$ {}", shell::show(command));
         let mut child = command
             .stdout(Stdio::piped())

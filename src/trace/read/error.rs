@@ -87,6 +87,12 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
         match &self.kind {
+            ErrorKind::Missing if std::path::Path::new(&format!("{name}.spool")).exists() => {
+                write!(
+                    f,
+                    "{name}: no such file, but its recording left {name}.spool: startrace report {name}.spool"
+                )
+            }
             ErrorKind::Missing => write!(f, "{name}: no such file"),
             ErrorKind::Directory => {
                 write!(f, "{name}: is a folder; name a trace file in it")
