@@ -106,6 +106,7 @@ impl Kit {
             packages.extend(row.apt.iter().cloned());
             pips.extend(row.pip.iter().filter(|pip| !self.pips.contains(*pip)).cloned());
         }
+        let _quiet = NoServices::begin();
         for package in packages {
             if let Err(why) = setup::install_one(&package) {
                 eprintln!("corpus: {package} cannot be installed: {why:#}");
@@ -198,6 +199,30 @@ impl Kit {
         let path = if kind == "java" { self.folder.join("programs") } else { target };
         built.insert(format!("{kind}:{name}"), path.clone());
         Ok(path)
+    }
+}
+
+/// Packages of servers start them, on every address: not while this lives. (Debian's `policy-rc.d`:
+/// 101 forbids.)
+struct NoServices {
+    ours: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn begin() -> Self {
+        let write = format!("printf '#!/bin/sh\\nexit 101\\n' > {POLICY} && chmod 755 {POLICY}");
+        let ours = !Path::new(POLICY).exists() && shell::succeeds(shell::as_root("sh").args(["-c", &write]));
+        Self { ours }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours && !shell::succeeds(shell::as_root("rm").arg(POLICY)) {
+            eprintln!("corpus: {POLICY} stays: remove it, or no package will start its server");
+        }
     }
 }
 
