@@ -42,15 +42,26 @@ fn grow_old() {
 #[test]
 fn a_tree_that_forks_all_the_time_is_followed_without_a_gap() {
     require_root();
-    for _ in 0..3 {
+    let (mut whole_rounds, mut rounds) = (0, 0);
+    while whole_rounds < 3 {
+        rounds += 1;
+        assert!(rounds <= 6, "only {whole_rounds} recordings were complete");
         let mut tree = Live::spawn(Command::new(program("busy_tree")).args(["20", "2"]));
         tree.wait_lines(1);
         let running = record_background(&["-p", &tree.pid_text()]);
         let live_ns = boottime_ns();
         std::thread::sleep(Duration::from_millis(500));
         let told = common::programs::told(&tree.finish());
-        // `check_all` in here asks for `complete`.
-        let recorded = running.stop_at_its_end();
+        let recorded = running.at_its_end_unchecked();
+        // The kernel refuses a mark now and then, where one program was preempted while it made
+        // another on the same CPU. That has to be counted, and only that may happen here.
+        let lost = recorded.trace["session"]["lost"].as_object().unwrap();
+        if lost.iter().any(|(name, n)| name == "task_storage" && *n != 0) {
+            assert_eq!(recorded.trace["session"]["complete"], false);
+            continue;
+        }
+        common::check_all(&recorded);
+        whole_rounds += 1;
         let seen: HashSet<u64> = recorded.starts().iter().map(|s| s["pid"].as_u64().unwrap()).collect();
         let forks: Vec<(u64, u64, u64)> = serde_json::from_value(told["forks"].clone()).unwrap();
         let later: Vec<_> = forks.iter().filter(|(at, ..)| *at >= live_ns).collect();
