@@ -96,7 +96,7 @@ fn closed_pipe_is_success(done: anyhow::Result<()>) -> anyhow::Result<()> {
 
 fn log(verbose: u8) {
     let level = match verbose {
-        0 => tracing::Level::ERROR,
+        0 => tracing::Level::WARN,
         1 => tracing::Level::INFO,
         _ => tracing::Level::TRACE,
     };

@@ -120,7 +120,12 @@ const CALLS: [&str; 6] = ["fork", "vfork", "clone", "clone3", "execve", "execvea
 /// them a recording is less exact, but a recording.
 fn tracefs_serves() -> bool {
     let id = TraceFs::open().and_then(|tracefs| tracefs.id("syscalls", "sys_enter_execve"));
-    id.inspect_err(|error| tracing::info!("no system-call tracepoints: {error:#}")).is_ok()
+    id.inspect_err(|error| {
+        tracing::warn!(
+            "no tracepoints of system calls, so failed forks are not seen, and failed execs without their error: {error:#}"
+        );
+    })
+    .is_ok()
 }
 
 /// Everything lost on the kernel side and on the way, by name.
