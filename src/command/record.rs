@@ -500,7 +500,7 @@ fn cost(plan: &Plan) -> String {
         }
     };
     format!(
-        "Cost:\n  about 3 us a start (fork, first run, exec, exit), one load for every other context switch.\n  {}",
+        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.\n  {}",
         calls.replace('\n', "\n  ")
     )
 }
