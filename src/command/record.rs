@@ -354,10 +354,17 @@ pub fn run(args: &RecordArgs) -> Exit {
         .format
         .unwrap_or_else(|| Format::of(&target, if streams { Format::Ndjson } else { Format::Json }));
     if let Some(path) = &args.events {
-        match std::fs::File::create(path) {
+        // As the caller, and through no link that somebody else put there.
+        let create = || {
+            use std::os::unix::fs::OpenOptionsExt;
+            let mut options = std::fs::File::options();
+            options.write(true).create(true).truncate(true).mode(0o600);
+            options.custom_flags(libc::O_NOFOLLOW).open(path)
+        };
+        match request.caller.owner.act(create).map_err(anyhow::Error::from).and_then(|file| Ok(file?)) {
             Ok(file) => request.events = Some(file),
             Err(error) => {
-                return fail(&anyhow::anyhow!("--events {}: {error}", path.display()), failure);
+                return fail(&error.context(format!("--events {}", path.display())), failure);
             }
         }
     }
@@ -439,7 +446,7 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
     }
     match written {
         Err(error) => {
-            eprintln!("startrace: {error:#}");
+            fail(&error, exit);
             if let Some(pid) = left_running {
                 wait_for(pid);
             }
@@ -448,7 +455,7 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
             if args.report || (!args.quiet && std::io::stderr().is_terminal()) {
                 let style = crate::report::Style::for_stderr(None, Default::default());
                 if let Err(error) = report::show(&path, false, &style, std::io::stderr()) {
-                    eprintln!("startrace: {error:#}");
+                    fail(&error, exit);
                 }
             }
             let path = path.display();

@@ -225,10 +225,10 @@ impl Builder {
                 }
                 process.loose_execs.clear();
                 execs.reverse();
-                let origin = match (execs.first().unwrap_or(&mark).entry, mark.prepare_ns) {
-                    (Some(crate::event::Entry::Exact(_)), _) => Origin::Entry,
-                    (Some(crate::event::Entry::MmAlloc(_)), _) => Origin::MmAlloc,
-                    (None, _) => Origin::ImageInPlace,
+                let origin = match execs.first().unwrap_or(&mark).entry {
+                    Some(crate::event::Entry::Exact(_)) => Origin::Entry,
+                    Some(crate::event::Entry::MmAlloc(_)) => Origin::MmAlloc,
+                    None => Origin::ImageInPlace,
                 };
                 execs.push(mark);
                 let seq = process.next_seq;

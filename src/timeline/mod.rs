@@ -108,11 +108,6 @@ impl Builder {
         self.processes.values().filter(|process| process.start.is_some()).count()
     }
 
-    /// Processes that are remembered.
-    pub fn remembered(&self) -> usize {
-        self.processes.len()
-    }
-
     /// A process that runs already when the recording begins and, if a selector picks it (or there is
     /// none), belongs to it.
     pub fn seed(&mut self, id: Id, world: &mut dyn World) {
