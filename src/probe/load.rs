@@ -405,6 +405,12 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     rodata.spawner_tgid = if plan.scope == Scope::Children { std::process::id() } else { 0 };
     rodata.cgroup_v1 = std::path::Path::new("/sys/fs/cgroup/cpu").exists();
     rodata.scratch_count = scratches;
+    // A fault that tests provoke: the kernel refuses to make every so manieth mark.
+    if cfg!(debug_assertions)
+        && let Ok(every) = std::env::var("STARTRACE_TEST_REFUSE_EVERY")
+    {
+        rodata.refuse_every = every.parse().unwrap_or(0);
+    }
 
     let progs = &mut open.progs;
     let load = |prog: &mut OpenProgramMut<'_>, on: bool| prog.set_autoload(on);
