@@ -7,6 +7,7 @@ use crate::host::{caller, facts};
 use crate::level::Level;
 use crate::probe::{self, Plan, Provider, Scope, Wanted};
 use crate::timeline::Output;
+use crate::timeline::ready::rule::{Kind, Rule, Rules};
 use crate::timeline::select::Selectors;
 use crate::trace::schema::{Header, Line, SCHEMA, Tool};
 use crate::trace::write::{Flow as Written, Format, Output as File, OutputTarget};
@@ -71,6 +72,7 @@ pub struct RecordArgs {
 
 const WHAT: &str = "What to follow (with CMD alone: CMD and all that it starts)";
 const WHEN: &str = "When to stop";
+const READY: &str = "When a start is finished";
 
 /// What to record, as `record` and `watch` share it.
 #[derive(Debug, Clone, Args)]
@@ -123,6 +125,17 @@ pub struct WhatArgs {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = WHEN)]
     pub window: Option<Duration>,
 
+    /// What makes a start finished: auto, listen, accept, notify, quiet, exit, exec, output[:REGEX],
+    /// file:PATH, mark:NAME, a time, http://HOST:PORT/PATH or tcp:PORT; see 'Readiness' below. It is for
+    /// CMD; with -p, -a and selectors for every start. EXE=KIND is for the starts of an executable (a path
+    /// or a base name; * and ? allowed), and may be given several times [default: auto]
+    #[arg(long, value_name = "KIND", help_heading = READY)]
+    pub ready: Vec<String>,
+
+    /// How long a start has to be quiet to be ready by that [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = quiet_time, help_heading = READY)]
+    pub quiet_for: Option<Duration>,
+
     /// How closely to look [default: timeline]
     #[arg(long, value_enum, default_value_t, hide_default_value = true)]
     pub level: Level,
@@ -151,6 +164,16 @@ pub struct WhatArgs {
 /// The longest start where nothing else is said and there is no command to wait for.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(600);
 
+/// Shorter, and the 20 ms of our own looking matter; longer than any start.
+fn quiet_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&time) {
+        Ok(time)
+    } else {
+        Err("from 100ms to 1h".to_owned())
+    }
+}
+
 /// How many 20 ms pass between two writes of what is buffered.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -160,6 +183,8 @@ pub struct Checked {
     pub scope: Scope,
     /// Roots.
     pub selectors: Selectors,
+    /// What makes a start finished.
+    pub ready: Rules,
 }
 
 impl WhatArgs {
@@ -208,7 +233,33 @@ impl WhatArgs {
                  everything (-a), or a selector such as --unit"
             ));
         };
-        Ok(Checked { scope, selectors })
+        let ready = self.rules(&scope)?;
+        Ok(Checked { scope, selectors, ready })
+    }
+
+    /// What makes a start finished.
+    fn rules(&self, scope: &Scope) -> Result<Rules, String> {
+        let command = *scope == Scope::Children;
+        let mut rules = Rules { list: Vec::new(), command };
+        for text in &self.ready {
+            let rule = Rule::parse(text).map_err(|why| format!("--ready: {why}"))?;
+            if rule.kind.needs_tasks() && self.level == Level::Lifecycle {
+                return Err(format!(
+                    "--ready {text}: that is not seen at --level lifecycle; use --level timeline"
+                ));
+            }
+            if rules.list.iter().any(|other| other.exe == rule.exe) {
+                return Err(match rule.exe {
+                    Some(exe) => format!("--ready {text}: there is a --ready {exe}=... already"),
+                    None => format!("--ready {text}: only one may be without an executable (EXE=KIND)"),
+                });
+            }
+            rules.list.push(rule);
+        }
+        if self.quiet_for.is_some() && self.level == Level::Lifecycle {
+            return Err("--quiet-for: quiet is not seen at --level lifecycle; use --level timeline".to_owned());
+        }
+        Ok(rules)
     }
 
     /// What the probes are asked for.
@@ -218,6 +269,7 @@ impl WhatArgs {
             syscall_hooks: self.syscall_hooks || usual.syscall_hooks,
             library_probes: self.library_probes || usual.library_probes,
             level: self.level,
+            output: self.level >= Level::Deep || self.ready.iter().any(|text| asks_for_output(text)),
             scope: usual.scope,
         }
     }
@@ -239,9 +291,17 @@ impl WhatArgs {
             count: self.count,
             window,
             selectors: checked.selectors,
+            ready: checked.ready,
+            quiet_for: self.quiet_for,
+            when_ready: Default::default(),
             events: None,
         })
     }
+}
+
+/// Is that a `--ready` that takes the hook on writes?
+fn asks_for_output(ready: &str) -> bool {
+    Rule::parse(ready).is_ok_and(|rule| matches!(rule.kind, Kind::Output(_)))
 }
 
 fn uid_of(user: &str) -> Result<u32, String> {

@@ -7,6 +7,7 @@ use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
 use crate::host::{self, priority, privilege};
 use crate::probe::{self, Lost, Plan, Probe, Scope, Wanted, seed::Seeded};
+use crate::timeline::ready::rule::Rules;
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
 use crate::timeline::world::{Recorder, World};
@@ -29,6 +30,18 @@ const LINGER_NS: u64 = 100_000_000;
 /// After a signal, the command gets this long to end before it is left alone.
 const GRACE_NS: u64 = 1_000_000_000;
 
+/// What to do once the command's start is finished.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenReady {
+    /// Go on recording.
+    #[default]
+    GoOn,
+    /// End the recording and leave the command alone.
+    Stop,
+    /// End the recording and the command with all that it started.
+    Kill,
+}
+
 /// What is to be recorded.
 pub struct Request {
     /// What the probes are asked for.
@@ -47,6 +60,12 @@ pub struct Request {
     pub window: Option<Duration>,
     /// Roots.
     pub selectors: Selectors,
+    /// What makes a start finished.
+    pub ready: Rules,
+    /// How long quiet has to last; `None`: the usual.
+    pub quiet_for: Option<Duration>,
+    /// What to do once the command's start is finished.
+    pub when_ready: WhenReady,
     /// Keep the events, for a replay.
     pub events: Option<std::fs::File>,
 }
@@ -301,8 +320,16 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let began_wall =
         std::time::UNIX_EPOCH + Duration::from_nanos(began_ns.saturating_add(realtime_offset_ns));
     let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
-    let options =
-        Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone(), level };
+    let quiet_ns = request.quiet_for.map_or(0, |quiet| quiet.as_nanos().min(u64::MAX.into()) as u64);
+    let options = Options {
+        began_ns,
+        realtime_offset_ns,
+        window_ns,
+        selectors: request.selectors.clone(),
+        level,
+        ready: request.ready.clone(),
+        quiet_ns,
+    };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
     }
@@ -326,6 +353,8 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         window_ns,
         selectors: request.selectors.clone(),
         level,
+        ready: request.ready.clone(),
+        quiet_ns,
     });
     // Before a trigger makes any of them end.
     for id in &seeded.processes {

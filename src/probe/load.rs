@@ -50,6 +50,8 @@ pub struct Wanted {
     pub library_probes: bool,
     /// How closely to look.
     pub level: Level,
+    /// What is written to standard output and error.
+    pub output: bool,
 }
 
 impl Wanted {
@@ -59,6 +61,7 @@ impl Wanted {
             syscall_hooks: scope == Scope::Children,
             library_probes: scope != Scope::System,
             level: Level::default(),
+            output: false,
             scope,
         }
     }
@@ -71,6 +74,8 @@ pub struct Plan {
     pub scope: Scope,
     /// How closely to look.
     pub level: Level,
+    /// What is written to standard output and error.
+    pub output: bool,
     /// Probes in libc and ld.so.
     pub library_probes: bool,
     /// Entries and failures.
@@ -85,7 +90,7 @@ impl Plan {
     /// # Errors
     /// The kernel lacks what every recording needs.
     pub fn choose(wanted: Wanted) -> Result<Self, Error> {
-        let Wanted { scope, syscall_hooks, library_probes, level } = wanted;
+        let Wanted { scope, syscall_hooks, library_probes, level, output } = wanted;
         let features = features::look();
         if !features.btf {
             return Err(Error::Kernel(format!(
@@ -108,7 +113,7 @@ impl Plan {
         } else {
             Provider::None
         };
-        Ok(Self { scope, level, library_probes, provider, features })
+        Ok(Self { scope, level, output, library_probes, provider, features })
     }
 
     /// The hooks, as `session.hooks` names them.

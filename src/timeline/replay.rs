@@ -35,6 +35,12 @@ pub enum Recorded {
         /// How closely it looked; streams of before there were levels have none.
         #[serde(default = "lifecycle")]
         level: Level,
+        /// What made a start finished.
+        #[serde(default)]
+        ready: super::ready::rule::Rules,
+        /// How long a tree had to be quiet.
+        #[serde(default)]
+        quiet_ns: u64,
     },
     /// A process that ran before.
     Seed(Id),
@@ -42,6 +48,8 @@ pub enum Recorded {
     Event(Event),
     /// What user space was asked, and its answer; comes before the event or tick that asked.
     Answer(Answer),
+    /// Something was found out from outside; when.
+    Outside(u64, super::ready::Outside),
     /// Time passed, and something was due: until when.
     Tick(u64),
     /// Last.
@@ -117,11 +125,20 @@ pub fn replay(mut input: impl BufRead) -> Result<Replayed, Error> {
             return Err(if length as u64 == MAX_LINE { bad("it is too long".into()) } else { Error::CutOff });
         }
         let recorded: Recorded = serde_json::from_slice(&line).map_err(|error| bad(error.to_string()))?;
-        if let Recorded::Begin { began_ns, realtime_offset_ns, window_ns, selectors, level } = recorded {
+        if let Recorded::Begin {
+            began_ns,
+            realtime_offset_ns,
+            window_ns,
+            selectors,
+            level,
+            ready,
+            quiet_ns,
+        } = recorded
+        {
             if builder.is_some() {
                 return Err(bad("a second beginning: several recordings in one file".into()));
             }
-            let options = Options { began_ns, realtime_offset_ns, window_ns, selectors, level };
+            let options = Options { began_ns, realtime_offset_ns, window_ns, selectors, level, ready, quiet_ns };
             builder = Some(Builder::new(options));
             continue;
         }
@@ -133,6 +150,7 @@ pub fn replay(mut input: impl BufRead) -> Result<Replayed, Error> {
             Recorded::Seed(id) => builder.seed(id, &mut world),
             Recorded::Event(event) => builder.event(event, &mut world),
             Recorded::Answer(answer) => world.answers.push_back(answer),
+            Recorded::Outside(time_ns, seen) => builder.outside(time_ns, &seen, &mut world),
             Recorded::Tick(now_ns) => builder.tick(now_ns, &mut world),
             Recorded::End(now_ns) => {
                 made.out.groups = builder.end(now_ns, &mut world);

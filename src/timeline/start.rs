@@ -2,6 +2,7 @@
 
 use super::phases::{self, Mark};
 use super::process::{ExecMark, Finished, OpenStart, Process};
+use super::ready::State;
 use super::{Builder, place};
 use crate::event::Id;
 use crate::method::facts::{Call, ExitFact, Facts, ParentMethod, Peer};
@@ -19,6 +20,8 @@ pub(super) enum End {
     Recording,
     /// The process ended, but that was not seen.
     Lost,
+    /// It is ready; why, its process's record says.
+    Ready,
 }
 
 /// A start, with what the builder keeps of it.
@@ -34,6 +37,10 @@ pub(super) struct Built {
     pub creator: Option<Id>,
     /// Execs that the creator had made at that time: another image has other children.
     pub creator_execs: u32,
+    /// Execs that the process itself had made.
+    pub execs: u32,
+    /// Its readiness was looked for.
+    pub timeline: bool,
 }
 
 /// A child's own creation decides only up to this many ancestors; each asks for its creator's method.
@@ -78,6 +85,30 @@ fn exit_fact(status: u32) -> ExitFact {
     ExitFact {
         code: (signal == 0).then_some(((status >> 8) & 0xff) as i32),
         signal: (signal != 0).then_some(signal),
+    }
+}
+
+/// The same of an exit as the trace has it.
+pub(super) fn exit_fact_of(exit: &Exit) -> ExitFact {
+    let number = |name: &String| {
+        (1..65).find(|&n| method::signal_name(n).as_ref() == Some(name)).or_else(|| name.parse().ok())
+    };
+    ExitFact { code: exit.code, signal: exit.signal.as_ref().and_then(number) }
+}
+
+/// The process that stays when its creator has ended: from then on it is a daemon.
+pub(super) fn note_daemonised(built: &mut Built) {
+    let daemon = matches!(built.start.method.pattern.as_deref(), Some("daemon" | "double_fork"));
+    let timeline = &mut built.start.timeline;
+    if let Some(at_ns) = built.facts.child.creator_exited_after_ns
+        && daemon
+        && built.timeline
+        && at_ns <= timeline.duration_ns
+    {
+        let milestone =
+            Milestone { name: "daemonised".to_owned(), at_ns, detail: None, inferred: true };
+        let at = timeline.milestones.partition_point(|other| other.at_ns <= at_ns);
+        timeline.milestones.insert(at, milestone);
     }
 }
 
@@ -149,6 +180,7 @@ impl Builder {
         let phases = phases::phases(origin_ns, end_ns, &marks(&open));
         let duration_ns = end_ns - origin_ns;
         let start_id = format!("{id}/{}", open.seq);
+        let verdict = process.ready.as_ref().and_then(|state| state.verdict.clone());
         let (kind, inferred, detail) = match end {
             End::Exit(_) => ("exit", false, None),
             End::Window => ("timeout", false, Some("the window ended")),
@@ -156,7 +188,14 @@ impl Builder {
             End::Lost => {
                 ("exit", true, Some("its exit was not observed; its pid was given to another process"))
             }
+            End::Ready => ("quiet", true, None),
         };
+        let mut ready =
+            Ready { kind: kind.to_owned(), at_ns: duration_ns, inferred, detail: detail.map(str::to_owned) };
+        if let Some(verdict) = verdict.filter(|_| !matches!(end, End::Exit(_) | End::Lost)) {
+            (ready.kind, ready.inferred) = (verdict.kind.to_owned(), verdict.inferred);
+            ready.detail = verdict.detail;
+        }
         let parent = process.creator.map(|creator| self.reference(creator));
         let requested_by = self.requested_by(&open, &method);
         let owner = requested_by.as_ref().and_then(|_| open.peer?.2).or(process.creator);
@@ -189,12 +228,7 @@ impl Builder {
                 origin_boottime_ns: origin_ns,
                 origin: open.origin,
                 duration_ns,
-                ready: Ready {
-                    kind: kind.to_owned(),
-                    at_ns: duration_ns,
-                    inferred,
-                    detail: detail.map(str::to_owned),
-                },
+                ready,
                 phase_ns: phases::by_name(&phases),
                 phases,
                 states: None,
@@ -204,7 +238,7 @@ impl Builder {
                 path_ns: Default::default(),
                 threads: Vec::new(),
                 counters: None,
-                milestones: milestones(&open, end_ns),
+                milestones: milestones(&open, process.ready.as_deref(), end_ns, end),
             },
             exit: if let End::Exit(status) = end { Some(exit(status, duration_ns)) } else { None },
             method,
@@ -220,6 +254,8 @@ impl Builder {
             owner,
             creator,
             creator_execs,
+            timeline: process.ready.is_some(),
+            execs: self.processes.get(&id).map_or(0, |process| process.execs),
         })
     }
 
@@ -288,7 +324,7 @@ fn marks(open: &OpenStart) -> Vec<Mark> {
     marks
 }
 
-fn milestones(open: &OpenStart, end_ns: u64) -> Vec<Milestone> {
+fn milestones(open: &OpenStart, state: Option<&State>, end_ns: u64, end: End) -> Vec<Milestone> {
     let origin_ns = open.origin_ns;
     let mut out = Vec::new();
     let mut push = |name: &str, at: u64, detail: Option<String>| {
@@ -301,6 +337,15 @@ fn milestones(open: &OpenStart, end_ns: u64) -> Vec<Milestone> {
             push("exec_point_of_no_return", at, None);
         }
         push("exec", exec.done_ns, exec.program.as_ref().and_then(|program| program.image.exe.clone()));
+    }
+    if let Some(state) = state {
+        if let End::Exit(_) = end {
+            push("exit", end_ns, None);
+        }
+        out.extend(state.milestones(end_ns).into_iter().map(|milestone| Milestone {
+            at_ns: milestone.at_ns - origin_ns,
+            ..milestone
+        }));
     }
     out.sort_by_key(|milestone| milestone.at_ns);
     out
