@@ -141,6 +141,15 @@ impl<'a> View<'a> {
         set.map(|s| has(s, signal))
     }
 
+    /// The child has a process group of its own, and that is its terminal's foreground one; in its
+    /// first image, or as a copy.
+    pub(super) fn job_group(&self) -> (Option<bool>, Option<bool>) {
+        match self.first {
+            Some(e) => (e.new_group, e.foreground),
+            None => (self.facts.child.new_group, self.facts.child.foreground),
+        }
+    }
+
     /// The child's descriptors 0, 1 and 2: in its first image, or as a copy.
     pub(super) fn stdio(&self) -> [Fd; 3] {
         self.first.map_or(self.facts.child.stdio, |e| e.stdio)

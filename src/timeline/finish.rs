@@ -23,6 +23,8 @@ impl Builder {
             process.gid = status.gid.or(process.gid);
             process.session_leader = Some(status.session_leader);
             process.has_tty = Some(status.has_tty);
+            process.group = status.group;
+            process.foreground = status.foreground;
             process.stdio = status.stdio;
         }
         self.note_selected(id);

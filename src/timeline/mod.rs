@@ -180,6 +180,8 @@ impl Builder {
                 comm,
                 session_leader,
                 has_tty,
+                group,
+                foreground,
                 stdio,
                 ignored,
                 written,
@@ -193,6 +195,8 @@ impl Builder {
                     (process.uid, process.gid) = (Some(uid), Some(gid));
                     process.session_leader = Some(session_leader);
                     process.has_tty = Some(has_tty);
+                    process.group = group;
+                    process.foreground = foreground;
                     process.ignored = Some(ignored);
                     process.written = written;
                     process.null_on_pipe = null_on_pipe;

@@ -190,6 +190,7 @@ impl Random {
             session_leader: self.maybe(&[true, false]),
             has_tty: self.maybe(&[true, false]),
             ignored: self.maybe(&[0, INT_QUIT, SIGPIPE, u64::MAX]),
+            new_group: self.maybe(&[true, false]),
             foreground: self.maybe(&[true, false]),
             fd3: self.fd(),
         }
@@ -284,6 +285,8 @@ impl Random {
                 forks: self.below(3) as u32,
                 session_leader: self.maybe(&[true, false]),
                 has_tty: self.maybe(&[true, false]),
+                new_group: self.maybe(&[true, false]),
+                foreground: self.maybe(&[true, false]),
                 ignored: self.maybe(&[0, INT_QUIT]),
                 null_on_pipe: self.maybe(&[false, true]),
                 written_bytes: self.maybe(&[0, 1 << 20, u64::MAX]),
