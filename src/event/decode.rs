@@ -3,6 +3,7 @@
 
 use super::{CgroupId, Entry, Event, Exec, Fork, Id, What};
 use crate::bpf::types as wire;
+use crate::method::arch::Arch;
 use crate::method::facts::{Call, Fd, FdKind};
 use crate::trace::text;
 use std::mem::{offset_of, size_of};
@@ -129,39 +130,9 @@ fn fds<const N: usize>(raw: [wire::event_fd; N], facts: u32) -> [Fd; N] {
     })
 }
 
-/// The system call that a number names, on the architecture that this runs on.
+/// The system call that a number names here.
 fn call(nr: i32, compat: bool, kernel: bool) -> Call {
-    if kernel {
-        return Call::Kernel;
-    }
-    #[cfg(target_arch = "x86_64")]
-    let known = if compat {
-        match nr {
-            2 => Call::Fork,
-            190 => Call::Vfork,
-            120 => Call::Clone,
-            435 => Call::Clone3,
-            _ => Call::Unknown,
-        }
-    } else {
-        match nr {
-            57 => Call::Fork,
-            58 => Call::Vfork,
-            56 => Call::Clone,
-            435 => Call::Clone3,
-            _ => Call::Unknown,
-        }
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let known = match (nr, compat) {
-        (220, false) => Call::Clone,
-        (435, _) => Call::Clone3,
-        (2, true) => Call::Fork,
-        (190, true) => Call::Vfork,
-        (120, true) => Call::Clone,
-        _ => Call::Unknown,
-    };
-    known
+    if kernel { Call::Kernel } else { Arch::HERE.call(nr, compat) }
 }
 
 /// Takes `len` bytes from the front; fewer where the record was cut.

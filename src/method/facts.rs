@@ -3,11 +3,15 @@
 //! Rules read this and nothing else. Every field is a fact that was observed; `None` means that it
 //! was not, never that it is false.
 
+use super::arch::Arch;
 use serde::{Deserialize, Serialize};
 
 /// All that is known of one start.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
+    /// Architecture of the machine: it decides which system calls there are.
+    #[serde(default)]
+    pub arch: Arch,
     /// The fork, vfork or clone; `None` for an exec in place and for a creation that was not observed.
     pub creation: Option<Creation>,
     /// The start is an exec of a process whose earlier start was over.

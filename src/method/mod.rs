@@ -9,6 +9,7 @@
 //! What the classifier never does: it takes no task name as evidence, no executable's name as
 //! certain, and no argument list that merely contains a library's words for that library's own.
 
+pub mod arch;
 mod argv;
 mod catalogue;
 mod containers;

@@ -1,7 +1,7 @@
 //! The facts of one start, looked up once, as the rules ask for them.
 
 use super::facts::{Call, Creation, ExecFact, Facts, Fd, FdKind};
-use super::kernel::{Axis, Mechanism, axis};
+use super::kernel::{self, Axis, Mechanism, axis};
 use super::program::{Kind, Program};
 use crate::trace::schema::Confidence;
 
@@ -125,6 +125,11 @@ impl<'a> View<'a> {
     /// It was this system call.
     pub(super) fn call(&self, call: Call) -> bool {
         self.creation().is_some_and(|c| c.call == call)
+    }
+
+    /// It was vfork(2), however this architecture makes it.
+    pub(super) fn is_vfork(&self) -> bool {
+        self.creation().is_some_and(|c| kernel::is_vfork(self.facts.arch, c))
     }
 
     /// The creator ignored the signal.

@@ -17,6 +17,7 @@ mod start;
 pub mod world;
 
 use crate::event::{CgroupId, Event, Id, What};
+use crate::method::arch::Arch;
 use crate::trace::schema::{self, FailedFork, ProcessRef, Start};
 use apply::YOUNG_NS;
 use process::{ExecMark, OpenStart, Process};
@@ -28,6 +29,8 @@ use world::World;
 /// How the recording is made.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// The machine's architecture.
+    pub arch: Arch,
     /// When the probes were live, boottime nanoseconds.
     pub began_ns: u64,
     /// What to add to boottime to get the wall clock.

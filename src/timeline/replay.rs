@@ -8,6 +8,7 @@ use super::select::Selectors;
 use super::world::{Answer, Replay};
 use super::{Builder, Missed, Options, Output};
 use crate::event::{Event, Id};
+use crate::method::arch::Arch;
 use crate::trace::schema::{FailedFork, Group, Start};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -22,6 +23,9 @@ const MAX_LINE: u64 = 4 << 20;
 pub enum Recorded {
     /// First: what the builder has to know.
     Begin {
+        /// The machine's architecture.
+        #[serde(default)]
+        arch: Arch,
         /// When the probes were live.
         began_ns: u64,
         /// From boottime to the wall clock.
@@ -109,11 +113,11 @@ pub fn replay(mut input: impl BufRead) -> Result<Replayed, Error> {
             return Err(if length as u64 == MAX_LINE { bad("it is too long".into()) } else { Error::CutOff });
         }
         let recorded: Recorded = serde_json::from_slice(&line).map_err(|error| bad(error.to_string()))?;
-        if let Recorded::Begin { began_ns, realtime_offset_ns, window_ns, selectors } = recorded {
+        if let Recorded::Begin { arch, began_ns, realtime_offset_ns, window_ns, selectors } = recorded {
             if builder.is_some() {
                 return Err(bad("a second beginning: several recordings in one file".into()));
             }
-            let options = Options { began_ns, realtime_offset_ns, window_ns, selectors };
+            let options = Options { arch, began_ns, realtime_offset_ns, window_ns, selectors };
             builder = Some(Builder::new(options));
             continue;
         }

@@ -1,6 +1,7 @@
 //! Any facts at all: no panic, something to say, and no `certain` but where it is earned.
 
 use super::*;
+use crate::method::arch::Arch;
 use crate::method::facts::Siblings;
 
 /// xorshift64*: the tests need variety, not quality.
@@ -266,6 +267,7 @@ impl Random {
         ];
         let execs = (0..self.below(4)).map(|_| self.exec()).collect();
         Facts {
+            arch: self.pick(&[Arch::X86_64, Arch::Aarch64, Arch::Other]),
             creation: (!self.chance(6)).then(|| self.creation()),
             exec_in_place: self.chance(2),
             parent: (!self.chance(6)).then(|| self.image()),
