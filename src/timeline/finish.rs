@@ -63,6 +63,9 @@ impl Builder {
             let owner_start = owner_start.map(|seq| format!("{owner}/{seq}"));
             self.groups.add(owner, owner_start.as_deref(), &built.start);
             self.out.push(Output::Start(Box::new(built.start)));
+            if let Some(kept) = &mut self.facts {
+                kept.push(built.facts);
+            }
         }
         if let Some(creator) = built.creator {
             if let Some(process) = self.processes.get_mut(&creator) {

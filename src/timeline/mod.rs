@@ -18,6 +18,7 @@ pub mod world;
 
 use crate::event::{CgroupId, Event, Id, What};
 use crate::method::arch::Arch;
+use crate::method::facts::Facts;
 use crate::trace::schema::{self, FailedFork, ProcessRef, Start};
 use apply::YOUNG_NS;
 use process::{ExecMark, OpenStart, Process};
@@ -81,6 +82,8 @@ pub struct Builder {
     held: VecDeque<(u64, Id, start::Built)>,
     groups: groups::Groups,
     out: Vec<Output>,
+    /// What the starts were named from, where that is asked for.
+    facts: Option<Vec<Facts>>,
     /// What was missed so far.
     pub missed: Missed,
 }
@@ -97,8 +100,19 @@ impl Builder {
             held: VecDeque::new(),
             groups: groups::Groups::default(),
             out: Vec::new(),
+            facts: None,
             missed: Missed::default(),
         }
+    }
+
+    /// Keeps the facts of every start that is given out, for [`Self::take_facts`]: tests and benchmarks.
+    pub(crate) fn keeping_facts(self) -> Self {
+        Self { facts: Some(Vec::new()), ..self }
+    }
+
+    /// What the starts so far were named from, in the order in which they were given out.
+    pub(crate) fn take_facts(&mut self) -> Vec<Facts> {
+        self.facts.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Takes out what is finished.
