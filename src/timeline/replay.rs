@@ -8,6 +8,7 @@ use super::select::Selectors;
 use super::world::{Answer, Replay};
 use super::{Builder, Missed, Options, Output};
 use crate::event::{Event, Id};
+use crate::level::Level;
 use crate::method::arch::Arch;
 use crate::method::facts::Facts;
 use crate::trace::schema::{FailedFork, Group, Start};
@@ -36,6 +37,9 @@ pub enum Recorded {
         /// Roots.
         #[serde(default)]
         selectors: Selectors,
+        /// How closely it looked; streams of before there were levels have none.
+        #[serde(default = "lifecycle")]
+        level: Level,
     },
     /// A process that ran before.
     Seed(Id),
@@ -47,6 +51,10 @@ pub enum Recorded {
     Tick(u64),
     /// Last.
     End(u64),
+}
+
+fn lifecycle() -> Level {
+    Level::Lifecycle
 }
 
 /// What a stream makes.
@@ -146,11 +154,11 @@ struct Player {
 impl Player {
     /// Takes the next line; whether that was the last.
     fn step(&mut self, line: Recorded) -> Result<bool, &'static str> {
-        if let Recorded::Begin { arch, began_ns, realtime_offset_ns, window_ns, selectors } = line {
+        if let Recorded::Begin { arch, began_ns, realtime_offset_ns, window_ns, selectors, level } = line {
             if self.builder.is_some() {
                 return Err("a second beginning: several recordings in one file");
             }
-            let options = Options { arch, began_ns, realtime_offset_ns, window_ns, selectors };
+            let options = Options { arch, began_ns, realtime_offset_ns, window_ns, selectors, level };
             self.builder = Some(Builder::new(options).keeping_facts());
             return Ok(false);
         }
