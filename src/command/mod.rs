@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod inspect;
+mod outside;
 pub mod record;
 pub mod recording;
 pub mod report;

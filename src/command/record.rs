@@ -1,6 +1,6 @@
 //! `startrace record`: follow process starts and write them as a trace.
 
-use super::recording::{self, Finished, Flow, Progress, Request, Sink};
+use super::recording::{self, Finished, Flow, Progress, Request, Sink, WhenReady};
 use super::{Exit, report, untraced};
 use crate::host::privilege;
 use crate::host::{caller, facts};
@@ -10,6 +10,7 @@ use crate::timeline::Output;
 use crate::timeline::ready::rule::{Kind, Rule, Rules};
 use crate::timeline::select::Selectors;
 use crate::trace::schema::{Header, Line, SCHEMA, Tool};
+use crate::trace::text::shell_path;
 use crate::trace::write::{Flow as Written, Format, Output as File, OutputTarget};
 use clap::Args;
 use std::ffi::OsString;
@@ -37,7 +38,7 @@ startrace itself failed. Without CMD: 0, 1 failure, 2 usage. With and without:
 #[command(after_help = EXAMPLES)]
 pub struct RecordArgs {
     #[command(flatten)]
-    what: WhatArgs,
+    pub(crate) what: WhatArgs,
 
     /// Write the trace to FILE, as NDJSON if that ends in .ndjson; '-' is stdout (CMD's goes to stderr
     /// then) [default: startrace-NAME-TIME.json here, never over an older file]
@@ -56,6 +57,14 @@ pub struct RecordArgs {
     /// Show the report at the end also where stderr is no terminal
     #[arg(long, conflicts_with = "quiet")]
     report: bool,
+
+    /// End the recording when CMD's start is finished, and leave CMD running
+    #[arg(long, conflicts_with = "kill_when_ready", help_heading = READY)]
+    stop_when_ready: bool,
+
+    /// ... and end CMD with all that it started
+    #[arg(long, help_heading = READY)]
+    kill_when_ready: bool,
 
     /// Show the hooks that would be used and what they cost, and do nothing
     #[arg(long)]
@@ -106,7 +115,7 @@ pub struct WhatArgs {
     pub unit: Vec<String>,
 
     /// ... of the container whose id begins so
-    #[arg(long, value_name = "ID", conflicts_with = "pid", help_heading = WHAT)]
+    #[arg(long, value_name = "ID", value_parser = container_id, conflicts_with = "pid", help_heading = WHAT)]
     pub container: Vec<String>,
 
     /// ... of the Kubernetes pod with this UID
@@ -114,7 +123,7 @@ pub struct WhatArgs {
     pub pod: Vec<String>,
 
     /// Stop after this time (10s, 5m, 500ms)
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = WHEN)]
+    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = WHEN)]
     pub duration: Option<Duration>,
 
     /// Stop after this many finished starts
@@ -122,7 +131,7 @@ pub struct WhatArgs {
     pub count: Option<u64>,
 
     /// Give a start up as 'timeout' after this time [default: 10m; for a command to start: never]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = WHEN)]
+    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = WHEN)]
     pub window: Option<Duration>,
 
     /// What makes a start finished: auto, listen, accept, notify, quiet, exit, exec, output[:REGEX],
@@ -304,6 +313,31 @@ fn asks_for_output(ready: &str) -> bool {
     Rule::parse(ready).is_ok_and(|rule| matches!(rule.kind, Kind::Output(_)))
 }
 
+/// A time in which something can happen.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("it has to be longer than nothing".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The beginning of a container's id, which is 64 hexadecimal digits. Fewer than this many would pick
+/// containers that nobody meant.
+const CONTAINER_ID: std::ops::RangeInclusive<usize> = 4..=64;
+
+fn container_id(text: &str) -> Result<String, String> {
+    if !text.bytes().all(|b| b.is_ascii_hexdigit()) || !CONTAINER_ID.contains(&text.len()) {
+        return Err(format!(
+            "the beginning of a container's id is {} to {} hexadecimal digits (its name will not do; LXC's \
+             containers have no id: --cgroup '*lxc.payload.NAME')",
+            CONTAINER_ID.start(),
+            CONTAINER_ID.end()
+        ));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
 fn uid_of(user: &str) -> Result<u32, String> {
     if let Ok(uid) = user.parse() {
         return Ok(uid);
@@ -403,6 +437,17 @@ pub fn run(args: &RecordArgs) -> Exit {
     };
     let targets_command = checked.scope == Scope::Children;
     let failure = if targets_command { Exit::Own } else { Exit::Failure };
+    let when_ready = match (args.stop_when_ready, args.kill_when_ready) {
+        (true, _) => WhenReady::Stop,
+        (_, true) => WhenReady::Kill,
+        (false, false) => WhenReady::GoOn,
+    };
+    if when_ready != WhenReady::GoOn && !targets_command {
+        let flag = if args.stop_when_ready { "--stop-when-ready" } else { "--kill-when-ready" };
+        return usage(&format!(
+            "{flag} is for a command to start and follow ('-- CMD' alone); with -p, -a and selectors use --count 1"
+        ));
+    }
     if args.best_effort && args.what.command.is_empty() {
         return usage("--best-effort is for running a command: give it after --");
     }
@@ -413,6 +458,7 @@ pub fn run(args: &RecordArgs) -> Exit {
         Ok(request) => request,
         Err(error) => return fail(&error, failure),
     };
+    request.when_ready = when_ready;
     let target = match &args.output {
         Some(option) => OutputTarget::from_option(option),
         None => OutputTarget::Unnamed {
@@ -504,7 +550,7 @@ struct Untraced {
 }
 
 fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: bool) -> Exit {
-    let Finished { session, groups, command, left_running, signal, failure } = finished;
+    let Finished { session, groups, command, left_running, signal, failure, not_ready } = finished;
     let starts = session.starts;
     let left_out = session.left_out;
     let complete = session.complete;
@@ -516,6 +562,7 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
         (Err(_), _) if targets_command => Exit::Own,
         (Err(_), _) => Exit::Failure,
         (Ok(_), Some(ended)) => Exit::Code(ended.exit_code()),
+        (Ok(_), None) if not_ready => Exit::Failure,
         (Ok(_), None) if targets_command => {
             signal.map_or(Exit::Success, |signal| Exit::Code((128 + signal) as u8))
         }
@@ -523,6 +570,9 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
     };
     if let Some(pid) = left_running {
         say(args, &format!("the command is still running (pid {pid})"));
+    }
+    if not_ready {
+        eprintln!("startrace: the command was not ready within --window; the trace says what it waited for");
     }
     match written {
         Err(error) => {
@@ -538,7 +588,7 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
                     fail(&error, exit);
                 }
             }
-            let path = path.display();
+            let path = shell_path(&path);
             let lost = if complete { "" } else { ", INCOMPLETE: see session.lost" };
             let starts = crate::report::counted(starts, "start");
             if left_out > 0 {

@@ -8,16 +8,21 @@ use crate::trace::text;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 /// Threads that are looked at; where there are more, the others are taken to be as these.
 const MAX_TASKS: usize = 512;
 /// A process's table of internet sockets is read up to this size.
 const MAX_TABLE: u64 = 4 << 20;
+/// What the kernel says of an epoll descriptor, likewise.
+const MAX_FDINFO: u64 = 256 << 10;
+/// Members of a set that are looked at.
+const MAX_SET: usize = 256;
 /// Any other file.
 const MAX_FILE: u64 = 4096;
 
 const TCP_SYN_SENT: &str = "02";
+/// Of a unix socket: it listens (include/linux/net.h).
+const SO_ACCEPTCON: u32 = 1 << 16;
 const TCP_LISTEN: &str = "0A";
 
 /// The threads of a process, the main one first; `None` where it is gone or not to be looked into.
@@ -28,17 +33,22 @@ pub(super) fn now(pid: u32) -> Option<Vec<TaskNow>> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
     tids.sort_unstable_by_key(|tid| (*tid != pid, *tid));
-    let tasks: Vec<TaskNow> = tids.into_iter().filter_map(|tid| task(pid, tid)).collect();
+    let mut sockets = Sockets::new(pid);
+    let tasks: Vec<TaskNow> = tids.into_iter().filter_map(|tid| task(pid, tid, &mut sockets)).collect();
     (!tasks.is_empty()).then_some(tasks)
 }
 
 fn read(path: &str) -> Option<String> {
+    read_up_to(path, MAX_FILE)
+}
+
+fn read_up_to(path: &str, max: u64) -> Option<String> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MAX_FILE).read_to_end(&mut bytes).ok()?;
+    File::open(path).ok()?.take(max).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn task(pid: u32, tid: u32) -> Option<TaskNow> {
+fn task(pid: u32, tid: u32, sockets: &mut Sockets) -> Option<TaskNow> {
     let dir = format!("/proc/{pid}/task/{tid}");
     let stat = read(&format!("{dir}/stat"))?;
     // The name may hold anything; the last parenthesis ends it.
@@ -63,7 +73,7 @@ fn task(pid: u32, tid: u32) -> Option<TaskNow> {
     };
     if let Some(call) = &call {
         task.call = Some(call.name());
-        (task.doing, task.object) = call.doing(pid);
+        (task.doing, task.object) = call.doing(sockets);
     }
     if state == 'D' && task.doing != Doing::Child {
         task.doing = Doing::Busy;
@@ -99,32 +109,24 @@ impl Call {
         NAMES.iter().find(|(nr, ..)| *nr == self.nr).map_or(Sort::Other, |(.., sort)| *sort)
     }
 
-    fn doing(&self, pid: u32) -> (Doing, Option<String>) {
+    fn doing(&self, sockets: &mut Sockets) -> (Doing, Option<String>) {
         let sleep = || Doing::Sleep {
             nr: i32::try_from(self.nr).unwrap_or(-1),
             args: [self.args[0], self.args[1], self.args[2]],
         };
+        let pid = sockets.pid;
         match self.sort() {
             Sort::Sleep => (sleep(), None),
             Sort::Child => (Doing::Child, self.child()),
             Sort::Lock if self.is_lock() => (Doing::Lock, link(pid, self.args[0])),
-            Sort::Connect => (Doing::Peer, peer(pid, self.args[0]).map(|(_, text)| text)),
-            Sort::Read => match peer(pid, self.args[0]) {
-                Some((true, text)) => (Doing::Peer, Some(text)),
-                Some((false, text)) => (Doing::Idle, Some(text)),
-                None => (Doing::Idle, link(pid, self.args[0])),
-            },
+            Sort::Connect => (Doing::Peer, sockets.peer(self.args[0]).map(|(_, text)| text)),
+            Sort::Read | Sort::Accept => sockets.waited_on(&[self.args[0]]),
             // On nothing, for a time.
             Sort::Poll if self.args[1] == 0 => (sleep(), None),
             Sort::Select if self.args[0] == 0 => (sleep(), None),
-            Sort::Poll if self.args[1] == 1 => match polled(pid, self.args[0]) {
-                Some(fd) => match peer(pid, fd) {
-                    Some((true, text)) => (Doing::Peer, Some(text)),
-                    Some((false, text)) => (Doing::Idle, Some(text)),
-                    None => (Doing::Idle, link(pid, fd)),
-                },
-                None => (Doing::Idle, None),
-            },
+            Sort::Poll => sockets.waited_on(&polled(pid, self.args[0], self.args[1])),
+            Sort::Select => sockets.waited_on(&selected(pid, self.args[1], self.args[0])),
+            Sort::Epoll => sockets.waited_on(&watched(pid, self.args[0])),
             _ => (Doing::Idle, None),
         }
     }
@@ -155,8 +157,10 @@ enum Sort {
     Lock,
     Connect,
     Read,
+    Accept,
     Poll,
     Select,
+    Epoll,
     Other,
 }
 
@@ -182,13 +186,13 @@ const NAMES: &[(i64, &str, Sort)] = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_select, "select", Sort::Select),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_epoll_wait, "epoll_wait", Sort::Other),
+    (libc::SYS_epoll_wait, "epoll_wait", Sort::Epoll),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_pause, "pause", Sort::Other),
-    (libc::SYS_epoll_pwait, "epoll_pwait", Sort::Other),
-    (libc::SYS_epoll_pwait2, "epoll_pwait2", Sort::Other),
-    (libc::SYS_accept, "accept", Sort::Other),
-    (libc::SYS_accept4, "accept4", Sort::Other),
+    (libc::SYS_epoll_pwait, "epoll_pwait", Sort::Epoll),
+    (libc::SYS_epoll_pwait2, "epoll_pwait2", Sort::Epoll),
+    (libc::SYS_accept, "accept", Sort::Accept),
+    (libc::SYS_accept4, "accept4", Sort::Accept),
     (libc::SYS_futex, "futex", Sort::Other),
     (libc::SYS_write, "write", Sort::Other),
     (libc::SYS_writev, "writev", Sort::Other),
@@ -213,27 +217,106 @@ fn link(pid: u32, fd: u64) -> Option<String> {
     Some(text::encode(target.as_os_str().as_bytes()))
 }
 
-/// The descriptor of the only entry of a poll set.
-fn polled(pid: u32, address: u64) -> Option<u64> {
-    use std::os::unix::fs::FileExt;
-    let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
-    let mut fd = [0; 4];
-    memory.read_exact_at(&mut fd, address).ok()?;
-    u64::try_from(i32::from_ne_bytes(fd)).ok()
+/// The descriptors of a poll set.
+fn polled(pid: u32, address: u64, n: u64) -> Vec<u64> {
+    // struct pollfd: a descriptor and two sets of events, eight bytes.
+    let bytes = memory(pid, address, 8 * usize::try_from(n).unwrap_or(MAX_SET).min(MAX_SET));
+    bytes
+        .chunks_exact(8)
+        .filter_map(|entry| u64::try_from(i32::from_ne_bytes(entry.get(..4)?.try_into().ok()?)).ok())
+        .collect()
 }
 
-/// The peer of a connected internet socket, and whether the process turned to it rather than the other
-/// way round: nothing listens on the socket's own port. `None` for anything else.
-fn peer(pid: u32, fd: u64) -> Option<(bool, String)> {
-    let link = link(pid, fd)?;
-    let inode = link.strip_prefix("socket:[")?.strip_suffix(']')?;
-    ["tcp", "tcp6", "udp", "udp6"].iter().find_map(|table| {
-        let path = format!("/proc/{pid}/net/{table}");
-        let mut bytes = Vec::new();
-        File::open(Path::new(&path)).ok()?.take(MAX_TABLE).read_to_end(&mut bytes).ok()?;
-        among(&String::from_utf8_lossy(&bytes), inode)
-            .map(|(asked, address)| (asked, format!("{} {address}", table.trim_end_matches('6'))))
-    })
+/// The descriptors of a set of select's, below `n`.
+fn selected(pid: u32, address: u64, n: u64) -> Vec<u64> {
+    let n = n.min(1024);
+    let bytes = memory(pid, address, usize::try_from(n.div_ceil(8)).unwrap_or(0));
+    let is_set = |fd: &u64| bytes.get((fd / 8) as usize).is_some_and(|byte| byte >> (fd % 8) & 1 == 1);
+    (0..n).filter(is_set).take(MAX_SET).collect()
+}
+
+/// The descriptors of an epoll set (`tfd:` lines, proc(5)).
+fn watched(pid: u32, fd: u64) -> Vec<u64> {
+    let Some(text) = read_up_to(&format!("/proc/{pid}/fdinfo/{fd}"), MAX_FDINFO) else { return Vec::new() };
+    let fds = text.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok());
+    fds.take(MAX_SET).collect()
+}
+
+fn memory(pid: u32, address: u64, length: usize) -> Vec<u8> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = vec![0; length];
+    let done = File::open(format!("/proc/{pid}/mem")).and_then(|file| file.read_exact_at(&mut bytes, address));
+    if done.is_ok() { bytes } else { Vec::new() }
+}
+
+/// The sockets of a process's network namespace, read when they are first asked for.
+struct Sockets {
+    pid: u32,
+    tables: Option<Vec<(&'static str, String)>>,
+}
+
+impl Sockets {
+    fn new(pid: u32) -> Self {
+        Self { pid, tables: None }
+    }
+
+    fn tables(&mut self) -> &[(&'static str, String)] {
+        let pid = self.pid;
+        self.tables.get_or_insert_with(|| {
+            let table = |name| Some((name, read_up_to(&format!("/proc/{pid}/net/{name}"), MAX_TABLE)?));
+            ["tcp", "tcp6", "udp", "udp6", "unix"].into_iter().filter_map(table).collect()
+        })
+    }
+
+    /// Waiting for any of these: for clients, where one of them listens; for a peer, where that is all.
+    fn waited_on(&mut self, fds: &[u64]) -> (Doing, Option<String>) {
+        let pid = self.pid;
+        let links: Vec<String> = fds.iter().filter_map(|fd| link(pid, *fd)).collect();
+        let inodes: Vec<&str> = links
+            .iter()
+            .filter_map(|link| link.strip_prefix("socket:[")?.strip_suffix(']'))
+            .collect();
+        if let Some(address) = (!inodes.is_empty()).then(|| self.listening(&inodes)).flatten() {
+            return (Doing::Clients, Some(address));
+        }
+        match (fds, links.first()) {
+            ([fd], Some(link)) => match self.peer(*fd) {
+                Some((true, text)) => (Doing::Peer, Some(text)),
+                Some((false, text)) => (Doing::Idle, Some(text)),
+                None => (Doing::Idle, Some(link.clone())),
+            },
+            _ => (Doing::Idle, None),
+        }
+    }
+
+    /// The address of the first of these sockets that listens.
+    fn listening(&mut self, inodes: &[&str]) -> Option<String> {
+        self.tables().iter().find_map(|(table, text)| {
+            text.lines().skip(1).find_map(|line| {
+                let fields: Vec<&str> = line.split_whitespace().take(11).collect();
+                if *table == "unix" {
+                    // Number, references, protocol, flags, type, state, inode, path (unix(7)).
+                    let listens = u32::from_str_radix(fields.get(3)?, 16).ok()? & SO_ACCEPTCON != 0;
+                    let path = fields.get(7).copied().unwrap_or_default();
+                    let found = listens && inodes.contains(fields.get(6)?);
+                    return found.then(|| format!("unix {}", text::encode(path.as_bytes())));
+                }
+                let found = *fields.get(3)? == TCP_LISTEN && inodes.contains(fields.get(9)?);
+                let address = found.then(|| address(fields.get(1)?)).flatten()?;
+                table.starts_with("tcp").then(|| format!("tcp {address}"))
+            })
+        })
+    }
+
+    /// The peer of a connected internet socket, and whether the process turned to it rather than the
+    /// other way round: nothing listens on the socket's own port. `None` for anything else.
+    fn peer(&mut self, fd: u64) -> Option<(bool, String)> {
+        let link = link(self.pid, fd)?;
+        let inode = link.strip_prefix("socket:[")?.strip_suffix(']')?;
+        self.tables().iter().filter(|(table, _)| *table != "unix").find_map(|(table, text)| {
+            among(text, inode).map(|(asked, address)| (asked, format!("{} {address}", table.trim_end_matches('6'))))
+        })
+    }
 }
 
 /// Looks a socket up in one of the kernel's tables (`/proc/net/tcp`, proc(5)).
@@ -286,8 +369,11 @@ mod tests {
     fn our_own_threads_are_seen_with_what_they_wait_for() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let waiting = TcpListener::bind("127.0.0.1:0").unwrap();
+        let clients = format!("tcp {}", waiting.local_addr().unwrap());
         let (send, tids) = std::sync::mpsc::channel();
         let tid = || nix::unistd::gettid().as_raw().cast_unsigned();
+        let acceptor_told = send.clone();
         let told = send.clone();
         let client = std::thread::spawn(move || {
             let mut stream = TcpStream::connect(address).unwrap();
@@ -305,7 +391,13 @@ mod tests {
             send.send(("sleeper", tid())).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(400));
         });
-        let tids: Vec<(&str, u32)> = (0..3).map(|_| tids.recv().unwrap()).collect();
+        let told = acceptor_told;
+        let knock = waiting.local_addr().unwrap();
+        let acceptor = std::thread::spawn(move || {
+            told.send(("acceptor", tid())).unwrap();
+            let _ = waiting.accept();
+        });
+        let tids: Vec<(&str, u32)> = (0..4).map(|_| tids.recv().unwrap()).collect();
         std::thread::sleep(std::time::Duration::from_millis(50));
         let tasks = now(std::process::id()).unwrap();
         let of = |name| {
@@ -315,12 +407,14 @@ mod tests {
         assert_eq!(of("client").doing, Doing::Peer);
         assert_eq!(of("client").object, Some(format!("tcp {address}")));
         assert_eq!(of("server").doing, Doing::Idle);
+        assert_eq!((&of("acceptor").doing, &of("acceptor").object), (&Doing::Clients, &Some(clients)));
         assert!(matches!(of("sleeper").doing, Doing::Sleep { .. }), "{:?}", of("sleeper"));
         assert!(of("sleeper").call.as_ref().unwrap().ends_with("nanosleep"));
         assert!(of("sleeper").running_ns.is_some());
         server.write_all(b"x").unwrap();
         server.shutdown(std::net::Shutdown::Both).unwrap();
-        for thread in [client, reader, sleeper] {
+        drop(TcpStream::connect(knock).unwrap());
+        for thread in [client, reader, sleeper, acceptor] {
             thread.join().unwrap();
         }
     }

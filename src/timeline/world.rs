@@ -68,6 +68,8 @@ pub enum Doing {
     Lock,
     /// It waits for a peer that it connects to, or asked.
     Peer,
+    /// It waits for clients: in accept, or on a set with a socket that listens.
+    Clients,
     /// It waits for something else to happen.
     #[default]
     Idle,
@@ -139,6 +141,10 @@ pub struct Status {
     pub session_leader: bool,
     /// Has a controlling terminal.
     pub has_tty: bool,
+    /// Process group.
+    pub group: Option<u32>,
+    /// That is the foreground group of its terminal; `None` without one.
+    pub foreground: Option<bool>,
     /// Descriptors 0, 1 and 2.
     pub stdio: [Fd; 3],
     /// Signals ignored.

@@ -543,6 +543,14 @@ impl Builder {
         }
     }
 
+    /// Is a start under way that waits for what a rule says?
+    pub fn waits_for(&self, rule: usize) -> bool {
+        let waits = |process: &super::process::Process| {
+            process.ready.as_ref().is_some_and(|state| state.rule == Some(rule))
+        };
+        self.processes.values().any(waits)
+    }
+
     /// Something was found out from outside.
     pub fn outside(&mut self, time_ns: u64, seen: &Outside, world: &mut dyn World) {
         let kind = self.options.ready.kind(Some(seen.rule)).name();
@@ -610,6 +618,11 @@ impl Builder {
         let Some(state) = self.state(id) else { return };
         let mut begin_ns = state.quiet.begin_ns();
         let mut again = None;
+        // What the kernel side does not tell: unix sockets in an epoll set, sockets from elsewhere.
+        if let Some(task) = tasks.iter().find(|task| task.doing == Doing::Clients) {
+            let detail = task.object.as_deref().map_or_else(|| "socket".to_owned(), |text| cut(text).to_owned());
+            state.accept.get_or_insert((begin_ns, detail));
+        }
         for task in &tasks {
             let thread = state.threads.entry(task.tid).or_default();
             let since_told = match task.running_ns {
@@ -675,7 +688,9 @@ impl Builder {
                 let again = now_ns.saturating_add(SELDOM_NS);
                 self.arm(id, again);
             }
-            (Kind::Auto, Some((at, detail)), _) => {
+            (Kind::Accept, Some((at, detail)), _) | (Kind::Auto, Some((at, detail)), _) => {
+                state.note_first("first_listen", at.max(begin_ns), Some(detail.clone()), true);
+                state.note_first("first_accept_wait", at.max(begin_ns), Some(detail.clone()), true);
                 self.decide(id, at.max(begin_ns), "accept", true, Some(detail), world);
             }
             (Kind::Auto, None, Some((at, detail))) => {
