@@ -6,8 +6,8 @@
 use crate::timeline::ready::Outside;
 use crate::timeline::ready::rule::{Kind, Rules, Url};
 use nix::sys::socket::{
-    self, AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, getsockopt,
-    sockopt,
+    self, AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, SockaddrLike,
+    SockaddrStorage, getsockopt, sockopt,
 };
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -136,9 +136,9 @@ impl Lookout {
                     file.before = stamp;
                     new.then(|| format!("{}; looked for every ms", file.path.display()))
                 }
-                What::Tcp(caller) => caller.call(&now, None).map(|(address, _, lag)| {
-                    format!("tcp {address} accepts{lag}")
-                }),
+                What::Tcp(caller) => {
+                    caller.call(&now, None).map(|(address, _, lag)| format!("tcp {address} accepts{lag}"))
+                }
                 What::Http(caller, url) => caller.call(&now, Some(url)).map(|(_, status, lag)| {
                     format!("HTTP {status} from http://{}{}{lag}", url.host, url.path)
                 }),
@@ -322,7 +322,10 @@ mod tests {
         });
         let mut lookout = lookout(&format!("http://{address}/health?x=1"));
         let detail = until_seen(&mut lookout);
-        assert!(detail.starts_with(&format!("HTTP 204 from http://{address}/health?x=1; asked ")), "{detail}");
+        assert!(
+            detail.starts_with(&format!("HTTP 204 from http://{address}/health?x=1; asked ")),
+            "{detail}"
+        );
         let requests = server.join().unwrap();
         let begin = format!("GET /health?x=1 HTTP/1.1\r\nHost: {address}\r\n");
         assert!(requests.iter().all(|request| request.starts_with(&begin)), "{requests:?}");

@@ -266,7 +266,9 @@ impl WhatArgs {
             rules.list.push(rule);
         }
         if self.quiet_for.is_some() && self.level == Level::Lifecycle {
-            return Err("--quiet-for: quiet is not seen at --level lifecycle; use --level timeline".to_owned());
+            return Err(
+                "--quiet-for: quiet is not seen at --level lifecycle; use --level timeline".to_owned()
+            );
         }
         Ok(rules)
     }
@@ -278,7 +280,7 @@ impl WhatArgs {
             syscall_hooks: self.syscall_hooks || usual.syscall_hooks,
             library_probes: self.library_probes || usual.library_probes,
             level: self.level,
-            output: self.level >= Level::Deep || self.ready.iter().any(|text| asks_for_output(text)),
+            output: self.ready.iter().any(|text| asks_for_output(text)),
             scope: usual.scope,
         }
     }

@@ -410,8 +410,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     // the ring must not wait for a CPU that those have whom we watch; the thread that does it inherits
     // our priority, which has to be raised while we may.
     let nice = priority::nice().and_then(|nice| priority::set_nice(DRAIN_NICE).map(|()| nice));
-    let kept: &[Capability] =
-        if request.when_ready == WhenReady::Kill { &[Capability::Kill] } else { &[] };
+    let kept: &[Capability] = if request.when_ready == WhenReady::Kill { &[Capability::Kill] } else { &[] };
     privilege::drop_to(&caller.owner, kept).map_err(anyhow::Error::from)?;
     live.probe.start_drainer()?;
     if let Ok(nice) = nice {
@@ -515,7 +514,9 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
             if let Some(number) = signal {
                 let grace = if targets_command && !command_over { GRACE_NS } else { 0 };
                 last_call = Some((now + grace, signal_word(number)));
-            } else if command_over && !(now - *over_ns.get_or_insert(now) < daemon_ns && live.daemon_starts(&mut spawned)) {
+            } else if command_over
+                && !(now - *over_ns.get_or_insert(now) < daemon_ns && live.daemon_starts(&mut spawned))
+            {
                 last_call = Some((now + LINGER_NS, "command"));
             } else if !pids.is_empty() && pidfds.is_empty() {
                 last_call = Some((now + LINGER_NS, "pids"));

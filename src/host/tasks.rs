@@ -238,14 +238,16 @@ fn selected(pid: u32, address: u64, n: u64) -> Vec<u64> {
 /// The descriptors of an epoll set (`tfd:` lines, proc(5)).
 fn watched(pid: u32, fd: u64) -> Vec<u64> {
     let Some(text) = read_up_to(&format!("/proc/{pid}/fdinfo/{fd}"), MAX_FDINFO) else { return Vec::new() };
-    let fds = text.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok());
+    let fds =
+        text.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok());
     fds.take(MAX_SET).collect()
 }
 
 fn memory(pid: u32, address: u64, length: usize) -> Vec<u8> {
     use std::os::unix::fs::FileExt;
     let mut bytes = vec![0; length];
-    let done = File::open(format!("/proc/{pid}/mem")).and_then(|file| file.read_exact_at(&mut bytes, address));
+    let done =
+        File::open(format!("/proc/{pid}/mem")).and_then(|file| file.read_exact_at(&mut bytes, address));
     if done.is_ok() { bytes } else { Vec::new() }
 }
 
@@ -272,10 +274,8 @@ impl Sockets {
     fn waited_on(&mut self, fds: &[u64]) -> (Doing, Option<String>) {
         let pid = self.pid;
         let links: Vec<String> = fds.iter().filter_map(|fd| link(pid, *fd)).collect();
-        let inodes: Vec<&str> = links
-            .iter()
-            .filter_map(|link| link.strip_prefix("socket:[")?.strip_suffix(']'))
-            .collect();
+        let inodes: Vec<&str> =
+            links.iter().filter_map(|link| link.strip_prefix("socket:[")?.strip_suffix(']')).collect();
         if let Some(address) = (!inodes.is_empty()).then(|| self.listening(&inodes)).flatten() {
             return (Doing::Clients, Some(address));
         }
@@ -314,7 +314,8 @@ impl Sockets {
         let link = link(self.pid, fd)?;
         let inode = link.strip_prefix("socket:[")?.strip_suffix(']')?;
         self.tables().iter().filter(|(table, _)| *table != "unix").find_map(|(table, text)| {
-            among(text, inode).map(|(asked, address)| (asked, format!("{} {address}", table.trim_end_matches('6'))))
+            among(text, inode)
+                .map(|(asked, address)| (asked, format!("{} {address}", table.trim_end_matches('6'))))
         })
     }
 }
@@ -426,7 +427,10 @@ mod tests {
         }
         let line = "61 0xffffffffffffffff 0x1 0x0 0x0 0x0 0x0 0x7ffd 0x7f00";
         let call = Call::parse(line).unwrap();
-        assert_eq!((call.name().as_str(), call.child()), (if cfg!(target_arch = "x86_64") { "wait4" } else { "system call 61" }, None));
+        assert_eq!(
+            (call.name().as_str(), call.child()),
+            (if cfg!(target_arch = "x86_64") { "wait4" } else { "system call 61" }, None)
+        );
     }
 
     #[test]

@@ -178,6 +178,7 @@ impl World for Machine {
             stat(process.pid).filter(|stat| stat.is(process))?;
         }
         let socket = std::fs::read_link(format!("/proc/{}/fd/{fd}", id.pid)).ok()?;
+        socket.to_str().filter(|link| link.starts_with("socket:"))?;
         let others = std::fs::read_dir(format!("/proc/{}/fd", with.pid)).ok()?;
         let mut links = others.take(MAX_FDS).filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
         Some(links.any(|link| link == socket))

@@ -176,16 +176,8 @@ impl Player {
             if self.builder.is_some() {
                 return Err("a second beginning: several recordings in one file");
             }
-            let options = Options {
-                arch,
-                began_ns,
-                realtime_offset_ns,
-                window_ns,
-                selectors,
-                level,
-                ready,
-                quiet_ns,
-            };
+            let options =
+                Options { arch, began_ns, realtime_offset_ns, window_ns, selectors, level, ready, quiet_ns };
             self.builder = Some(Builder::new(options).keeping_facts());
             return Ok(false);
         }

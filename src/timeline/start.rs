@@ -105,8 +105,7 @@ pub(super) fn note_daemonised(built: &mut Built) {
         && built.timeline
         && at_ns <= timeline.duration_ns
     {
-        let milestone =
-            Milestone { name: "daemonised".to_owned(), at_ns, detail: None, inferred: true };
+        let milestone = Milestone { name: "daemonised".to_owned(), at_ns, detail: None, inferred: true };
         let at = timeline.milestones.partition_point(|other| other.at_ns <= at_ns);
         timeline.milestones.insert(at, milestone);
     }
@@ -343,10 +342,12 @@ fn milestones(open: &OpenStart, state: Option<&State>, end_ns: u64, end: End) ->
         if let End::Exit(_) = end {
             push("exit", end_ns, None);
         }
-        out.extend(state.milestones(end_ns).into_iter().map(|milestone| Milestone {
-            at_ns: milestone.at_ns - origin_ns,
-            ..milestone
-        }));
+        out.extend(
+            state
+                .milestones(end_ns)
+                .into_iter()
+                .map(|milestone| Milestone { at_ns: milestone.at_ns - origin_ns, ..milestone }),
+        );
     }
     out.sort_by_key(|milestone| milestone.at_ns);
     out

@@ -7,11 +7,13 @@
 
 pub(crate) mod quiet;
 pub mod rule;
+#[cfg(test)]
+mod tests;
 
 use super::world::{Doing, TaskNow, World};
 use super::{Builder, start};
-use crate::event::task::{Mark, Moment, Socket, Spent, Wait, WaitKind, Waker};
 use crate::event::Id;
+use crate::event::task::{Mark, Moment, Socket, Spent, Wait, WaitKind, Waker};
 use crate::level::Level;
 use crate::trace::schema::Milestone;
 use quiet::{Quiet, Threads};
@@ -346,7 +348,8 @@ impl Builder {
             WaitKind::Network if socket.kind == SOCK_DGRAM => socket.peer.is_some(),
             WaitKind::Network => {
                 let serves = |port| {
-                    above().any(|(_, process)| process.ready.as_ref().is_some_and(|s| s.ports.contains(&port)))
+                    above()
+                        .any(|(_, process)| process.ready.as_ref().is_some_and(|s| s.ports.contains(&port)))
                 };
                 socket.peer.is_some() && !socket.local.is_some_and(|local| serves(local.port()))
             }
@@ -393,6 +396,8 @@ impl Builder {
                         state.note_first(name, time_ns, Some(detail), mark.inferred);
                     }
                 }
+                // With clients from the first moment on, it need never wait for one.
+                self.serves(time_ns, id, mark, true, world);
             }
             Moment::Notify => self.notified(time_ns, id, mark.text.as_deref().unwrap_or_default(), world),
             Moment::Name => {
@@ -421,25 +426,33 @@ impl Builder {
 
     fn awaits_clients(&mut self, time_ns: u64, id: Id, mark: &Mark, world: &mut dyn World) {
         let address = described(mark.socket.as_ref(), mark.text.as_deref(), false);
-        let unix = mark.socket.as_ref().is_some_and(|socket| socket.family == AF_UNIX);
         for owner in self.trees_with(id) {
             let detail = of_process(address.clone(), id, owner);
             let Some(state) = self.state(owner) else { continue };
             state.port(mark.socket.as_ref());
-            state.serves_unix |= unix && owner == id;
+            state.serves_unix |= is_unix(mark) && owner == id;
             // Nothing tells of a unix socket before.
             state.note_first("first_listen", time_ns, Some(detail.clone()), true);
-            state.note_first("first_accept_wait", time_ns, Some(detail.clone()), mark.inferred);
+            state.note_first("first_accept_wait", time_ns, Some(detail), mark.inferred);
+        }
+        self.serves(time_ns, id, mark, mark.inferred, world);
+    }
+
+    /// A process waits for clients, or has one.
+    fn serves(&mut self, time_ns: u64, id: Id, mark: &Mark, inferred: bool, world: &mut dyn World) {
+        let address = described(mark.socket.as_ref(), mark.text.as_deref(), false);
+        for owner in self.trees_with(id) {
+            let detail = of_process(address.clone(), id, owner);
             match self.kind(owner) {
                 Kind::Listen => self.decide(owner, time_ns, "listen", true, Some(detail), world),
-                Kind::Accept => self.decide(owner, time_ns, "accept", mark.inferred, Some(detail), world),
+                Kind::Accept => self.decide(owner, time_ns, "accept", inferred, Some(detail), world),
                 Kind::Auto => {
                     // A helper with a unix socket of its own (an agent, a fork server) is not the service.
                     let own = owner == id
-                        || !unix
+                        || !is_unix(mark)
                         || mark.fd.is_some_and(|fd| world.shares_socket(id, fd, owner) == Some(true));
                     if own && !self.must_notify(owner, world) {
-                        self.decide(owner, time_ns, "accept", mark.inferred, Some(detail), world);
+                        self.decide(owner, time_ns, "accept", inferred, Some(detail), world);
                     } else if let Some(state) = self.state(owner) {
                         state.accept.get_or_insert((time_ns, detail));
                     }
@@ -620,7 +633,8 @@ impl Builder {
         let mut again = None;
         // What the kernel side does not tell: unix sockets in an epoll set, sockets from elsewhere.
         if let Some(task) = tasks.iter().find(|task| task.doing == Doing::Clients) {
-            let detail = task.object.as_deref().map_or_else(|| "socket".to_owned(), |text| cut(text).to_owned());
+            let detail =
+                task.object.as_deref().map_or_else(|| "socket".to_owned(), |text| cut(text).to_owned());
             state.accept.get_or_insert((begin_ns, detail));
         }
         for task in &tasks {
@@ -671,7 +685,10 @@ impl Builder {
     /// Does one of its children go on whose start is finished? Waiting for that is no work.
     fn has_settled_child(&self, id: Id) -> bool {
         self.processes.values().any(|child| {
-            child.creator == Some(id) && child.ended.is_none() && child.start.is_none() && child.last.is_some()
+            child.creator == Some(id)
+                && child.ended.is_none()
+                && child.start.is_none()
+                && child.last.is_some()
         })
     }
 
@@ -798,6 +815,10 @@ fn described(socket: Option<&Socket>, text: Option<&str>, peer: bool) -> String 
         (_, Some(address)) => format!("tcp {address}"),
         (family, None) => format!("address family {family}"),
     }
+}
+
+fn is_unix(mark: &Mark) -> bool {
+    mark.socket.as_ref().is_some_and(|socket| socket.family == AF_UNIX)
 }
 
 fn of_process(text: String, id: Id, owner: Id) -> String {

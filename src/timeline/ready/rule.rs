@@ -251,10 +251,7 @@ mod tests {
             ("mark:up", Kind::Mark("up".into())),
             ("1500ms", Kind::Time(1_500_000_000)),
             ("tcp:127.0.0.1:80", Kind::Tcp(vec!["127.0.0.1:80".parse().unwrap()])),
-            (
-                "tcp:8080",
-                Kind::Tcp(vec!["127.0.0.1:8080".parse().unwrap(), "[::1]:8080".parse().unwrap()]),
-            ),
+            ("tcp:8080", Kind::Tcp(vec!["127.0.0.1:8080".parse().unwrap(), "[::1]:8080".parse().unwrap()])),
         ] {
             assert_eq!(Kind::parse(text), Ok(kind), "{text}");
         }
