@@ -4,13 +4,13 @@
 //! Everything that comes from the file is hostile: shown without control characters, cut visibly,
 //! computed with saturating arithmetic, and walked without recursion.
 
-mod digest;
+pub(crate) mod digest;
 mod human;
-mod intern;
-mod label;
+pub(crate) mod intern;
+pub(crate) mod label;
 mod line;
 mod link;
-mod phase;
+pub(crate) mod phase;
 mod sections;
 mod style;
 mod table;
