@@ -51,7 +51,9 @@ impl Exporter for Folded {
         }
         for leaf in stack::leaves(start) {
             let mut stack = path.clone();
-            push(&mut stack, &harmless(leaf.phase, MAX_NAME));
+            for frame in leaf.frames() {
+                push(&mut stack, &harmless(frame, MAX_NAME));
+            }
             let sum = self.sums.entry(stack).or_default();
             *sum = sum.saturating_add(leaf.duration_ns);
         }

@@ -11,6 +11,9 @@ mod folded;
 mod json;
 mod ndjson;
 mod outline;
+mod perfetto;
+mod protobuf;
+mod speedscope;
 mod stack;
 mod tracks;
 
@@ -24,8 +27,12 @@ use std::io::{self, Write};
 pub enum Format {
     /// Trace Event JSON, for chrome://tracing, Perfetto and speedscope
     Chrome,
+    /// Perfetto's own format, for ui.perfetto.dev and trace_processor
+    Perfetto,
     /// Stacks for flame graphs: where in the tree; phase; wait
     Folded,
+    /// speedscope's own format: all starts added up, and the slowest one by one
+    Speedscope,
     /// A table for spreadsheets and databases: a row for each start
     Csv,
     /// A trace again: a line for each start, whole, for databases and jq
@@ -34,17 +41,19 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Chrome, Self::Folded, Self::Csv, Self::Ndjson];
+    pub const ALL: [Self; 6] = [Self::Chrome, Self::Perfetto, Self::Folded, Self::Speedscope, Self::Csv, Self::Ndjson];
 
     /// Nothing that a terminal could show.
     pub fn is_binary(self) -> bool {
-        false
+        self == Self::Perfetto
     }
 
     /// What writes it.
     pub fn exporter(self, _options: &Options) -> Box<dyn Exporter> {
         match self {
             Self::Chrome => Box::<chrome::Chrome>::default(),
+            Self::Perfetto => Box::<perfetto::Perfetto>::default(),
+            Self::Speedscope => Box::<speedscope::Speedscope>::default(),
             Self::Folded => Box::<folded::Folded>::default(),
             Self::Csv => Box::new(csv::Csv),
             Self::Ndjson => Box::new(ndjson::Ndjson),

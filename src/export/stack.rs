@@ -34,6 +34,13 @@ pub(super) struct Leaf<'a> {
     pub(super) duration_ns: u64,
 }
 
+impl<'a> Leaf<'a> {
+    /// Its frames, outermost first.
+    pub(super) fn frames(&self) -> impl Iterator<Item = &'a str> {
+        [self.phase].into_iter()
+    }
+}
+
 /// The parts of a start, contiguous, in order of time; they add up to its duration as phases do.
 pub(super) fn leaves(start: &Start) -> Vec<Leaf<'_>> {
     let phases = start.timeline.phases.iter();
