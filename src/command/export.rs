@@ -1,13 +1,15 @@
 //! `startrace export`: a trace in the formats that other tools read.
 
 use super::report::forgive_closed_pipe;
+use crate::export::otlp::{self, Context, Endpoint, Patience, Sender};
 use crate::export::{self, ExportError, Format, Source};
 use crate::host::caller;
 use crate::host::owner::Owner;
+use crate::report::{count, counted};
 use crate::trace::read;
 use crate::trace::whole::Whole;
 use crate::trace::write::OutputTarget;
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use std::ffi::OsString;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +21,9 @@ use std::path::{Path, PathBuf};
     after_help = "Examples:
   startrace export app.json --to chrome -o app.chrome.json    ui.perfetto.dev
   startrace export app.json --to folded | flamegraph.pl --countname ns > app.svg
-  startrace export app.json --to csv -o app.csv"
+  startrace export app.json --to csv -o app.csv
+  startrace export app.json --to otlp --endpoint http://localhost:4318
+  zstdcat old.ndjson.zst | startrace export - --to perfetto -o old.pftrace"
 )]
 pub struct Options {
     /// The trace: a JSON document, NDJSON, or the spool of a killed recorder; `-` is standard input
@@ -33,6 +37,23 @@ pub struct Options {
     /// Where to; FILE is replaced when the new one is whole [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<OsString>,
+
+    /// otlp: send to this collector (http://HOST[:4318][/v1/traces]) instead of writing a file
+    #[arg(long, value_name = "URL", conflicts_with = "output")]
+    pub endpoint: Option<Endpoint>,
+
+    /// otlp: a header for the collector, such as 'Authorization: Bearer ...' (repeatable)
+    #[arg(long = "header", value_name = "NAME: VALUE", requires = "endpoint",
+          value_parser = otlp::parse_header)]
+    pub headers: Vec<(String, String)>,
+
+    /// otlp: make the starts part of this trace, as in the header 'traceparent'
+    #[arg(long, value_name = "00-TRACE-SPAN-01")]
+    pub traceparent: Option<Context>,
+
+    /// otlp: with arguments, which are "[redacted]" otherwise since spans leave the machine
+    #[arg(long)]
+    pub command_lines: bool,
 }
 
 /// Exports a trace. A closed pipe is success.
@@ -44,6 +65,16 @@ pub fn run(options: &Options) -> Result<()> {
         Some(file) => file.clone(),
         None => read::newest(Path::new("."))?,
     };
+    if options.to != Format::Otlp {
+        let given = [
+            ("--endpoint", options.endpoint.is_some()),
+            ("--traceparent", options.traceparent.is_some()),
+            ("--command-lines", options.command_lines),
+        ];
+        if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
+            bail!("{flag} is for --to otlp only");
+        }
+    }
     let target = options.output.as_deref().map_or(OutputTarget::Stdout, OutputTarget::from_option);
     let terminal = target == OutputTarget::Stdout && std::io::stdout().is_terminal();
     if terminal && options.to.is_binary() {
@@ -52,10 +83,37 @@ pub fn run(options: &Options) -> Result<()> {
     let mut source = Source::open(&file)?;
     let outline = source.outline()?;
     warn(&outline);
-    let mut exporter = options.to.exporter(&export::Options::default());
+    let how = export::Options { command_lines: options.command_lines, context: options.traceparent };
+    let mut exporter = options.to.exporter(&how);
+    if let Some(endpoint) = &options.endpoint {
+        let sender = Sender::new(endpoint.clone(), options.headers.clone(), Patience::default())
+            .map_err(|e| anyhow!("--endpoint {endpoint}: {e}"))?;
+        return send(sender, outline.starts(), &mut |out| {
+            export::export(&mut source, &outline, &mut *exporter, out)
+        });
+    }
     write_file(&target, "-o", terminal, &mut |out| {
         export::export(&mut source, &outline, &mut *exporter, out)
     })
+}
+
+/// Sends everything to a collector, and says what became of it.
+fn send(
+    mut sender: Sender,
+    starts: usize,
+    write: &mut dyn FnMut(&mut dyn Write) -> Result<(), ExportError>,
+) -> Result<()> {
+    match write(&mut sender) {
+        // The message names the endpoint and says all there is to say.
+        Err(ExportError::Write(e)) => return Err(e.into()),
+        done => done?,
+    }
+    if let Some((spans, why)) = sender.rejected() {
+        bail!("the collector took the requests, but not {} of their spans: {why}", count(spans));
+    }
+    let (starts, requests) = (counted(starts as u64, "start"), counted(sender.sent(), "request"));
+    eprintln!("startrace: the collector took {starts} in {requests}");
+    Ok(())
 }
 
 /// Tells what is missing of a trace: an export has no place for it.

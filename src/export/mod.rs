@@ -10,6 +10,7 @@ mod csv;
 mod folded;
 mod json;
 mod ndjson;
+pub mod otlp;
 mod outline;
 mod perfetto;
 mod protobuf;
@@ -33,6 +34,8 @@ pub enum Format {
     Folded,
     /// speedscope's own format: all starts added up, and the slowest one by one
     Speedscope,
+    /// OpenTelemetry: spans as JSON lines, or straight to a collector with --endpoint
+    Otlp,
     /// A table for spreadsheets and databases: a row for each start
     Csv,
     /// A trace again: a line for each start, whole, for databases and jq
@@ -41,7 +44,7 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Chrome, Self::Perfetto, Self::Folded, Self::Speedscope, Self::Csv, Self::Ndjson];
+    pub const ALL: [Self; 7] = [Self::Chrome, Self::Perfetto, Self::Folded, Self::Speedscope, Self::Otlp, Self::Csv, Self::Ndjson];
 
     /// Nothing that a terminal could show.
     pub fn is_binary(self) -> bool {
@@ -49,12 +52,13 @@ impl Format {
     }
 
     /// What writes it.
-    pub fn exporter(self, _options: &Options) -> Box<dyn Exporter> {
+    pub fn exporter(self, options: &Options) -> Box<dyn Exporter> {
         match self {
             Self::Chrome => Box::<chrome::Chrome>::default(),
             Self::Perfetto => Box::<perfetto::Perfetto>::default(),
             Self::Speedscope => Box::<speedscope::Speedscope>::default(),
             Self::Folded => Box::<folded::Folded>::default(),
+            Self::Otlp => Box::new(otlp::Otlp::new(options)),
             Self::Csv => Box::new(csv::Csv),
             Self::Ndjson => Box::new(ndjson::Ndjson),
         }
@@ -66,6 +70,8 @@ impl Format {
 pub struct Options {
     /// Keep arguments where a format leaves them out by default, as it is made to be sent elsewhere.
     pub command_lines: bool,
+    /// The trace and span that starts without a parent belong to.
+    pub context: Option<otlp::Context>,
 }
 
 /// One format. The methods are called in this order: `begin` once, `start` and `failed_fork` as they

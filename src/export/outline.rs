@@ -84,7 +84,9 @@ impl Source {
     pub fn outline(&mut self) -> Result<Outline, ReadError> {
         let state = RandomState::new();
         let (mut exits, mut methods) = (HashMap::new(), HashMap::new());
+        let mut start_keys = Vec::new();
         let digest = Digest::read_with(self.reader()?, &mut |item| match item {
+            Item::Start(start) => start_keys.push(super::otlp::key(&start.start_id)),
             Item::Exit { start_id, exit } => {
                 exits.insert(state.hash_one(&**start_id), exit.clone());
             }
@@ -93,7 +95,7 @@ impl Source {
             }
             _ => {}
         })?;
-        Ok(Outline { digest, state, exits, methods })
+        Ok(Outline { digest, start_keys, state, exits, methods })
     }
 
     /// Reads it again, and hands over each start whole: with the exit and the method that came later.
@@ -140,6 +142,8 @@ pub(super) enum Whole<'a> {
 pub struct Outline {
     /// Rows in the order of the file.
     pub(super) digest: Digest,
+    /// By row: the start's id, as a number that is the same in every export.
+    pub(super) start_keys: Vec<u64>,
     state: RandomState,
     exits: HashMap<u64, Exit>,
     methods: HashMap<u64, Method>,

@@ -6,6 +6,7 @@
 //! Field numbers are those of protos/perfetto/trace/**/*.proto; a test reads the result with Perfetto's
 //! own descriptors.
 
+use super::otlp::wall;
 use super::protobuf::Message;
 use super::tracks::{Processes, under_way};
 use super::{Exporter, Outline};
@@ -13,7 +14,6 @@ use crate::report::label;
 use crate::trace::schema::Start;
 use std::collections::HashSet;
 use std::io::{self, Write};
-use std::time::UNIX_EPOCH;
 
 /// All packets are of one writer.
 const SEQUENCE: u64 = 1;
@@ -104,9 +104,7 @@ impl Perfetto {
         if self.clocks_told {
             return Ok(());
         }
-        let wall = humantime::parse_rfc3339_weak(&start.timeline.started_at).ok();
-        let wall = wall.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let Some(wall) = wall.and_then(|time| u64::try_from(time.as_nanos()).ok()) else { return Ok(()) };
+        let Some(wall) = wall(start) else { return Ok(()) };
         self.clocks_told = true;
         let clock = |id, time| Message::default().number(1, id).number(2, time);
         let snapshot = Message::default()
