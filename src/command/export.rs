@@ -92,9 +92,7 @@ pub fn run(options: &Options) -> Result<()> {
             export::export(&mut source, &outline, &mut *exporter, out)
         });
     }
-    write_file(&target, "-o", terminal, &mut |out| {
-        export::export(&mut source, &outline, &mut *exporter, out)
-    })
+    write_file(&target, "-o", terminal, &mut |out| export::export(&mut source, &outline, &mut *exporter, out))
 }
 
 /// Sends everything to a collector, and says what became of it.

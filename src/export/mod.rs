@@ -44,7 +44,8 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Chrome, Self::Perfetto, Self::Folded, Self::Speedscope, Self::Otlp, Self::Csv, Self::Ndjson];
+    pub const ALL: [Self; 7] =
+        [Self::Chrome, Self::Perfetto, Self::Folded, Self::Speedscope, Self::Otlp, Self::Csv, Self::Ndjson];
 
     /// Nothing that a terminal could show.
     pub fn is_binary(self) -> bool {

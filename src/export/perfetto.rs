@@ -85,7 +85,14 @@ fn track_of(process: u32) -> u64 {
 impl Perfetto {
     /// Describes a process's track, once. A pid that was taken again gets a number of its own, and keeps
     /// the real pid in its name.
-    fn describe(&mut self, number: u32, pid: u32, name: &str, argv: &[String], out: &mut dyn Write) -> io::Result<()> {
+    fn describe(
+        &mut self,
+        number: u32,
+        pid: u32,
+        name: &str,
+        argv: &[String],
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         if !self.described.insert(number) {
             return Ok(());
         }
@@ -122,16 +129,14 @@ impl Exporter for Perfetto {
         // system_info { utsname { sysname, version, release, machine } }
         packet(Message::default().message(45, &Message::default().message(1, &name)).number(13, 1), out)?;
         let counter = Message::default().number(3, 2);
-        let track = Message::default().number(1, COUNTER_TRACK).text(2, "starts under way").message(8, &counter);
+        let track =
+            Message::default().number(1, COUNTER_TRACK).text(2, "starts under way").message(8, &counter);
         packet(Message::default().message(60, &track), out)?;
         for (time, n) in under_way(trace) {
             at(time, &event(COUNTER, COUNTER_TRACK).number(30, n.into()), out)?;
         }
-        let outside: Vec<(u32, u32, String)> = self
-            .processes
-            .outside(trace)
-            .map(|(number, pid, comm)| (number, pid, comm.to_owned()))
-            .collect();
+        let outside: Vec<(u32, u32, String)> =
+            self.processes.outside(trace).map(|(number, pid, comm)| (number, pid, comm.to_owned())).collect();
         for (number, pid, comm) in outside {
             self.describe(number, pid, &comm, &[], out)?;
         }
@@ -150,6 +155,11 @@ impl Exporter for Perfetto {
         let parent = self.processes.parent(trace, row).filter(|&parent| parent != number);
         let mut begin = facts(named(event(BEGIN, track), "start", &label), start);
         if let Some(parent) = parent {
+            // Lines of NDJSON come in the order of completion: the parent's own may come later.
+            let above = trace.digest.row(row).and_then(|row| trace.digest.row(row.parent?));
+            if let Some(above) = above {
+                self.describe(parent, above.pid, trace.digest.text(above.label), &[], out)?;
+            }
             let flow = u64::from(row) + 1;
             let moment = named(event(INSTANT, track_of(parent)), "fork", &format!("starts {label}"));
             at(origin, &moment.fixed(47, flow), out)?;

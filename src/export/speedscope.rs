@@ -60,7 +60,9 @@ impl Exporter for Speedscope {
     fn begin(&mut self, trace: &Outline, out: &mut dyn Write) -> io::Result<()> {
         let mut rows: Vec<(u64, u32)> = trace.digest.rows.iter().map(|row| row.duration).zip(0..).collect();
         if rows.len() > MAX_PROFILES {
-            rows.select_nth_unstable_by_key(MAX_PROFILES, |&(duration, row)| (std::cmp::Reverse(duration), row));
+            rows.select_nth_unstable_by_key(MAX_PROFILES, |&(duration, row)| {
+                (std::cmp::Reverse(duration), row)
+            });
             rows.truncate(MAX_PROFILES);
         }
         self.own = rows.into_iter().map(|(_, row)| row).collect();
@@ -76,7 +78,9 @@ impl Exporter for Speedscope {
             }
             // Equal neighbours are frequent: a tree is told child by child.
             match (self.stacks.last(), self.weights.last_mut()) {
-                (Some(last), Some(weight)) if *last == stack => *weight = weight.saturating_add(leaf.duration_ns),
+                (Some(last), Some(weight)) if *last == stack => {
+                    *weight = weight.saturating_add(leaf.duration_ns)
+                }
                 _ => {
                     self.stacks.push(stack);
                     self.weights.push(leaf.duration_ns);

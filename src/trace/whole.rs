@@ -74,9 +74,7 @@ impl Whole {
                 folder.link(&name).unwrap_or_default().display()
             ))),
             Kind::Folder => Err(Error::new(format!("{shown} is a folder: name a file in it"))),
-            Kind::Other => {
-                Err(Error::new(format!("{shown} is neither a file nor a pipe: name another")))
-            }
+            Kind::Other => Err(Error::new(format!("{shown} is neither a file nor a pipe: name another"))),
         }
     }
 

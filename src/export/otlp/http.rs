@@ -27,9 +27,11 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) {
-            return Err("https is not supported (startrace has no TLS): send to a collector on this host or \
+            return Err(
+                "https is not supported (startrace has no TLS): send to a collector on this host or \
                         network by http://, which can pass it on by https, or use -o FILE"
-                .into());
+                    .into(),
+            );
         }
         let rest = text.strip_prefix("http://").ok_or("must begin with http://")?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -85,7 +87,10 @@ impl Endpoint {
         }
         let asked = Command::new("getent").args(["ahosts", &self.host]).stdin(Stdio::null()).output();
         let asked = asked.map_err(|e| {
-            io::Error::other(format!("cannot ask getent for the address of {}: {e}; give an IP address", self.host))
+            io::Error::other(format!(
+                "cannot ask getent for the address of {}: {e}; give an IP address",
+                self.host
+            ))
         })?;
         let text = String::from_utf8_lossy(&asked.stdout);
         let mut found: Vec<SocketAddr> = Vec::new();
@@ -95,7 +100,10 @@ impl Endpoint {
             }
         }
         if found.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, format!("no address is known of {}", self.host)));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("no address is known of {}", self.host),
+            ));
         }
         Ok(found)
     }
@@ -209,7 +217,10 @@ fn is_whole(bytes: &[u8]) -> bool {
 fn parse(bytes: &[u8]) -> io::Result<Answer> {
     let no_http = || io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP");
     if bytes.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed without an answer"));
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the connection was closed without an answer",
+        ));
     }
     let (head, body) = split(bytes).ok_or_else(no_http)?;
     let head = String::from_utf8_lossy(head);
@@ -276,7 +287,8 @@ mod tests {
         assert!(is_whole(chunked.as_bytes()));
         assert_eq!(read(chunked).unwrap().body, b"abcde");
         assert_eq!(unchunk(b"ffffffffffffffff\r\nabc"), b"");
-        for bad in ["", "SSH-2.0-x\r\n\r\n", "HTTP/1.1\r\n\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 200 OK\r\n"] {
+        for bad in ["", "SSH-2.0-x\r\n\r\n", "HTTP/1.1\r\n\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 200 OK\r\n"]
+        {
             assert!(read(bad).is_err(), "{bad:?}");
         }
     }

@@ -102,7 +102,8 @@ impl Sender {
         let body = std::mem::take(&mut self.line);
         let mut wait = self.patience.first_wait;
         for number in 1.. {
-            let done = http::post(&self.endpoint, &self.addresses, &self.headers, &body, self.patience.request);
+            let done =
+                http::post(&self.endpoint, &self.addresses, &self.headers, &body, self.patience.request);
             let (why, pause) = match done {
                 Ok(answer) if (200..300).contains(&answer.status) => {
                     self.sent += 1;
