@@ -8,6 +8,7 @@
 mod chrome;
 mod csv;
 mod folded;
+mod html;
 mod json;
 mod ndjson;
 pub mod otlp;
@@ -40,12 +41,14 @@ pub enum Format {
     Csv,
     /// A trace again: a line for each start, whole, for databases and jq
     Ndjson,
+    /// One page for a browser, that needs nothing else: as 'startrace report --html'
+    Html,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Chrome, Self::Perfetto, Self::Folded, Self::Speedscope, Self::Otlp, Self::Csv, Self::Ndjson];
+    pub const ALL: [Self; 8] =
+        [Self::Chrome, Self::Perfetto, Self::Folded, Self::Speedscope, Self::Otlp, Self::Csv, Self::Ndjson, Self::Html];
 
     /// Nothing that a terminal could show.
     pub fn is_binary(self) -> bool {
@@ -62,6 +65,7 @@ impl Format {
             Self::Otlp => Box::new(otlp::Otlp::new(options)),
             Self::Csv => Box::new(csv::Csv),
             Self::Ndjson => Box::new(ndjson::Ndjson),
+            Self::Html => Box::<html::Html>::default(),
         }
     }
 }
