@@ -9,6 +9,7 @@ pub mod elf;
 pub mod event;
 pub mod export;
 pub mod host;
+pub mod level;
 pub mod method;
 pub mod probe;
 pub mod report;

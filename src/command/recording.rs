@@ -5,8 +5,8 @@ use crate::event::order::Order;
 use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
-use crate::host::{self, privilege};
-use crate::probe::{self, Lost, Plan, Probe, Scope, seed::Seeded};
+use crate::host::{self, priority, privilege};
+use crate::probe::{self, Lost, Plan, Probe, Scope, Wanted, seed::Seeded};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
 use crate::timeline::world::{Recorder, World};
@@ -20,6 +20,8 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+/// Of the thread that empties the ring when it fills.
+const DRAIN_NICE: i32 = -20;
 /// How often the ring is drained while nothing wakes us.
 const PERIOD: Duration = Duration::from_millis(20);
 /// After the command has ended, what it left behind gets this long to get through its start.
@@ -29,16 +31,14 @@ const GRACE_NS: u64 = 1_000_000_000;
 
 /// What is to be recorded.
 pub struct Request {
-    /// Which processes the probes follow.
-    pub scope: Scope,
-    /// CMD: the target where `scope` is [`Scope::Children`], the trigger otherwise.
+    /// What the probes are asked for.
+    pub wanted: Wanted,
+    /// CMD: the target where the scope is [`Scope::Children`], the trigger otherwise.
     pub command: Option<Vec<OsString>>,
     /// As whom CMD runs.
     pub caller: Caller,
     /// CMD's output goes to stderr.
     pub stdout_to_stderr: bool,
-    /// System-call tracepoints may be used.
-    pub syscall_hooks: bool,
     /// End after this time.
     pub duration: Option<Duration>,
     /// End after this many starts.
@@ -216,21 +216,38 @@ impl Live<'_> {
         }
     }
 
-    /// Takes in what the ring has and gives out what is finished. `now_ns`: everything that is old
-    /// enough by then; `u64::MAX`: everything.
-    fn pump(&mut self, now_ns: u64) -> Result<(), Error> {
-        self.probe.drain().map_err(|error| Error::Other(error.into()))?;
-        while let Some(event) = self.probe.next_event() {
-            self.order.push(event);
+    /// Takes in what the ring has and gives out what is finished; with `all`, also what is so young
+    /// that something earlier could still come.
+    fn pump(&mut self, all: bool) -> Result<(), Error> {
+        let failed = |error: probe::Error| Error::Other(anyhow::Error::new(error));
+        loop {
+            let emptied = self.probe.drain().map_err(failed)?;
+            let mut came = false;
+            while let Some(batch) = self.probe.next_batch() {
+                came = true;
+                batch.events.into_iter().for_each(|event| self.order.push(event));
+                self.release(batch.drained_ns);
+            }
+            // Else there are records for which there was no room: once more, or the next time.
+            if let Some(drained_ns) = emptied {
+                self.release(if all { u64::MAX } else { drained_ns });
+                return Ok(());
+            }
+            if !all && !came {
+                return Ok(());
+            }
         }
-        while let Some(event) = self.order.pop(now_ns) {
+    }
+
+    /// `drained_ns`: whatever happened before has arrived.
+    fn release(&mut self, drained_ns: u64) {
+        while let Some(event) = self.order.pop(drained_ns) {
             if event.time_ns > self.until_ns {
                 continue;
             }
             self.event(event);
             self.deliver();
         }
-        Ok(())
     }
 
     fn deliver(&mut self) {
@@ -260,7 +277,8 @@ impl Live<'_> {
 /// # Errors
 /// It could not begin; nothing was traced then, and CMD was not started or could not be.
 pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
-    let Request { scope, command, caller, .. } = request;
+    let Request { wanted, command, caller, .. } = request;
+    let (scope, level) = (wanted.scope.clone(), wanted.level);
     let mut mask = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
         mask.add(signal);
@@ -270,7 +288,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let pids: Vec<u32> = if let Scope::Pids(pids) = &scope { pids.clone() } else { Vec::new() };
     let mut pidfds = pids.iter().map(|&pid| pidfd(pid)).collect::<Result<Vec<_>, _>>()?;
 
-    let plan = Plan::choose(scope.clone(), request.syscall_hooks)?;
+    let plan = Plan::choose(wanted)?;
     let mut probe = Probe::attach(&plan)?;
     let attached_ns = boottime_ns();
     // A selector may pick what runs already, and that may be gone before its first event is looked at.
@@ -283,7 +301,8 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let began_wall =
         std::time::UNIX_EPOCH + Duration::from_nanos(began_ns.saturating_add(realtime_offset_ns));
     let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
-    let options = Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone() };
+    let options =
+        Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone(), level };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
     }
@@ -306,6 +325,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         realtime_offset_ns,
         window_ns,
         selectors: request.selectors.clone(),
+        level,
     });
     // Before a trigger makes any of them end.
     for id in &seeded.processes {
@@ -318,13 +338,19 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         }
         None => None,
     };
-    // What could have been started is started: from here on no more than watching is needed.
+    // What could have been started is started: from here on no more than watching is needed. Emptying
+    // the ring must not wait for a CPU that those have whom we watch; the thread that does it inherits
+    // our priority, which has to be raised while we may.
+    let nice = priority::nice().and_then(|nice| priority::set_nice(DRAIN_NICE).map(|()| nice));
     privilege::drop_to(&caller.owner, &[]).map_err(anyhow::Error::from)?;
+    live.probe.start_drainer()?;
+    if let Ok(nice) = nice {
+        let _ = priority::set_nice(nice);
+    }
 
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
     let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-    epoll.add(live.probe.wake_fd(), EpollEvent::new(edge, 1))?;
     for fd in &pidfds {
         epoll.add(fd.as_fd(), EpollEvent::new(edge, 2))?;
     }
@@ -369,7 +395,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         }
         pidfds.retain(|fd| !is_readable(fd));
 
-        live.pump(now)?;
+        live.pump(false)?;
         live.tick(now.saturating_sub(PERIOD.as_nanos() as u64));
         live.deliver();
         let progress = Progress {
@@ -423,7 +449,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     live.until_ns = ended_ns;
     live.probe.detach();
     if live.failure.is_none() {
-        live.pump(u64::MAX)?;
+        live.pump(true)?;
     }
     let mut groups = Vec::new();
     live.step(|| Recorded::End(ended_ns), |builder, world| groups = builder.end(ended_ns, world));
@@ -457,7 +483,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
             pids: (!pids.is_empty()).then_some(pids),
             selectors: request.selectors.describe(),
         },
-        level: "lifecycle".to_owned(),
+        level: level.name().to_owned(),
         env_source: command.as_ref().map(|_| caller.env_source.as_str().to_owned()),
         started_at: humantime::format_rfc3339_nanos(began_wall).to_string(),
         duration_ns: ended_ns.saturating_sub(began_ns),

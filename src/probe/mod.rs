@@ -3,12 +3,14 @@
 //! Nothing outside of [`crate::command`] uses this module.
 
 pub mod features;
+mod inbox;
 mod load;
 pub mod seed;
 mod tracefs;
 mod uprobe;
 
-pub use load::{Lost, Plan, Probe, Provider, Scope};
+pub use inbox::Batch;
+pub use load::{Lost, Plan, Probe, Provider, Scope, Wanted};
 pub use tracefs::syscall_tracepoints;
 
 /// Why the kernel side could not be set up.
