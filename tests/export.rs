@@ -5,7 +5,7 @@
 mod export_traces;
 
 use export_traces::{
-    HOSTILE, convert, convert_file, convert_with, document, hostile, sample, samples, source, start,
+    HOSTILE, convert, convert_file, convert_with, document, hostile, sample, samples, source, start, stated,
 };
 use serde_json::{Value, json};
 use startrace::export::{Format, Options};
@@ -28,13 +28,13 @@ fn total(loaded: &Loaded) -> u64 {
 
 #[test]
 fn every_format_takes_every_trace() {
-    let empty = document(Vec::new());
+    let (empty, with_states) = (document(Vec::new()), stated());
     let loop_of_parents = document(vec![start(1, Some(2)), start(2, Some(1)), start(3, Some(3))]);
     for format in Format::ALL {
         for file in samples() {
             convert_file(&file, format);
         }
-        for trace in [&empty, &loop_of_parents, &hostile()] {
+        for trace in [&empty, &loop_of_parents, &with_states, &hostile()] {
             let bytes = convert(source(trace), format);
             if !format.is_binary() {
                 text(bytes);
@@ -59,15 +59,20 @@ fn check_nesting(slices: &mut [(f64, f64)]) {
 
 #[test]
 fn chrome_has_a_slice_for_each_start_and_phase_and_arrows_between_them() {
-    for file in samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("stated.json");
+    std::fs::write(&made, stated().to_string()).unwrap();
+    for file in samples().into_iter().chain([made]) {
         let loaded = read::load(&file).unwrap();
         let trace = parsed(&convert_file(&file, Format::Chrome));
+        let stretches: usize = loaded.starts.iter().map(|start| start.timeline.critical_path.len()).sum();
         let events = trace["traceEvents"].as_array().unwrap();
         let of = |ph: &'static str| events.iter().filter(move |event| event["ph"] == ph);
         let category = |category: &'static str| of("X").filter(move |event| event["cat"] == category);
         assert_eq!(category("start").count(), loaded.starts.len());
         let phases: usize = loaded.starts.iter().map(|start| start.timeline.phases.len()).sum();
         assert_eq!(category("phase").count(), phases);
+        assert_eq!(category("state").count(), stretches);
         let sum: f64 = category("phase").map(|event| event["dur"].as_f64().unwrap() * 1e3).sum();
         assert!((sum - total(&loaded) as f64).abs() < 1.0, "{sum}");
         let mut tracks: HashMap<u64, Vec<(f64, f64)>> = HashMap::new();
@@ -112,16 +117,39 @@ fn a_pid_that_is_taken_again_is_another_track() {
 
 #[test]
 fn folded_stacks_add_up_and_hold_no_stray_separator() {
+    let mut texts: Vec<(u64, String)> = Vec::new();
     for file in samples() {
-        let loaded = read::load(&file).unwrap();
-        let text = text(convert_file(&file, Format::Folded));
+        texts.push((total(&read::load(&file).unwrap()), text(convert_file(&file, Format::Folded))));
+    }
+    let of_sample =
+        total(&read::load(&export_traces::folder("fixtures/traces/python-spawn-pool.json")).unwrap());
+    let with_states = text(convert(source(&stated()), Format::Folded));
+    for frames in [";app;running ", ";app;disk ", ";fork;creating "] {
+        assert!(with_states.contains(frames), "{frames} is not in {with_states}");
+    }
+    // Where the parent waits for its child, the child's name stands between phase and state.
+    let child = |line: &str| line.contains(";app;python3.11 -c") && line.contains(";running ");
+    assert!(with_states.lines().any(child), "{with_states}");
+    // Without a path, the main thread's waits.
+    let mut waits_only = stated();
+    for start in waits_only["starts"].as_array_mut().unwrap() {
+        start["timeline"]["critical_path"] = json!([]);
+    }
+    let with_waits = text(convert(source(&waits_only), Format::Folded));
+    assert!(
+        with_waits.contains(";app;child ")
+            && with_waits.contains(";app;disk ")
+            && !with_waits.contains("running")
+    );
+    texts.extend([with_states, with_waits].map(|text| (of_sample, text)));
+    for (wanted, text) in texts {
         let mut sum = 0;
         for line in text.lines() {
             let (stack, value) = line.rsplit_once(' ').unwrap();
             assert!(stack.split(';').count() >= 2 && stack.split(';').all(|frame| !frame.trim().is_empty()));
             sum += value.parse::<u64>().unwrap();
         }
-        assert_eq!(sum, total(&loaded), "{}", file.display());
+        assert_eq!(sum, wanted);
     }
     let text = text(convert(source(&hostile()), Format::Folded));
     assert!(!text.chars().any(|c| c.is_control() && c != '\n'));
@@ -229,6 +257,8 @@ fn otlp_keeps_arguments_only_if_asked() {
     secret["argv"] = json!(["psql", "--password=hunter2"]);
     secret["method"]["evidence"] = json!(["argv: hunter2"]);
     let trace = document(vec![secret]);
+    let waiting = text(convert(source(&stated()), Format::Otlp));
+    assert!(waiting.contains("wait disk") && !waiting.contains("secret"));
     let plain = text(convert(source(&trace), Format::Otlp));
     assert!(!plain.contains("hunter2") && plain.contains("[redacted]") && plain.contains("psql"), "{plain}");
     let options = Options { command_lines: true, ..Options::default() };
@@ -273,6 +303,12 @@ fn csv_has_one_row_for_each_start_and_every_cell_is_whole() {
             assert_eq!(row[column("exit_code")], code.unwrap_or_default());
         }
     }
+    let rows = cells(&text(convert(source(&stated()), Format::Csv)));
+    let cell = |row: usize, name: &str| &rows[row][rows[0].iter().position(|cell| cell == name).unwrap()];
+    let first = &stated()["starts"][0]["timeline"];
+    assert_eq!(*cell(1, "main_child_ns"), first["states"]["blocked"]["child"].to_string());
+    assert_eq!(*cell(1, "path_running_ns"), first["path_ns"]["running"].to_string());
+    assert_eq!((&**cell(1, "rss_bytes"), &**cell(1, "main_disk_ns")), ("10", ""));
     let rows = cells(&text(convert(source(&hostile()), Format::Csv)));
     let column = |name: &str| rows[0].iter().position(|cell| cell == name).unwrap();
     for (row, text) in rows[1..].iter().zip(HOSTILE) {
@@ -339,6 +375,7 @@ fn perfetto_slices_are_balanced_on_described_tracks() {
     let mut traces: Vec<Vec<u8>> =
         samples().iter().map(|file| convert_file(file, Format::Perfetto)).collect();
     traces.push(convert(source(&hostile()), Format::Perfetto));
+    traces.push(convert(source(&stated()), Format::Perfetto));
     for trace in traces {
         let (mut tracks, mut begun, mut flows) = (HashSet::new(), HashMap::new(), HashMap::new());
         let mut events = 0;

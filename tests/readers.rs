@@ -6,7 +6,7 @@
 
 mod export_traces;
 
-use export_traces::{convert_file, document, folder, start};
+use export_traces::{convert_file, document, folder, start, stated};
 use serde_json::json;
 use startrace::export::Format;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,9 @@ fn documents(out: &Path) -> Vec<PathBuf> {
         "comm": "client"});
     let made = out.join("fork-server.json");
     std::fs::write(&made, document(vec![client, server, worker]).to_string()).unwrap();
+    files.push(made);
+    let made = out.join("stated.json");
+    std::fs::write(&made, stated().to_string()).unwrap();
     files.push(made);
     files
 }

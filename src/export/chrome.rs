@@ -1,16 +1,21 @@
 //! Trace Event JSON: chrome://tracing, ui.perfetto.dev, speedscope.
 //!
-//! A process for each process, a slice for each start with its phases inside, instants for milestones,
+//! A process for each process, a slice for each start with its phases inside, a lane with the states of
+//! its critical path (or its main thread's waits), instants for milestones,
 //! arrows from parent to child and from whoever asked a fork server, and a counter of starts under way.
 //! Times are microseconds (with nanoseconds behind the point) from the trace's first origin.
 
 use super::json::{List, compact, write};
+use super::stack::{lane_name, stretches};
 use super::tracks::{Processes, under_way};
 use super::{Exporter, Outline};
 use crate::report::label;
 use crate::trace::schema::Start;
 use serde_json::{Value, json};
 use std::io::{self, Write};
+
+/// Threads of a process with this number and more are no threads, but its second lane.
+const LANES: u64 = 1 << 32;
 
 #[derive(Debug, Default)]
 pub(super) struct Chrome {
@@ -34,6 +39,29 @@ impl Chrome {
     fn name(&mut self, track: u32, name: &str, out: &mut dyn Write) -> io::Result<()> {
         for (kind, name) in [("process_name", name), ("thread_name", "start")] {
             let event = json!({"ph": "M", "name": kind, "pid": track, "tid": track, "args": {"name": name}});
+            self.list.push(&event, out)?;
+        }
+        Ok(())
+    }
+}
+
+impl Chrome {
+    /// The second lane: the critical path by state, or the main thread's waits, where the trace has them.
+    fn lane(&mut self, track: u32, start: &Start, out: &mut dyn Write) -> io::Result<()> {
+        let stretches = stretches(start);
+        if stretches.is_empty() {
+            return Ok(());
+        }
+        let lane = LANES + u64::from(track);
+        let name = json!({"ph": "M", "name": "thread_name", "pid": track, "tid": lane,
+            "args": {"name": lane_name(start)}});
+        self.list.push(&name, out)?;
+        let origin = start.timeline.origin_boottime_ns;
+        for stretch in stretches {
+            let span = (origin.saturating_add(stretch.at_ns), stretch.end_ns.saturating_sub(stretch.at_ns));
+            let args = compact(json!({"detail": stretch.detail, "in": stretch.elsewhere}));
+            let mut event = self.slice(track, "state", stretch.state, span, args);
+            event["tid"] = lane.into();
             self.list.push(&event, out)?;
         }
         Ok(())
@@ -84,6 +112,7 @@ impl Exporter for Chrome {
                 "tid": track, "ts": self.time(origin.saturating_add(milestone.at_ns)), "args": compact(args)});
             self.list.push(&event, out)?;
         }
+        self.lane(track, start, out)?;
         if let Some(parent) = self.processes.parent(trace, row).filter(|&parent| parent != track) {
             // An arrow needs slices at both ends: the parent's is a moment, as what else it did is not known.
             let moment = self.slice(parent, "fork", &format!("starts {label}"), (origin, 0), json!({}));

@@ -1,11 +1,12 @@
-//! CSV by RFC 4180: a row for each start, with a column for each phase.
+//! CSV by RFC 4180: a row for each start, with a column for each phase, for each state of the main thread
+//! (`main_*`) and for each state on the critical path (`path_*`).
 //!
 //! Unknown is an empty cell. Lists (`argv`) are JSON. A cell whose text begins as a spreadsheet's formula
 //! does (`= + - @`, tab, carriage return) gets an apostrophe before it: programs choose their own names.
 
 use super::{Exporter, Outline};
 use crate::report::phase::CLASSES;
-use crate::trace::schema::Start;
+use crate::trace::schema::{Start, States};
 use std::io::{self, Write};
 
 #[derive(Debug)]
@@ -55,6 +56,59 @@ impl Row {
     }
 }
 
+/// States as the schema names them; what is none of these is `other`.
+const STATES: [&str; 24] = [
+    "creating",
+    "running",
+    "runnable",
+    "exited",
+    "unknown",
+    "child",
+    "vfork",
+    "disk",
+    "page_fault",
+    "pipe",
+    "futex",
+    "lock",
+    "sleep",
+    "poll",
+    "network",
+    "dns",
+    "unix_socket",
+    "tty",
+    "stopped",
+    "throttled",
+    "memory",
+    "random",
+    "device",
+    "other",
+];
+
+/// A cell for each of [`STATES`], the last for all others together.
+fn states<'s>(all: impl Iterator<Item = (&'s str, u64)>, row: &mut Row) {
+    let mut sums = [None::<u64>; STATES.len()];
+    let last = STATES.len() - 1;
+    for (name, ns) in all {
+        let place = STATES.iter().position(|state| *state == name).unwrap_or(last);
+        if let Some(sum) = sums.get_mut(place) {
+            *sum = Some(sum.unwrap_or(0).saturating_add(ns));
+        }
+    }
+    sums.into_iter().for_each(|sum| row.plain(sum));
+}
+
+/// The main thread's states by name.
+fn main_thread(states: &States) -> impl Iterator<Item = (&str, u64)> {
+    let own = [
+        ("creating", states.creating_ns),
+        ("running", states.running_ns),
+        ("runnable", states.runnable_ns),
+        ("exited", states.exited_ns),
+        ("unknown", states.unknown_ns),
+    ];
+    own.into_iter().chain(states.blocked.iter().map(|(kind, &ns)| (&**kind, ns)))
+}
+
 /// A column: its name, and how its cell is written.
 type Column = (&'static str, fn(&Start, &mut Row));
 
@@ -99,6 +153,13 @@ const COLUMNS: &[Column] = &[
     ("exit_code", |s, r| r.plain(s.exit.as_ref().and_then(|e| e.code))),
     ("exit_signal", |s, r| r.text(s.exit.as_ref().and_then(|e| e.signal.as_deref()))),
     ("exit_at_ns", |s, r| r.plain(s.exit.as_ref().map(|e| e.at_ns))),
+    ("user_ns", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.user_ns))),
+    ("system_ns", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.system_ns))),
+    ("minor_faults", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.minor_faults))),
+    ("major_faults", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.major_faults))),
+    ("read_bytes", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.read_bytes))),
+    ("rss_bytes", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.rss_bytes))),
+    ("threads", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.threads))),
 ];
 
 impl Exporter for Csv {
@@ -107,6 +168,9 @@ impl Exporter for Csv {
         COLUMNS.iter().for_each(|(name, _)| row.cell(name));
         // The last class is that of names that this version does not know.
         CLASSES.iter().for_each(|class| row.cell(&format!("{}_ns", class.name)));
+        for (kind, state) in ["main", "path"].iter().flat_map(|kind| STATES.map(|state| (kind, state))) {
+            row.cell(&format!("{kind}_{state}_ns"));
+        }
         row.end(out)
     }
 
@@ -118,6 +182,8 @@ impl Exporter for Csv {
         known.iter().for_each(|class| row.plain(phases.get(class.name)));
         let others = phases.iter().filter(|(name, _)| known.iter().all(|class| class.name != **name));
         row.plain(others.map(|(_, ns)| *ns).reduce(u64::saturating_add));
+        states(start.timeline.states.iter().flat_map(main_thread), &mut row);
+        states(start.timeline.path_ns.iter().map(|(state, &ns)| (&**state, ns)), &mut row);
         row.end(out)
     }
 

@@ -1,7 +1,8 @@
 //! Folded stacks: `frame;frame;frame value`, as flamegraph.pl, inferno and speedscope read them.
 //!
-//! The frames are the way through the tree of starts, then the phase. The value is wall-clock
-//! time in nanoseconds. Each start has its own time: while a parent waits for its child, both count.
+//! The frames are the way through the tree of starts, the phase, and where the trace has it the state on
+//! the critical path (below the name of the start that was in it, if that is another one), or else what the
+//! main thread waited for. The value is wall-clock time in nanoseconds. Each start has its own time: while a parent waits for its child, both count.
 
 use super::{Exporter, Outline, stack};
 use crate::report::label::harmless;
@@ -49,7 +50,7 @@ impl Exporter for Folded {
         for frame in stack::path(trace, row) {
             push(&mut path, frame);
         }
-        for leaf in stack::leaves(start) {
+        for leaf in stack::leaves(trace, start) {
             let mut stack = path.clone();
             for frame in leaf.frames() {
                 push(&mut stack, &harmless(frame, MAX_NAME));

@@ -156,7 +156,7 @@ fn totals(digest: &Digest) -> Value {
     digest.rows.iter().for_each(|row| *counts.entry(row.method).or_default() += 1);
     let methods = by_method.into_iter().map(|(method, mut durations)| {
         durations.sort_unstable();
-        let rank = |part: usize| durations.get((durations.len() * part / 100).min(durations.len().saturating_sub(1)));
+        let rank = |part: usize| durations.get((durations.len() * part).div_ceil(100).saturating_sub(1));
         let sum = durations.iter().copied().fold(0, u64::saturating_add);
         json!({"name": digest.text(method), "n": counts.get(&method), "finished": durations.len(), "sum": sum,
             "p50": rank(50), "p95": rank(95), "max": durations.last()})
@@ -222,7 +222,10 @@ fn overview(trace: &Outline, kept: &[bool]) -> Value {
     let failures = digest.failures.iter().take(100).map(|failure| {
         json!({"pid": failure.pid, "comm": digest.text(failure.comm), "error": digest.text(failure.error), "n": failure.n})
     });
-    let names = ["at", "ns", "pid", "seq", "parent", "outside", "label", "method", "ready", "shape", "flags", "code", "signal"];
+    let names = [
+        "at", "ns", "pid", "seq", "parent", "outside", "label", "method", "ready", "shape", "flags", "code",
+        "signal",
+    ];
     let columns: serde_json::Map<String, Value> =
         names.iter().zip(columns).map(|(name, column)| ((*name).to_owned(), column.into())).collect();
     json!({

@@ -47,8 +47,16 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Chrome, Self::Perfetto, Self::Folded, Self::Speedscope, Self::Otlp, Self::Csv, Self::Ndjson, Self::Html];
+    pub const ALL: [Self; 8] = [
+        Self::Chrome,
+        Self::Perfetto,
+        Self::Folded,
+        Self::Speedscope,
+        Self::Otlp,
+        Self::Csv,
+        Self::Ndjson,
+        Self::Html,
+    ];
 
     /// Nothing that a terminal could show.
     pub fn is_binary(self) -> bool {

@@ -1,7 +1,8 @@
 //! OpenTelemetry traces: OTLP in its JSON encoding, one ExportTraceServiceRequest a line, which is what
 //! the OpenTelemetry Collector's file receiver reads and, line by line, what a collector takes over HTTP.
 //!
-//! A resource for each process, a span for each start, a child span for each phase. All starts of one tree
+//! A resource for each process, a span for each start, a child span for each phase, and below those the
+//! longest waits. All starts of one tree
 //! are one trace, and a start's parent span is its parent's start. Identifiers are made from the trace's
 //! own (boot, process, start), so that exporting a file twice gives the same spans.
 //!
@@ -20,7 +21,7 @@ pub use send::{Patience, Sender, parse_header};
 
 use super::{Exporter, Options, Outline};
 use crate::report::label;
-use crate::trace::schema::{Header, Start};
+use crate::trace::schema::{Header, Start, Wait};
 use ids::Ids;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -33,6 +34,8 @@ const MAX_BATCH_BYTES: usize = 4 << 20;
 const REDACTED: &str = "[redacted]";
 /// Longest text of one attribute, in characters.
 const MAX_TEXT: usize = 16 << 10;
+/// Waits of one start with a span of their own: the longest.
+const MAX_WAITS: usize = 100;
 /// Most arguments of one command.
 const MAX_ARGS: usize = 1_000;
 
@@ -151,6 +154,11 @@ impl Otlp {
         }
         let failed = start.execs.iter().filter(|exec| exec.error.is_some()).count();
         all.push(number("startrace.failed_execs", failed as i128));
+        let left_out = (timeline.waits.len() as u64).saturating_sub(MAX_WAITS as u64);
+        all.push(number("startrace.waits_left_out", timeline.waits_left_out.saturating_add(left_out)));
+        all.extend(
+            timeline.path_ns.iter().map(|(state, &ns)| number(&format!("startrace.path.{state}_ns"), ns)),
+        );
         if let Some(exit) = &start.exit {
             if let Some(code) = exit.code {
                 all.push(number("process.exit.code", code));
@@ -180,7 +188,7 @@ impl Otlp {
             .collect();
         let mut whole = json!({"traceId": trace_id, "spanId": own, "name": self.title(start), "kind": 1,
             "startTimeUnixNano": time(0), "endTimeUnixNano": time(start.timeline.duration_ns),
-            "attributes": self.attributes(start), "events": events, "links": self.links(start),
+            "attributes": self.attributes(start), "events": events, "links": self.links(trace, start),
             "status": status(start)});
         if let Some(parent) = self.ids.parent(trace, row) {
             whole["parentSpanId"] = parent.into();
@@ -196,7 +204,44 @@ impl Otlp {
                 "endTimeUnixNano": time(phase.at_ns.saturating_add(phase.duration_ns)),
                 "attributes": about}));
         }
+        spans.extend(self.waits(start, own_phases(start), &trace_id, &time));
         spans
+    }
+
+    /// The longest single waits, each below the phase that it begins in.
+    fn waits(
+        &self,
+        start: &Start,
+        phases: Vec<u64>,
+        trace: &str,
+        time: &dyn Fn(u64) -> String,
+    ) -> Vec<Value> {
+        let mut waits: Vec<(usize, &Wait)> = start.timeline.waits.iter().enumerate().collect();
+        waits.sort_by_key(|(_, wait)| std::cmp::Reverse(wait.duration_ns));
+        let waits = waits.into_iter().take(MAX_WAITS);
+        waits
+            .map(|(i, wait)| {
+                let mut about = vec![text("startrace.wait", &wait.kind), number("thread.id", wait.tid)];
+                about.extend(wait.syscall.as_deref().map(|call| text("startrace.syscall", call)));
+                if self.options.command_lines {
+                    // A child is told with its command.
+                    about.extend(wait.detail.as_deref().map(|detail| text("startrace.detail", detail)));
+                }
+                if let Some(by) = &wait.woken_by {
+                    about.push(text("startrace.woken_by", &by.kind));
+                    about.extend(by.pid.map(|pid| number("startrace.woken_by.pid", pid)));
+                }
+                let phase = phases.partition_point(|&at| at <= wait.at_ns).checked_sub(1);
+                let above = match phase {
+                    Some(phase) => self.ids.span(&format!("{} phase {phase}", start.start_id)),
+                    None => self.ids.span(&start.start_id),
+                };
+                json!({"traceId": trace, "parentSpanId": above, "name": format!("wait {}", wait.kind), "kind": 1,
+                    "spanId": self.ids.span(&format!("{} wait {i}", start.start_id)),
+                    "startTimeUnixNano": time(wait.at_ns),
+                    "endTimeUnixNano": time(wait.at_ns.saturating_add(wait.duration_ns)), "attributes": about})
+            })
+            .collect()
     }
 
     /// A span's name has to be one of few: the program, not its arguments.
@@ -209,10 +254,10 @@ impl Otlp {
     }
 
     /// Who asked for the start, where that is not the parent.
-    fn links(&self, start: &Start) -> Vec<Value> {
+    fn links(&self, trace: &Outline, start: &Start) -> Vec<Value> {
         let asked = start.requested_by.as_ref().and_then(|by| by.start_id.as_deref());
         let link = asked.and_then(|id| {
-            let row = self.ids.row(id)?;
+            let row = trace.row_of(id)?;
             Some(json!({"traceId": self.ids.trace(row), "spanId": self.ids.span(id),
                 "attributes": [text("startrace.link", "requested_by")]}))
         });
@@ -233,6 +278,11 @@ impl Otlp {
         self.bytes = 0;
         out.write_all(b"]}\n")
     }
+}
+
+/// Where each phase begins.
+fn own_phases(start: &Start) -> Vec<u64> {
+    start.timeline.phases.iter().map(|phase| phase.at_ns).collect()
 }
 
 fn status(start: &Start) -> Value {

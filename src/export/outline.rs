@@ -95,7 +95,9 @@ impl Source {
             }
             _ => {}
         })?;
-        Ok(Outline { digest, start_keys, state, exits, methods })
+        let mut by_key: Vec<(u64, u32)> = start_keys.iter().copied().zip(0..).collect();
+        by_key.sort_unstable();
+        Ok(Outline { digest, start_keys, by_key, state, exits, methods })
     }
 
     /// Reads it again, and hands over each start whole: with the exit and the method that came later.
@@ -144,6 +146,8 @@ pub struct Outline {
     pub(super) digest: Digest,
     /// By row: the start's id, as a number that is the same in every export.
     pub(super) start_keys: Vec<u64>,
+    /// Such numbers with their rows, in order.
+    by_key: Vec<(u64, u32)>,
     state: RandomState,
     exits: HashMap<u64, Exit>,
     methods: HashMap<u64, Method>,
@@ -161,6 +165,13 @@ impl Outline {
         if let Some(method) = self.methods.get(&key) {
             start.method = method.clone();
         }
+    }
+
+    /// The row of a start id, where the file has it.
+    pub(super) fn row_of(&self, start_id: &str) -> Option<u32> {
+        let key = super::otlp::key(start_id);
+        let &(found, row) = self.by_key.get(self.by_key.partition_point(|&(other, _)| other < key))?;
+        (found == key).then_some(row)
     }
 
     /// What made the trace, and where.

@@ -1,6 +1,7 @@
 //! Perfetto's native format: TracePackets with TrackEvents, in Protocol Buffers.
 //!
-//! A track for each process with its starts and their phases, instants for milestones, arrows (flows)
+//! A track for each process with its starts and their phases, below it one with the states of the critical
+//! path (or the main thread's waits), instants for milestones, arrows (flows)
 //! from parent to child and from whoever asked a fork server, and a counter of starts under way. Times are
 //! the boottime clock's own, with the wall clock beside it.
 //! Field numbers are those of protos/perfetto/trace/**/*.proto; a test reads the result with Perfetto's
@@ -8,6 +9,7 @@
 
 use super::otlp::wall;
 use super::protobuf::Message;
+use super::stack::{lane_name, stretches};
 use super::tracks::{Processes, under_way};
 use super::{Exporter, Outline};
 use crate::report::label;
@@ -28,6 +30,7 @@ const BOOTTIME: u64 = 6;
 /// Identifiers of tracks: the counter, then one for each process.
 const COUNTER_TRACK: u64 = 1;
 const FIRST_PROCESS: u64 = 1 << 32;
+const FIRST_LANE: u64 = 2 << 32;
 /// Longest argument and most arguments that a click shows.
 const MAX_ARG: usize = 4096;
 const MAX_ARGS: usize = 256;
@@ -36,6 +39,7 @@ const MAX_ARGS: usize = 256;
 pub(super) struct Perfetto {
     processes: Processes,
     described: HashSet<u32>,
+    lanes: HashSet<u32>,
     clocks_told: bool,
 }
 
@@ -104,6 +108,29 @@ impl Perfetto {
         let process = process.text(6, &name);
         let track = Message::default().number(1, track_of(number)).text(2, &name).message(3, &process);
         packet(Message::default().message(60, &track), out)
+    }
+
+    /// The second lane: the critical path by state, or the main thread's waits, where the trace has them.
+    fn lane(&mut self, number: u32, start: &Start, out: &mut dyn Write) -> io::Result<()> {
+        let stretches = stretches(start);
+        if stretches.is_empty() {
+            return Ok(());
+        }
+        let track = FIRST_LANE + u64::from(number);
+        if self.lanes.insert(number) {
+            let lane =
+                Message::default().number(1, track).number(5, track_of(number)).text(2, lane_name(start));
+            packet(Message::default().message(60, &lane), out)?;
+        }
+        let origin = start.timeline.origin_boottime_ns;
+        for stretch in stretches {
+            let slice = named(event(BEGIN, track), "state", stretch.state);
+            let slice = note(slice, "detail", stretch.detail.unwrap_or(""));
+            let slice = note(slice, "in", stretch.elsewhere.unwrap_or(""));
+            at(origin.saturating_add(stretch.at_ns), &slice, out)?;
+            at(origin.saturating_add(stretch.end_ns), &event(END, track), out)?;
+        }
+        Ok(())
     }
 
     /// Puts the wall clock beside the boottime clock, by the first start that tells both.
@@ -179,7 +206,8 @@ impl Exporter for Perfetto {
             let instant = note(instant, "detail", milestone.detail.as_deref().unwrap_or(""));
             at(time(milestone.at_ns), &instant, out)?;
         }
-        at(time(start.timeline.duration_ns), &event(END, track), out)
+        at(time(start.timeline.duration_ns), &event(END, track), out)?;
+        self.lane(number, start, out)
     }
 
     fn end(&mut self, _trace: &Outline, _out: &mut dyn Write) -> io::Result<()> {

@@ -33,13 +33,13 @@ impl Speedscope {
     }
 
     /// A start alone: itself, and its phases below it.
-    fn profile(&mut self, start: &Start, out: &mut dyn Write) -> io::Result<()> {
+    fn profile(&mut self, trace: &Outline, start: &Start, out: &mut dyn Write) -> io::Result<()> {
         let label = label::of_start(start);
         let whole = self.frame(&label);
         let end = start.timeline.duration_ns;
         let mut events = vec![json!({"type": "O", "frame": whole, "at": 0})];
         let mut at = 0;
-        for leaf in stack::leaves(start) {
+        for leaf in stack::leaves(trace, start) {
             // speedscope refuses a time that goes back, and what a frame does not close inside its own.
             let begin = leaf.at_ns.clamp(at, end);
             at = leaf.at_ns.saturating_add(leaf.duration_ns).clamp(begin, end);
@@ -71,7 +71,7 @@ impl Exporter for Speedscope {
 
     fn start(&mut self, trace: &Outline, row: u32, start: &Start, out: &mut dyn Write) -> io::Result<()> {
         let path: Vec<usize> = stack::path(trace, row).into_iter().map(|name| self.frame(name)).collect();
-        for leaf in stack::leaves(start) {
+        for leaf in stack::leaves(trace, start) {
             let mut stack = path.clone();
             for name in leaf.frames() {
                 stack.push(self.frame(&harmless(name, MAX_NAME)));
@@ -88,7 +88,7 @@ impl Exporter for Speedscope {
             }
         }
         if self.own.contains(&row) {
-            self.profile(start, out)?;
+            self.profile(trace, start, out)?;
         }
         Ok(())
     }

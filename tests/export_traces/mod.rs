@@ -110,6 +110,72 @@ pub fn hostile() -> Value {
     document(starts)
 }
 
+/// The sample with states, waits and a critical path: of each phase but the first two the main thread
+/// runs in the first third, waits in the second, and runs in the last; the wait is for the first child, if
+/// there is one, and for the disk otherwise.
+pub fn stated() -> Value {
+    let mut trace = sample();
+    let starts = trace["starts"].as_array().unwrap().clone();
+    for start in trace["starts"].as_array_mut().unwrap() {
+        let child = starts.iter().find(|other| other["parent"]["start_id"] == start["start_id"]);
+        let (mut path, mut waits) = (Vec::new(), Vec::new());
+        let (mut sums, mut blocked) = ([0u64; 3], serde_json::Map::new());
+        for phase in start["timeline"]["phases"].as_array().unwrap() {
+            let (at, ns) = (phase["at_ns"].as_u64().unwrap(), phase["duration_ns"].as_u64().unwrap());
+            let mut push = |at: u64, ns: u64, state: &str, whose: &Value| {
+                path.push(
+                    json!({"at_ns": at, "duration_ns": ns, "start_id": whose["start_id"], "tid": whose["pid"],
+                    "phase": phase["name"], "state": state, "detail": null}),
+                );
+            };
+            match phase["name"].as_str().unwrap() {
+                "fork" => {
+                    push(at, ns, "creating", start);
+                    sums[0] += ns;
+                }
+                "schedule" => {
+                    push(at, ns, "runnable", start);
+                    sums[1] += ns;
+                }
+                _ => {
+                    let third = ns / 3;
+                    let kind = if child.is_some() { "child" } else { "disk" };
+                    push(at, third, "running", start);
+                    push(
+                        at + third,
+                        third,
+                        if child.is_some() { "running" } else { "disk" },
+                        child.unwrap_or(start),
+                    );
+                    push(at + 2 * third, ns - 2 * third, "running", start);
+                    sums[2] += ns - third;
+                    let sum = blocked.get(kind).and_then(Value::as_u64).unwrap_or(0);
+                    blocked.insert(kind.into(), (sum + third).into());
+                    waits.push(json!({"at_ns": at + third, "duration_ns": third, "runnable_ns": 0, "tid": start["pid"],
+                        "kind": kind, "syscall": "wait4", "detail": "pid 4243 (secret --token)",
+                        "woken_by": {"kind": "task", "pid": 4243, "comm": "python3"}}));
+                }
+            }
+        }
+        let timeline = &mut start["timeline"];
+        timeline["states"] = json!({"creating_ns": sums[0], "runnable_ns": sums[1], "running_ns": sums[2],
+            "exited_ns": 0, "unknown_ns": 0, "blocked": blocked});
+        let mut by_state = serde_json::Map::new();
+        for segment in &path {
+            let state = segment["state"].as_str().unwrap();
+            let sum = by_state.get(state).and_then(Value::as_u64).unwrap_or(0);
+            by_state.insert(state.into(), (sum + segment["duration_ns"].as_u64().unwrap()).into());
+        }
+        timeline["path_ns"] = by_state.into();
+        timeline["critical_path"] = path.into();
+        timeline["waits"] = waits.into();
+        timeline["threads"] = json!([{"tid": 99, "comm": "worker", "running_ns": 5, "runnable_ns": 1}]);
+        timeline["counters"] = json!({"user_ns": 3, "system_ns": 4, "minor_faults": 5, "major_faults": 6,
+            "voluntary_switches": 7, "involuntary_switches": 8, "read_bytes": 9, "rss_bytes": 10, "threads": 2});
+    }
+    trace
+}
+
 /// The file of a trace that is a JSON value.
 pub fn source(trace: &Value) -> Source {
     let mut file = tempfile::tempfile().unwrap();

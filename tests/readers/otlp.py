@@ -48,10 +48,13 @@ def check(requests):
         phases = sorted(
             (s.start_time_unix_nano - span.start_time_unix_nano, s.name)
             for s in parts
-            if not any(a.key == "startrace.start_id" for a in s.attributes)
+            if not any(a.key in ("startrace.start_id", "startrace.wait") for a in s.attributes)
         )
         wanted = sorted((p["at_ns"], p["name"]) for p in start["timeline"]["phases"])
         assert phases == wanted, (phases, wanted)
+        own = {span.span_id} | {s.span_id for s in parts}
+        waits = [s.name for s in spans.values() if s.name.startswith("wait ") and s.parent_span_id in own]
+        assert sorted(waits) == sorted("wait " + w["kind"] for w in start["timeline"].get("waits", []))
         by = start["requested_by"]
         if by and by["start_id"] in starts:
             (link,) = span.links

@@ -48,6 +48,12 @@ wanted = sorted(
     for phase in start["timeline"]["phases"]
 )
 assert sorted(s[1:4] for s in slices if s[0] == "phase") == wanted
+path = sorted(
+    (part["state"], start["timeline"]["origin_boottime_ns"] + part["at_ns"], part["duration_ns"])
+    for start in trace["starts"]
+    for part in start["timeline"].get("critical_path", [])
+)
+assert sorted(s[1:4] for s in slices if s[0] == "state") == path
 starts = {}
 for category, _, begin, length, event in slices:
     if category == "start":

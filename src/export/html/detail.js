@@ -114,10 +114,24 @@ function drawDetail(start, i, model) {
   if ((time.waits || []).length > 0) {
     const waits = [...time.waits].sort((a, b) => b.duration_ns - a.duration_ns).slice(0, 50);
     const rows = waits.map((w) => make("tr", "", make("td", "n", duration(w.at_ns)), make("td", "n", duration(w.duration_ns)),
+      make("td", "n dim", w.tid === start.pid ? "main" : w.tid),
       make("td", "", dot(stateColour(w.kind)), text(w.kind)), make("td", "mono", text(w.syscall || "")), make("td", "", w.detail ? text(w.detail) : ""),
       make("td", "dim", w.woken_by ? text(w.woken_by.kind + (w.woken_by.pid ? " " + (w.woken_by.comm || "") + " (pid " + w.woken_by.pid + ")" : "")) : "")));
-    const head = make("tr", "", ...["From", "Time"].map((n) => make("th", "n", n)), ...["Waits for", "Call", "What", "Woken by"].map((n) => make("th", "", n)));
-    parts.push(...section("Longest waits" + (time.waits.length > 50 ? " (50 of " + count(time.waits.length) + ")" : ""), make("table", "", head, ...rows)));
+    const head = make("tr", "", ...["From", "Time", "Thread"].map((n) => make("th", "n", n)), ...["Waits for", "Call", "What", "Woken by"].map((n) => make("th", "", n)));
+    const all = time.waits.length + (time.waits_left_out || 0);
+    parts.push(...section("Longest waits" + (all > 50 ? " (50 of " + count(all) + ")" : ""), make("table", "", head, ...rows)));
+  }
+  if ((time.threads || []).length > 0) {
+    const rows = [...time.threads].sort((a, b) => b.running_ns - a.running_ns).slice(0, 50).map((t) => make("tr", "", make("td", "n", t.tid), make("td", "", text(t.comm || "?")), make("td", "n", duration(t.running_ns)), make("td", "n", duration(t.runnable_ns))));
+    parts.push(...section("Other threads", make("table", "", make("tr", "", make("th", "n", "Thread"), make("th", "", "Name"), make("th", "n", "On a CPU"), make("th", "n", "Waiting for one")), ...rows)));
+  }
+  const used = time.counters;
+  if (used) {
+    const mib = (bytes) => (bytes / 1048576).toFixed(1) + " MiB";
+    parts.push(...section("Used", keyed([["CPU", duration(used.user_ns) + " in the program, " + duration(used.system_ns) + " in the kernel"],
+      ["page faults", count(used.minor_faults) + " from memory, " + count(used.major_faults) + " with I/O"],
+      ["switches", count(used.voluntary_switches) + " to wait, " + count(used.involuntary_switches) + " forced"],
+      ["read", mib(used.read_bytes)], ["resident", mib(used.rss_bytes)], ["threads", used.threads]])));
   }
   if ((time.milestones || []).length > 0) {
     const rows = time.milestones.slice(0, MAX_ITEMS).map((m) => make("tr", "", make("td", "n", duration(m.at_ns)), make("td", "", text(m.name), m.inferred ? " (inferred)" : ""), make("td", "mono", m.detail ? long(m.detail) : "")));

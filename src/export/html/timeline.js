@@ -140,6 +140,7 @@ class Board {
     this.sizer.style.height = Math.max(this.lines.length * ROW, height) + "px";
     const left = this.map.getBoundingClientRect().left - $("board").getBoundingClientRect().left;
     const width = Math.max(this.sizer.clientWidth - left, 50);
+    $("board").style.setProperty("--left", left + "px");
     Object.assign(this.bars.style, { left: left + "px", top: this.body.offsetTop + "px", width: width + "px", height: height + "px" });
     for (const canvas of [this.map, this.axis]) canvas.style.width = width + "px";
     this.density = null;
@@ -547,5 +548,5 @@ class Board {
 function stateParts(start) {
   const { critical_path: path, waits } = start.timeline;
   if (path && path.length > 0) return path;
-  return (waits || []).map((wait) => ({ ...wait, state: wait.kind }));
+  return (waits || []).filter((wait) => wait.tid === start.pid).map((wait) => ({ ...wait, state: wait.kind }));
 }

@@ -2,7 +2,6 @@
 
 use crate::export::Outline;
 use crate::trace::schema::Start;
-use std::collections::HashMap;
 use std::str::FromStr;
 
 /// A W3C trace context: which trace, and which span of it is the parent.
@@ -61,8 +60,6 @@ pub(super) struct Ids {
     /// The boot, as start ids are unique within it only.
     seed: u64,
     context: Option<Context>,
-    /// Row by [`of_start`].
-    rows: HashMap<u64, u32>,
     /// Trace by row.
     traces: Vec<u128>,
 }
@@ -72,7 +69,6 @@ impl Ids {
         let host = &trace.header().host;
         let seed = hash(1, host.boot_id.as_deref().unwrap_or(&host.hostname));
         let session = trace.session().map_or("", |session| &*session.started_at);
-        let rows = trace.start_keys.iter().copied().zip(0..).collect();
         let digest = &trace.digest;
         let mut traces = vec![0; digest.rows.len()];
         let mut way = Vec::new();
@@ -96,7 +92,7 @@ impl Ids {
                 }
             }
         }
-        Self { seed, context, rows, traces }
+        Self { seed, context, traces }
     }
 
     pub(super) fn trace(&self, row: u32) -> String {
@@ -118,11 +114,6 @@ impl Ids {
             Some(parent) => Some(self.mixed(*trace.start_keys.get(parent as usize)?)),
             None => self.context.map(|context| format!("{:016x}", context.span)),
         }
-    }
-
-    /// The row of a start id, where the file has it.
-    pub(super) fn row(&self, start_id: &str) -> Option<u32> {
-        self.rows.get(&of_start(start_id)).copied()
     }
 }
 
