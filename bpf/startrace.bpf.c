@@ -11,6 +11,7 @@
 #include "state.bpf.h"
 #include "read.bpf.h"
 #include "fork.bpf.h"
+#include "link.bpf.h"
 #include "exec.bpf.h"
 #include "exit.bpf.h"
 #include "entry.bpf.h"

@@ -11,6 +11,7 @@ const volatile bool trace_all = false;      /* every process, not only marked on
 const volatile __u32 spawner_tgid = 0;      /* children of this process are followed; 0: none */
 const volatile bool cgroup_v1 = false;      /* where the v2 path is the root, name the v1 cpu controller's */
 const volatile __u32 ring_bytes = 4 << 20;
+const volatile bool link_probes = false;    /* ld.so and libc are probed */
 const volatile __u32 refuse_every = 0;      /* tests: of so many new states one is refused; 0: none */
 
 /* ---- configuration that changes while running ---- */
@@ -40,6 +41,7 @@ struct wire_types {
 	enum wait_kind wait_kind;
 	enum waker_kind waker;
 	enum mark_kind mark_kind;
+	enum ld_state ld_state;
 };
 const volatile struct wire_types wire_types = {};
 
@@ -62,7 +64,7 @@ struct task_state {
 	__u32 peer_pid;
 	__u32 flags;
 	__u32 first_pipe_fd;                /* the creator's first fresh pipe, at the fork; 0: none */
-	__u32 reserved;
+	__u32 link;                         /* what ld.so and libc have told of the image: link.bpf.h */
 };
 
 struct {

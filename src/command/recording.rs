@@ -1,6 +1,6 @@
 //! The recording loop that `record` and `watch` share: from the probes to finished starts.
 
-use crate::event::Event;
+use crate::event::{Event, What};
 use crate::event::order::Order;
 use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
@@ -9,12 +9,13 @@ use crate::host::{self, priority, privilege};
 use crate::probe::{self, Lost, Plan, Probe, Scope, Wanted, seed::Seeded};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
-use crate::timeline::world::{Recorder, World};
+use crate::timeline::world::{ImageKey, Recorder, World};
 use crate::timeline::{Builder, Options, Output};
 use crate::trace::schema::{Group, Session, Target};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -158,8 +159,30 @@ fn pidfd(pid: u32) -> Result<OwnedFd, Error> {
     }))
 }
 
+/// When each program's loader was looked at last: a storm of starts of one program is no storm of looks.
+#[derive(Default)]
+struct Looks(HashMap<(u32, u64), u64>);
+
+impl Looks {
+    const MOST: usize = 4096;
+    /// A loader that is replaced is seen by the programs that start later than this.
+    const EVERY_NS: u64 = 100_000_000;
+
+    fn is_due(&mut self, program: (u32, u64), now_ns: u64) -> bool {
+        if self.0.get(&program).is_some_and(|last| now_ns.saturating_sub(*last) < Self::EVERY_NS) {
+            return false;
+        }
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        self.0.insert(program, now_ns);
+        true
+    }
+}
+
 struct Live<'a> {
     probe: Probe,
+    loaders: Looks,
     builder: Builder,
     order: Order,
     machine: Machine,
@@ -200,7 +223,23 @@ impl Live<'_> {
         self.keep(&line);
     }
 
+    /// A program whose loader has no probe yet gets one, for the next start with that loader.
+    fn look_at_loader(&mut self, event: &Event) {
+        let What::Exec(exec) = &event.what else { return };
+        if !self.loaders.is_due((exec.dev, exec.inode), event.time_ns) {
+            return;
+        }
+        let Some(exe) = exec.exe.clone() else { return };
+        let image = ImageKey { pid: event.id.pid, exe, dev: exec.dev, inode: exec.inode };
+        if let Some(interpreter) = self.machine.image(&image).and_then(|binary| binary.interpreter) {
+            self.probe.look_at_loader(event.id.pid, &interpreter);
+        }
+    }
+
     fn event(&mut self, event: Event) {
+        if self.probe.wants_loaders() {
+            self.look_at_loader(&event);
+        }
         if self.events.is_some() {
             let copy = event.clone();
             self.step(|| Recorded::Event(copy), |builder, world| builder.event(event, world));
@@ -311,6 +350,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         builder: Builder::new(options),
         order: Order::default(),
         machine: Machine::default(),
+        loaders: Looks::default(),
         events: request.events.map(std::io::BufWriter::new),
         sink,
         starts: 0,
@@ -490,7 +530,8 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         ended_by: ended_by.to_owned(),
         complete,
         lost,
-        hooks: live.probe.hooks().to_vec(),
+        hooks: live.probe.hooks(),
+        hooks_missing: live.probe.hooks_missing(),
         starts: live.starts,
         left_out: live.left_out,
     };

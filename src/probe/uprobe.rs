@@ -1,90 +1,216 @@
-//! libc's `execve`, where uprobes tell of execs that fail.
+//! Uprobes in dynamic loaders and C libraries: what a start does before main(), and execs that fail.
+//!
+//! A probe belongs to a file (inode), not to a process: it is put there once, and hit by everyone who
+//! maps the file, in whatever root and by whatever name.
 
-use anyhow::{Context, Result, anyhow};
-use goblin::elf::Elf;
-use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
+use crate::elf::libraries::{self, Library};
+use crate::elf::{Hooks, root::Root};
+use crate::trace::text;
+use libbpf_rs::{Link, ProgramMut, UprobeOpts};
+use std::collections::{HashMap, HashSet};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// A C library is some 2 MB; nothing much larger is read.
-const MAX_LIBC: u64 = 64 << 20;
+/// Files that are probed at most. A host with hundreds of images has hundreds of C libraries, but a
+/// recording that meets more than this meets something that makes them.
+const MAX_FILES: usize = 256;
+/// Loaders that could not be reached, remembered so that each counts once.
+const MAX_REFUSED: usize = 1024;
 
-/// A place to probe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Site {
-    /// The file, by a path that reaches it from here.
-    pub path: PathBuf,
-    /// Offset of the function in it.
-    pub offset: usize,
+/// The cookie's bits: see `bpf/link.bpf.h`.
+const COOKIE_FILE_SHIFT: u32 = 32;
+const COOKIE_ONCE: u64 = 1 << 48;
+const COOKIE_LIBC_FOLLOWS: u64 = 1 << 49;
+
+/// The programs that are loaded.
+pub(super) struct Programs<'a> {
+    pub(super) ld_state: &'a ProgramMut<'a>,
+    pub(super) libc_start: &'a ProgramMut<'a>,
+    pub(super) execve: &'a ProgramMut<'a>,
+    pub(super) execve_return: &'a ProgramMut<'a>,
 }
 
-/// The C libraries that the processes have mapped; without processes, those that this machine's own
-/// programs use. One per file.
-pub(super) fn libcs(pids: &[u32]) -> Vec<PathBuf> {
-    let mut seen = BTreeSet::new();
-    let mut found = Vec::new();
-    let mut add = |path: PathBuf| {
-        if let Ok(meta) = std::fs::metadata(&path)
-            && meta.is_file()
-            && seen.insert((meta.dev(), meta.ino()))
-        {
-            found.push(path);
+/// What to probe.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Kinds {
+    /// `_dl_debug_state` and `__libc_start_main`.
+    pub(super) start: bool,
+    /// `execve`.
+    pub(super) execve: bool,
+}
+
+impl Kinds {
+    pub(super) fn any(self) -> bool {
+        self.start || self.execve
+    }
+}
+
+/// The probes.
+#[derive(Default)]
+pub(super) struct Uprobes {
+    kinds: Kinds,
+    /// By device and inode: every file looked at, and whether it tells of `__libc_start_main`.
+    files: HashMap<(u64, u64), bool>,
+    refused: HashSet<(Option<(u64, u64)>, PathBuf)>,
+    pub(super) links: Vec<Link>,
+    /// As `session.hooks` names them.
+    pub(super) hooks: Vec<String>,
+    /// Loaders and C libraries without the probes that they should have.
+    pub(super) missing: u64,
+}
+
+impl Uprobes {
+    pub(super) fn new(kinds: Kinds) -> Self {
+        Self { kinds, ..Self::default() }
+    }
+
+    pub(super) fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
+    pub(super) fn wanted(&self) -> bool {
+        self.kinds.any()
+    }
+
+    /// Probes what programs of this machine use, and then what these running processes use.
+    pub(super) fn begin(&mut self, programs: &Programs<'_>, pids: &[u32]) {
+        if !self.wanted() {
+            return;
         }
-    };
-    for pid in pids {
-        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-        for line in maps.lines() {
-            let Some(at) = line.find('/') else { continue };
-            if is_libc(&line[at..]) {
-                add(PathBuf::from(format!("/proc/{pid}/root{}", &line[at..])));
+        let roots = std::iter::once(PathBuf::from("/"))
+            .chain(pids.iter().map(|pid| PathBuf::from(format!("/proc/{pid}/root"))));
+        for path in roots {
+            let Ok(root) = Root::open(&path) else { continue };
+            for loader in libraries::usual_loaders() {
+                self.usual(programs, &root, loader);
             }
         }
     }
-    if pids.is_empty() {
-        const USUAL: [&str; 6] = [
-            "/lib/x86_64-linux-gnu/libc.so.6",
-            "/lib/aarch64-linux-gnu/libc.so.6",
-            "/lib64/libc.so.6",
-            "/usr/lib/libc.so.6",
-            "/lib/ld-musl-x86_64.so.1",
-            "/lib/ld-musl-aarch64.so.1",
-        ];
-        USUAL.iter().for_each(|path| add(PathBuf::from(path)));
-    }
-    found
-}
 
-fn is_libc(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name == "libc.so.6"
-        || name.starts_with("ld-musl-")
-        || (name.starts_with("libc-2.") && name.ends_with(".so"))
-}
-
-/// Where `execve` lies in a C library.
-pub(super) fn execve(path: &Path) -> Result<Site> {
-    let size = std::fs::metadata(path)?.len();
-    if size > MAX_LIBC {
-        return Err(anyhow!("{} is too large for a C library ({size} bytes)", path.display()));
+    /// A loader that may not be there.
+    fn usual(&mut self, programs: &Programs<'_>, root: &Root, path: &Path) {
+        if let Ok(loader) = Library::open(root, path) {
+            self.loader(programs, root, &loader);
+        }
     }
-    let bytes = std::fs::read(path)?;
-    let elf = Elf::parse(&bytes).with_context(|| format!("cannot read {}", path.display()))?;
-    let symbol = elf
-        .dynsyms
-        .iter()
-        .find(|symbol| {
-            symbol.is_function()
-                && symbol.st_value != 0
-                && elf.dynstrtab.get_at(symbol.st_name) == Some("execve")
+
+    /// Probes the loader that a process was started with, if that is new. `interpreter` as the
+    /// program's file names it, encoded as in [`crate::trace::text`].
+    pub(super) fn look(&mut self, programs: &Programs<'_>, pid: u32, interpreter: &str) {
+        if !self.wanted() {
+            return;
+        }
+        let path = PathBuf::from(std::ffi::OsString::from_vec(text::decode(interpreter)));
+        // It has ended: nothing to look at, and nothing to say about it.
+        let Ok(root) = Root::open(Path::new(&format!("/proc/{pid}/root"))) else { return };
+        match Library::open(&root, &path) {
+            Ok(loader) => self.loader(programs, &root, &loader),
+            Err(error) => {
+                if self.refused.len() < MAX_REFUSED && self.refused.insert((root.id(), path)) {
+                    tracing::debug!("process {pid}: no probes in {interpreter}: {error}");
+                    self.missing += 1;
+                }
+            }
+        }
+    }
+
+    /// Probes a loader, and its C library before that.
+    fn loader(&mut self, programs: &Programs<'_>, root: &Root, loader: &Library) {
+        if self.files.contains_key(&loader.id) {
+            return;
+        }
+        let hooks = self.examine(loader);
+        let libc_follows = if hooks.is_musl() {
+            // One file: its second probe is put there with the first.
+            !hooks.libc_start.is_empty()
+        } else if let Some(libc) = libraries::libc_of(root, loader) {
+            match self.files.get(&libc.id) {
+                Some(&told) => told,
+                None => {
+                    let hooks = self.examine(&libc);
+                    self.attach(programs, &libc, &hooks, false)
+                }
+            }
+        } else {
+            tracing::debug!("no C library found for {}", loader.path);
+            self.missing += 1;
+            false
+        };
+        self.attach(programs, loader, &hooks, libc_follows);
+    }
+
+    fn examine(&mut self, library: &Library) -> Hooks {
+        library.hooks().unwrap_or_else(|error| {
+            tracing::debug!("no probes in {}: {error}", library.path);
+            Hooks::default()
         })
-        .with_context(|| format!("{} has no execve", path.display()))?;
-    let segment = elf
-        .program_headers
-        .iter()
-        .find(|ph| ph.is_executable() && ph.vm_range().contains(&(symbol.st_value as usize)))
-        .with_context(|| format!("{}: execve lies in no segment", path.display()))?;
-    let offset = symbol.st_value - segment.p_vaddr + segment.p_offset;
-    Ok(Site { path: path.to_owned(), offset: offset as usize })
+    }
+
+    /// Puts the probes into a file. Gives whether it tells of `__libc_start_main`.
+    fn attach(
+        &mut self,
+        programs: &Programs<'_>,
+        library: &Library,
+        hooks: &Hooks,
+        libc_follows: bool,
+    ) -> bool {
+        let number = self.files.len() as u64;
+        self.files.insert(library.id, false);
+        if self.files.len() > MAX_FILES {
+            self.missing += 1;
+            return false;
+        }
+        let mut cookie = number << COOKIE_FILE_SHIFT;
+        if hooks.is_musl() {
+            cookie |= COOKIE_ONCE;
+        } else if let Some(distance) = hooks.r_state {
+            cookie |= u64::from(distance.cast_unsigned());
+        }
+        if libc_follows {
+            cookie |= COOKIE_LIBC_FOLLOWS;
+        }
+        let (mut wanted, mut put) = (0, 0);
+        let mut probe = |program: &ProgramMut<'_>, offset: u64, retprobe, name: &str| -> bool {
+            wanted += 1;
+            // By descriptor: no link is followed, and no other file is there by now.
+            let path = format!("/proc/self/fd/{}", library.file.as_raw_fd());
+            let opts = UprobeOpts { retprobe, cookie, ..UprobeOpts::default() };
+            match program.attach_uprobe_with_opts(-1, path, offset as usize, opts) {
+                Ok(link) => {
+                    put += 1;
+                    self.links.push(link);
+                    let kind = if retprobe { "uretprobe" } else { "uprobe" };
+                    self.hooks.push(format!("{kind}/{}:{name}", library.path));
+                    true
+                }
+                Err(error) => {
+                    tracing::debug!("no probe in {} at {name}: {error}", library.path);
+                    false
+                }
+            }
+        };
+        let mut tells_start = false;
+        if self.kinds.start {
+            for &offset in &hooks.libc_start {
+                tells_start |= probe(programs.libc_start, offset, false, "__libc_start_main");
+            }
+            if let Some(offset) = hooks.debug_state {
+                probe(programs.ld_state, offset, false, "_dl_debug_state");
+            }
+        }
+        if self.kinds.execve {
+            for &offset in &hooks.execve {
+                probe(programs.execve, offset, false, "execve");
+                probe(programs.execve_return, offset, true, "execve");
+            }
+        }
+        // A loader or C library in which there is nothing to probe is none that is known here.
+        let none_known = self.kinds.start && hooks.debug_state.is_none() && hooks.libc_start.is_empty();
+        self.missing += u64::from(none_known || put < wanted);
+        self.files.insert(library.id, tells_start);
+        tells_start
+    }
 }
 
 #[cfg(test)]
@@ -92,10 +218,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn own_libc_is_found_and_has_execve() {
-        let libcs = libcs(&[std::process::id()]);
-        assert_eq!(libcs.len(), 1, "{libcs:?}");
-        assert!(execve(&libcs[0]).unwrap().offset > 0);
-        assert!(execve(Path::new("/etc/passwd")).is_err());
+    fn own_loader_and_libc_are_found_with_their_functions() {
+        let root = Root::open(Path::new("/proc/self/root")).unwrap();
+        let exe = std::fs::File::open("/proc/self/exe").unwrap();
+        let interpreter = crate::elf::facts(&exe).unwrap().interpreter.unwrap();
+        let loader = Library::open(&root, Path::new(&interpreter)).unwrap();
+        let hooks = loader.hooks().unwrap();
+        assert!(hooks.debug_state.is_some(), "{hooks:?}");
+        if hooks.is_musl() {
+            return;
+        }
+        assert!(hooks.r_state.is_some() && hooks.libc_start.is_empty(), "{hooks:?}");
+        let libc = libraries::libc_of(&root, &loader).unwrap();
+        let hooks = libc.hooks().unwrap();
+        // Several versions, one address.
+        assert_eq!((hooks.libc_start.len(), hooks.execve.len()), (1, 1), "{hooks:?}");
+        assert!(hooks.debug_state.is_none());
+        assert!(Library::open(&root, Path::new("/etc/passwd")).unwrap().hooks().is_err());
     }
 }
