@@ -26,6 +26,9 @@ pub struct Features {
     pub helpers: bool,
     /// Programs may be attached to functions (fentry). Kernels without BPF trampolines refuse it.
     pub fentry: bool,
+    /// Uprobes by one link for each file (since 6.6). The others are taken away one after the other, each
+    /// waiting some 80 ms for the kernel.
+    pub uprobe_multi: bool,
 }
 
 /// Looks at the kernel's type information and tries fentry with a program that does nothing.
@@ -41,6 +44,7 @@ pub fn look() -> Features {
         sock_recv_length: has("btf_trace_sock_recv_length"),
         percpu_alloc_percpu: has("btf_trace_percpu_alloc_percpu"),
         helpers: has("bpf_loop"),
+        uprobe_multi: has("bpf_uprobe_multi_link"),
         fentry: FENTRY.iter().all(|name| sections.function(name).is_some())
             && sections.function(FENTRY[0]).is_some_and(fentry_works),
     }

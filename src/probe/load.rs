@@ -8,7 +8,7 @@ use super::{Error, features};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
 use crate::level::Level;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, MapHandle, OpenProgramMut, ProgramMut};
+use libbpf_rs::{Link, MapHandle, OpenProgramMut, ProgramAttachType, ProgramMut};
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
@@ -154,6 +154,7 @@ impl Plan {
 
     fn uprobes(&self) -> Kinds {
         Kinds {
+            multi: self.features.uprobe_multi,
             start: self.library_probes && self.level >= Level::Timeline,
             execve: self.library_probes && self.provider == Provider::MmAlloc,
         }
@@ -508,11 +509,17 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     }
     load(&mut progs.on_percpu_alloc, plan.provider == Provider::MmAlloc);
     let uprobes = plan.uprobes();
+    let library = |prog: &mut OpenProgramMut<'_>, on: bool| {
+        load(prog, on);
+        if uprobes.multi {
+            prog.set_attach_type(ProgramAttachType::TraceUprobeMulti);
+        }
+    };
     for prog in [&mut progs.on_libc_execve, &mut progs.on_libc_execve_return] {
-        load(prog, uprobes.execve);
+        library(prog, uprobes.execve);
     }
     for prog in [&mut progs.on_ld_state, &mut progs.on_libc_start] {
-        load(prog, uprobes.start);
+        library(prog, uprobes.start);
     }
     Ok(())
 }

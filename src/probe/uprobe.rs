@@ -6,7 +6,7 @@
 use crate::elf::libraries::{self, Library};
 use crate::elf::{Hooks, root::Root};
 use crate::trace::text;
-use libbpf_rs::{Link, ProgramMut, UprobeOpts};
+use libbpf_rs::{Link, ProgramMut, UprobeMultiOpts, UprobeOpts};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
@@ -34,6 +34,8 @@ pub(super) struct Programs<'a> {
 /// What to probe.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Kinds {
+    /// The kernel takes one link for each file and program.
+    pub(super) multi: bool,
     /// `_dl_debug_state` and `__libc_start_main`.
     pub(super) start: bool,
     /// `execve`.
@@ -41,7 +43,7 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
-    pub(super) fn any(self) -> bool {
+    fn any(self) -> bool {
         self.start || self.execve
     }
 }
@@ -170,47 +172,69 @@ impl Uprobes {
         if libc_follows {
             cookie |= COOKIE_LIBC_FOLLOWS;
         }
-        let (mut wanted, mut put) = (0, 0);
-        let mut probe = |program: &ProgramMut<'_>, offset: u64, retprobe, name: &str| -> bool {
-            wanted += 1;
-            // By descriptor: no link is followed, and no other file is there by now.
-            let path = format!("/proc/self/fd/{}", library.file.as_raw_fd());
-            let opts = UprobeOpts { retprobe, cookie, ..UprobeOpts::default() };
-            match program.attach_uprobe_with_opts(-1, path, offset as usize, opts) {
-                Ok(link) => {
-                    put += 1;
-                    self.links.push(link);
-                    let kind = if retprobe { "uretprobe" } else { "uprobe" };
-                    self.hooks.push(format!("{kind}/{}:{name}", library.path));
-                    true
-                }
+        // By descriptor: no link is followed, and no other file is there by now.
+        let path = format!("/proc/self/fd/{}", library.file.as_raw_fd());
+        let multi = self.kinds.multi;
+        let mut whole = true;
+        let mut probe = |program: &ProgramMut<'_>, offsets: &[u64], retprobe, name: &str| -> bool {
+            let links = attach(program, &path, offsets, retprobe, cookie, multi);
+            match links {
+                Ok(links) => self.links.extend(links),
                 Err(error) => {
                     tracing::debug!("no probe in {} at {name}: {error}", library.path);
-                    false
+                    whole = false;
+                    return false;
                 }
             }
+            if !offsets.is_empty() {
+                let kind = if retprobe { "uretprobe" } else { "uprobe" };
+                self.hooks.push(format!("{kind}/{}:{name}", library.path));
+            }
+            !offsets.is_empty()
         };
         let mut tells_start = false;
         if self.kinds.start {
-            for &offset in &hooks.libc_start {
-                tells_start |= probe(programs.libc_start, offset, false, "__libc_start_main");
-            }
-            if let Some(offset) = hooks.debug_state {
-                probe(programs.ld_state, offset, false, "_dl_debug_state");
-            }
+            tells_start = probe(programs.libc_start, &hooks.libc_start, false, "__libc_start_main");
+            probe(programs.ld_state, hooks.debug_state.as_slice(), false, "_dl_debug_state");
         }
         if self.kinds.execve {
-            for &offset in &hooks.execve {
-                probe(programs.execve, offset, false, "execve");
-                probe(programs.execve_return, offset, true, "execve");
-            }
+            probe(programs.execve, &hooks.execve, false, "execve");
+            probe(programs.execve_return, &hooks.execve, true, "execve");
         }
         // A loader or C library in which there is nothing to probe is none that is known here.
         let none_known = self.kinds.start && hooks.debug_state.is_none() && hooks.libc_start.is_empty();
-        self.missing += u64::from(none_known || put < wanted);
+        self.missing += u64::from(none_known || !whole);
         self.files.insert(library.id, tells_start);
         tells_start
     }
+}
+
+/// Probes all of these places of a file, or none.
+fn attach(
+    program: &ProgramMut<'_>,
+    path: &str,
+    offsets: &[u64],
+    retprobe: bool,
+    cookie: u64,
+    multi: bool,
+) -> libbpf_rs::Result<Vec<Link>> {
+    if offsets.is_empty() {
+        return Ok(Vec::new());
+    }
+    if multi {
+        let opts = UprobeMultiOpts {
+            offsets: offsets.iter().map(|&offset| offset as usize).collect(),
+            cookies: vec![cookie; offsets.len()],
+            retprobe,
+            ..UprobeMultiOpts::default()
+        };
+        return Ok(vec![program.attach_uprobe_multi_with_opts(-1, path, "", opts)?]);
+    }
+    let each = |&offset: &u64| {
+        let opts = UprobeOpts { retprobe, cookie, ..UprobeOpts::default() };
+        program.attach_uprobe_with_opts(-1, path, offset as usize, opts)
+    };
+    offsets.iter().map(each).collect()
 }
 
 #[cfg(test)]
