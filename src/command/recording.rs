@@ -6,7 +6,7 @@ use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
 use crate::host::{self, priority, privilege};
-use crate::probe::{self, Lost, Plan, Probe, Scope, Wanted, seed::Seeded};
+use crate::probe::{self, Lost, Plan, Probe, Scope, Started, Wanted, seed::Seeded};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
 use crate::timeline::world::{ImageKey, Recorder, World};
@@ -16,9 +16,11 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Of the thread that empties the ring when it fills.
@@ -232,7 +234,9 @@ impl Live<'_> {
         let Some(exe) = exec.exe.clone() else { return };
         let image = ImageKey { pid: event.id.pid, exe, dev: exec.dev, inode: exec.inode };
         if let Some(interpreter) = self.machine.image(&image).and_then(|binary| binary.interpreter) {
-            self.probe.look_at_loader(event.id.pid, &interpreter);
+            let ImageKey { pid, exe, inode, .. } = &image;
+            let started = Started { pid: *pid, exe, inode: *inode, interpreter: &interpreter };
+            self.probe.look_at_loader(&started);
         }
     }
 
@@ -372,6 +376,11 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         live.step(|| Recorded::Seed(*id), |builder, world| builder.seed(*id, world));
     }
 
+    if live.probe.wants_loaders()
+        && let Some(path) = command.as_ref().and_then(|argv| program_path(argv, &caller))
+    {
+        live.probe.look_at_program(&path);
+    }
     let mut spawned = match &command {
         Some(argv) => {
             Some(host::spawn::spawn(argv, &caller, request.stdout_to_stderr).map_err(Error::Spawn)?)
@@ -545,6 +554,20 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         signal,
         failure,
     })
+}
+
+/// The file that a command most likely is.
+fn program_path(argv: &[OsString], caller: &Caller) -> Option<PathBuf> {
+    let name = argv.first()?;
+    if name.as_bytes().contains(&b'/') {
+        return std::path::absolute(name).ok();
+    }
+    let mut folders = caller.env.get("PATH")?.split(|&byte| byte == b':');
+    let path = folders.find_map(|folder| {
+        let path = Path::new(OsStr::from_bytes(folder)).join(name);
+        path.is_file().then_some(path)
+    });
+    std::path::absolute(path?).ok()
 }
 
 fn encode(arg: &OsString) -> String {

@@ -3,7 +3,7 @@
 use super::features::{FENTRY, Features};
 use super::inbox::{Batch, Drainer, Inbox};
 use super::tracefs::{self, TraceFs};
-use super::uprobe::{Kinds, Programs, Uprobes};
+use super::uprobe::{Kinds, Programs, Started, Uprobes};
 use super::{Error, features};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
 use crate::level::Level;
@@ -12,6 +12,7 @@ use libbpf_rs::{Link, MapHandle, OpenProgramMut, ProgramAttachType, ProgramMut};
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -302,9 +303,13 @@ impl Probe {
     }
 
     /// Probes the loader that a process was started with, and its C library, unless they are probed.
-    /// `interpreter` is the program's, as the trace has it.
-    pub fn look_at_loader(&mut self, pid: u32, interpreter: &str) {
-        self.uprobes.look(&library_programs(&self.skel.progs), pid, interpreter);
+    pub fn look_at_loader(&mut self, started: &Started<'_>) {
+        self.uprobes.look(&library_programs(&self.skel.progs), started);
+    }
+
+    /// The same for a program that will be started.
+    pub fn look_at_program(&mut self, path: &Path) {
+        self.uprobes.program(&library_programs(&self.skel.progs), path);
     }
 
     /// From here on the ring is emptied when it is a quarter full, whatever the caller does meanwhile.

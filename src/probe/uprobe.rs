@@ -9,7 +9,8 @@ use crate::trace::text;
 use libbpf_rs::{Link, ProgramMut, UprobeMultiOpts, UprobeOpts};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Files that are probed at most. A host with hundreds of images has hundreds of C libraries, but a
@@ -17,6 +18,9 @@ use std::path::{Path, PathBuf};
 const MAX_FILES: usize = 256;
 /// Loaders that could not be reached, remembered so that each counts once.
 const MAX_REFUSED: usize = 1024;
+
+/// Scripts that are interpreted by scripts: the kernel's own limit.
+const MAX_SCRIPTS: u32 = 4;
 
 /// The cookie's bits: see `bpf/link.bpf.h`.
 const COOKIE_FILE_SHIFT: u32 = 32;
@@ -46,6 +50,38 @@ impl Kinds {
     fn any(self) -> bool {
         self.start || self.execve
     }
+}
+
+/// A process that was started with a loader; strings as in [`crate::trace::text`].
+#[derive(Debug)]
+pub struct Started<'a> {
+    /// Its id.
+    pub pid: u32,
+    /// Its executable's path, as it sees it.
+    pub exe: &'a str,
+    /// That file's inode.
+    pub inode: u64,
+    /// The loader, as the executable names it.
+    pub interpreter: &'a str,
+}
+
+fn decode(path: &str) -> PathBuf {
+    PathBuf::from(std::ffi::OsString::from_vec(text::decode(path)))
+}
+
+/// The loader of a program; for a script, that of the program which interprets it.
+fn interpreter_of(root: &Root, path: &Path, scripts: u32) -> Option<PathBuf> {
+    let file = root.read(path).ok()?;
+    let mut start = [0; 256];
+    let length = file.read_at(&mut start, 0).ok()?;
+    let start = start.get(..length)?;
+    if let Some(line) = start.strip_prefix(b"#!") {
+        let line = line.split(|&byte| byte == b'\n').next()?.trim_ascii_start();
+        let word = line.split(u8::is_ascii_whitespace).next()?;
+        let next = Path::new(std::ffi::OsStr::from_bytes(word));
+        return interpreter_of(root, next, scripts.checked_sub(1)?);
+    }
+    Some(decode(&crate::elf::facts(&file).ok()?.interpreter?))
 }
 
 /// The probes.
@@ -88,6 +124,14 @@ impl Uprobes {
                 self.usual(programs, &root, loader);
             }
         }
+        for pid in pids {
+            let Ok(root) = Root::open(Path::new(&format!("/proc/{pid}/root"))) else { continue };
+            let exe = std::fs::File::open(format!("/proc/{pid}/exe"));
+            let interpreter = exe.ok().and_then(|file| crate::elf::facts(&file).ok()?.interpreter);
+            if let Some(interpreter) = interpreter {
+                self.usual(programs, &root, &decode(&interpreter));
+            }
+        }
     }
 
     /// A loader that may not be there.
@@ -97,20 +141,34 @@ impl Uprobes {
         }
     }
 
-    /// Probes the loader that a process was started with, if that is new. `interpreter` as the
-    /// program's file names it, encoded as in [`crate::trace::text`].
-    pub(super) fn look(&mut self, programs: &Programs<'_>, pid: u32, interpreter: &str) {
+    /// Probes the loader of a program that is about to be started here, if that is new.
+    pub(super) fn program(&mut self, programs: &Programs<'_>, path: &Path) {
         if !self.wanted() {
             return;
         }
-        let path = PathBuf::from(std::ffi::OsString::from_vec(text::decode(interpreter)));
-        // It has ended: nothing to look at, and nothing to say about it.
-        let Ok(root) = Root::open(Path::new(&format!("/proc/{pid}/root"))) else { return };
+        let Ok(root) = Root::host() else { return };
+        if let Some(interpreter) = interpreter_of(&root, path, MAX_SCRIPTS) {
+            self.usual(programs, &root, &interpreter);
+        }
+    }
+
+    /// Probes the loader that a process was started with, if that is new.
+    pub(super) fn look(&mut self, programs: &Programs<'_>, started: &Started<'_>) {
+        if !self.wanted() {
+            return;
+        }
+        let path = decode(started.interpreter);
+        let root = Root::open(Path::new(&format!("/proc/{}/root", started.pid))).or_else(|error| {
+            // It has ended. Where the file that it ran is where it said, its root was ours.
+            let meta = std::fs::metadata(decode(started.exe))?;
+            if meta.ino() == started.inode { Root::host() } else { Err(error) }
+        });
+        let Ok(root) = root else { return };
         match Library::open(&root, &path) {
             Ok(loader) => self.loader(programs, &root, &loader),
             Err(error) => {
                 if self.refused.len() < MAX_REFUSED && self.refused.insert((root.id(), path)) {
-                    tracing::debug!("process {pid}: no probes in {interpreter}: {error}");
+                    tracing::debug!("process {}: no probes in {}: {error}", started.pid, started.interpreter);
                     self.missing += 1;
                 }
             }
