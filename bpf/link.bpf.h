@@ -31,19 +31,48 @@ static __always_inline void link_expect(struct task_state *st)
 	st->link = link_probes ? LINK_EXPECTED : 0;
 }
 
-static __always_inline void link_mark(struct task_struct *task, __u32 kind, __u64 value)
-{
-	struct event_mark *ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
 
+/*
+ * Writes a mark of the current task, which is watched, as write_mark() does. A uprobe may be preempted, and
+ * the switch would count into the same sums: kernels from 6.10 on can keep that out, as long as no
+ * global function is called.
+ */
+static __always_inline void link_mark(struct task_struct *task, struct task_state *st, __u32 mark,
+				      __u64 value)
+{
+	struct event_mark *ev;
+	__u64 now;
+
+	if (!is_watched(st) || is_settled(task, st))
+		return;
+	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
 	if (!ev) {
 		count_lost_event(sizeof(*ev));
 		return;
 	}
-	__builtin_memset(ev, 0, sizeof(*ev));
-	head_fill(&ev->head, EVENT_MARK, sizeof(*ev), task, bpf_ktime_get_boot_ns());
-	ev->mark = kind;
+	fill_usage(&ev->usage, task);
+	__builtin_memset(&ev->sock, 0, sizeof(ev->sock));
+	ev->mark = mark;
 	ev->value = value;
+	ev->facts = 0;
+	ev->text_len = 0;
 	ev->fd = -1;
+	if (bpf_ksym_exists(bpf_preempt_disable))
+		bpf_preempt_disable();
+	now = bpf_ktime_get_boot_ns();
+	if (!st->since_ns)
+		st->since_ns = now;
+	if (st->on_ns && now > st->on_ns)
+		st->running_ns += now - st->on_ns;
+	take_spent(st, &ev->spent, now);
+	st->since_ns = now;
+	if (st->on_ns)
+		st->on_ns = now;
+	if (bpf_ksym_exists(bpf_preempt_disable))
+		bpf_preempt_enable();
+	head_fill(&ev->head, EVENT_MARK, sizeof(*ev), task, now);
 	bpf_ringbuf_submit(ev, wake_flags());
 }
 
@@ -92,7 +121,7 @@ int on_ld_state(struct pt_regs *ctx)
 		   file << LINK_FILE_SHIFT;
 	if (cookie & COOKIE_LIBC_FOLLOWS)
 		state |= LD_LIBC_FOLLOWS;
-	link_mark(task, MARK_LD_STATE, state);
+	link_mark(task, st, MARK_LD_STATE, state);
 	return 0;
 }
 
@@ -106,6 +135,6 @@ int on_libc_start(struct pt_regs *ctx)
 		return 0;
 	/* Nothing more: what dlopen does later is the program's own time. */
 	st->link = 0;
-	link_mark(task, MARK_LIBC_START, 0);
+	link_mark(task, st, MARK_LIBC_START, 0);
 	return 0;
 }
