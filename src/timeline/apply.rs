@@ -1,5 +1,6 @@
 //! What each event does to the processes that the builder remembers.
 
+use super::linking::Linking;
 use super::process::{self, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program};
 use super::world::{ImageKey, Known, World};
 use super::{Builder, Output, start};
@@ -194,6 +195,7 @@ impl Builder {
             foreground: exec.foreground,
             fd3: exec.fd3,
             ignored: Some(exec.ignored),
+            linking: Linking::default(),
         };
         let replaced = std::mem::replace(&mut process.program, program);
         process.comm = exec.comm;

@@ -7,6 +7,7 @@
 mod apply;
 mod finish;
 pub mod groups;
+mod linking;
 pub mod phases;
 mod picked;
 pub mod place;
@@ -256,7 +257,10 @@ impl Builder {
                 self.exec_failed(id, mark, world);
             }
             What::Wait(wait) => self.waited(time_ns, id, tid, &wait),
-            What::Mark(mark) => self.marked(time_ns, id, tid, &mark, world),
+            What::Mark(mark) => {
+                self.linking_mark(time_ns, id, &mark);
+                self.marked(time_ns, id, tid, &mark, world);
+            }
             What::ForkFail { entry_ns, errno, call } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);

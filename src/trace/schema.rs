@@ -509,6 +509,10 @@ pub struct Session {
     pub lost: BTreeMap<String, u64>,
     /// What was really attached.
     pub hooks: Vec<String>,
+    /// Dynamic loaders and C libraries that programs were started with and that could not be probed (those of
+    /// a container that cannot be looked into): `load`, `link` and `init` of their starts are in `app`.
+    #[serde(default)]
+    pub hooks_missing: u64,
     /// Starts that were written.
     pub starts: u64,
     /// Starts that are left out because `--count` was reached first: under way then, or finished since.
