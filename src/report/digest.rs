@@ -137,8 +137,17 @@ impl Digest {
     /// # Errors
     /// As [`read::Reader::read`].
     pub fn read(reader: read::Reader) -> Result<Self, ReadError> {
+        Self::read_with(reader, &mut |_| {})
+    }
+
+    /// The same, and shows every item to somebody else too.
+    pub(crate) fn read_with(
+        reader: read::Reader,
+        also: &mut dyn FnMut(&read::Item),
+    ) -> Result<Self, ReadError> {
         let mut builder = Builder::new();
         let ending = reader.read(&mut |item| {
+            also(&item);
             builder.add(item);
             ControlFlow::Continue(())
         })?;

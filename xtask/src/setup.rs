@@ -67,6 +67,13 @@ const TEST_NEEDS: &[Need] = &[
     Need { what: "busybox", present: || which("busybox").is_some(), packages: ["busybox"; 5] },
 ];
 
+/// What installs the programs that read exports in the tests.
+const READER_NEEDS: &[Need] = &[Need {
+    what: "Python's venv with pip",
+    present: || succeeds(Command::new("python3").args(["-S", "-c", "import ensurepip, venv"])),
+    packages: ["python3-venv", "python3", "python", "python3", "python3"],
+}];
+
 /// A package manager: its place in [`Need::packages`], and how it installs.
 struct Manager {
     name: &'static str,
@@ -206,7 +213,7 @@ fn missing(needs: impl Iterator<Item = &'static Need>) -> Vec<&'static Need> {
 }
 
 fn dry_run() -> Result<()> {
-    let missing = missing(NEEDS.iter().chain(TEST_NEEDS));
+    let missing = missing(NEEDS.iter().chain(TEST_NEEDS).chain(READER_NEEDS));
     if missing.is_empty() {
         println!("nothing is missing");
     } else {
@@ -255,6 +262,11 @@ pub fn ensure() -> Result<()> {
 /// The same with what the tests need besides.
 pub fn ensure_for_tests() -> Result<()> {
     supply(missing(NEEDS.iter().chain(TEST_NEEDS)))
+}
+
+/// What the tests of exports need besides.
+pub fn ensure_for_readers() -> Result<()> {
+    supply(missing(READER_NEEDS.iter()))
 }
 
 fn supply(missing: Vec<&'static Need>) -> Result<()> {

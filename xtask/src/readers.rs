@@ -1,0 +1,43 @@
+//! What reads exports in the tests, from PyPI into `target/readers`: never into the system.
+
+use crate::{setup, shell};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Pinned, so that what passes today passes tomorrow.
+const PACKAGES: [&str; 3] = ["perfetto==0.59.1", "opentelemetry-proto==1.45.2", "duckdb==2.0.0"];
+/// A collector: an executable that comes as a wheel, for one version of Python, which it does not need.
+const COLLECTOR: &str = "rotel==0.0.1a15";
+
+/// The folder that the tests want to know as `STARTRACE_READERS`, filled if it is not yet.
+pub fn ensure() -> Result<PathBuf> {
+    let folder = shell::target().join("readers");
+    let stamp = folder.join("installed");
+    let wanted = format!("{} {COLLECTOR}", PACKAGES.join(" "));
+    if fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+        return Ok(folder);
+    }
+    setup::ensure_for_readers()?;
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let venv = folder.join("venv");
+    shell::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    let pip = || {
+        let mut pip = Command::new(venv.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).stdin(Stdio::null());
+        pip
+    };
+    shell::run(pip().args(PACKAGES))?;
+    shell::run(
+        pip()
+            .args(["--no-deps", "--only-binary=:all:", "--python-version", "3.11", "--target"])
+            .arg(folder.join("rotel"))
+            .arg(COLLECTOR),
+    )?;
+    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
+    Ok(folder)
+}
