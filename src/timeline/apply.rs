@@ -347,6 +347,7 @@ fn image(
         comm: comm.to_owned(),
         script,
         runtime: binary.and_then(|b| b.runtime.clone()),
+        program: binary.and_then(|b| b.program.clone()),
         linkage: binary.and_then(|b| b.linkage.clone()),
         interpreter: binary.and_then(|b| b.interpreter.clone()),
         build_id: binary.and_then(|b| b.build_id.clone()),

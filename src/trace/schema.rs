@@ -220,6 +220,10 @@ pub struct Binary {
     pub relocations: Option<u64>,
     /// Language runtime, such as `cpython 3.11`, `go 1.22`, `jvm`, `node`; `null` where none is seen.
     pub runtime: Option<String>,
+    /// A well-known program that starts others, where its ELF file shows that it is that one, whatever
+    /// it is called: `bash`, `zsh`, `make`, `nginx`, `postgres`, `sudo`; `null` for any other.
+    #[serde(default)]
+    pub program: Option<String>,
 }
 
 /// When the start happened and where its time went.
