@@ -9,6 +9,7 @@ use crate::host::{self, priority, privilege};
 use crate::probe::{self, Lost, Plan, Probe, Scope, Wanted, seed::Seeded};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
+use crate::timeline::syscall::Arch;
 use crate::timeline::world::{Recorder, World};
 use crate::timeline::{Builder, Options, Output};
 use crate::trace::schema::{Group, Session, Target};
@@ -301,8 +302,9 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let began_wall =
         std::time::UNIX_EPOCH + Duration::from_nanos(began_ns.saturating_add(realtime_offset_ns));
     let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
-    let options =
-        Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone(), level };
+    let selectors = request.selectors.clone();
+    let arch = Arch::default();
+    let options = Options { began_ns, realtime_offset_ns, window_ns, selectors, level, arch };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
     }
@@ -326,6 +328,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         window_ns,
         selectors: request.selectors.clone(),
         level,
+        arch,
     });
     // Before a trigger makes any of them end.
     for id in &seeded.processes {
@@ -468,6 +471,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     lost.insert("exits_unseen".to_owned(), live.builder.missed.exits);
     lost.insert("forks_unseen".to_owned(), live.builder.missed.forks);
     lost.insert("execs_dropped".to_owned(), live.builder.missed.execs);
+    lost.insert("paths_cut".to_owned(), live.builder.missed.paths);
     lost.insert("seeding_unsettled".to_owned(), seeded.unsettled.into());
     let complete = live.failure.is_none() && is_complete(&lost);
     let command_end = spawned.as_mut().and_then(|child| child.try_wait().ok().flatten());

@@ -4,9 +4,12 @@
 //! to ask about the machine goes through [`world::World`]. Memory grows with the processes that are
 //! alive, not with those that were.
 
+mod account;
 mod apply;
 mod finish;
 pub mod groups;
+mod past;
+mod path;
 pub mod phases;
 mod picked;
 pub mod place;
@@ -14,6 +17,9 @@ mod process;
 pub mod replay;
 pub mod select;
 mod start;
+pub mod syscall;
+mod tasks;
+mod words;
 pub mod world;
 
 use crate::event::{CgroupId, Event, Id, What};
@@ -38,6 +44,8 @@ pub struct Options {
     pub selectors: Selectors,
     /// How closely it looks.
     pub level: crate::level::Level,
+    /// The machine's architecture.
+    pub arch: syscall::Arch,
 }
 
 /// What the builder gives out.
@@ -65,6 +73,8 @@ pub struct Missed {
     pub forks: u64,
     /// Execs beyond the number that one start keeps.
     pub execs: u64,
+    /// Critical paths that lead into starts which had to be forgotten to save memory.
+    pub paths: u64,
 }
 
 /// Builds starts from events.
@@ -79,6 +89,10 @@ pub struct Builder {
     /// Finished starts whose siblings are not all known, by the time at which they are given out.
     held: VecDeque<(u64, Id, start::Built)>,
     groups: groups::Groups,
+    /// Finished starts that critical paths may lead through.
+    past: past::Past,
+    /// Pieces of time in memory, of starts in progress.
+    pieces: usize,
     out: Vec<Output>,
     /// What was missed so far.
     pub missed: Missed,
@@ -95,6 +109,8 @@ impl Builder {
             deadlines: VecDeque::new(),
             held: VecDeque::new(),
             groups: groups::Groups::default(),
+            past: past::Past::default(),
+            pieces: 0,
             out: Vec::new(),
             missed: Missed::default(),
         }
@@ -160,7 +176,7 @@ impl Builder {
                 };
                 self.exec_failed(id, mark, world);
             }
-            What::Wait(_) | What::Mark(_) => {}
+            What::Wait(_) | What::Mark(_) => self.task(time_ns, id, tid, &what),
             What::ForkFail { entry_ns, errno, call } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);

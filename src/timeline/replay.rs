@@ -5,6 +5,7 @@
 //! the [`Builder`] was given, in the order in which it was given it, so a replay takes the same steps.
 
 use super::select::Selectors;
+use super::syscall::Arch;
 use super::world::{Answer, Replay};
 use super::{Builder, Missed, Options, Output};
 use crate::event::{Event, Id};
@@ -35,6 +36,9 @@ pub enum Recorded {
         /// How closely it looked; streams of before there were levels have none.
         #[serde(default = "lifecycle")]
         level: Level,
+        /// Which machine it was.
+        #[serde(default)]
+        arch: Arch,
     },
     /// A process that ran before.
     Seed(Id),
@@ -117,11 +121,12 @@ pub fn replay(mut input: impl BufRead) -> Result<Replayed, Error> {
             return Err(if length as u64 == MAX_LINE { bad("it is too long".into()) } else { Error::CutOff });
         }
         let recorded: Recorded = serde_json::from_slice(&line).map_err(|error| bad(error.to_string()))?;
-        if let Recorded::Begin { began_ns, realtime_offset_ns, window_ns, selectors, level } = recorded {
+        if let Recorded::Begin { began_ns, realtime_offset_ns, window_ns, selectors, level, arch } = recorded
+        {
             if builder.is_some() {
                 return Err(bad("a second beginning: several recordings in one file".into()));
             }
-            let options = Options { began_ns, realtime_offset_ns, window_ns, selectors, level };
+            let options = Options { began_ns, realtime_offset_ns, window_ns, selectors, level, arch };
             builder = Some(Builder::new(options));
             continue;
         }
