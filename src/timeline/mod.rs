@@ -4,10 +4,13 @@
 //! to ask about the machine goes through [`world::World`]. Memory grows with the processes that are
 //! alive, not with those that were.
 
+mod account;
 mod apply;
 mod finish;
 pub mod groups;
 mod linking;
+mod past;
+mod path;
 pub mod phases;
 mod picked;
 pub mod place;
@@ -15,6 +18,9 @@ mod process;
 pub mod replay;
 pub mod select;
 mod start;
+pub mod syscall;
+mod tasks;
+mod words;
 pub mod world;
 
 use crate::event::{CgroupId, Event, Id, What};
@@ -70,6 +76,8 @@ pub struct Missed {
     pub forks: u64,
     /// Execs beyond the number that one start keeps.
     pub execs: u64,
+    /// Critical paths that lead into starts which had to be forgotten to save memory.
+    pub paths: u64,
 }
 
 /// Builds starts from events.
@@ -84,6 +92,10 @@ pub struct Builder {
     /// Finished starts whose siblings are not all known, by the time at which they are given out.
     held: VecDeque<(u64, Id, start::Built)>,
     groups: groups::Groups,
+    /// Finished starts that critical paths may lead through.
+    past: past::Past,
+    /// Pieces of time in memory, of starts in progress.
+    pieces: usize,
     out: Vec<Output>,
     /// What the starts were named from, where that is asked for.
     facts: Option<Vec<Facts>>,
@@ -102,6 +114,8 @@ impl Builder {
             deadlines: VecDeque::new(),
             held: VecDeque::new(),
             groups: groups::Groups::default(),
+            past: past::Past::default(),
+            pieces: 0,
             out: Vec::new(),
             facts: None,
             missed: Missed::default(),
@@ -178,8 +192,11 @@ impl Builder {
                 };
                 self.exec_failed(id, mark, world);
             }
-            What::Mark(mark) => self.linking_mark(time_ns, id, &mark),
-            What::Wait(_) => {}
+            What::Mark(mark) => {
+                self.linking_mark(time_ns, id, &mark);
+                self.task(time_ns, id, tid, &What::Mark(mark));
+            }
+            What::Wait(_) => self.task(time_ns, id, tid, &what),
             What::ForkFail { entry_ns, errno, call } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);
