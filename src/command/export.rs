@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 #[command(
     about = "Turn a trace into another tool's format: a viewer's, a database's, a collector's",
     after_help = "Examples:
-  startrace export app.json --to chrome -o app.chrome.json    ui.perfetto.dev
+  startrace export app.json --to chrome -o app.trace.json    ui.perfetto.dev
   startrace export app.json --to folded | flamegraph.pl --countname ns > app.svg
   startrace export app.json --to csv -o app.csv
   startrace export app.json --to otlp --endpoint http://localhost:4318

@@ -609,6 +609,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     lost.insert("exits_unseen".to_owned(), live.builder.missed.exits);
     lost.insert("forks_unseen".to_owned(), live.builder.missed.forks);
     lost.insert("execs_dropped".to_owned(), live.builder.missed.execs);
+    lost.insert("paths_cut".to_owned(), live.builder.missed.paths);
     lost.insert("seeding_unsettled".to_owned(), seeded.unsettled.into());
     let complete = live.failure.is_none() && is_complete(&lost);
     let decided = matches!(ended_by, "ready" | "window");

@@ -1,4 +1,5 @@
-//! Trace Event JSON: chrome://tracing, ui.perfetto.dev, speedscope.
+//! Trace Event JSON: chrome://tracing, ui.perfetto.dev, speedscope (which takes a file whose name ends in
+//! `.chrome.json` for something else).
 //!
 //! A process for each process, a slice for each start with its phases inside, a lane with the states of
 //! its critical path (or its main thread's waits), instants for milestones,

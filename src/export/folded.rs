@@ -13,7 +13,7 @@ use std::io::{self, Write};
 /// Different stacks that are added up in memory before they are written.
 const MAX_STACKS: usize = 1 << 16;
 /// Longest name of a frame that is not a start.
-const MAX_NAME: usize = 60;
+const MAX_NAME: usize = 200;
 
 #[derive(Debug, Default)]
 pub(super) struct Folded {

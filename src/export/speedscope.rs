@@ -13,7 +13,7 @@ use std::io::{self, Write};
 /// Starts with a profile of their own: what a person might pick from a list.
 const MAX_PROFILES: usize = 200;
 /// Longest name of a frame that is not a start.
-const MAX_NAME: usize = 60;
+const MAX_NAME: usize = 200;
 
 #[derive(Debug, Default)]
 pub(super) struct Speedscope {

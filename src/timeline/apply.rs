@@ -2,9 +2,11 @@
 
 use super::linking::Linking;
 use super::process::{self, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program};
+use super::tasks::Tasks;
 use super::world::{ImageKey, Known, World};
-use super::{Builder, Output, start};
-use crate::event::{Exec, Fork, Id};
+use super::{Builder, Output, past, start};
+use crate::event::task::Waker;
+use crate::event::{Exec, Fork, Id, What};
 use crate::method::facts::{Creation, Fd, Image};
 use crate::trace::schema::{self, Origin};
 use std::rc::Rc;
@@ -15,6 +17,11 @@ pub(super) const YOUNG_NS: u64 = 1_000_000_000;
 
 /// A failed exec outside of a start belongs to the exec in place that follows within this time.
 const SAME_WALK_NS: u64 = 20_000_000;
+
+/// Pieces of time kept of a process that is in no start.
+const LOOSE: usize = 256;
+/// Pieces kept of one start when memory is short.
+const FEW: usize = 1_000;
 
 impl Builder {
     /// Remembers a process whose creation was not seen.
@@ -83,6 +90,7 @@ impl Builder {
             execs: Vec::new(),
             parent: None,
             peer: None,
+            reached: None,
         });
         self.opened(id, began_ns.max(id.birth_ns), 0);
     }
@@ -145,6 +153,7 @@ impl Builder {
                 execs: Vec::new(),
                 parent: Some(program),
                 peer,
+                reached: None,
             }),
             ..Process::default()
         };
@@ -197,6 +206,7 @@ impl Builder {
             ignored: Some(exec.ignored),
             linking: Linking::default(),
         };
+        let entry_ns = mark.entry_ns();
         let replaced = std::mem::replace(&mut process.program, program);
         process.comm = exec.comm;
         process.cwd = exec.cwd.or(process.cwd.take());
@@ -258,10 +268,17 @@ impl Builder {
                     execs,
                     parent: Some(replaced),
                     peer: None,
+                    reached: None,
                 });
                 opened = Some((since, seq));
             }
         }
+        if opened.is_some() {
+            process.tasks.begin(opened.map_or(0, |(since, _)| since));
+        }
+        let before = process.tasks.len();
+        process.tasks.exec(id.pid, exec.old_tid, entry_ns, time_ns);
+        self.pieces = (self.pieces + process.tasks.len()).saturating_sub(before);
         if let Some((since, seq)) = opened {
             self.opened(id, since, seq);
         }
@@ -273,6 +290,43 @@ impl Builder {
         }
         self.note_selected(id);
         self.image_is_new(time_ns, id, old_tid, world);
+    }
+
+    /// What a task of a start did.
+    pub(super) fn task(&mut self, time_ns: u64, id: Id, tid: u32, what: &What) {
+        let waited = match what {
+            What::Wait(wait) => Some(self.waited(id, tid, time_ns, wait)),
+            _ => None,
+        };
+        // Of a process that is not known, or whose start is over, only an exec under way matters: it is
+        // told after what belongs to it.
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let before = process.tasks.len();
+        if process.start.is_none() && before > LOOSE {
+            process.tasks = Tasks::default();
+        }
+        match (what, waited) {
+            (What::Wait(wait), Some(waited)) => process.tasks.wait(id.pid, tid, &wait.spent, waited),
+            (What::Mark(mark), _) => process.tasks.mark(id.pid, tid, time_ns, mark),
+            _ => {}
+        }
+        let now = process.tasks.len();
+        self.pieces = (self.pieces + now).saturating_sub(before);
+        if let What::Wait(wait) = what
+            && let Waker::Task { pid, tid, comm } = &wait.waker
+            && let Some(waker) = self.by_pid.get(pid).and_then(|id| self.processes.get_mut(id))
+        {
+            waker.tasks.named(*tid, comm);
+        }
+        // Memory is for all starts together. Those that are over go first; then this one says less.
+        while self.pieces + self.past.pieces() > past::MAX_PIECES && self.past.evict() {}
+        if self.pieces > past::MAX_PIECES
+            && now > FEW
+            && let Some(process) = self.processes.get_mut(&id)
+        {
+            process.tasks.bound(FEW / 2, FEW / 4, FEW / 2);
+            self.pieces = (self.pieces + process.tasks.len()).saturating_sub(now);
+        }
     }
 
     pub(super) fn exec_failed(&mut self, id: Id, mark: ExecMark, world: &mut dyn World) {
@@ -334,8 +388,10 @@ impl Builder {
             let open = process.start.is_some() || process.held || process.open_children > 0;
             process.ended.is_some() && !open
         };
-        if self.processes.get(&id).is_some_and(done) {
-            self.processes.remove(&id);
+        if self.processes.get(&id).is_some_and(done)
+            && let Some(process) = self.processes.remove(&id)
+        {
+            self.pieces = self.pieces.saturating_sub(process.tasks.len());
         }
     }
 }
@@ -355,6 +411,7 @@ fn image(
         comm: comm.to_owned(),
         script,
         runtime: binary.and_then(|b| b.runtime.clone()),
+        program: binary.and_then(|b| b.program.clone()),
         linkage: binary.and_then(|b| b.linkage.clone()),
         interpreter: binary.and_then(|b| b.interpreter.clone()),
         build_id: binary.and_then(|b| b.build_id.clone()),

@@ -1,8 +1,10 @@
 //! The end of a start: when it is given out, and what is held back until its siblings are known.
 
+use super::past::Story;
 use super::world::World;
-use super::{Builder, CommandStart, Output, start};
+use super::{Builder, CommandStart, Output, start, words};
 use crate::event::Id;
+use crate::level::Level;
 
 /// A copy that ended without an exec, or a start with a pipe, is held back for so long: its siblings may
 /// still show that it was one of a pool or of a pipeline. What is ready early is held back too: its
@@ -38,16 +40,38 @@ impl Builder {
         self.note_selected(id);
         let selected = self.is_selected(id);
         let Some(built) = self.build(id, end_ns, end) else { return };
+        self.missed.paths += u64::from(built.path_cut);
         if let Some(process) = self.processes.get_mut(&id) {
             process.method = Some(built.method.clone());
             process.last = Some(built.finished.clone());
-            process.start = None;
             if process.is_command {
                 self.command = match end {
                     start::End::Exit(_) | start::End::Lost => CommandStart::Ended,
                     start::End::Ready => CommandStart::Ready,
                     start::End::Window | start::End::Recording => CommandStart::TimedOut,
                 };
+            }
+            let open = process.start.take();
+            let tasks = std::mem::take(&mut process.tasks);
+            self.pieces = self.pieces.saturating_sub(tasks.len());
+            if self.options.level > Level::Lifecycle
+                && let Some(open) = open
+            {
+                let story = Story {
+                    id,
+                    start_id: built.start.start_id.as_str().into(),
+                    origin_ns: open.origin_ns,
+                    end_ns,
+                    exited: matches!(end, start::End::Exit(_)),
+                    creator: start::creator_of(process, &open),
+                    run_ns: open.run_ns,
+                    phases: built.start.timeline.phases.as_slice().into(),
+                    command: words::command(process.program.image.argv.as_deref(), &process.comm),
+                    tasks: tasks.into(),
+                };
+                let processes = &self.processes;
+                let open = || processes.values().filter_map(|process| process.start.as_ref());
+                self.past.add(story, || open().map(|start| start.origin_ns).min());
             }
         }
         self.end_ready(id, end_ns, live);

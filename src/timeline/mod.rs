@@ -4,10 +4,13 @@
 //! to ask about the machine goes through [`world::World`]. Memory grows with the processes that are
 //! alive, not with those that were.
 
+mod account;
 mod apply;
 mod finish;
 pub mod groups;
 mod linking;
+mod past;
+mod path;
 pub mod phases;
 mod picked;
 pub mod place;
@@ -16,6 +19,9 @@ pub mod ready;
 pub mod replay;
 pub mod select;
 mod start;
+pub mod syscall;
+mod tasks;
+mod words;
 pub mod world;
 
 use crate::event::{CgroupId, Event, Id, What};
@@ -90,6 +96,8 @@ pub struct Missed {
     pub forks: u64,
     /// Execs beyond the number that one start keeps.
     pub execs: u64,
+    /// Critical paths that lead into starts which had to be forgotten to save memory.
+    pub paths: u64,
 }
 
 /// Builds starts from events.
@@ -104,6 +112,10 @@ pub struct Builder {
     /// Finished starts whose siblings are not all known, by the time at which they are given out.
     held: VecDeque<(u64, Id, start::Built)>,
     groups: groups::Groups,
+    /// Finished starts that critical paths may lead through.
+    past: past::Past,
+    /// Pieces of time in memory, of starts in progress.
+    pieces: usize,
     out: Vec<Output>,
     /// Starts by the time at which they may have come to rest; stale entries are passed over.
     due: BinaryHeap<Reverse<(u64, Id, u32)>>,
@@ -143,6 +155,8 @@ impl Builder {
             deadlines: VecDeque::new(),
             held: VecDeque::new(),
             groups: groups::Groups::default(),
+            past: past::Past::default(),
+            pieces: 0,
             out: Vec::new(),
             facts: None,
             missed: Missed::default(),
@@ -256,10 +270,17 @@ impl Builder {
                 };
                 self.exec_failed(id, mark, world);
             }
-            What::Wait(wait) => self.waited(time_ns, id, tid, &wait),
-            What::Mark(mark) => {
-                self.linking_mark(time_ns, id, &mark);
-                self.marked(time_ns, id, tid, &mark, world);
+            What::Mark(_) | What::Wait(_) => {
+                if let What::Mark(mark) = &what {
+                    self.linking_mark(time_ns, id, mark);
+                }
+                // Accounted for first: a start may end by it.
+                self.task(time_ns, id, tid, &what);
+                match &what {
+                    What::Wait(wait) => self.wait_ended(time_ns, id, tid, wait),
+                    What::Mark(mark) => self.marked(time_ns, id, tid, mark, world),
+                    _ => {}
+                }
             }
             What::ForkFail { entry_ns, errno, call } => {
                 if !self.processes.contains_key(&id) {

@@ -1,6 +1,7 @@
 //! What the builder remembers of a process.
 
 use super::linking::Linking;
+use super::tasks::Tasks;
 use crate::event::{CgroupId, Entry, Id};
 use crate::method::facts::{Child, Creation, ExecFact, ExitFact, Fd, FdKind, Image, ParentMethod, Siblings};
 use crate::trace::schema::{Binary, Origin};
@@ -75,6 +76,8 @@ pub(super) struct Process {
     pub held: bool,
     /// Its own start's method as far as known, made when a child asks; dropped when it may change.
     pub method: Option<ParentMethod>,
+    /// What its tasks do, in its start.
+    pub tasks: Tasks,
 }
 
 /// A start that was written.
@@ -108,6 +111,8 @@ pub(super) struct OpenStart {
     pub parent: Option<Rc<Program>>,
     /// At the other end of the creator's last socket: pid, when, and who that was.
     pub peer: Option<(u32, u64, Option<Id>)>,
+    /// The task that made it ready, where one did.
+    pub reached: Option<(Id, u32)>,
 }
 
 /// One exec.

@@ -1,5 +1,7 @@
 //! One finished start, from what the builder remembers of its process.
 
+use super::account::Span;
+use super::path::Subject;
 use super::phases::{self, Mark};
 use super::process::{ExecMark, Finished, OpenStart, Process};
 use super::ready::State;
@@ -7,7 +9,7 @@ use super::{Builder, place};
 use crate::event::Id;
 use crate::method::facts::{Call, ExitFact, Facts, ParentMethod, Peer};
 use crate::method::{self};
-use crate::trace::schema::{Exec, Exit, Milestone, ProcessRef, Ready, Start, Timeline};
+use crate::trace::schema::{Exec, Exit, Milestone, Phase, ProcessRef, Ready, Start, Timeline};
 
 /// What ends a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub(super) struct Built {
     pub execs: u32,
     /// Its readiness was looked for.
     pub timeline: bool,
+    /// Its critical path leads into starts that had to be forgotten.
+    pub path_cut: bool,
 }
 
 /// A child's own creation decides only up to this many ancestors; each asks for its creator's method.
@@ -177,7 +181,7 @@ impl Builder {
         let process = self.processes.get(&id)?;
 
         let origin_ns = open.origin_ns;
-        let phases = phases::phases(origin_ns, end_ns, &marks(&open, end_ns));
+        let phases = phases_of(&open, end_ns);
         let duration_ns = end_ns - origin_ns;
         let start_id = format!("{id}/{}", open.seq);
         let verdict = process.ready.as_ref().and_then(|state| state.verdict.clone());
@@ -196,6 +200,19 @@ impl Builder {
             (ready.kind, ready.inferred) = (verdict.kind.to_owned(), verdict.inferred);
             ready.detail = verdict.detail;
         }
+        let account = self.account(&Span {
+            subject: Subject {
+                id,
+                start_id: &start_id,
+                origin_ns,
+                end_ns,
+                phases: &phases,
+                run_ns: open.run_ns,
+                reached: open.reached,
+                exited: matches!(end, End::Exit(_) | End::Lost),
+            },
+            later: open.in_place || open.partial,
+        });
         let parent = process.creator.map(|creator| self.reference(creator));
         let requested_by = self.requested_by(&open, &method);
         let owner = requested_by.as_ref().and_then(|_| open.peer?.2).or(process.creator);
@@ -231,13 +248,14 @@ impl Builder {
                 ready,
                 phase_ns: phases::by_name(&phases),
                 phases,
-                states: None,
-                waits: Vec::new(),
-                waits_left_out: 0,
-                critical_path: Vec::new(),
-                path_ns: Default::default(),
-                threads: Vec::new(),
-                counters: None,
+                states: account.states,
+                waits: account.waits,
+                waits_left_out: account.waits_left_out,
+                critical_path: account.critical_path,
+                path_ns: account.path_ns,
+                threads: account.threads,
+                threads_left_out: account.threads_left_out,
+                counters: account.counters,
                 milestones: milestones(&open, process.ready.as_deref(), end_ns, end),
             },
             exit: if let End::Exit(status) = end { Some(exit(status, duration_ns)) } else { None },
@@ -256,6 +274,7 @@ impl Builder {
             creator_execs,
             timeline: process.ready.is_some(),
             execs: self.processes.get(&id).map_or(0, |process| process.execs),
+            path_cut: account.path_cut,
         })
     }
 
@@ -285,6 +304,20 @@ fn parent_method(method: &crate::trace::schema::Method) -> ParentMethod {
         library: method.library.clone(),
         pattern: method.pattern.clone(),
     }
+}
+
+/// The phases of a start until then.
+pub(super) fn phases_of(open: &OpenStart, end_ns: u64) -> Vec<Phase> {
+    phases::phases(open.origin_ns, end_ns, &marks(open, end_ns))
+}
+
+/// The task that created the process, if that is how the start began.
+pub(super) fn creator_of(process: &Process, open: &OpenStart) -> Option<(Id, u32)> {
+    if open.in_place || open.partial {
+        return None;
+    }
+    let creator = process.creator?;
+    Some((creator, process.creation.as_ref()?.tid.unwrap_or(creator.pid)))
 }
 
 /// The moments at which the phases of a start begin.

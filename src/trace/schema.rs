@@ -220,6 +220,10 @@ pub struct Binary {
     pub relocations: Option<u64>,
     /// Language runtime, such as `cpython 3.11`, `go 1.22`, `jvm`, `node`; `null` where none is seen.
     pub runtime: Option<String>,
+    /// A well-known program that starts others, where its ELF file shows that it is that one, whatever
+    /// it is called: `bash`, `zsh`, `make`, `nginx`, `postgres`, `sudo`; `null` for any other.
+    #[serde(default)]
+    pub program: Option<String>,
 }
 
 /// When the start happened and where its time went.
@@ -259,6 +263,9 @@ pub struct Timeline {
     /// Other threads than the main one, by CPU time.
     #[serde(default)]
     pub threads: Vec<ThreadTime>,
+    /// Threads that were left out of `threads`, because there are too many.
+    #[serde(default)]
+    pub threads_left_out: u64,
     /// What the process used from the origin to ready (or to its last record before that).
     #[serde(default)]
     pub counters: Option<Counters>,
@@ -283,7 +290,7 @@ pub struct States {
     pub unknown_ns: u64,
     /// Waiting for something: `child`, `vfork`, `disk`, `page_fault`, `pipe`, `futex`, `lock`, `sleep`,
     /// `poll`, `network`, `dns`, `unix_socket`, `tty`, `stopped`, `throttled`, `memory`, `random`,
-    /// `device`, `other:SYSCALL`.
+    /// `device`, `other:SYSCALL` (`other:kernel` where it was in none).
     pub blocked: BTreeMap<String, u64>,
 }
 

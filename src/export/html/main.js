@@ -50,13 +50,16 @@ async function run() {
       if (location.hash !== link) history.replaceState(null, "", link);
     }
     pane.hidden = false;
+    document.body.classList.add("side");
     pane.scrollTop = 0;
-    board.draw();
+    board.layout();
+    $("board").scrollIntoView({ block: "nearest" });
   }
 
   function closeDetail() {
     shown = -1;
     $("detail").hidden = true;
+    document.body.classList.remove("side");
     board.path = [];
     if (location.hash) history.replaceState(null, "", location.pathname + location.search);
     board.body.focus({ preventScroll: true });
@@ -138,6 +141,8 @@ async function run() {
     const { lines } = board;
     let n = board.selected >= 0 && board.rowOf.has(board.selected) ? board.rowOf.get(board.selected) : by > 0 ? -1 : lines.length;
     do n += by; while (n >= 0 && n < lines.length && lines[n].kind !== "start");
+    // So that Enter opens the start, and does not press the button that was clicked last.
+    board.body.focus({ preventScroll: true });
     if (n >= 0 && n < lines.length) select(lines[n].i, false);
   }
 

@@ -45,6 +45,12 @@ class Model {
       if (!map.has(key)) map.set(key, []);
       map.get(key).push(i);
     }
+    // Starts below each, children before parents: the order is that of time, which parents come first in.
+    this.size = new Float64Array(this.n);
+    for (let k = this.n - 1; k >= 0; k--) {
+      const i = this.order[k];
+      if (this.parent[i] >= 0) this.size[this.parent[i]] += this.size[i] + 1;
+    }
     this.below = below;
     this.roots = roots;
   }

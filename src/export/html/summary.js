@@ -16,8 +16,18 @@ function drawSummary(model, actions) {
   if (session) about.push("level " + session.level, "for " + duration(session.duration_ns), "hooks: " + session.hooks.join(", "));
   $("about").replaceChildren(text(about.join(" · ")));
   const legend = overview.phases.filter((name, k) => overview.totals.phases[k] > 0);
-  $("legend").replaceChildren(...legend.map((name) => make("span", "", dot(phaseColour(name)), name)),
-    make("span", "", "lower lane: what it waited for, where the trace has it"));
+  $("legend").replaceChildren(...legend.map((name) => make("span", "", dot(phaseColour(name)), name)));
+}
+
+/** The states of the second lane, as they come into sight. */
+const seenStates = new Set();
+function noteStates(parts) {
+  for (const { state } of parts) {
+    if (seenStates.has(state) || seenStates.size >= 30) continue;
+    if (seenStates.size === 0) $("legend").append(make("b", "", "Lower lane:"));
+    seenStates.add(state);
+    $("legend").append(make("span", "", dot(stateColour(state)), text(state)));
+  }
 }
 
 function dot(colour) {
@@ -107,9 +117,9 @@ function drawMethods(model, actions) {
   for (const m of methods.slice(0, 12)) {
     const bar = make("span", "bar");
     bar.style.width = (m.sum / most) * 100 + "%";
-    const row = make("tr", "", make("td", "", text(m.name), bar), make("td", "n", count(m.n)),
-      ...[m.p50, m.p95, m.max].map((ns) => make("td", "n", m.finished > 0 ? duration(ns) : "")));
-    row.title = m.finished < m.n ? count(m.n - m.finished) + " not timed: not seen whole" : "Show only these";
+    const row = make("tr", "", make("td", "cut", text(m.name), bar), make("td", "n", count(m.n)),
+      ...[["n", m.p50], ["n", m.p95], ["n", m.max]].map(([name, ns]) => make("td", name, m.finished > 0 ? duration(ns) : "")));
+    row.title = harmless(m.name) + ": " + (m.finished < m.n ? count(m.n - m.finished) + " not timed: not seen whole" : "show only these");
     table.append(pick(row, () => actions.method(harmless(m.name))));
   }
   const rest = methods.length - 12;

@@ -140,6 +140,8 @@ class Board {
     this.sizer.style.height = Math.max(this.lines.length * ROW, height) + "px";
     const left = this.map.getBoundingClientRect().left - $("board").getBoundingClientRect().left;
     const width = Math.max(this.sizer.clientWidth - left, 50);
+    // Where there is little room, the methods give theirs to the names.
+    $("board").classList.toggle("narrow", left < 520);
     $("board").style.setProperty("--left", left + "px");
     Object.assign(this.bars.style, { left: left + "px", top: this.body.offsetTop + "px", width: width + "px", height: height + "px" });
     for (const canvas of [this.map, this.axis]) canvas.style.width = width + "px";
@@ -200,6 +202,7 @@ class Board {
     row.setAttribute("role", "treeitem");
     row.setAttribute("aria-level", line.depth + 1);
     if (foldable) row.setAttribute("aria-expanded", model.isOpen(line));
+    const hidden = foldable && !model.isOpen(line) ? line.rows ? line.rows.reduce((sum, i) => sum + model.size[i], 0) : model.size[line.i] : 0;
     if (line.kind === "outside") {
       const [pid, comm] = model.overview.outside[line.outside];
       name.append(text(comm), make("span", "dim", " pid " + pid + ", was there before"));
@@ -220,6 +223,7 @@ class Board {
         row.setAttribute("aria-selected", "true");
       }
     }
+    if (hidden > 0) name.append(make("span", "dim", "  + " + count(hidden) + " below"));
     return row;
   }
 
@@ -337,6 +341,7 @@ class Board {
     this.model.detail(i).then((detail) => {
       if (!detail || stateParts(detail).length === 0) return;
       this.details.set(i, detail);
+      noteStates(stateParts(detail));
       this.drawSoon();
     }, () => {});
   }
@@ -473,8 +478,13 @@ class Board {
       g.strokeStyle = paint("var(--accent)");
       g.strokeRect(from, 0.5, Math.max(to - from, 2), height - 1);
     }
+    const note = "at most " + count(most) + " under way";
+    g.fillStyle = paint("var(--card)");
+    g.globalAlpha = 0.75;
+    g.fillRect(0, 0, g.measureText(note).width + 8, 15);
+    g.globalAlpha = 1;
     g.fillStyle = paint("var(--dim)");
-    g.fillText("at most " + count(most) + " under way", 4, 11);
+    g.fillText(note, 4, 11);
   }
 
   move(event) {
