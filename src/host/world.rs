@@ -3,11 +3,11 @@
 //! Everything read here belongs to processes that may be hostile or gone: sizes are bounded, and what
 //! cannot be read is simply not known.
 
-use super::procfs;
+use super::{procfs, tasks};
 use crate::elf;
 use crate::event::Id;
 use crate::method::facts::{Fd, FdKind};
-use crate::timeline::world::{Ancestor, ImageKey, Known, Status, World};
+use crate::timeline::world::{Ancestor, ImageKey, Known, Status, TaskNow, World};
 use crate::trace::{schema::Binary, text};
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,6 +21,10 @@ use std::time::{Duration, Instant};
 const MAX_CMDLINE: u64 = 32 << 10;
 /// Any other file in `/proc`.
 const MAX_PROC: u64 = 64 << 10;
+/// An environment; the kernel allows a quarter of the stack's limit.
+const MAX_ENVIRON: u64 = 2 << 20;
+/// Descriptors of a process that are looked through.
+const MAX_FDS: usize = 4096;
 /// Ancestors that are looked at; a guard against a /proc that changes as it is read.
 const MAX_ANCESTORS: usize = 64;
 /// Executables whose facts are kept.
@@ -156,6 +160,39 @@ impl World for Machine {
             null_on_pipe: null_at.map(|fd| describe(id.pid, fd as usize).kind == FdKind::Null),
         })
     }
+
+    fn tasks(&mut self, id: Id) -> Option<Vec<TaskNow>> {
+        stat(id.pid).filter(|stat| stat.is(id))?;
+        tasks::now(id.pid)
+    }
+
+    fn notify_socket(&mut self, id: Id) -> Option<bool> {
+        const NAME: &[u8] = b"NOTIFY_SOCKET=";
+        stat(id.pid).filter(|stat| stat.is(id))?;
+        let environ = read(PathBuf::from(format!("/proc/{}/environ", id.pid)), MAX_ENVIRON)?;
+        Some(environ.split(|&b| b == 0).any(|entry| entry.len() > NAME.len() && entry.starts_with(NAME)))
+    }
+
+    fn shares_socket(&mut self, id: Id, fd: u32, with: Id) -> Option<bool> {
+        for process in [id, with] {
+            stat(process.pid).filter(|stat| stat.is(process))?;
+        }
+        let socket = std::fs::read_link(format!("/proc/{}/fd/{fd}", id.pid)).ok()?;
+        socket.to_str().filter(|link| link.starts_with("socket:"))?;
+        let others = std::fs::read_dir(format!("/proc/{}/fd", with.pid)).ok()?;
+        let mut links = others.take(MAX_FDS).filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+        Some(links.any(|link| link == socket))
+    }
+}
+
+/// Is the process that one, and not another with its pid?
+pub fn is_alive(id: Id) -> bool {
+    stat(id.pid).is_some_and(|stat| stat.is(id))
+}
+
+/// The session that a process is in.
+pub fn session(id: Id) -> Option<u32> {
+    stat(id.pid).filter(|stat| stat.is(id)).map(|stat| stat.session)
 }
 
 /// The start of `/proc/PID/stat` that matters here.

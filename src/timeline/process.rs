@@ -64,6 +64,16 @@ pub(super) struct Process {
     pub open_children: u32,
     /// A selector picked it, or one of its ancestors.
     pub selected: bool,
+    /// The command that the recording began.
+    pub is_command: bool,
+    /// Towards the readiness of its open start.
+    pub ready: Option<Box<super::ready::State>>,
+    /// NOTIFY_SOCKET is in the environment of its image; `None`: not asked.
+    pub has_notify_socket: Option<bool>,
+    /// It was made ready by READY=1.
+    pub has_notified: bool,
+    /// A start of it is held back.
+    pub held: bool,
     /// Its own start's method as far as known, made when a child asks; dropped when it may change.
     pub method: Option<ParentMethod>,
     /// What its tasks do, in its start.
