@@ -380,11 +380,6 @@ impl Builder {
         self.touch(id, time_ns, |quiet, _| quiet.ran(&mark.spent, budget_ns));
         let socket = mark.socket.as_ref();
         match mark.moment {
-            Moment::LibcStart => {
-                if let Some(state) = self.state(id) {
-                    state.note("libc_start", time_ns, None, mark.inferred);
-                }
-            }
             Moment::Entry => {
                 if let Some(state) = self.state(id) {
                     state.note("entry", time_ns, None, mark.inferred);
@@ -411,7 +406,8 @@ impl Builder {
                 }
             }
             Moment::Output => self.wrote(time_ns, id, mark.text.as_deref().unwrap_or_default(), world),
-            Moment::Sums | Moment::Exec | Moment::End | Moment::LdState => {}
+            // Those of an image are told with its execs.
+            Moment::Sums | Moment::Exec | Moment::End | Moment::LdState | Moment::LibcStart => {}
         }
     }
 
