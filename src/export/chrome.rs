@@ -43,11 +43,15 @@ impl Chrome {
     ) -> [Value; 2] {
         let (pid, tid) = track;
         let (at, length) = span;
-        [
-            json!({"ph": "B", "cat": category, "name": name, "pid": pid, "tid": tid, "ts": self.time(at), "args": args}),
-            json!({"ph": "E", "cat": category, "name": name, "pid": pid, "tid": tid,
-                "ts": self.time(at.saturating_add(length))}),
-        ]
+        let begin =
+            json!({"ph": "B", "cat": category, "name": name, "pid": pid, "tid": tid, "ts": self.time(at)});
+        let mut end = json!({"ph": "E", "cat": category, "name": name, "pid": pid, "tid": tid,
+            "ts": self.time(at.saturating_add(length))});
+        // Viewers join the arguments of both ends; speedscope makes those of the begin a part of the name.
+        if args.as_object().is_some_and(|args| !args.is_empty()) {
+            end["args"] = args;
+        }
+        [begin, end]
     }
 
     fn push_all(&mut self, events: &[Value], out: &mut dyn Write) -> io::Result<()> {
