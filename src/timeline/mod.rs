@@ -7,6 +7,7 @@
 mod apply;
 mod finish;
 pub mod groups;
+mod linking;
 pub mod phases;
 mod picked;
 pub mod place;
@@ -177,7 +178,8 @@ impl Builder {
                 };
                 self.exec_failed(id, mark, world);
             }
-            What::Wait(_) | What::Mark(_) => {}
+            What::Mark(mark) => self.linking_mark(time_ns, id, &mark),
+            What::Wait(_) => {}
             What::ForkFail { entry_ns, errno, call } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);

@@ -147,7 +147,7 @@ impl Builder {
         let process = self.processes.get(&id)?;
 
         let origin_ns = open.origin_ns;
-        let phases = phases::phases(origin_ns, end_ns, &marks(&open));
+        let phases = phases::phases(origin_ns, end_ns, &marks(&open, end_ns));
         let duration_ns = end_ns - origin_ns;
         let start_id = format!("{id}/{}", open.seq);
         let (kind, inferred, detail) = match end {
@@ -253,7 +253,7 @@ fn parent_method(method: &crate::trace::schema::Method) -> ParentMethod {
 }
 
 /// The moments at which the phases of a start begin.
-fn marks(open: &OpenStart) -> Vec<Mark> {
+fn marks(open: &OpenStart, end_ns: u64) -> Vec<Mark> {
     let mark = |name, at_ns, exec| Mark { name, at_ns, exec };
     let mut marks = Vec::with_capacity(4 + 2 * open.execs.len());
     let succeeded = || open.execs.iter().enumerate().filter(|(_, exec)| exec.error.is_none());
@@ -284,7 +284,10 @@ fn marks(open: &OpenStart) -> Vec<Mark> {
         if exec.entry.is_some() {
             marks.push(mark("exec", exec.entry_ns(), index));
         }
-        marks.push(mark("app", Some(exec.done_ns), index));
+        let runtime = exec.program.as_ref().and_then(|program| program.image.runtime.as_deref());
+        for (name, at) in exec.linking.phases(exec.done_ns, end_ns, runtime) {
+            marks.push(mark(name, Some(at), index));
+        }
     }
     marks
 }
@@ -302,6 +305,9 @@ fn milestones(open: &OpenStart, end_ns: u64) -> Vec<Milestone> {
             push("exec_point_of_no_return", at, None);
         }
         push("exec", exec.done_ns, exec.program.as_ref().and_then(|program| program.image.exe.clone()));
+        if let Some(at) = exec.linking.libc_start_ns() {
+            push("libc_start", at, None);
+        }
     }
     out.sort_by_key(|milestone| milestone.at_ns);
     out
