@@ -514,6 +514,24 @@ static __always_inline __u32 session_facts(struct signal_struct *signal)
 	return facts;
 }
 
+/*
+ * The process group, and whether it is the foreground one of the controlling terminal: a shell with
+ * job control gives each job a group, and the terminal to that in the foreground. (`ctrl` came with
+ * 5.14, before anything that the other programs need.)
+ */
+static __always_inline __u32 group_facts(struct signal_struct *signal, __u32 *number)
+{
+	struct pid *group = READ(struct signal_struct, signal, pids[PIDTYPE_PGID]);
+	struct tty_struct *tty = READ(struct signal_struct, signal, tty);
+
+	*number = READ(struct pid, group, numbers[0].nr);
+	if (!tty || !bpf_core_field_exists(struct tty_struct, ctrl.pgrp))
+		return 0;
+	if (READ(struct tty_struct, tty, ctrl.pgrp) != group)
+		return FACT_FOREGROUND_KNOWN;
+	return FACT_FOREGROUND_KNOWN | FACT_FOREGROUND;
+}
+
 /* The system call that a task is in, from its saved registers; -1 outside of one. */
 static __always_inline __s32 syscall_nr(struct pt_regs *regs)
 {

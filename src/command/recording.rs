@@ -1,15 +1,15 @@
 //! The recording loop that `record` and `watch` share: from the probes to finished starts.
 
-use crate::event::Event;
 use crate::event::order::Order;
+use crate::event::{Event, Id};
 use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
 use crate::host::{self, priority, privilege};
+use crate::method::arch::Arch;
 use crate::probe::{self, Lost, Plan, Probe, Scope, Wanted, seed::Seeded};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
-use crate::timeline::syscall::Arch;
 use crate::timeline::world::{Recorder, World};
 use crate::timeline::{Builder, Options, Output};
 use crate::trace::schema::{Group, Session, Target};
@@ -254,6 +254,12 @@ impl Live<'_> {
     fn deliver(&mut self) {
         let mut out = std::mem::take(&mut self.failure);
         for output in self.builder.drain() {
+            if let Output::Start(start) = &output
+                && start.exit.is_none()
+                && let Some(id) = Id::parse(&start.id)
+            {
+                self.probe.settle(id);
+            }
             let is_start = matches!(output, Output::Start(_));
             if self.enough || out.is_some() {
                 self.left_out += u64::from(is_start && self.enough);
@@ -302,9 +308,15 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let began_wall =
         std::time::UNIX_EPOCH + Duration::from_nanos(began_ns.saturating_add(realtime_offset_ns));
     let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
-    let selectors = request.selectors.clone();
-    let arch = Arch::default();
-    let options = Options { began_ns, realtime_offset_ns, window_ns, selectors, level, arch };
+    let arch = Arch::HERE;
+    let options = Options {
+        arch,
+        began_ns,
+        realtime_offset_ns,
+        window_ns,
+        selectors: request.selectors.clone(),
+        level,
+    };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
     }
@@ -323,12 +335,12 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         until_ns: u64::MAX,
     };
     live.keep(&Recorded::Begin {
+        arch,
         began_ns,
         realtime_offset_ns,
         window_ns,
         selectors: request.selectors.clone(),
         level,
-        arch,
     });
     // Before a trigger makes any of them end.
     for id in &seeded.processes {

@@ -22,6 +22,14 @@ pub struct Id {
     pub birth_ns: u64,
 }
 
+impl Id {
+    /// From `PID@BIRTH`, as a trace writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (pid, birth_ns) = text.split_once('@')?;
+        Some(Self { pid: pid.parse().ok()?, birth_ns: birth_ns.parse().ok()? })
+    }
+}
+
 impl std::fmt::Display for Id {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}@{}", self.pid, self.birth_ns)
@@ -89,6 +97,10 @@ pub enum What {
         session_leader: bool,
         /// Has a controlling terminal.
         has_tty: bool,
+        /// Process group.
+        group: Option<u32>,
+        /// That is the foreground group of its terminal; `None` without one.
+        foreground: Option<bool>,
         /// Descriptors 0, 1 and 2, told where there was no exec.
         stdio: [Fd; 3],
         /// Signals ignored (of HUP, INT, QUIT, PIPE, TERM, CHLD).
@@ -190,6 +202,8 @@ pub struct Fork {
     pub fresh_pipes_cloexec: bool,
     /// The lowest number among those ends.
     pub first_pipe_fd: Option<u32>,
+    /// The creator's process group.
+    pub group: Option<u32>,
     /// The creator's descriptors 0, 1 and 2.
     pub stdio: [Fd; 3],
     /// Cgroup.
@@ -239,6 +253,10 @@ pub struct Exec {
     pub session_leader: bool,
     /// Has a controlling terminal.
     pub has_tty: bool,
+    /// Process group.
+    pub group: Option<u32>,
+    /// That is the foreground group of its terminal; `None` without one.
+    pub foreground: Option<bool>,
     /// Descriptors 0, 1 and 2.
     pub stdio: [Fd; 3],
     /// Descriptor 3.
@@ -251,4 +269,17 @@ pub struct Exec {
     pub comm: String,
     /// Strings are missing because no buffer was free.
     pub strings_lost: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_what_it_says() {
+        let id = Id { pid: 7, birth_ns: 12 };
+        assert_eq!(Id::parse(&id.to_string()), Some(id));
+        assert_eq!(Id::parse("7"), None);
+        assert_eq!(Id::parse("x@1"), None);
+    }
 }

@@ -17,12 +17,14 @@ mod process;
 pub mod replay;
 pub mod select;
 mod start;
-pub mod syscall;
+mod syscall;
 mod tasks;
 mod words;
 pub mod world;
 
 use crate::event::{CgroupId, Event, Id, What};
+use crate::method::arch::Arch;
+use crate::method::facts::Facts;
 use crate::trace::schema::{self, FailedFork, ProcessRef, Start};
 use apply::YOUNG_NS;
 use process::{ExecMark, OpenStart, Process};
@@ -34,6 +36,8 @@ use world::World;
 /// How the recording is made.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// The machine's architecture.
+    pub arch: Arch,
     /// When the probes were live, boottime nanoseconds.
     pub began_ns: u64,
     /// What to add to boottime to get the wall clock.
@@ -44,8 +48,6 @@ pub struct Options {
     pub selectors: Selectors,
     /// How closely it looks.
     pub level: crate::level::Level,
-    /// The machine's architecture.
-    pub arch: syscall::Arch,
 }
 
 /// What the builder gives out.
@@ -94,6 +96,8 @@ pub struct Builder {
     /// Pieces of time in memory, of starts in progress.
     pieces: usize,
     out: Vec<Output>,
+    /// What the starts were named from, where that is asked for.
+    facts: Option<Vec<Facts>>,
     /// What was missed so far.
     pub missed: Missed,
 }
@@ -112,8 +116,19 @@ impl Builder {
             past: past::Past::default(),
             pieces: 0,
             out: Vec::new(),
+            facts: None,
             missed: Missed::default(),
         }
+    }
+
+    /// Keeps the facts of every start that is given out, for [`Self::take_facts`]: tests and benchmarks.
+    pub(crate) fn keeping_facts(self) -> Self {
+        Self { facts: Some(Vec::new()), ..self }
+    }
+
+    /// What the starts so far were named from, in the order in which they were given out.
+    pub(crate) fn take_facts(&mut self) -> Vec<Facts> {
+        self.facts.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Takes out what is finished.
@@ -199,6 +214,8 @@ impl Builder {
                 comm,
                 session_leader,
                 has_tty,
+                group,
+                foreground,
                 stdio,
                 ignored,
                 written,
@@ -212,6 +229,8 @@ impl Builder {
                     (process.uid, process.gid) = (Some(uid), Some(gid));
                     process.session_leader = Some(session_leader);
                     process.has_tty = Some(has_tty);
+                    process.group = group;
+                    process.foreground = foreground;
                     process.ignored = Some(ignored);
                     process.written = written;
                     process.null_on_pipe = null_on_pipe;

@@ -43,6 +43,10 @@ pub(super) struct Process {
     pub forks_before_exec: u32,
     pub session_leader: Option<bool>,
     pub has_tty: Option<bool>,
+    /// Process group that it was created into.
+    pub first_group: Option<u32>,
+    pub group: Option<u32>,
+    pub foreground: Option<bool>,
     pub stdio: [Fd; 3],
     pub ignored: Option<u64>,
     pub written: Option<u64>,
@@ -118,6 +122,8 @@ pub(super) struct ExecMark {
     pub stdio: [Fd; 3],
     pub session_leader: Option<bool>,
     pub has_tty: Option<bool>,
+    pub new_group: Option<bool>,
+    pub foreground: Option<bool>,
     pub fd3: Fd,
     pub ignored: Option<u64>,
 }
@@ -139,7 +145,8 @@ impl ExecMark {
             session_leader: self.session_leader,
             has_tty: self.has_tty,
             ignored: self.ignored,
-            foreground: None,
+            new_group: self.new_group,
+            foreground: self.foreground,
             fd3: self.fd3,
         }
     }
@@ -282,6 +289,8 @@ impl Process {
             forks: self.forks,
             session_leader: self.session_leader,
             has_tty: self.has_tty,
+            new_group: self.first_group.zip(self.group).map(|(first, now)| first != now),
+            foreground: self.foreground,
             stdio: self.stdio,
             ignored: self.ignored,
             written_bytes: self.written,

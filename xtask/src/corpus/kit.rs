@@ -1,6 +1,5 @@
 //! What rows need on this machine: built starters, interpreters, packages.
 
-use super::table::Row;
 use crate::{setup, shell};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use xtask::table::Row;
 
 /// Starters, interpreters and packages, looked up once.
 pub struct Kit {

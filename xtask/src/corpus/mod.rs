@@ -1,10 +1,9 @@
 //! `cargo xtask corpus`: real programs, started for real, and what the classifier makes of them.
 
-mod judge;
+mod keep;
 mod kit;
 mod report;
 mod run;
-pub mod table;
 
 use crate::tracefs::Tracefs;
 use crate::{setup, shell};
@@ -16,6 +15,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc;
+use xtask::table;
 
 /// Recordings at a time: most of a recording is waiting.
 const AT_ONCE: usize = 3;
@@ -31,17 +31,23 @@ pub struct Options {
     pub family: Option<String>,
     /// Only rows with this in their name.
     pub filter: Option<String>,
+    /// Keep the event streams there, for tests without root.
+    pub record: Option<PathBuf>,
 }
 
 impl Options {
     fn parse(args: &[String]) -> Result<Self> {
-        let usage = "usage: cargo xtask corpus [--all] [--quick] [--family FAMILY] [NAME]";
+        let usage = "usage: cargo xtask corpus [--all] [--quick] [--record FOLDER] [--family FAMILY] [NAME]";
         let mut options = Self::default();
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--all" => options.install = true,
                 "--quick" => options.quick = true,
+                "--record" => {
+                    let Some(folder) = args.next() else { bail!("--record needs a folder; {usage}") };
+                    options.record = Some(folder.into());
+                }
                 "--family" => {
                     let Some(family) = args.next() else { bail!("--family needs a family; {usage}") };
                     if !table::FAMILIES.contains(&family.as_str()) {
@@ -105,6 +111,7 @@ pub fn run(options: &Options) -> Result<Report> {
     let _tracefs = Tracefs::mounted()?;
     let scratch = scratch()?;
     let queue = Mutex::new(jobs);
+    let mut ran = Vec::new();
     let (send, results) = mpsc::channel();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
@@ -120,9 +127,15 @@ pub fn run(options: &Options) -> Result<Report> {
         }
         drop(send);
         for (job, outcome) in results {
+            if matches!(outcome, Outcome::Ran(_)) {
+                ran.push(job.clone());
+            }
             report.add(&job, outcome);
         }
     });
+    if let Some(folder) = &options.record {
+        keep::keep(&ran, &table, &scratch, folder)?;
+    }
     report.kept = Some(scratch);
     Ok(report)
 }

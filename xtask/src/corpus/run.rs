@@ -1,8 +1,6 @@
 //! Runs one row of the table under `startrace record`.
 
-use super::judge::{self, Verdict};
 use super::kit::Kit;
-use super::table::Row;
 use crate::shell;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
@@ -12,6 +10,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+use xtask::judge::{self, Verdict};
+use xtask::table::Row;
 
 /// The longest recording.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -27,6 +27,7 @@ pub enum Outcome {
 }
 
 /// A row for one version of its runtime.
+#[derive(Clone)]
 pub struct Job {
     pub row: Row,
     /// `family/name`, with the version.
@@ -51,7 +52,7 @@ pub fn run(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Outcome {
 
 fn record(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Result<(Value, String)> {
     let row = &job.row;
-    let folder = scratch.join(job.name.replace('/', "."));
+    let folder = folder(job, scratch);
     if folder.exists() {
         shell::succeeds(shell::as_root("rm").arg("-rf").arg(&folder));
     }
@@ -103,6 +104,18 @@ fn record(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Result<(Value,
         bail!("the trace is not complete: {}", trace["session"]["lost"]);
     }
     Ok((trace, fs::read_to_string(&stdout).unwrap_or_default()))
+}
+
+/// Where a row's files are.
+fn folder(job: &Job, scratch: &Path) -> PathBuf {
+    scratch.join(job.name.replace('/', "."))
+}
+
+/// The events that a row left, and what its program printed.
+pub fn events(job: &Job, scratch: &Path) -> Result<(String, String)> {
+    let folder = folder(job, scratch);
+    let text = |name: &str| Ok::<_, anyhow::Error>(String::from_utf8(read(&folder.join(name))?)?);
+    Ok((text("events.ndjson")?, text("stdout")?))
 }
 
 /// Waits for the end; `None`: it took too long, and was ended.
