@@ -49,7 +49,11 @@ impl Builder {
             detail: self.detail(id, call, wait).map(Into::into),
             woken_by: woken_by(id, wake_ns, self.timeout(call, wait), wait),
             waker: match &wait.waker {
-                Waker::Task { pid, tid: by, .. } if *by != tid && is_believed(wait) => Some((*pid, *by)),
+                Waker::Task { pid, tid: by, .. }
+                    if *by != tid && (is_believed(id, wait) || is_sender(wait)) =>
+                {
+                    Some((*pid, *by))
+                }
                 Waker::Softirq { pid, tid: by, .. } if *by != tid && is_sender(wait) => Some((*pid, *by)),
                 _ => None,
             },
@@ -68,7 +72,8 @@ impl Builder {
     fn detail(&self, id: Id, call: Option<Call>, wait: &Wait) -> Option<String> {
         let name = call.map(|call| self.call_name(call));
         let name = name.as_deref().unwrap_or("");
-        let file = || wait.path.clone().or_else(|| wait.fd.map(|fd| format!("fd {fd}")));
+        let path = wait.path.as_deref().map(named);
+        let file = || path.clone().or_else(|| wait.fd.map(|fd| format!("fd {fd}")));
         match wait.kind {
             WaitKind::Cpu => wait.rival.as_ref().map(|(pid, comm)| had(*pid, comm)),
             WaitKind::Child | WaitKind::Vfork => self.child(id, name, wait).map(|pid| self.command_of(pid)),
@@ -83,9 +88,9 @@ impl Builder {
             WaitKind::Sleep => wait.timeout_ns.map(|ns| format!("asked for {}", length(ns))),
             WaitKind::Poll => match (&wait.socket, wait.fd) {
                 (Some(socket), Some(fd)) => Some(format!("fd {fd}: {}", self.socket(id, "", wait, socket))),
-                (None, Some(fd)) => match (&wait.path, wait.inode) {
-                    (Some(path), _) => Some(format!("fd {fd}: {path}")),
-                    _ => Some(format!("fd {fd}")),
+                (None, Some(fd)) => match &path {
+                    Some(path) => Some(format!("fd {fd}: {path}")),
+                    None => Some(format!("fd {fd}")),
                 },
                 (_, None) => None,
             },
@@ -204,6 +209,14 @@ impl Builder {
     }
 }
 
+/// A file's name; one without a path has a name like `/[eventfd]` in the kernel's walk.
+fn named(path: &str) -> String {
+    match path.strip_prefix('/') {
+        Some(name) if name.starts_with('[') && name.ends_with(']') => format!("anon_inode:{name}"),
+        _ => path.to_owned(),
+    }
+}
+
 /// A command line in short.
 pub(super) fn command(argv: Option<&[String]>, comm: &str) -> String {
     let Some([first, rest @ ..]) = argv else { return comm.to_owned() };
@@ -253,13 +266,22 @@ fn length(ns: u64) -> String {
 }
 
 /// Did the task that was current at the wake-up really wake it? Where the CPU's count of interrupts could
-/// not be read, only if nothing but a task ends such a wait.
-fn is_believed(wait: &Wait) -> bool {
+/// not be read, only if nothing but a task ends such a wait. A futex with a time-out can be ended by a
+/// timer, but a bystander would have to be a thread of the same process, in a system call.
+fn is_believed(id: Id, wait: &Wait) -> bool {
+    let of_process = matches!(wait.waker, Waker::Task { pid, .. } if pid == id.pid);
     wait.waker_exact
-        || matches!(
-            wait.kind,
-            WaitKind::Child | WaitKind::Vfork | WaitKind::Pipe | WaitKind::Lock | WaitKind::UnixSocket
-        )
+        || match wait.kind {
+            WaitKind::Child
+            | WaitKind::Vfork
+            | WaitKind::Pipe
+            | WaitKind::Lock
+            | WaitKind::UnixSocket
+            | WaitKind::Stopped
+            | WaitKind::Tty => true,
+            WaitKind::Futex => of_process,
+            _ => false,
+        }
 }
 
 /// Can the task that was current when a packet arrived be its sender? Only where the socket's other end
@@ -277,7 +299,10 @@ fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, wait: &Wait) -> Optio
     let over = timeout_ns.is_some_and(|ns| wake_ns.saturating_sub(wait.off_ns) >= ns);
     let (kind, who) = match &wait.waker {
         _ if wait.kind == WaitKind::Cpu => return None,
-        Waker::Task { .. } | Waker::Kernel { .. } if !is_believed(wait) => match wait.kind {
+        Waker::Task { pid, comm, .. } if !wait.waker_exact && is_sender(wait) => {
+            ("softirq", Some((*pid, comm)))
+        }
+        Waker::Task { .. } | Waker::Kernel { .. } if !is_believed(id, wait) => match wait.kind {
             _ if wait.signal => ("signal", None),
             WaitKind::Disk | WaitKind::PageFault => ("io", None),
             WaitKind::Sleep => ("timer", None),
@@ -357,6 +382,23 @@ mod tests {
             (Wait { timeout_ns: Some(5000), ..wait(WaitKind::Poll, Waker::Hardirq) }, "unknown", None),
             (wait(WaitKind::Futex, Waker::Hardirq), "timer", None),
             (Wait { waker_exact: false, ..wait(WaitKind::Futex, task()) }, "unknown", None),
+            (
+                Wait {
+                    waker_exact: false,
+                    ..wait(WaitKind::Futex, Waker::Task { pid: 7, tid: 8, comm: "x".into() })
+                },
+                "task",
+                Some(7),
+            ),
+            (
+                Wait {
+                    waker_exact: false,
+                    socket: socket("127.0.0.1:5", "127.0.0.1:6"),
+                    ..wait(WaitKind::Network, task())
+                },
+                "softirq",
+                Some(9),
+            ),
             (Wait { waker_exact: false, ..wait(WaitKind::Disk, task()) }, "io", None),
             (Wait { waker_exact: false, ..wait(WaitKind::Pipe, task()) }, "task", Some(9)),
             (wait(WaitKind::Network, softirq()), "softirq", None),
