@@ -1,5 +1,6 @@
 //! The table of `tests/corpus/corpus.toml`: real programs, and what each of their starts is.
 
+use super::roots::{HOST, RELEASES};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -55,12 +56,16 @@ pub struct Row {
     pub family: String,
     /// Unique in its family.
     pub name: String,
-    /// A default machine has the runtime, and the row is quick.
+    /// A default machine has the runtime, and the row is quick: on this machine, not in other roots.
     #[serde(default)]
     pub quick: bool,
+    /// Where it runs, once in each: `host` (this machine), or releases of [`RELEASES`], whose userland is
+    /// installed for it. Without: here only.
+    #[serde(default = "here")]
+    pub roots: Vec<String>,
     /// The command line that is recorded. `{c:NAME}`, `{static:NAME}`, `{musl:NAME}`, `{muslstatic:NAME}`: a starter in C,
     /// built so; `{rust:NAME}`, `{go:NAME}`, `{java:NAME}`: likewise; `{file:NAME}`: a starter as it is; `{python}`: the row's interpreter;
-    /// `{dir}`: an empty folder, which is the working folder too; `{venv}`: where PyPI's packages are.
+    /// `{dir}`: an empty folder, on this machine the working folder too; `{venv}`: where PyPI's packages are.
     #[serde(default)]
     pub run: Vec<String>,
     /// Instead of `run`: a script, run by /bin/sh as `{dir}/row.sh`, or by the program named in `shell`.
@@ -74,7 +79,7 @@ pub struct Row {
     /// Programs that have to be in PATH (or paths).
     #[serde(default)]
     pub needs: Vec<String>,
-    /// Debian's packages that bring them.
+    /// Debian's packages that bring them (in other roots, compilers and Python bring themselves).
     #[serde(default)]
     pub apt: Vec<String>,
     /// PyPI's packages, for `{venv}`.
@@ -112,6 +117,11 @@ pub struct Expect {
     pub min: usize,
     /// At most (without: as many as there are).
     pub max: Option<usize>,
+    /// Expected only in these of the row's roots.
+    #[serde(default)]
+    pub roots: Vec<String>,
+    /// What one line of its evidence has to say among other things.
+    pub says: Option<String>,
     /// `PRIMITIVE MECHANISM LIBRARY PATTERN`; each a name, names with `|` between, `-` for null, or
     /// `*` where the table of start methods does not say.
     pub is: String,
@@ -121,11 +131,20 @@ fn one() -> usize {
     1
 }
 
+fn here() -> Vec<String> {
+    vec![HOST.to_owned()]
+}
+
 /// The four names, each with what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names<'t>(pub [Vec<&'t str>; 4]);
 
 impl Expect {
+    /// Is it meant for that root?
+    pub fn is_for(&self, root: &str) -> bool {
+        self.roots.is_empty() || self.roots.iter().any(|name| name == root)
+    }
+
     /// Takes `is` apart.
     pub fn names(&self) -> Result<Names<'_>> {
         let words: Vec<&str> = self.is.split_whitespace().collect();
@@ -171,6 +190,7 @@ fn check(table: &Table) -> Result<()> {
         if row.expect.is_empty() {
             bail!("{name} expects nothing");
         }
+        check_roots(row).with_context(|| name.clone())?;
         for expect in &row.expect {
             let names = expect.names().with_context(|| name.clone())?;
             for (allowed, known) in names.0.iter().zip([PRIMITIVES, MECHANISMS]) {
@@ -182,6 +202,30 @@ fn check(table: &Table) -> Result<()> {
                 bail!("{name}: which start is {:?}?", expect.is);
             }
         }
+    }
+    Ok(())
+}
+
+fn check_roots(row: &Row) -> Result<()> {
+    for root in &row.roots {
+        if root != HOST && !RELEASES.iter().any(|release| release.name == root) {
+            bail!("there is no root {root:?}");
+        }
+        if !row.expect.iter().any(|expect| expect.is_for(root)) {
+            bail!("expects nothing in {root}");
+        }
+    }
+    if row.roots.is_empty() {
+        bail!("it runs nowhere");
+    }
+    if let Some(root) = row.expect.iter().flat_map(|e| &e.roots).find(|root| !row.roots.contains(root)) {
+        bail!("expects something in {root}, where it does not run");
+    }
+    if row.roots.iter().any(|root| root != HOST) && !row.pip.is_empty() {
+        bail!("PyPI's packages are on this machine only");
+    }
+    if row.quick && !row.roots.iter().any(|root| root == HOST) {
+        bail!("the quick rows run on this machine");
     }
     Ok(())
 }
@@ -221,6 +265,10 @@ mod tests {
             "family = 'libc'\nrun = ['x']\nexpect = [{exe = 'x', is = 'clone spoon - -'}]",
             "family = 'libc'\nrun = ['x']\nexpect = [{is = 'clone fork - -'}]",
             "family = 'libc'\nrun = ['x']\nexpect = []",
+            "family = 'libc'\nrun = ['x']\nroots = []\nexpect = [{exe = 'x', is = 'clone fork - -'}]",
+            "family = 'libc'\nrun = ['x']\nroots = ['x']\nexpect = [{exe = 'x', is = 'clone fork - -'}]",
+            "family = 'libc'\nrun = ['x']\nroots = ['forky']\nquick = true\nexpect = [{exe = 'x', is = 'clone fork - -'}]",
+            "family = 'libc'\nrun = ['x']\nexpect = [{exe = 'x', roots = ['forky'], is = 'clone fork - -'}]",
         ] {
             assert!(row(bad).is_err(), "{bad}");
         }
