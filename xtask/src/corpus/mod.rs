@@ -15,6 +15,7 @@ use kit::Kit;
 use report::Report;
 use run::{Job, Outcome};
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc;
@@ -181,7 +182,11 @@ fn jobs_of(row: &table::Row, root: &str, kit: &Kit, quick: bool) -> Result<Vec<J
 /// Where traces and events stay until the next run: one folder a row. Below /tmp, where every user can go.
 fn scratch() -> Result<PathBuf> {
     let user = nix::unistd::geteuid();
-    let folder = std::env::temp_dir().join(format!("startrace-corpus-{user}"));
+    // One for each checkout: others may be at work.
+    let mut hasher = DefaultHasher::new();
+    shell::root().hash(&mut hasher);
+    let name = format!("startrace-corpus-{user}-{:04x}", hasher.finish() & 0xffff);
+    let folder = std::env::temp_dir().join(name);
     shell::succeeds(shell::as_root("rm").arg("-rf").arg(&folder));
     std::fs::create_dir(&folder)?;
     Ok(folder)
