@@ -13,6 +13,7 @@ static __always_inline void fork_entered(void)
 {
 	struct task_state *st = state_of_caller(bpf_get_current_task_btf());
 
+	/* Refused: the entry is not known, the fork is. */
 	if (!st)
 		return;
 	st->fork_entry_ns = bpf_ktime_get_boot_ns();
@@ -28,7 +29,7 @@ static __always_inline void fork_left(__s64 ret, __s32 nr)
 	if (ret >= 0)
 		return;
 	task = bpf_get_current_task_btf();
-	st = state_of(task);
+	st = state_of_current(task);
 	if (!st || !is_tracked(st))
 		return;
 	/* Restarted by a signal: not the end of it. */
@@ -66,7 +67,7 @@ static __always_inline void exec_left(__s64 ret)
 	if (ret >= 0)
 		return;
 	task = bpf_get_current_task_btf();
-	st = state_of(task);
+	st = state_of_current(task);
 	if (st && is_tracked(st))
 		exec_failed(task, st, -ret);
 }
@@ -180,7 +181,7 @@ SEC("?tp_btf/percpu_alloc_percpu")
 int BPF_PROG(on_percpu_alloc)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *st = state_of(task);
+	struct task_state *st = state_of_current(task);
 
 	if (!st && !trace_all)
 		return 0;
@@ -215,7 +216,7 @@ int BPF_PROG(on_percpu_alloc)
 SEC("?uprobe")
 int BPF_UPROBE(on_libc_execve, const char *path)
 {
-	struct task_state *st = state_of(bpf_get_current_task_btf());
+	struct task_state *st = state_of_current(bpf_get_current_task_btf());
 
 	if (is_tracked(st))
 		exec_entered((__u64)path);

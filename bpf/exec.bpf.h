@@ -88,7 +88,7 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
-	struct task_state *st = state_of(task);
+	struct task_state *st = state_of_current(task);
 	struct event_exec *ev;
 	struct scratch *s;
 	struct mm_struct *mm;

@@ -75,9 +75,12 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	struct event_exit *ev;
 	__u64 now = bpf_ktime_get_boot_ns();
 
+	/* Before the first return: a thread, too, takes with it what was kept for it. */
+	st = state_of_current(task);
+	if (!st)
+		refused_forget(task);
 	if (signal->live.counter > 0)
 		return 0;
-	st = state_of(task);
 	if (!is_tracked(st)) {
 		if (seeding && descends_from_root(task) && leaves_unmarked(task))
 			__sync_fetch_and_add(&lost.seeds, 1);

@@ -97,7 +97,8 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct task_struct *parent = bpf_get_current_task_btf();
-	struct task_state *pst = state_of(parent);
+	struct task_state *pst = state_of_current(parent);
+	struct task_state kept = {};
 	bool root = is_spawner(parent);
 	struct task_state *st;
 	struct event_fork *ev;
@@ -110,8 +111,11 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 		/* A thread may fork or exec in its turn. */
 		if (!trace_all && pst && (pst->flags & TASK_TRACKED)) {
 			st = state_make(child);
+			kept.flags = TASK_TRACKED;
 			if (st)
-				st->flags = TASK_TRACKED;
+				st->flags = kept.flags;
+			else
+				refuse(child, &kept);
 		}
 		return 0;
 	}
@@ -122,8 +126,11 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 		return 0;
 
 	st = state_make(child);
+	kept.flags = TASK_TRACKED | TASK_FRESH;
 	if (st)
-		st->flags = TASK_TRACKED | TASK_FRESH;
+		st->flags = kept.flags;
+	else
+		refuse(child, &kept);
 
 	cgroup_id = cgroup_of(child, &cgroup_facts);
 	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
@@ -152,6 +159,8 @@ int BPF_PROG(on_wakeup_new, struct task_struct *task)
 {
 	struct task_state *st = state_of(task);
 
+	if (!st)
+		st = refused_of(task);
 	if (st && (st->flags & TASK_FRESH))
 		st->wakeup_ns = bpf_ktime_get_boot_ns();
 	return 0;
@@ -203,6 +212,8 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	if (next->se.sum_exec_runtime || !next->pid)
 		return 0;
 	st = state_of(next);
+	if (!st)
+		st = refused_of(next);
 	if (!st || !(st->flags & TASK_FRESH))
 		return 0;
 	st->flags &= ~TASK_FRESH;

@@ -11,6 +11,7 @@ const volatile bool trace_all = false;      /* every process, not only marked on
 const volatile __u32 spawner_tgid = 0;      /* children of this process are followed; 0: none */
 const volatile bool cgroup_v1 = false;      /* where the v2 path is the root, name the v1 cpu controller's */
 const volatile __u32 ring_bytes = 4 << 20;
+const volatile __u32 refuse_every = 0;      /* tests: of so many new states one is refused; 0: none */
 
 /* ---- configuration that changes while running ---- */
 
@@ -65,6 +66,20 @@ struct {
 	__type(key, int);
 	__type(value, struct task_state);
 } tasks SEC(".maps");
+
+/*
+ * The kernel refuses to make a state while a preempted program is at it on the same CPU. What would have
+ * been kept there waits here, under refused_key(), until the task itself comes by again and takes it over.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, struct task_state);
+} refused SEC(".maps");
+
+__u64 refused_live = 0;                     /* entries in there: at most times none, and nobody looks */
+__u64 refusals = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -216,11 +231,79 @@ static __always_inline struct task_state *state_of(struct task_struct *task)
 
 static __always_inline struct task_state *state_make(struct task_struct *task)
 {
-	struct task_state *st =
-		bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (refuse_every && __sync_fetch_and_add(&refusals, 1) % refuse_every == refuse_every - 1)
+		return NULL;
+	return bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
 
-	if (!st)
+/* A task for as long as it lives, but for the odds of one in four seconds of the same id's reuse. */
+static __always_inline __u64 refused_key(struct task_struct *task)
+{
+	task = plain(task);
+	return (__u64)task->pid << 32 | (__u32)task->start_boottime;
+}
+
+/* Keeps for later what a state that was refused would have held. */
+static __always_inline void refuse(struct task_struct *task, struct task_state *what)
+{
+	__u64 key = refused_key(task);
+
+	if (bpf_map_update_elem(&refused, &key, what, BPF_NOEXIST))
 		__sync_fetch_and_add(&lost.storage, 1);
+	else
+		__sync_fetch_and_add(&refused_live, 1);
+}
+
+/* What was kept of a task that has no state; for another task than the current one. */
+static __always_inline struct task_state *refused_of(struct task_struct *task)
+{
+	__u64 key;
+
+	if (!refused_live)
+		return NULL;
+	key = refused_key(task);
+	return bpf_map_lookup_elem(&refused, &key);
+}
+
+/* The current task takes over what was kept of it. Gives 1 if there was something. */
+__noinline __u64 refused_restore(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *kept = refused_of(task), *st;
+	__u64 key = refused_key(task);
+
+	if (!kept)
+		return 0;
+	st = bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!st)
+		return 0;
+	*st = *kept;
+	bpf_map_delete_elem(&refused, &key);
+	__sync_fetch_and_sub(&refused_live, 1);
+	return 1;
+}
+
+/* Refused to the last: its end is not told. */
+static __always_inline void refused_forget(struct task_struct *task)
+{
+	__u64 key;
+
+	if (!refused_live)
+		return;
+	key = refused_key(task);
+	if (bpf_map_delete_elem(&refused, &key))
+		return;
+	__sync_fetch_and_sub(&refused_live, 1);
+	__sync_fetch_and_add(&lost.storage, 1);
+}
+
+/* State of the current task. */
+static __always_inline struct task_state *state_of_current(struct task_struct *task)
+{
+	struct task_state *st = state_of(task);
+
+	if (!st && refused_live && refused_restore())
+		st = state_of(task);
 	return st;
 }
 
@@ -230,16 +313,14 @@ static __always_inline bool is_spawner(struct task_struct *task)
 	return spawner_tgid && (__u32)task->tgid == spawner_tgid;
 }
 
-/* State of a task that may fork or exec: made on demand where everything is followed. */
+/* State of the current task, which may fork or exec: made on demand where everything is followed. */
 static __always_inline struct task_state *state_of_caller(struct task_struct *task)
 {
-	struct task_state *st = state_of(task);
+	struct task_state *st = state_of_current(task);
 
-	if (st)
-		return st;
-	if (trace_all || is_spawner(task))
-		return state_make(task);
-	return NULL;
+	if (!st && (trace_all || is_spawner(task)))
+		st = state_make(task);
+	return st;
 }
 
 static __always_inline bool is_tracked(struct task_state *st)

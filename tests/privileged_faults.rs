@@ -274,6 +274,35 @@ fn a_storm_of_starts_loses_nothing() {
 }
 
 #[test]
+fn what_the_kernel_refuses_to_keep_on_a_task_is_kept_beside_it() {
+    require_root();
+    let starter = program("short_lived");
+    for every in ["1", "3"] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Command::new(startrace())
+            .args(["record", "-q", "-o", "t.json", "--"])
+            .arg(&starter)
+            .arg("100")
+            .env("STARTRACE_TEST_REFUSE_EVERY", every)
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let trace = parse(&fs::read(folder.path().join("t.json")).unwrap());
+        check_schema(&trace);
+        check::timelines(&trace).unwrap();
+        assert_eq!(trace["session"]["complete"], true, "{}", trace["session"]["lost"]);
+        let starts = trace["starts"].as_array().unwrap();
+        assert_eq!(starts.len(), 101);
+        for start in starts {
+            let phases: Vec<_> =
+                start["timeline"]["phases"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
+            assert_eq!(phases, ["fork", "schedule", "setup", "exec", "app"]);
+        }
+    }
+}
+
+#[test]
 fn a_stopped_tracer_loses_nothing_in_silence() {
     require_root();
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use crate::event::order::Order;
 use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
-use crate::host::{self, privilege};
+use crate::host::{self, priority, privilege};
 use crate::probe::{self, Lost, Plan, Probe, Scope, seed::Seeded};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
@@ -20,6 +20,8 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+/// Of the thread that empties the ring when it fills.
+const DRAIN_NICE: i32 = -20;
 /// How often the ring is drained while nothing wakes us.
 const PERIOD: Duration = Duration::from_millis(20);
 /// After the command has ended, what it left behind gets this long to get through its start.
@@ -216,21 +218,38 @@ impl Live<'_> {
         }
     }
 
-    /// Takes in what the ring has and gives out what is finished. `now_ns`: everything that is old
-    /// enough by then; `u64::MAX`: everything.
-    fn pump(&mut self, now_ns: u64) -> Result<(), Error> {
-        self.probe.drain().map_err(|error| Error::Other(error.into()))?;
-        while let Some(event) = self.probe.next_event() {
-            self.order.push(event);
+    /// Takes in what the ring has and gives out what is finished; with `all`, also what is so young
+    /// that something earlier could still come.
+    fn pump(&mut self, all: bool) -> Result<(), Error> {
+        let failed = |error: probe::Error| Error::Other(anyhow::Error::new(error));
+        loop {
+            let emptied = self.probe.drain().map_err(failed)?;
+            let mut came = false;
+            while let Some(batch) = self.probe.next_batch() {
+                came = true;
+                batch.events.into_iter().for_each(|event| self.order.push(event));
+                self.release(batch.drained_ns);
+            }
+            // Else there are records for which there was no room: once more, or the next time.
+            if let Some(drained_ns) = emptied {
+                self.release(if all { u64::MAX } else { drained_ns });
+                return Ok(());
+            }
+            if !all && !came {
+                return Ok(());
+            }
         }
-        while let Some(event) = self.order.pop(now_ns) {
+    }
+
+    /// `drained_ns`: whatever happened before has arrived.
+    fn release(&mut self, drained_ns: u64) {
+        while let Some(event) = self.order.pop(drained_ns) {
             if event.time_ns > self.until_ns {
                 continue;
             }
             self.event(event);
             self.deliver();
         }
-        Ok(())
     }
 
     fn deliver(&mut self) {
@@ -318,13 +337,19 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         }
         None => None,
     };
-    // What could have been started is started: from here on no more than watching is needed.
+    // What could have been started is started: from here on no more than watching is needed. Emptying
+    // the ring must not wait for a CPU that those have whom we watch; the thread that does it inherits
+    // our priority, which has to be raised while we may.
+    let nice = priority::nice().and_then(|nice| priority::set_nice(DRAIN_NICE).map(|()| nice));
     privilege::drop_to(&caller.owner, &[]).map_err(anyhow::Error::from)?;
+    live.probe.start_drainer()?;
+    if let Ok(nice) = nice {
+        let _ = priority::set_nice(nice);
+    }
 
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
     let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-    epoll.add(live.probe.wake_fd(), EpollEvent::new(edge, 1))?;
     for fd in &pidfds {
         epoll.add(fd.as_fd(), EpollEvent::new(edge, 2))?;
     }
@@ -369,7 +394,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         }
         pidfds.retain(|fd| !is_readable(fd));
 
-        live.pump(now)?;
+        live.pump(false)?;
         live.tick(now.saturating_sub(PERIOD.as_nanos() as u64));
         live.deliver();
         let progress = Progress {
@@ -423,7 +448,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     live.until_ns = ended_ns;
     live.probe.detach();
     if live.failure.is_none() {
-        live.pump(u64::MAX)?;
+        live.pump(true)?;
     }
     let mut groups = Vec::new();
     live.step(|| Recorded::End(ended_ns), |builder, world| groups = builder.end(ended_ns, world));

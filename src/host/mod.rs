@@ -16,6 +16,7 @@ pub mod facts;
 pub mod inherited;
 pub mod limits;
 pub mod owner;
+pub mod priority;
 pub mod privilege;
 pub mod procfs;
 pub mod quota;

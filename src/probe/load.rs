@@ -1,17 +1,16 @@
 //! Loading and attaching, and the ring.
 
 use super::features::{FENTRY, Features};
+use super::inbox::{Batch, Drainer, Inbox};
 use super::tracefs::{self, TraceFs};
 use super::{Error, features, uprobe};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
-use crate::event::{Event, decode};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, OpenProgramMut, ProgramMut, RingBuffer, RingBufferBuilder, UprobeOpts};
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use libbpf_rs::{Link, MapHandle, OpenProgramMut, ProgramMut, UprobeOpts};
+use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Which processes the programs follow.
@@ -131,20 +130,16 @@ fn tracefs_serves() -> bool {
 /// Everything lost on the kernel side and on the way, by name.
 pub type Lost = BTreeMap<String, u64>;
 
-#[derive(Default)]
-struct Inbox {
-    events: VecDeque<Event>,
-    undecodable: u64,
-}
-
 /// The programs, attached.
 pub struct Probe {
+    /// Before the skeleton: it reads the programs' memory.
+    drainer: Option<Drainer>,
+    inbox: Arc<Inbox>,
     pub(super) skel: StartraceSkel<'static>,
     links: Vec<Link>,
     keeper: Option<tracefs::Keeper>,
     hooks: Vec<String>,
-    ring: RingBuffer<'static>,
-    inbox: Rc<RefCell<Inbox>>,
+    undecodable: u64,
 }
 
 impl Probe {
@@ -158,25 +153,22 @@ impl Probe {
         let object = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open = StartraceSkelBuilder::default().open(object)?;
         configure(&mut open, plan)?;
-        let skel = open.load()?;
+        let mut skel = open.load()?;
 
-        let inbox = Rc::new(RefCell::new(Inbox::default()));
-        let target = inbox.clone();
-        let mut builder = RingBufferBuilder::new();
-        let map = libbpf_rs::MapHandle::try_from(&skel.maps.ring)?;
-        builder.add(&map, move |bytes| {
-            let mut inbox = target.borrow_mut();
-            match decode::record(bytes) {
-                Ok(event) => inbox.events.push_back(event),
-                Err(error) => {
-                    tracing::warn!(%error, "a record was not understood");
-                    inbox.undecodable += 1;
-                }
-            }
-            0
-        })?;
-        let ring = builder.build()?;
-        let mut probe = Self { skel, links: Vec::new(), keeper: None, hooks: Vec::new(), ring, inbox };
+        let bss = skel.maps.bss_data.as_deref_mut().ok_or_else(no_section)?;
+        // SAFETY: same size and alignment, and the programs write 0 or 1 only. The memory goes with the
+        // skeleton, which is dropped after everything that holds this (see `Probe`).
+        let wake_sent: &'static AtomicBool = unsafe { AtomicBool::from_ptr(&raw mut bss.wake_sent) };
+        let inbox = Arc::new(Inbox::new(&MapHandle::try_from(&skel.maps.ring)?, wake_sent)?);
+        let mut probe = Self {
+            drainer: None,
+            inbox,
+            skel,
+            links: Vec::new(),
+            keeper: None,
+            hooks: Vec::new(),
+            undecodable: 0,
+        };
         probe.attach_all(plan)?;
         Ok(probe)
     }
@@ -268,27 +260,32 @@ impl Probe {
         &self.hooks
     }
 
-    /// Becomes readable, edge-triggered, when the ring is a quarter full: see [`Self::drain`].
-    pub fn wake_fd(&self) -> BorrowedFd<'_> {
-        self.skel.maps.ring.as_fd()
-    }
-
-    /// Takes all records out of the ring.
+    /// From here on the ring is emptied when it is a quarter full, whatever the caller does meanwhile.
+    /// To be called by a thread of the priority that this work should have.
     ///
     /// # Errors
-    /// The ring cannot be read.
-    pub fn drain(&mut self) -> Result<(), Error> {
-        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
-            // The programs force one wake-up and then none until this is reset.
-            flag(&mut bss.wake_sent).store(false, Ordering::Relaxed);
-        }
-        self.ring.consume()?;
+    /// No thread could be started.
+    pub fn start_drainer(&mut self) -> Result<(), Error> {
+        let ring = MapHandle::try_from(&self.skel.maps.ring)?;
+        let drainer = Drainer::start(self.inbox.clone(), &ring).map_err(anyhow::Error::from)?;
+        self.drainer = Some(drainer);
         Ok(())
     }
 
-    /// The next event that was drained, in order of arrival.
-    pub fn next_event(&mut self) -> Option<Event> {
-        self.inbox.borrow_mut().events.pop_front()
+    /// Takes the records out of the ring. Gives the time (boottime) before which every record was
+    /// written that is out by now; `None` where some had to stay for want of room.
+    ///
+    /// # Errors
+    /// The ring cannot be read.
+    pub fn drain(&mut self) -> Result<Option<u64>, Error> {
+        Ok(self.inbox.drain()?)
+    }
+
+    /// The next events that were drained, in order of arrival.
+    pub fn next_batch(&mut self) -> Option<Batch> {
+        let batch = self.inbox.batch()?;
+        self.undecodable += batch.undecodable;
+        Some(batch)
     }
 
     /// Switches the programs' looking after unmarked tasks on or off. Gives the time since which, once
@@ -333,7 +330,7 @@ impl Probe {
                 lost.insert(name.to_owned(), counter_of(counter).load(Ordering::Relaxed));
             }
         }
-        lost.insert("undecodable".to_owned(), self.inbox.borrow().undecodable);
+        lost.insert("undecodable".to_owned(), self.undecodable);
         lost.insert("recursion_misses".to_owned(), self.recursion_misses());
         lost
     }
@@ -395,19 +392,25 @@ fn fentry_programs<'a>(
     ]
 }
 
+fn no_section() -> Error {
+    Error::Other(anyhow::anyhow!("the BPF object lacks one of its data sections"))
+}
+
 fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error> {
     let cpus = libbpf_rs::num_possible_cpus()? as u32;
     let scratches = cpus + 16;
     open.maps.scratches.set_max_entries(scratches)?;
-    let rodata = open
-        .maps
-        .rodata_data
-        .as_deref_mut()
-        .ok_or_else(|| Error::Other(anyhow::anyhow!("the BPF object has no configuration section")))?;
+    let rodata = open.maps.rodata_data.as_deref_mut().ok_or_else(no_section)?;
     rodata.trace_all = plan.scope == Scope::System;
     rodata.spawner_tgid = if plan.scope == Scope::Children { std::process::id() } else { 0 };
     rodata.cgroup_v1 = std::path::Path::new("/sys/fs/cgroup/cpu").exists();
     rodata.scratch_count = scratches;
+    // A fault that tests provoke: the kernel refuses to make every so manieth mark.
+    if cfg!(debug_assertions)
+        && let Ok(every) = std::env::var("STARTRACE_TEST_REFUSE_EVERY")
+    {
+        rodata.refuse_every = every.parse().unwrap_or(0);
+    }
 
     let progs = &mut open.progs;
     let load = |prog: &mut OpenProgramMut<'_>, on: bool| prog.set_autoload(on);

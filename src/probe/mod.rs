@@ -3,11 +3,13 @@
 //! Nothing outside of [`crate::command`] uses this module.
 
 pub mod features;
+mod inbox;
 mod load;
 pub mod seed;
 mod tracefs;
 mod uprobe;
 
+pub use inbox::Batch;
 pub use load::{Lost, Plan, Probe, Provider, Scope};
 pub use tracefs::syscall_tracepoints;
 

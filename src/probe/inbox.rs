@@ -1,0 +1,200 @@
+//! The ring's consumer: takes records out of the kernel's buffer and keeps them until they are asked
+//! for.
+//!
+//! Two parties take records out. The recording loop does every 20 ms, between building one batch of
+//! starts and the next. While it is busy with a batch, or has no CPU, the [`Drainer`] steps in: a thread
+//! that sleeps until the programs say that the ring is a quarter full, and only copies. What waits in our
+//! memory is bounded as well; beyond that, records stay in the ring, and what then finds no room is
+//! counted by the programs.
+
+use crate::event::{Event, decode};
+use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Records that may wait in our memory, in bytes.
+const CAP: usize = 64 << 20;
+/// Records are kept in blocks of about this size.
+const BLOCK: usize = 256 << 10;
+/// How many records are taken before looking whether there is room for more.
+const STEP: usize = 64;
+
+/// Records as they came, each behind its length, and when the ring was looked at.
+struct Block {
+    drained_ns: u64,
+    bytes: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Queue {
+    blocks: VecDeque<Block>,
+    bytes: usize,
+    now_ns: u64,
+}
+
+impl Queue {
+    fn push(&mut self, record: &[u8]) {
+        let now_ns = self.now_ns;
+        let open = |block: &Block| block.drained_ns == now_ns && block.bytes.len() < BLOCK;
+        if !self.blocks.back().is_some_and(open) {
+            self.blocks.push_back(Block { drained_ns: now_ns, bytes: Vec::with_capacity(4096) });
+        }
+        if let Some(block) = self.blocks.back_mut() {
+            block.bytes.extend_from_slice(&(record.len() as u32).to_ne_bytes());
+            block.bytes.extend_from_slice(record);
+            self.bytes += record.len() + 4;
+        }
+    }
+}
+
+/// The ring and what was taken out of it.
+pub(super) struct Inbox {
+    ring: Mutex<RingBuffer<'static>>,
+    queue: Arc<Mutex<Queue>>,
+    /// The programs force one wake-up and then none until this is reset.
+    wake_sent: &'static AtomicBool,
+}
+
+/// Nobody panics while holding one of these locks with half of a change made.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn boottime_ns() -> u64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+        .map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+}
+
+/// Events of records that were in the ring at one time.
+pub struct Batch {
+    /// In the order of arrival.
+    pub events: Vec<Event>,
+    /// When the ring was looked at (boottime).
+    pub drained_ns: u64,
+    /// Records that were not understood.
+    pub undecodable: u64,
+}
+
+impl Inbox {
+    /// `wake_sent` must stay valid for as long as this lives.
+    pub(super) fn new(ring: &MapHandle, wake_sent: &'static AtomicBool) -> Result<Self, libbpf_rs::Error> {
+        let queue = Arc::new(Mutex::new(Queue::default()));
+        let target = queue.clone();
+        let mut builder = RingBufferBuilder::new();
+        builder.add(ring, move |record| {
+            lock(&target).push(record);
+            0
+        })?;
+        Ok(Self { ring: Mutex::new(builder.build()?), queue, wake_sent })
+    }
+
+    /// Takes out what is in the ring, as far as there is room for it. If there was room for all: the
+    /// time at which it began.
+    pub(super) fn drain(&self) -> Result<Option<u64>, libbpf_rs::Error> {
+        let ring = lock(&self.ring);
+        let now_ns = boottime_ns();
+        {
+            let mut queue = lock(&self.queue);
+            if queue.bytes >= CAP {
+                return Ok(None);
+            }
+            queue.now_ns = now_ns;
+        }
+        self.wake_sent.store(false, Ordering::Relaxed);
+        loop {
+            match ring.consume_raw_n(STEP) {
+                0 => return Ok(Some(now_ns)),
+                failed if failed < 0 => return Err(libbpf_rs::Error::from_raw_os_error(-failed)),
+                _ if lock(&self.queue).bytes >= CAP => return Ok(None),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next batch that was taken out.
+    pub(super) fn batch(&self) -> Option<Batch> {
+        let block = {
+            let mut queue = lock(&self.queue);
+            let block = queue.blocks.pop_front()?;
+            queue.bytes -= block.bytes.len();
+            block
+        };
+        let mut batch = Batch { events: Vec::new(), drained_ns: block.drained_ns, undecodable: 0 };
+        let mut rest = block.bytes.as_slice();
+        while let Some((len, tail)) = rest.split_first_chunk::<4>() {
+            let (record, tail) = tail.split_at((u32::from_ne_bytes(*len) as usize).min(tail.len()));
+            rest = tail;
+            match decode::record(record) {
+                Ok(event) => batch.events.push(event),
+                Err(error) => {
+                    tracing::warn!(%error, "a record was not understood");
+                    batch.undecodable += 1;
+                }
+            }
+        }
+        Some(batch)
+    }
+}
+
+/// The thread that empties the ring while nobody else does.
+pub(super) struct Drainer {
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<EventFd>,
+}
+
+impl Drainer {
+    /// Starts it. Its priority is that of the calling thread.
+    pub(super) fn start(inbox: Arc<Inbox>, ring: &MapHandle) -> std::io::Result<Self> {
+        let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(ring.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
+        epoll.add(stop.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, 1))?;
+        let thread = std::thread::Builder::new().name("drain".to_owned()).spawn(move || {
+            loop {
+                let mut ready = [EpollEvent::empty(); 2];
+                match epoll.wait(&mut ready, EpollTimeout::NONE) {
+                    Ok(n) if ready.iter().take(n).any(|event| event.data() == 1) => return,
+                    Ok(_) | Err(nix::Error::EINTR) => {}
+                    Err(_) => return,
+                }
+                // A ring that cannot be read fails the recording loop as well, which says so.
+                if inbox.drain().is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { thread: Some(thread), stop })
+    }
+}
+
+impl Drop for Drainer {
+    fn drop(&mut self) {
+        let _ = self.stop.write(1);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_keep_the_order_and_the_time_at_which_they_were_drained() {
+        let mut queue = Queue { now_ns: 5, ..Queue::default() };
+        for _ in 0..3 {
+            queue.push(&[7; 100_000]);
+        }
+        queue.now_ns = 6;
+        queue.push(&[8; 3]);
+        let shape: Vec<_> = queue.blocks.iter().map(|block| (block.drained_ns, block.bytes.len())).collect();
+        assert_eq!(shape, [(5, 300_012), (6, 7)]);
+        assert_eq!(queue.bytes, 300_019);
+    }
+}
