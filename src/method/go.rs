@@ -18,8 +18,11 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "CLONE_PIDFD, no signal at its end, and no exec: Go's one trial of pidfds",
         when: |v| {
             let c = v.creation()?;
-            let trial = v.flags(flag::PIDFD) && c.exit_signal == 0 && !v.meant_to_exec();
-            fits(trial && like_go(v).is_some() && v.facts.child.lived_ns < SECOND)
+            // os/exec blocks every signal around its clone; the trial leaves the thread's mask.
+            let trial = v.made_by(Mechanism::Vfork) && v.flags(flag::PIDFD) && c.exit_signal == 0;
+            let only_exits = !v.meant_to_exec() && v.facts.child.lived_ns < SECOND;
+            let trust = v.parent_is(Kind::Go).or_else(|| v.parent.is(Kind::Other).then_some(Guess))?;
+            (trial && only_exits).then_some(Fit::at_most(trust))
         },
     },
     Rule {

@@ -43,7 +43,8 @@ pub(crate) use kernel::signal_name;
 /// known yet that has the other end: one may still come, and make a pipeline of the two.
 pub(crate) fn may_be_piped(facts: &facts::Facts) -> bool {
     let view = view::View::new(facts);
-    facts.siblings.pipe_mates == 0 && (view.new_pipe(0) == Some(true) || view.new_pipe(1) == Some(true))
+    let new = |fd| view.new_pipe(fd) == Some(true) || view.pipe_since_its_image(fd) == Some(true);
+    facts.siblings.pipe_mates == 0 && (new(0) || new(1))
 }
 
 /// Starts of this pattern are made by a server on another process's request, which came over a socket.
