@@ -182,6 +182,18 @@ struct signal_struct {
 	unsigned int flags;
 	int leader;
 	struct tty_struct *tty;
+	struct pid *pids[4];
+};
+
+/* From 5.16 on, and before. */
+struct tty_struct___ctrl {
+	struct {
+		struct pid *pgrp;
+	} ctrl;
+};
+
+struct tty_struct___pgrp {
+	struct pid *pgrp;
 };
 
 struct pid_namespace {

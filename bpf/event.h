@@ -45,6 +45,7 @@ enum fact {
 	FACT_NULL_ON_PIPE_FD = 1 << 19, /* /dev/null has taken the first fresh pipe's number */
 	FACT_PIPE_FD_KNOWN = 1 << 20, /* that was looked at */
 	FACT_WRITTEN_KNOWN = 1 << 21, /* written was read */
+	FACT_BEHIND = 1 << 22,        /* its group is not its terminal's foreground one */
 };
 
 enum fd_kind {

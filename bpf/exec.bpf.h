@@ -53,6 +53,7 @@ static __always_inline void describe_exec(struct event_exec *ev, struct task_str
 	inode = exe->f_inode;
 	dentry = exe->f_path.dentry;
 	facts |= session_facts(task->signal);
+	facts |= terminal_facts(task->signal);
 	facts |= fds_read(task, ev->fds, 4);
 	ev->sig_ignored = signals_of(task->sighand);
 	ev->reserved = 0;

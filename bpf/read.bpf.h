@@ -514,6 +514,24 @@ static __always_inline __u32 session_facts(struct signal_struct *signal)
 	return facts;
 }
 
+#define PIDTYPE_PGID 2
+
+/* Whether another process group than the task's has its terminal. */
+static __always_inline __u32 terminal_facts(struct signal_struct *signal)
+{
+	struct tty_struct *tty = signal->tty;
+	struct pid *own, *front;
+
+	if (!tty)
+		return 0;
+	own = BPF_CORE_READ(signal, pids[PIDTYPE_PGID]);
+	if (bpf_core_field_exists(struct tty_struct___ctrl, ctrl))
+		front = BPF_CORE_READ((struct tty_struct___ctrl *)tty, ctrl.pgrp);
+	else
+		front = BPF_CORE_READ((struct tty_struct___pgrp *)tty, pgrp);
+	return front && front != own ? FACT_BEHIND : 0;
+}
+
 /* The system call that a task is in, from its saved registers; -1 outside of one. */
 static __always_inline __s32 syscall_nr(struct pt_regs *regs)
 {

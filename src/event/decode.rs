@@ -324,6 +324,7 @@ fn exec(ev: &wire::event_exec, mut rest: &[u8]) -> What {
         ns_pid: ev.ns_pid,
         session_leader: has(facts, wire::fact::FACT_SESSION_LEADER),
         has_tty: has(facts, wire::fact::FACT_HAS_TTY),
+        foreground: has(facts, wire::fact::FACT_HAS_TTY).then_some(!has(facts, wire::fact::FACT_BEHIND)),
         stdio: [stdin, stdout, stderr],
         fd3,
         ignored: ev.sig_ignored.into(),

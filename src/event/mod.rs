@@ -234,6 +234,9 @@ pub struct Exec {
     pub session_leader: bool,
     /// Has a controlling terminal.
     pub has_tty: bool,
+    /// Its process group has the terminal; `None` without one.
+    #[serde(default)]
+    pub foreground: Option<bool>,
     /// Descriptors 0, 1 and 2.
     pub stdio: [Fd; 3],
     /// Descriptor 3.

@@ -3,7 +3,7 @@
 use super::facts::Call;
 use super::kernel::{Mechanism, flag};
 use super::program::Kind;
-use super::rule::{Fit, Rule, fits};
+use super::rule::{Fit, Rule};
 use super::view::{SECOND, View, mask};
 use crate::trace::schema::Confidence::{Guess, Likely};
 

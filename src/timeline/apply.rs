@@ -183,6 +183,7 @@ impl Builder {
             stdio: exec.stdio,
             session_leader: Some(exec.session_leader),
             has_tty: Some(exec.has_tty),
+            foreground: exec.foreground,
             fd3: exec.fd3,
             ignored: Some(exec.ignored),
         };

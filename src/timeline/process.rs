@@ -113,6 +113,7 @@ pub(super) struct ExecMark {
     pub stdio: [Fd; 3],
     pub session_leader: Option<bool>,
     pub has_tty: Option<bool>,
+    pub foreground: Option<bool>,
     pub fd3: Fd,
     pub ignored: Option<u64>,
 }
@@ -134,7 +135,7 @@ impl ExecMark {
             session_leader: self.session_leader,
             has_tty: self.has_tty,
             ignored: self.ignored,
-            foreground: None,
+            foreground: self.foreground,
             fd3: self.fd3,
         }
     }
