@@ -35,8 +35,9 @@ pub const SHELF: &str = "/corpus";
 const BASE: &[&str] = &["gcc", "libc6-dev"];
 
 /// Arguments: the root, then a command, which runs with the root's /proc and /dev. The mounts are in a mount
-/// namespace of its own and end with it: nothing of them is left behind, however the command ends.
-const ENTER: &str = "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && exec \"$@\"";
+/// namespace of its own and end with it: nothing of them is left behind, however the command ends. The root
+/// is a mount of its own, as programs that make mount namespaces ask of `/`.
+const ENTER: &str = "mount --bind \"$0\" \"$0\" && mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && exec \"$@\"";
 
 /// The environment in a root.
 const ENVIRONMENT: [&str; 4] =
