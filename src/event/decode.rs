@@ -407,6 +407,21 @@ mod tests {
     }
 
     #[test]
+    fn a_group_behind_its_terminal_is_known_only_with_a_terminal() {
+        let bytes = exec_record([b"a\0", b"", b"a\0", b"", b"a\0"], 1, 2);
+        let at = offset_of!(wire::event_exec, facts);
+        for (facts, expected) in [
+            (0, None),
+            (wire::fact::FACT_HAS_TTY.0, Some(true)),
+            (wire::fact::FACT_HAS_TTY.0 | wire::fact::FACT_BEHIND.0, Some(false)),
+        ] {
+            let mut bytes = bytes.clone();
+            bytes[at..at + 4].copy_from_slice(&facts.to_ne_bytes());
+            assert_eq!(as_exec(&bytes).foreground, expected, "{facts:#x}");
+        }
+    }
+
+    #[test]
     fn a_truncated_argument_area_says_so() {
         let exec = as_exec(&exec_record([b"a\0", b"", b"a\0", b"", b"a\0bcd"], 9, 1000));
         assert!(exec.argv_truncated);
