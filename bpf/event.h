@@ -19,6 +19,59 @@ enum event_kind {
 	EVENT_FORK_FAIL = 5,
 	EVENT_EXIT = 6,
 	EVENT_CGROUP = 7,
+	EVENT_WAIT = 8,
+	EVENT_MARK = 9,
+};
+
+/* What a task that is off its CPU waits for. */
+enum wait_kind {
+	WAIT_CPU = 0,                 /* it could run: only its turn */
+	WAIT_CHILD = 1,
+	WAIT_VFORK = 2,
+	WAIT_DISK = 3,
+	WAIT_PAGE_FAULT = 4,
+	WAIT_PIPE = 5,
+	WAIT_FUTEX = 6,
+	WAIT_LOCK = 7,                /* of a file */
+	WAIT_SLEEP = 8,
+	WAIT_POLL = 9,                /* on several things, or on what has no kind of its own */
+	WAIT_NETWORK = 10,
+	WAIT_DNS = 11,
+	WAIT_UNIX_SOCKET = 12,
+	WAIT_TTY = 13,
+	WAIT_STOPPED = 14,            /* job control, ptrace */
+	WAIT_THROTTLED = 15,          /* the cgroup's CPU quota */
+	WAIT_MEMORY = 16,             /* reclaim */
+	WAIT_RANDOM = 17,
+	WAIT_DEVICE = 18,
+	WAIT_OTHER = 19,              /* told singly however short, with its system call */
+	WAIT_KINDS = 20,
+};
+
+/* In whose context a task was woken. */
+enum waker_kind {
+	WAKER_NONE = 0,               /* not seen */
+	WAKER_TASK = 1,
+	WAKER_KERNEL = 2,             /* a thread of the kernel */
+	WAKER_HARDIRQ = 3,            /* a timer or a device: whoever was current has no part in it */
+	WAKER_SOFTIRQ = 4,
+};
+
+/* A moment in the life of a task, told by itself. */
+enum mark_kind {
+	MARK_SUMS = 1,                /* nothing but the sums: it has been silent for long */
+	MARK_EXEC = 2,                /* the image before ends here */
+	MARK_END = 3,                 /* the task ends */
+	MARK_LD_STATE = 4,            /* ld.so tells debuggers that its list of libraries changes */
+	MARK_LIBC_START = 5,          /* __libc_start_main */
+	MARK_LISTEN = 6,              /* a socket listens */
+	MARK_ACCEPT_WAIT = 7,         /* it waits for clients: in accept, or in poll and the like */
+	MARK_ACCEPTED = 8,            /* it has a client */
+	MARK_ANSWER = 9,              /* it wrote to a client that it accepted */
+	MARK_NOTIFY = 10,             /* a datagram to a unix socket; text: its beginning */
+	MARK_NAME = 11,               /* it renamed itself; text: the new name */
+	MARK_OUTPUT = 12,             /* it writes to standard output or error; text: the beginning */
+	MARK_ENTRY = 13,              /* the first instruction of the program itself */
 };
 
 /* Bits of `facts`. */
@@ -45,7 +98,13 @@ enum fact {
 	FACT_NULL_ON_PIPE_FD = 1 << 19, /* /dev/null has taken the first fresh pipe's number */
 	FACT_PIPE_FD_KNOWN = 1 << 20, /* that was looked at */
 	FACT_WRITTEN_KNOWN = 1 << 21, /* written was read */
-	FACT_BEHIND = 1 << 22,        /* its group is not its terminal's foreground one */
+	FACT_IOWAIT = 1 << 22,
+	FACT_UNINTERRUPTIBLE = 1 << 23,
+	FACT_SIGNAL = 1 << 24,        /* a signal is pending: that, or the end, woke it */
+	FACT_PATH_CUT = 1 << 25,
+	FACT_SOCK = 1 << 26,          /* sock was read */
+	FACT_INFERRED = 1 << 27,      /* seen later than it happened */
+	FACT_BEHIND = 1 << 28,        /* its group is not its terminal's foreground one */
 };
 
 enum fd_kind {
@@ -176,6 +235,82 @@ struct event_cgroup {
 	__u64 cgroup_id;
 	__u32 facts;
 	__u32 path_len;
+};
+
+/*
+ * How a task spent the time between two records of its own. Exact: running, runnable and blocked add up
+ * to until - since. Waits that are told in a record of their own are not in here.
+ */
+struct event_spent {
+	__u64 since_ns;
+	__u64 until_ns;
+	__u64 running_ns;
+	__u64 runnable_ns;
+	__u64 blocked_ns[WAIT_KINDS];
+};
+
+struct event_sock {
+	__u8 local[16];               /* IPv4 in the first four */
+	__u8 peer[16];
+	__u16 family;
+	__u16 type;
+	__u16 local_port;             /* host's byte order */
+	__u16 peer_port;
+	__u32 state;
+	__u32 peer_pid;               /* of a unix socket: who called listen or connect at the other end */
+};
+
+/* A task is back on a CPU after some time off it; written when it is back. */
+struct event_wait {
+	struct event_head head;
+	struct event_spent spent;     /* up to off_ns */
+	__u64 off_ns;                 /* left the CPU */
+	__u64 wake_ns;                /* could run again; 0: could all the time, or not seen */
+	__u64 args[3];                /* of the system call */
+	__u64 timeout_ns;             /* asked for, where it is a sleep */
+	__u64 inode;                  /* of the descriptor in args[0], or in the first poll entry */
+	__s32 nr;                     /* system call; -1: none */
+	__u32 kind;
+	__u32 facts;
+	__u32 dev;
+	__u32 fd;
+	__u32 fd_kind;
+	__u32 waker_kind;
+	__u32 waker_pid;
+	__u32 waker_tid;
+	__u32 rival_pid;              /* had the CPU when it came free */
+	__u32 path_len;
+	__u32 reserved;
+	struct event_sock sock;
+	char waker_comm[COMM_LEN];
+	char rival_comm[COMM_LEN];
+};
+
+/* What a process used so far (its ended threads included), for the counters of a start. */
+struct event_usage {
+	__u64 user_ns;
+	__u64 system_ns;
+	__u64 minor_faults;
+	__u64 major_faults;
+	__u64 voluntary;              /* switches */
+	__u64 involuntary;
+	__u64 read_bytes;             /* from storage */
+	__u64 rss_bytes;
+	__u32 threads;
+	__u32 reserved;
+};
+
+/* A moment. Followed by text. */
+struct event_mark {
+	struct event_head head;
+	struct event_spent spent;     /* up to now */
+	struct event_usage usage;
+	__u64 value;                  /* MARK_LD_STATE: r_state where known; MARK_LISTEN: backlog */
+	__u32 mark;
+	__u32 facts;
+	__u32 text_len;
+	__u32 fd;
+	struct event_sock sock;
 };
 
 /* One process found by the seeding iterator (read from the iterator, not from the ring). */

@@ -31,10 +31,15 @@ struct wire_types {
 	struct event_fork_fail fork_fail;
 	struct event_exit exit;
 	struct event_cgroup cgroup;
+	struct event_wait wait;
+	struct event_mark mark;
 	struct seed seed;
 	enum event_kind kind;
 	enum fact fact;
 	enum fd_kind fd;
+	enum wait_kind wait_kind;
+	enum waker_kind waker;
+	enum mark_kind mark_kind;
 };
 const volatile struct wire_types wire_types = {};
 

@@ -8,6 +8,7 @@ pub mod command;
 pub mod elf;
 pub mod event;
 pub mod host;
+pub mod level;
 pub mod method;
 pub mod probe;
 pub mod report;

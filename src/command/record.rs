@@ -4,7 +4,8 @@ use super::recording::{self, Finished, Flow, Progress, Request, Sink};
 use super::{Exit, report, untraced};
 use crate::host::privilege;
 use crate::host::{caller, facts};
-use crate::probe::{self, Plan, Provider, Scope};
+use crate::level::Level;
+use crate::probe::{self, Plan, Provider, Scope, Wanted};
 use crate::timeline::Output;
 use crate::timeline::select::Selectors;
 use crate::trace::schema::{Header, Line, SCHEMA, Tool};
@@ -122,6 +123,15 @@ pub struct WhatArgs {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = WHEN)]
     pub window: Option<Duration>,
 
+    /// How closely to look [default: timeline]
+    #[arg(long, value_enum, default_value_t, hide_default_value = true)]
+    pub level: Level,
+
+    /// With -a and selectors, too, look into libc and ld.so: phases of linking, failed execs. It costs
+    /// every process of the machine some 70 us at its start. Always on for a command and for -p
+    #[arg(long)]
+    pub library_probes: bool,
+
     /// Exact entry times, failed execs and failed forks with -p, -a and selectors too, where the
     /// kernel has nothing better; while it records, every system call of the machine takes some 50 ns
     /// longer. Always on for a command to start
@@ -201,6 +211,17 @@ impl WhatArgs {
         Ok(Checked { scope, selectors })
     }
 
+    /// What the probes are asked for.
+    pub fn wanted(&self, scope: Scope) -> Wanted {
+        let usual = Wanted::of(scope);
+        Wanted {
+            syscall_hooks: self.syscall_hooks || usual.syscall_hooks,
+            library_probes: self.library_probes || usual.library_probes,
+            level: self.level,
+            scope: usual.scope,
+        }
+    }
+
     /// The request for the recording loop.
     ///
     /// # Errors
@@ -210,8 +231,7 @@ impl WhatArgs {
         let targets_command = checked.scope == Scope::Children;
         let window = self.window.or((!targets_command).then_some(DEFAULT_WINDOW));
         Ok(Request {
-            syscall_hooks: self.syscall_hooks || targets_command,
-            scope: checked.scope,
+            wanted: self.wanted(checked.scope),
             command: (!self.command.is_empty()).then(|| self.command.clone()),
             caller,
             stdout_to_stderr: false,
@@ -327,7 +347,7 @@ pub fn run(args: &RecordArgs) -> Exit {
         return usage("--best-effort is for running a command: give it after --");
     }
     if args.dry_run {
-        return dry_run(checked.scope, args.what.syscall_hooks || targets_command);
+        return dry_run(args.what.wanted(checked.scope));
     }
     let mut request = match args.what.request(checked) {
         Ok(request) => request,
@@ -349,7 +369,7 @@ pub fn run(args: &RecordArgs) -> Exit {
     if let Err(error) = privilege::require("record") {
         return give_up(args, &cmd, &error.into(), Exit::Unable);
     }
-    let streams = request.scope == Scope::System;
+    let streams = request.wanted.scope == Scope::System;
     let format = args
         .format
         .unwrap_or_else(|| Format::of(&target, if streams { Format::Ndjson } else { Format::Json }));
@@ -477,8 +497,8 @@ fn wait_for(pid: u32) {
     let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None);
 }
 
-fn dry_run(scope: Scope, syscall_hooks: bool) -> Exit {
-    let plan = match Plan::choose(scope, syscall_hooks) {
+fn dry_run(wanted: Wanted) -> Exit {
+    let plan = match Plan::choose(wanted) {
         Ok(plan) => plan,
         Err(error) => return fail(&error.into(), Exit::Unable),
     };

@@ -6,7 +6,7 @@ use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
 use crate::host::{self, priority, privilege};
-use crate::probe::{self, Lost, Plan, Probe, Scope, seed::Seeded};
+use crate::probe::{self, Lost, Plan, Probe, Scope, Wanted, seed::Seeded};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
 use crate::timeline::world::{Recorder, World};
@@ -31,16 +31,14 @@ const GRACE_NS: u64 = 1_000_000_000;
 
 /// What is to be recorded.
 pub struct Request {
-    /// Which processes the probes follow.
-    pub scope: Scope,
-    /// CMD: the target where `scope` is [`Scope::Children`], the trigger otherwise.
+    /// What the probes are asked for.
+    pub wanted: Wanted,
+    /// CMD: the target where the scope is [`Scope::Children`], the trigger otherwise.
     pub command: Option<Vec<OsString>>,
     /// As whom CMD runs.
     pub caller: Caller,
     /// CMD's output goes to stderr.
     pub stdout_to_stderr: bool,
-    /// System-call tracepoints may be used.
-    pub syscall_hooks: bool,
     /// End after this time.
     pub duration: Option<Duration>,
     /// End after this many starts.
@@ -279,7 +277,8 @@ impl Live<'_> {
 /// # Errors
 /// It could not begin; nothing was traced then, and CMD was not started or could not be.
 pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
-    let Request { scope, command, caller, .. } = request;
+    let Request { wanted, command, caller, .. } = request;
+    let (scope, level) = (wanted.scope.clone(), wanted.level);
     let mut mask = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
         mask.add(signal);
@@ -289,7 +288,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let pids: Vec<u32> = if let Scope::Pids(pids) = &scope { pids.clone() } else { Vec::new() };
     let mut pidfds = pids.iter().map(|&pid| pidfd(pid)).collect::<Result<Vec<_>, _>>()?;
 
-    let plan = Plan::choose(scope.clone(), request.syscall_hooks)?;
+    let plan = Plan::choose(wanted)?;
     let mut probe = Probe::attach(&plan)?;
     let attached_ns = boottime_ns();
     // A selector may pick what runs already, and that may be gone before its first event is looked at.
@@ -302,7 +301,8 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let began_wall =
         std::time::UNIX_EPOCH + Duration::from_nanos(began_ns.saturating_add(realtime_offset_ns));
     let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
-    let options = Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone() };
+    let options =
+        Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone(), level };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
     }
@@ -325,6 +325,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         realtime_offset_ns,
         window_ns,
         selectors: request.selectors.clone(),
+        level,
     });
     // Before a trigger makes any of them end.
     for id in &seeded.processes {
@@ -482,7 +483,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
             pids: (!pids.is_empty()).then_some(pids),
             selectors: request.selectors.describe(),
         },
-        level: "lifecycle".to_owned(),
+        level: level.name().to_owned(),
         env_source: command.as_ref().map(|_| caller.env_source.as_str().to_owned()),
         started_at: humantime::format_rfc3339_nanos(began_wall).to_string(),
         duration_ns: ended_ns.saturating_sub(began_ns),

@@ -79,7 +79,7 @@ pub fn run(args: &WatchArgs) -> Exit {
             Err(error) => return record::fail(&error, own(Exit::Failure)),
         }
     } else {
-        match Text::new(args.color, subject(&what, &request.scope)) {
+        match Text::new(args.color, subject(&what, &request.wanted.scope)) {
             Ok(text) => Box::new(text),
             Err(error) => return record::fail(&error.into(), own(Exit::Failure)),
         }

@@ -1,11 +1,13 @@
 //! Raw records to events. The records come from our own programs, but are checked as if they did not:
 //! what does not parse is named, counted by the caller and passed over.
 
+use super::task::{Mark, Moment, Socket, Spent, Usage, Wait, WaitKind, Waker};
 use super::{CgroupId, Entry, Event, Exec, Fork, Id, What};
 use crate::bpf::types as wire;
 use crate::method::facts::{Call, Fd, FdKind};
 use crate::trace::text;
 use std::mem::{offset_of, size_of};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Why a record was not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,12 @@ const _: () = {
     assert!(size_of::<wire::event_fork_fail>() == 48);
     assert!(size_of::<wire::event_exit>() == 32 + 8 + 6 * 4 + 48 + 16);
     assert!(size_of::<wire::event_cgroup>() == 48);
+    assert!(size_of::<wire::event_spent>() == 32 + 8 * WaitKind::ALL.len());
+    assert!(size_of::<wire::event_sock>() == 48);
+    assert!(size_of::<wire::event_wait>() == 32 + 192 + 8 * 7 + 4 * 12 + 48 + 32);
+    assert!(offset_of!(wire::event_wait, sock) == 32 + 192 + 8 * 7 + 4 * 12);
+    assert!(size_of::<wire::event_usage>() == 72);
+    assert!(size_of::<wire::event_mark>() == 32 + 192 + 72 + 8 + 16 + 48);
     assert!(size_of::<wire::seed>() == 16);
 };
 
@@ -71,6 +79,10 @@ unsafe impl Plain for wire::event_fork_fail {}
 unsafe impl Plain for wire::event_exit {}
 // SAFETY: as above.
 unsafe impl Plain for wire::event_cgroup {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_wait {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_mark {}
 // SAFETY: as above.
 unsafe impl Plain for wire::seed {}
 
@@ -249,6 +261,14 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
             let v1 = has(ev.facts, wire::fact::FACT_CGROUP_V1);
             What::Cgroup { cgroup: CgroupId { id: ev.cgroup_id, v1 }, path: name }
         }
+        wire::event_kind::EVENT_WAIT => {
+            let (ev, rest) = read(head.kind, bytes)?;
+            What::Wait(Box::new(wait(&ev, rest)))
+        }
+        wire::event_kind::EVENT_MARK => {
+            let (ev, rest) = read(head.kind, bytes)?;
+            What::Mark(Box::new(mark(&ev, rest)?))
+        }
         wire::event_kind(kind) => return Err(Error::Kind(kind)),
     };
     Ok(Event { time_ns: head.time_ns, id, tid: head.tid, what })
@@ -332,6 +352,110 @@ fn exec(ev: &wire::event_exec, mut rest: &[u8]) -> What {
         comm: comm(ev.comm),
         strings_lost: lost,
     }))
+}
+
+fn spent(raw: &wire::event_spent) -> Spent {
+    let blocked = WaitKind::ALL.into_iter().zip(raw.blocked_ns).filter(|(_, ns)| *ns != 0).collect();
+    Spent {
+        since_ns: raw.since_ns,
+        until_ns: raw.until_ns,
+        running_ns: raw.running_ns,
+        runnable_ns: raw.runnable_ns,
+        blocked,
+    }
+}
+
+fn address(family: u16, bytes: [u8; 16], port: u16) -> Option<SocketAddr> {
+    let ip = match i32::from(family) {
+        libc::AF_INET => IpAddr::V4(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3])),
+        libc::AF_INET6 => IpAddr::V6(Ipv6Addr::from(bytes)),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+fn socket(raw: &wire::event_sock, facts: u32) -> Option<Socket> {
+    has(facts, wire::fact::FACT_SOCK).then(|| Socket {
+        family: raw.family,
+        kind: raw.r#type,
+        state: raw.state,
+        local: address(raw.family, raw.local, raw.local_port),
+        peer: address(raw.family, raw.peer, raw.peer_port).filter(|peer| peer.port() != 0),
+        peer_pid: (raw.peer_pid != 0).then_some(raw.peer_pid),
+    })
+}
+
+fn wait(ev: &wire::event_wait, mut rest: &[u8]) -> Wait {
+    let facts = ev.facts;
+    let on_fd = wire::fd_kind(ev.fd_kind) != wire::fd_kind::FD_UNKNOWN;
+    let (pid, tid) = (ev.waker_pid, ev.waker_tid);
+    let name = take(&mut rest, ev.path_len);
+    Wait {
+        spent: spent(&ev.spent),
+        off_ns: ev.off_ns,
+        wake_ns: some(ev.wake_ns),
+        kind: WaitKind::ALL.get(ev.kind as usize).copied().unwrap_or(WaitKind::Other),
+        nr: (ev.nr >= 0).then_some(ev.nr),
+        compat: has(facts, wire::fact::FACT_COMPAT_CALL),
+        args: ev.args,
+        timeout_ns: some(ev.timeout_ns),
+        fd: on_fd.then_some(ev.fd),
+        inode: (on_fd && ev.inode != 0).then_some(ev.inode),
+        path: if name.is_empty() { None } else { path(name, has(facts, wire::fact::FACT_PATH_CUT)) },
+        socket: socket(&ev.sock, facts),
+        iowait: has(facts, wire::fact::FACT_IOWAIT),
+        uninterruptible: has(facts, wire::fact::FACT_UNINTERRUPTIBLE),
+        signal: has(facts, wire::fact::FACT_SIGNAL),
+        waker: match wire::waker_kind(ev.waker_kind) {
+            wire::waker_kind::WAKER_TASK => Waker::Task { pid, tid, comm: comm(ev.waker_comm) },
+            wire::waker_kind::WAKER_KERNEL => Waker::Kernel { comm: comm(ev.waker_comm) },
+            wire::waker_kind::WAKER_HARDIRQ => Waker::Hardirq,
+            wire::waker_kind::WAKER_SOFTIRQ => Waker::Softirq { pid, tid, comm: comm(ev.waker_comm) },
+            _ => Waker::Unknown,
+        },
+        rival: (ev.rival_pid != 0).then(|| (ev.rival_pid, comm(ev.rival_comm))),
+    }
+}
+
+fn mark(ev: &wire::event_mark, mut rest: &[u8]) -> Result<Mark, Error> {
+    let moment = match wire::mark_kind(ev.mark) {
+        wire::mark_kind::MARK_SUMS => Moment::Sums,
+        wire::mark_kind::MARK_EXEC => Moment::Exec,
+        wire::mark_kind::MARK_END => Moment::End,
+        wire::mark_kind::MARK_LD_STATE => Moment::LdState,
+        wire::mark_kind::MARK_LIBC_START => Moment::LibcStart,
+        wire::mark_kind::MARK_LISTEN => Moment::Listen,
+        wire::mark_kind::MARK_ACCEPT_WAIT => Moment::AcceptWait,
+        wire::mark_kind::MARK_ACCEPTED => Moment::Accepted,
+        wire::mark_kind::MARK_ANSWER => Moment::Answer,
+        wire::mark_kind::MARK_NOTIFY => Moment::Notify,
+        wire::mark_kind::MARK_NAME => Moment::Name,
+        wire::mark_kind::MARK_OUTPUT => Moment::Output,
+        wire::mark_kind::MARK_ENTRY => Moment::Entry,
+        wire::mark_kind(mark) => return Err(Error::Kind(mark)),
+    };
+    let text = take(&mut rest, ev.text_len);
+    let usage = &ev.usage;
+    Ok(Mark {
+        moment,
+        spent: spent(&ev.spent),
+        usage: Usage {
+            user_ns: usage.user_ns,
+            system_ns: usage.system_ns,
+            minor_faults: usage.minor_faults,
+            major_faults: usage.major_faults,
+            voluntary: usage.voluntary,
+            involuntary: usage.involuntary,
+            read_bytes: usage.read_bytes,
+            rss_bytes: usage.rss_bytes,
+            threads: usage.threads,
+        },
+        value: ev.value,
+        fd: (ev.fd != u32::MAX).then_some(ev.fd),
+        socket: socket(&ev.sock, ev.facts),
+        text: (!text.is_empty()).then(|| text::encode(text.strip_suffix(&[0]).unwrap_or(text))),
+        inferred: has(ev.facts, wire::fact::FACT_INFERRED),
+    })
 }
 
 /// A process that the seeding iterator found.

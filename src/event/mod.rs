@@ -5,6 +5,7 @@
 
 pub mod decode;
 pub mod order;
+pub mod task;
 
 use crate::method::facts::{Call, Fd};
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,10 @@ pub enum What {
         /// /dev/null has the number that the creator's first fresh pipe had.
         null_on_pipe: Option<bool>,
     },
+    /// A task of a start waited.
+    Wait(Box<task::Wait>),
+    /// A task of a start passed a moment.
+    Mark(Box<task::Mark>),
     /// The name of a cgroup.
     Cgroup {
         /// Its id as in other events.

@@ -5,6 +5,7 @@ use super::inbox::{Batch, Drainer, Inbox};
 use super::tracefs::{self, TraceFs};
 use super::{Error, features, uprobe};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
+use crate::level::Level;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Link, MapHandle, OpenProgramMut, ProgramMut, UprobeOpts};
 use std::collections::BTreeMap;
@@ -37,11 +38,41 @@ pub enum Provider {
     None,
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which processes.
+    pub scope: Scope,
+    /// Tracepoints of system calls are allowed; they slow down every system call of the machine by a
+    /// little.
+    pub syscall_hooks: bool,
+    /// Probes in libc and ld.so are allowed; they slow down every process's start by a little.
+    pub library_probes: bool,
+    /// How closely to look.
+    pub level: Level,
+}
+
+impl Wanted {
+    /// The usual for these processes.
+    pub fn of(scope: Scope) -> Self {
+        Self {
+            syscall_hooks: scope == Scope::Children,
+            library_probes: scope != Scope::System,
+            level: Level::default(),
+            scope,
+        }
+    }
+}
+
 /// What to attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Which processes.
     pub scope: Scope,
+    /// How closely to look.
+    pub level: Level,
+    /// Probes in libc and ld.so.
+    pub library_probes: bool,
     /// Entries and failures.
     pub provider: Provider,
     /// What the kernel has.
@@ -49,12 +80,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Chooses by what the kernel can do. `syscall_hooks`: tracepoints of system calls are allowed;
-    /// they slow down every system call of the machine by a little.
+    /// Chooses by what the kernel can do.
     ///
     /// # Errors
     /// The kernel lacks what every recording needs.
-    pub fn choose(scope: Scope, syscall_hooks: bool) -> Result<Self, Error> {
+    pub fn choose(wanted: Wanted) -> Result<Self, Error> {
+        let Wanted { scope, syscall_hooks, library_probes, level } = wanted;
         let features = features::look();
         if !features.btf {
             return Err(Error::Kernel(format!(
@@ -77,7 +108,7 @@ impl Plan {
         } else {
             Provider::None
         };
-        Ok(Self { scope, provider, features })
+        Ok(Self { scope, level, library_probes, provider, features })
     }
 
     /// The hooks, as `session.hooks` names them.
@@ -218,7 +249,8 @@ impl Probe {
             Provider::MmAlloc => {
                 attach(&progs.on_percpu_alloc, "tp_btf/percpu_alloc_percpu")?;
                 let pids: &[u32] = if let Scope::Pids(pids) = &plan.scope { pids } else { &[] };
-                for libc in uprobe::libcs(pids) {
+                let libcs = if plan.library_probes { uprobe::libcs(pids) } else { Vec::new() };
+                for libc in libcs {
                     let site = match uprobe::execve(&libc) {
                         Ok(site) => site,
                         Err(error) => {

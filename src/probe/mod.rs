@@ -10,7 +10,7 @@ mod tracefs;
 mod uprobe;
 
 pub use inbox::Batch;
-pub use load::{Lost, Plan, Probe, Provider, Scope};
+pub use load::{Lost, Plan, Probe, Provider, Scope, Wanted};
 pub use tracefs::syscall_tracepoints;
 
 /// Why the kernel side could not be set up.

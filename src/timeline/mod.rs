@@ -36,6 +36,8 @@ pub struct Options {
     pub window_ns: Option<u64>,
     /// Which processes the recording is about.
     pub selectors: Selectors,
+    /// How closely it looks.
+    pub level: crate::level::Level,
 }
 
 /// What the builder gives out.
@@ -158,6 +160,7 @@ impl Builder {
                 };
                 self.exec_failed(id, mark, world);
             }
+            What::Wait(_) | What::Mark(_) => {}
             What::ForkFail { entry_ns, errno, call } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);

@@ -8,6 +8,7 @@ use super::select::Selectors;
 use super::world::{Answer, Replay};
 use super::{Builder, Missed, Options, Output};
 use crate::event::{Event, Id};
+use crate::level::Level;
 use crate::trace::schema::{FailedFork, Group, Start};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -31,6 +32,9 @@ pub enum Recorded {
         /// Roots.
         #[serde(default)]
         selectors: Selectors,
+        /// How closely it looked; streams of before there were levels have none.
+        #[serde(default = "lifecycle")]
+        level: Level,
     },
     /// A process that ran before.
     Seed(Id),
@@ -42,6 +46,10 @@ pub enum Recorded {
     Tick(u64),
     /// Last.
     End(u64),
+}
+
+fn lifecycle() -> Level {
+    Level::Lifecycle
 }
 
 /// What a stream makes.
@@ -109,11 +117,11 @@ pub fn replay(mut input: impl BufRead) -> Result<Replayed, Error> {
             return Err(if length as u64 == MAX_LINE { bad("it is too long".into()) } else { Error::CutOff });
         }
         let recorded: Recorded = serde_json::from_slice(&line).map_err(|error| bad(error.to_string()))?;
-        if let Recorded::Begin { began_ns, realtime_offset_ns, window_ns, selectors } = recorded {
+        if let Recorded::Begin { began_ns, realtime_offset_ns, window_ns, selectors, level } = recorded {
             if builder.is_some() {
                 return Err(bad("a second beginning: several recordings in one file".into()));
             }
-            let options = Options { began_ns, realtime_offset_ns, window_ns, selectors };
+            let options = Options { began_ns, realtime_offset_ns, window_ns, selectors, level };
             builder = Some(Builder::new(options));
             continue;
         }

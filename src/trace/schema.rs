@@ -237,8 +237,140 @@ pub struct Timeline {
     pub phases: Vec<Phase>,
     /// The same by name.
     pub phase_ns: BTreeMap<String, u64>,
+    /// Where the main thread's time went; adds up to `duration_ns`. `null` at `--level lifecycle`, and
+    /// where it was not observed.
+    #[serde(default)]
+    pub states: Option<States>,
+    /// Waits of 100 us and more, of all threads, in order of time.
+    #[serde(default)]
+    pub waits: Vec<Wait>,
+    /// Waits that were left out of `waits`, because there are too many: the shortest.
+    #[serde(default)]
+    pub waits_left_out: u64,
+    /// What everything else waited for, from the origin to ready: contiguous; adds up to `duration_ns`.
+    /// Empty where `states` is `null`.
+    #[serde(default)]
+    pub critical_path: Vec<Segment>,
+    /// The critical path by state.
+    #[serde(default)]
+    pub path_ns: BTreeMap<String, u64>,
+    /// Other threads than the main one, by CPU time.
+    #[serde(default)]
+    pub threads: Vec<ThreadTime>,
+    /// What the process used from the origin to ready (or to its last record before that).
+    #[serde(default)]
+    pub counters: Option<Counters>,
     /// Things that happened on the way, in order of time.
     pub milestones: Vec<Milestone>,
+}
+
+/// Where the time of a start's main thread went: every nanosecond is in exactly one of these.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct States {
+    /// There was no task yet: the phase `fork`.
+    pub creating_ns: u64,
+    /// On a CPU.
+    pub running_ns: u64,
+    /// Waiting for a CPU.
+    pub runnable_ns: u64,
+    /// The main thread had ended, the process lived on.
+    #[serde(default)]
+    pub exited_ns: u64,
+    /// Not observed: before the recording, or lost.
+    #[serde(default)]
+    pub unknown_ns: u64,
+    /// Waiting for something: `child`, `vfork`, `disk`, `page_fault`, `pipe`, `futex`, `lock`, `sleep`,
+    /// `poll`, `network`, `dns`, `unix_socket`, `tty`, `stopped`, `throttled`, `memory`, `random`,
+    /// `device`, `other:SYSCALL`.
+    pub blocked: BTreeMap<String, u64>,
+}
+
+/// One wait of one thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Wait {
+    /// When it left the CPU, from the start's origin.
+    pub at_ns: u64,
+    /// Until it could run again.
+    pub duration_ns: u64,
+    /// How long it then waited for a CPU.
+    #[serde(default)]
+    pub runnable_ns: u64,
+    /// The thread.
+    pub tid: u32,
+    /// What for, as in `states.blocked`; `runnable` for a CPU alone.
+    pub kind: String,
+    /// The system call it was in.
+    pub syscall: Option<String>,
+    /// What exactly, in words: a file, a peer, a child and its command ...
+    pub detail: Option<String>,
+    /// Who ended it.
+    pub woken_by: Option<WokenBy>,
+}
+
+/// Who ended a wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WokenBy {
+    /// `task`, `timer`, `io`, `softirq`, `signal`, `kworker` or `unknown`.
+    pub kind: String,
+    /// The process, for `task` (and `softirq`, where the sender is on this machine).
+    pub pid: Option<u32>,
+    /// Its task name.
+    pub comm: Option<String>,
+}
+
+/// One piece of the critical path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Segment {
+    /// From the start's origin.
+    pub at_ns: u64,
+    /// Length.
+    pub duration_ns: u64,
+    /// The start whose task it is.
+    pub start_id: String,
+    /// The task.
+    pub tid: u32,
+    /// The phase that this start was in.
+    pub phase: Option<String>,
+    /// `creating`, `running`, `runnable`, `exited`, `unknown`, or what it waited for.
+    pub state: String,
+    /// In words.
+    pub detail: Option<String>,
+}
+
+/// A thread's time on a CPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ThreadTime {
+    /// The thread.
+    pub tid: u32,
+    /// Its name, where known.
+    pub comm: Option<String>,
+    /// On a CPU, within the start.
+    pub running_ns: u64,
+    /// Waiting for a CPU.
+    pub runnable_ns: u64,
+}
+
+/// What a process used during its start, all threads together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counters {
+    /// CPU time in user mode, as the kernel accounts for it.
+    pub user_ns: u64,
+    /// CPU time in the kernel.
+    pub system_ns: u64,
+    /// Page faults served from memory.
+    pub minor_faults: u64,
+    /// Page faults that took I/O.
+    pub major_faults: u64,
+    /// Context switches that it asked for.
+    pub voluntary_switches: u64,
+    /// Context switches that it did not.
+    pub involuntary_switches: u64,
+    /// Read from storage.
+    pub read_bytes: u64,
+    /// Resident memory then.
+    pub rss_bytes: u64,
+    /// Threads then.
+    pub threads: u32,
 }
 
 /// How exactly the beginning of a start is known.
@@ -274,7 +406,7 @@ pub struct Ready {
 /// One phase of a start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
-    /// `unobserved`, `fork`, `schedule`, `setup`, `exec` or `app` (`load`, `link`, `init` later).
+    /// `unobserved`, `fork`, `schedule`, `setup`, `exec`, `load`, `link`, `init` or `app`.
     pub name: String,
     /// From the start's origin.
     pub at_ns: u64,

@@ -3,7 +3,7 @@
 
 use crate::host::checks::{Check, State};
 use crate::probe::features::Features;
-use crate::probe::{Plan, Probe, Scope, seed::Seeded, syscall_tracepoints};
+use crate::probe::{Plan, Probe, Scope, Wanted, seed::Seeded, syscall_tracepoints};
 use crate::report::duration;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ struct Trial {
 pub fn checks() -> Vec<Check> {
     // The errors are those of a recording, where the kernel lacks what all of them need. Without
     // PIDs nothing is followed yet, and the programs for -p are loaded all the same.
-    let plan = match Plan::choose(Scope::Pids(Vec::new()), false) {
+    let plan = match Plan::choose(Wanted::of(Scope::Pids(Vec::new()))) {
         Ok(plan) => plan,
         Err(error) => return programs(&Err(error.to_string())),
     };

@@ -100,7 +100,7 @@ fn record(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Result<(Value,
         startrace.arg("chroot");
         // startrace itself has to be root up to the chroot.
         startrace.args(row.user.as_ref().map(|user| format!("--userspec={user}")));
-        startrace.arg(&root.path);
+        startrace.arg(&root.path).args(["env", "-C"]).arg(&filler.dir);
     }
     startrace.args(&command).current_dir(&folder).stdin(Stdio::null());
     if place.root.is_none() {

@@ -65,7 +65,7 @@ pub struct Row {
     pub roots: Vec<String>,
     /// The command line that is recorded. `{c:NAME}`, `{static:NAME}`, `{musl:NAME}`, `{muslstatic:NAME}`: a starter in C,
     /// built so; `{rust:NAME}`, `{go:NAME}`, `{java:NAME}`: likewise; `{file:NAME}`: a starter as it is; `{python}`: the row's interpreter;
-    /// `{dir}`: an empty folder, on this machine the working folder too; `{venv}`: where PyPI's packages are.
+    /// `{dir}`: an empty folder, which is the working folder too; `{venv}`: where PyPI's packages are.
     #[serde(default)]
     pub run: Vec<String>,
     /// Instead of `run`: a script, run by /bin/sh as `{dir}/row.sh`, or by the program named in `shell`.

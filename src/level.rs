@@ -1,0 +1,41 @@
+//! How closely a recording looks.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How closely a recording looks, and what that costs.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Forks, execs and exits only: methods, and the phases up to exec
+    Lifecycle,
+    /// Also where the time goes: phases inside ld.so, what each task waits for, readiness
+    #[default]
+    Timeline,
+    /// Also what takes a hook on system calls: files opened, what is written
+    Deep,
+}
+
+impl Level {
+    /// The name in a trace.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lifecycle => "lifecycle",
+            Self::Timeline => "timeline",
+            Self::Deep => "deep",
+        }
+    }
+}
