@@ -21,8 +21,7 @@ pub(super) const RULES: &[Rule] = &[
             // os/exec blocks every signal around its clone; the trial leaves the thread's mask.
             let trial = v.made_by(Mechanism::Vfork) && v.flags(flag::PIDFD) && c.exit_signal == 0;
             let only_exits = !v.meant_to_exec() && v.facts.child.lived_ns < SECOND;
-            let trust = v.parent_is(Kind::Go).or_else(|| v.parent.is(Kind::Other).then_some(Guess))?;
-            (trial && only_exits).then_some(Fit::at_most(trust))
+            (trial && only_exits).then(|| go_or_unread(v))?
         },
     },
     Rule {
@@ -54,8 +53,11 @@ pub(super) const RULES: &[Rule] = &[
 fn like_go<'a>(v: &View<'a>) -> Option<Fit<'a>> {
     let shape =
         v.made_by(Mechanism::Vfork) && (v.call(Call::Clone) || v.call(Call::Clone3)) && v.masked(mask::ALL);
+    shape.then(|| go_or_unread(v))?
+}
+
+fn go_or_unread<'a>(v: &View<'a>) -> Option<Fit<'a>> {
     match v.parent.kind {
-        _ if !shape => None,
         Kind::Go => Some(Fit::FULL),
         // The ELF reader knows Go where it could read the file.
         Kind::Other if v.parent.image.is_some_and(|i| i.linkage.is_some()) => Some(Fit::at_most(Guess)),

@@ -184,6 +184,10 @@ fn go_by_its_clone() {
         })
         .exited(0, 400_000);
     check("probe", &trial, Want("vfork", Some("go"), Some("probe"), Likely));
+    let of = |image| trial.clone().with(|f| f.parent = Some(image));
+    let unread = Image { linkage: None, interpreter: None, ..image("/usr/bin/tool", &["tool"]) };
+    check("an unread file", &of(unread), Want("vfork", Some("go"), Some("probe"), Likely));
+    assert_ne!(of(c_program()).method().confidence, Confidence::Likely, "a C program's own vfork");
     let user = fork(go()).creation(|c| {
         c.flags = 0x1000_0000;
         c.blocked = mask::ALL;
