@@ -42,8 +42,12 @@ enum {
 
 #define PF_KTHREAD 0x00200000
 #define CLONE_VM 0x00000100
+#define CLONE_VFORK 0x00004000
 #define CLONE_THREAD 0x00010000
 #define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_DGRAM 2
 #define FMODE_READ 1
 #define FMODE_WRITE 2
 #define S_IFMT 0170000
@@ -123,10 +127,27 @@ struct path {
 	struct dentry *dentry;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct file {
 	unsigned int f_mode;
 	struct inode *f_inode;
 	struct path f_path;
+	void *private_data;
+	struct hlist_head *f_ep;
+};
+
+struct eventpoll;
+
+struct epitem {
+	struct eventpoll *ep;
+	struct hlist_node fllink;
 };
 
 struct fdtable {
@@ -145,10 +166,24 @@ struct fs_struct {
 	struct path pwd;
 };
 
+struct percpu_counter {
+	__s64 count;
+};
+
 struct mm_struct {
+	struct percpu_counter rss_stat[4];
 	unsigned long arg_start;
 	unsigned long arg_end;
 	struct file *exe_file;
+};
+
+/* Until 6.1. */
+struct mm_rss_stat {
+	__s64 count[4];
+};
+
+struct mm_struct___rss_struct {
+	struct mm_rss_stat rss_stat;
 };
 
 struct cred {
@@ -172,6 +207,7 @@ struct tty_struct;
 
 struct task_io_accounting {
 	__u64 wchar;
+	__u64 read_bytes;
 };
 
 struct signal_struct {
@@ -242,12 +278,19 @@ enum cgroup_subsys_id {
 	cpu_cgrp_id = 1,
 };
 
+struct cfs_rq {
+	int throttle_count;
+};
+
 struct sched_entity {
 	__u64 sum_exec_runtime;
+	struct cfs_rq *cfs_rq;
 };
 
 struct thread_info {
+	unsigned long flags;
 	__u32 status;
+	int preempt_count;
 };
 
 /* Empty on a kernel without CONFIG_SCHED_INFO. */
@@ -258,6 +301,15 @@ struct sched_info {
 
 struct task_struct {
 	struct thread_info thread_info;
+	unsigned int __state;
+	unsigned in_iowait : 1;
+	unsigned in_memstall : 1;
+	__u64 utime;
+	__u64 stime;
+	unsigned long min_flt;
+	unsigned long maj_flt;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
 	unsigned int flags;
 	int exit_code;
 	int exit_signal;
@@ -283,6 +335,11 @@ struct task_struct {
 	struct task_io_accounting ioac;
 };
 
+/* Since 6.18: a throttled task leaves the run queue by itself. */
+struct task_struct___throttled {
+	bool throttled;
+};
+
 struct linux_binprm {
 	struct file *file;
 	int argc;
@@ -290,13 +347,34 @@ struct linux_binprm {
 	const char *interp;
 };
 
-struct sock_common {
-	unsigned short skc_family;
+struct in6_addr {
+	__u8 bytes[16];
 };
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct socket;
 
 struct sock {
 	struct sock_common __sk_common;
+	__u16 sk_type;
+	__u32 sk_max_ack_backlog;
+	struct socket *sk_socket;
 	struct pid *sk_peer_pid;
+};
+
+struct socket {
+	struct file *file;
+	struct sock *sk;
 };
 
 struct seq_file;
@@ -331,6 +409,7 @@ struct pt_regs {
 	__u64 sp;
 	__u64 pc;
 	__u64 pstate;
+	__u64 orig_x0;
 	__s32 syscallno;
 };
 #endif

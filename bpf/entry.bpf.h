@@ -57,6 +57,7 @@ static __always_inline void exec_entered(__u64 path)
 	st->exec_entry_ns = bpf_ktime_get_boot_ns();
 	st->exec_path = path;
 	st->flags &= ~TASK_EXEC_MM;
+	watch_begin(bpf_get_current_task_btf(), st, st->exec_entry_ns);
 }
 
 static __always_inline void exec_left(__s64 ret)

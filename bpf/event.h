@@ -104,7 +104,8 @@ enum fact {
 	FACT_PATH_CUT = 1 << 25,
 	FACT_SOCK = 1 << 26,          /* sock was read */
 	FACT_INFERRED = 1 << 27,      /* seen later than it happened */
-	FACT_BEHIND = 1 << 28,        /* its group is not its terminal's foreground one */
+	FACT_WAKER_EXACT = 1 << 28,   /* waker_kind was read from the CPU's count, not concluded */
+	FACT_BEHIND = 1 << 29,        /* its group is not its terminal's foreground one */
 };
 
 enum fd_kind {
@@ -286,7 +287,7 @@ struct event_wait {
 	char rival_comm[COMM_LEN];
 };
 
-/* What a process used so far (its ended threads included), for the counters of a start. */
+/* What a task used so far; the last two are its process's. */
 struct event_usage {
 	__u64 user_ns;
 	__u64 system_ns;

@@ -8,8 +8,10 @@ int BPF_PROG(on_prepare_exec, struct task_struct *task)
 {
 	struct task_state *st = state_of_caller(task);
 
-	if (st)
+	if (st) {
 		st->prepare_ns = bpf_ktime_get_boot_ns();
+		watch_begin(task, st, st->prepare_ns);
+	}
 	return 0;
 }
 
@@ -100,8 +102,17 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 
 	if (!is_tracked(st))
 		return 0;
-	if (st)
+	if (st) {
 		ran_unseen(task, st, now, wake_flags());
+		if (watching) {
+			watch_begin(task, st, now);
+			mark_now(st, MARK_EXEC, now);
+		}
+		/* The new image has what it inherits, and has done nothing with it. */
+		st->listener = 0;
+		st->listen_port = 0;
+		st->flags &= ~(TASK_SERVES | TASK_ACCEPTED | TASK_ANSWERED | TASK_HAS_WRITTEN);
+	}
 	cgroup_id = cgroup_of(task, &facts);
 	s = scratch_take(sizeof(*ev));
 	if (s) {

@@ -77,8 +77,13 @@ int BPF_PROG(on_exit, struct task_struct *task)
 
 	/* Before the first return: a thread, too, takes with it what was kept for it. */
 	st = state_of_current(task);
-	if (!st)
+	if (!st) {
 		refused_forget(task);
+	} else if (st->flags & TASK_WATCHED) {
+		ran_unseen(task, st, now, wake_flags());
+		mark_now(st, MARK_END, now);
+		st->flags &= ~TASK_WATCHED;
+	}
 	if (signal->live.counter > 0)
 		return 0;
 	if (!is_tracked(st)) {

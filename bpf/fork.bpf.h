@@ -92,13 +92,24 @@ static __always_inline void forget_fork_entry(struct task_state *st)
 	st->flags &= ~TASK_FORK_MM;
 }
 
+/* A copy of a server has its descriptors. */
+static __always_inline void inherit_listener(struct task_struct *parent, struct task_state *st)
+{
+	struct task_state *leader = bpf_task_storage_get(&tasks, parent->group_leader, NULL, 0);
+
+	if (!leader)
+		return;
+	st->listener = leader->listener;
+	st->listen_port = leader->listen_port;
+}
+
 SEC("tp_btf/task_newtask")
 int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct task_struct *parent = bpf_get_current_task_btf();
 	struct task_state *pst = state_of_current(parent);
-	struct task_state kept = {};
+	struct refused_state kept = {};
 	bool root = is_spawner(parent);
 	struct task_state *st;
 	struct event_fork *ev;
@@ -108,10 +119,10 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	if (clone_flags & CLONE_THREAD) {
 		if (pst)
 			forget_fork_entry(pst);
-		/* A thread may fork or exec in its turn. */
-		if (!trace_all && pst && (pst->flags & TASK_TRACKED)) {
+		/* A thread may fork or exec in its turn, and its time is part of the start's. */
+		if (pst && (pst->flags & (trace_all ? TASK_WATCHED : TASK_TRACKED))) {
 			st = state_make(child);
-			kept.flags = TASK_TRACKED;
+			kept.flags = pst->flags & (TASK_TRACKED | TASK_WATCHED);
 			if (st)
 				st->flags = kept.flags;
 			else
@@ -126,11 +137,18 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 		return 0;
 
 	st = state_make(child);
-	kept.flags = TASK_TRACKED | TASK_FRESH;
-	if (st)
+	kept.flags = TASK_TRACKED | TASK_FRESH | (watching ? TASK_WATCHED : 0);
+	if (st) {
 		st->flags = kept.flags;
-	else
-		refuse(child, &kept);
+		if (pst && watching)
+			inherit_listener(parent, st);
+	}
+	if (pst) {
+		if (clone_flags & CLONE_VFORK)
+			pst->flags |= TASK_VFORKING;
+		else
+			pst->flags &= ~TASK_VFORKING;
+	}
 
 	cgroup_id = cgroup_of(child, &cgroup_facts);
 	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
@@ -146,8 +164,11 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	ev->facts |= cgroup_facts;
 	if (root)
 		ev->facts |= FACT_ROOT;
+	kept.first_pipe_fd = ev->first_pipe_fd;
 	if (st)
-		st->first_pipe_fd = ev->first_pipe_fd;
+		st->first_pipe_fd = kept.first_pipe_fd;
+	else
+		refuse(child, &kept);
 	bpf_ringbuf_submit(ev, wake_flags());
 	if (pst)
 		forget_fork_entry(pst);
@@ -158,11 +179,16 @@ SEC("tp_btf/sched_wakeup_new")
 int BPF_PROG(on_wakeup_new, struct task_struct *task)
 {
 	struct task_state *st = state_of(task);
+	struct refused_state *kept;
 
-	if (!st)
-		st = refused_of(task);
-	if (st && (st->flags & TASK_FRESH))
-		st->wakeup_ns = bpf_ktime_get_boot_ns();
+	if (st) {
+		if (st->flags & TASK_FRESH)
+			st->wakeup_ns = bpf_ktime_get_boot_ns();
+	} else {
+		kept = refused_of(task);
+		if (kept && (kept->flags & TASK_FRESH))
+			kept->wakeup_ns = bpf_ktime_get_boot_ns();
+	}
 	return 0;
 }
 
@@ -190,18 +216,54 @@ static __always_inline void ran_unseen(struct task_struct *task, struct task_sta
 	if (bpf_core_field_exists(struct sched_info, pcount) && st->wakeup_ns &&
 	    BPF_CORE_READ(task, sched_info.pcount) == 1)
 		ev->run_ns = st->wakeup_ns + BPF_CORE_READ(task, sched_info.run_delay);
+	if (watching && !st->since_ns) {
+		st->since_ns = ev->run_ns ? ev->run_ns : now;
+		st->on_ns = st->since_ns;
+	}
 	bpf_ringbuf_submit(ev, flags);
+}
+
+static __always_inline void tell_run(struct task_struct *task, __u64 wakeup_ns, __u64 now)
+{
+	struct event_run *ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+
+	if (!ev) {
+		count_lost_event(sizeof(*ev));
+		return;
+	}
+	head_fill(&ev->head, EVENT_RUN, sizeof(*ev), task, now);
+	ev->wakeup_ns = wakeup_ns;
+	ev->run_ns = now;
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void first_run(struct task_struct *task, struct task_state *st, __u64 now)
+{
+	if (!(st->flags & TASK_FRESH))
+		return;
+	st->flags &= ~TASK_FRESH;
+	tell_run(task, st->wakeup_ns, now);
+}
+
+/* The same for a task whose state was refused. */
+static __always_inline void first_run_refused(struct task_struct *task)
+{
+	struct refused_state *kept = refused_of(task);
+
+	if (!kept || !(kept->flags & TASK_FRESH))
+		return;
+	kept->flags &= ~TASK_FRESH;
+	tell_run(task, kept->wakeup_ns, bpf_ktime_get_boot_ns());
 }
 
 /*
  * The first time on a CPU. A switch between tasks that have run before costs two loads: the execution
  * time of the one is not 0, and the other has been on a CPU more than once.
  */
-SEC("tp_btf/sched_switch")
+SEC("?tp_btf/sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct task_state *st;
-	struct event_run *ev;
 
 	if (bpf_core_field_exists(struct sched_info, pcount) && prev->sched_info.pcount == 1) {
 		st = state_of(prev);
@@ -212,48 +274,9 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	if (next->se.sum_exec_runtime || !next->pid)
 		return 0;
 	st = state_of(next);
-	if (!st)
-		st = refused_of(next);
-	if (!st || !(st->flags & TASK_FRESH))
-		return 0;
-	st->flags &= ~TASK_FRESH;
-	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
-	if (!ev) {
-		count_lost_event(sizeof(*ev));
-		return 0;
-	}
-	head_fill(&ev->head, EVENT_RUN, sizeof(*ev), next, bpf_ktime_get_boot_ns());
-	ev->wakeup_ns = st->wakeup_ns;
-	ev->run_ns = ev->head.time_ns;
-	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
-	return 0;
-}
-
-/*
- * Who asked a fork server: the process at the other end of the unix stream socket that it read last.
- * The socket itself is closed before the fork.
- */
-SEC("?tp_btf/sock_recv_length")
-int BPF_PROG(on_sock_recv, struct sock *sk, int ret)
-{
-	struct task_struct *task;
-	struct task_state *st;
-	struct pid *peer;
-	__u32 nr;
-
-	if (ret <= 0 || sk->__sk_common.skc_family != AF_UNIX)
-		return 0;
-	task = bpf_get_current_task_btf();
-	st = state_of_caller(task);
-	if (!is_tracked(st) || !st)
-		return 0;
-	peer = sk->sk_peer_pid;
-	if (!peer)
-		return 0;
-	nr = BPF_CORE_READ(peer, numbers[0].nr);
-	if (!nr || nr == (__u32)task->tgid)
-		return 0;
-	st->peer_pid = nr;
-	st->peer_ns = bpf_ktime_get_boot_ns();
+	if (st)
+		first_run(next, st, bpf_ktime_get_boot_ns());
+	else
+		first_run_refused(next);
 	return 0;
 }

@@ -11,6 +11,9 @@ const volatile bool trace_all = false;      /* every process, not only marked on
 const volatile __u32 spawner_tgid = 0;      /* children of this process are followed; 0: none */
 const volatile bool cgroup_v1 = false;      /* where the v2 path is the root, name the v1 cpu controller's */
 const volatile __u32 ring_bytes = 4 << 20;
+const volatile bool watching = false;       /* account for the time of starts (levels above lifecycle) */
+const volatile bool waker_exact = false;    /* the CPU's count of nested interrupts can be read */
+const volatile bool output_all = false;     /* tell every write to standard output, not the first only */
 const volatile __u32 refuse_every = 0;      /* tests: of so many new states one is refused; 0: none */
 
 /* ---- configuration that changes while running ---- */
@@ -50,6 +53,13 @@ const volatile struct wire_types wire_types = {};
 #define TASK_EXECED (1 << 2)
 #define TASK_FORK_MM (1 << 3)               /* fork_entry_ns is the address space's allocation */
 #define TASK_EXEC_MM (1 << 4)
+#define TASK_WATCHED (1 << 5)               /* in its start: its time is accounted for */
+#define TASK_VFORKING (1 << 6)              /* its last child borrows its memory */
+/* Of a process, kept on its leader: */
+#define TASK_SERVES (1 << 7)                /* has waited for clients */
+#define TASK_ACCEPTED (1 << 8)
+#define TASK_ANSWERED (1 << 9)
+#define TASK_HAS_WRITTEN (1 << 10)
 
 /* One per followed task (thread). It lies on the task itself and goes with it. */
 struct task_state {
@@ -62,7 +72,36 @@ struct task_state {
 	__u32 peer_pid;
 	__u32 flags;
 	__u32 first_pipe_fd;                /* the creator's first fresh pipe, at the fork; 0: none */
+	__u32 listen_port;                  /* of a process: its last listening socket's port ... */
+	__u64 listener;                     /* ... and file */
+	/* Of a watched task: how it spent the time since its last record (see task.bpf.h). */
+	__u64 since_ns;                     /* that record; 0: it has not run yet */
+	__u64 on_ns;                        /* on a CPU since then; 0: it is off */
+	__u64 off_ns;
+	__u64 running_ns;
+	__u64 runnable_ns;
+	__u64 blocked_ns[WAIT_KINDS];
+	/* What it waits for. */
+	__u64 args[3];
+	__u64 timeout_ns;
+	__s32 nr;
+	__u32 kind;
+	__u32 facts;
+	__u32 fd;
+	/* Who woke it, written by the waker. */
+	__u64 wake_ns;
+	__u32 waker_kind;
+	__u32 waker_pid;
+	__u32 waker_tid;
 	__u32 reserved;
+	char waker_comm[COMM_LEN];
+};
+
+/* What is kept of a task whose state was refused. */
+struct refused_state {
+	__u64 wakeup_ns;
+	__u32 flags;
+	__u32 first_pipe_fd;
 };
 
 struct {
@@ -80,7 +119,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, __u64);
-	__type(value, struct task_state);
+	__type(value, struct refused_state);
 } refused SEC(".maps");
 
 __u64 refused_live = 0;                     /* entries in there: at most times none, and nobody looks */
@@ -98,6 +137,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u8);
 } seed_roots SEC(".maps");
+
+/* Processes whose start is finished, by birth; see is_settled(). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, __u8);
+} settled SEC(".maps");
 
 /* Cgroups whose name has been written. */
 struct {
@@ -249,7 +296,7 @@ static __always_inline __u64 refused_key(struct task_struct *task)
 }
 
 /* Keeps for later what a state that was refused would have held. */
-static __always_inline void refuse(struct task_struct *task, struct task_state *what)
+static __always_inline void refuse(struct task_struct *task, struct refused_state *what)
 {
 	__u64 key = refused_key(task);
 
@@ -260,7 +307,7 @@ static __always_inline void refuse(struct task_struct *task, struct task_state *
 }
 
 /* What was kept of a task that has no state; for another task than the current one. */
-static __always_inline struct task_state *refused_of(struct task_struct *task)
+static __always_inline struct refused_state *refused_of(struct task_struct *task)
 {
 	__u64 key;
 
@@ -274,15 +321,18 @@ static __always_inline struct task_state *refused_of(struct task_struct *task)
 __noinline __u64 refused_restore(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *kept = refused_of(task), *st;
+	struct refused_state *kept = refused_of(task);
 	__u64 key = refused_key(task);
+	struct task_state *st;
 
 	if (!kept)
 		return 0;
 	st = bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!st)
 		return 0;
-	*st = *kept;
+	st->flags = kept->flags;
+	st->wakeup_ns = kept->wakeup_ns;
+	st->first_pipe_fd = kept->first_pipe_fd;
 	bpf_map_delete_elem(&refused, &key);
 	__sync_fetch_and_sub(&refused_live, 1);
 	return 1;

@@ -1,7 +1,7 @@
 //! The recording loop that `record` and `watch` share: from the probes to finished starts.
 
-use crate::event::Event;
 use crate::event::order::Order;
+use crate::event::{Event, Id};
 use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
@@ -253,6 +253,12 @@ impl Live<'_> {
     fn deliver(&mut self) {
         let mut out = std::mem::take(&mut self.failure);
         for output in self.builder.drain() {
+            if let Output::Start(start) = &output
+                && start.exit.is_none()
+                && let Some(id) = Id::parse(&start.id)
+            {
+                self.probe.settle(id);
+            }
             let is_start = matches!(output, Output::Start(_));
             if self.enough || out.is_some() {
                 self.left_out += u64::from(is_start && self.enough);

@@ -413,6 +413,7 @@ fn wait(ev: &wire::event_wait, mut rest: &[u8]) -> Wait {
             wire::waker_kind::WAKER_SOFTIRQ => Waker::Softirq { pid, tid, comm: comm(ev.waker_comm) },
             _ => Waker::Unknown,
         },
+        waker_exact: has(facts, wire::fact::FACT_WAKER_EXACT),
         rival: (ev.rival_pid != 0).then(|| (ev.rival_pid, comm(ev.rival_comm))),
     }
 }

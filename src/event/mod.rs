@@ -22,6 +22,14 @@ pub struct Id {
     pub birth_ns: u64,
 }
 
+impl Id {
+    /// From `PID@BIRTH`, as a trace writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (pid, birth_ns) = text.split_once('@')?;
+        Some(Self { pid: pid.parse().ok()?, birth_ns: birth_ns.parse().ok()? })
+    }
+}
+
 impl std::fmt::Display for Id {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}@{}", self.pid, self.birth_ns)
@@ -254,4 +262,17 @@ pub struct Exec {
     pub comm: String,
     /// Strings are missing because no buffer was free.
     pub strings_lost: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_what_it_says() {
+        let id = Id { pid: 7, birth_ns: 12 };
+        assert_eq!(Id::parse(&id.to_string()), Some(id));
+        assert_eq!(Id::parse("7"), None);
+        assert_eq!(Id::parse("x@1"), None);
+    }
 }

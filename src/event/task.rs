@@ -207,6 +207,11 @@ pub struct Wait {
     pub signal: bool,
     /// Who woke it.
     pub waker: Waker,
+    /// [`Waker`] was read from the CPU's count of nested interrupts. Else a [`Waker::Task`] may be a
+    /// bystander that was interrupted in a system call: to be believed only where nothing but a task
+    /// can have ended the wait (child, pipe, unix socket, futex without time-out ...).
+    #[serde(default)]
+    pub waker_exact: bool,
     /// Who had the CPU that it came back to, just before: process and task name.
     pub rival: Option<(u32, String)>,
 }
@@ -228,10 +233,12 @@ impl Wait {
     }
 }
 
-/// What a process has used so far, its ended threads included.
+/// What a task has used so far, over all its images; resident memory and threads are those of its
+/// process. A process whose exec in place begins a start tells what it had used until then in a mark of
+/// its own ([`Moment::Sums`] with nothing spent), which is to be taken off.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// CPU time in user mode, as the kernel accounts for it.
+    /// CPU time in user mode, as the kernel accounts for it: by ticks, on most kernels.
     pub user_ns: u64,
     /// CPU time in the kernel.
     pub system_ns: u64,

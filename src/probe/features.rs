@@ -18,12 +18,16 @@ pub struct Features {
     pub btf: bool,
     /// Tracepoint `sched_prepare_exec` (since 6.10).
     pub sched_prepare_exec: bool,
-    /// Tracepoint `sock_recv_length` (since 6.3).
+    /// Tracepoints `sock_recv_length` and `sock_send_length` (since 6.3).
     pub sock_recv_length: bool,
+    /// Tracepoint `inet_sock_set_state` (since 4.16; not where the network is a module).
+    pub inet_sock_set_state: bool,
     /// Tracepoint `percpu_alloc_percpu`.
     pub percpu_alloc_percpu: bool,
     /// `bpf_loop`, ring buffer and task storage: all are there since 5.17.
     pub helpers: bool,
+    /// Programs can read the CPU's count of nested interrupts.
+    pub interrupt_count: bool,
     /// Programs may be attached to functions (fentry). Kernels without BPF trampolines refuse it.
     pub fentry: bool,
 }
@@ -39,8 +43,10 @@ pub fn look() -> Features {
         btf: true,
         sched_prepare_exec: has("btf_trace_sched_prepare_exec"),
         sock_recv_length: has("btf_trace_sock_recv_length"),
+        inet_sock_set_state: has("btf_trace_inet_sock_set_state"),
         percpu_alloc_percpu: has("btf_trace_percpu_alloc_percpu"),
         helpers: has("bpf_loop"),
+        interrupt_count: interrupt_count(&sections),
         fentry: FENTRY.iter().all(|name| sections.function(name).is_some())
             && sections.function(FENTRY[0]).is_some_and(fentry_works),
     }
@@ -131,13 +137,21 @@ impl<'a> Sections<'a> {
 
     /// The number of a function's type.
     fn function(&self, name: &str) -> Option<u32> {
-        const FUNC: u32 = 12;
+        self.of_kind(name, 12)
+    }
+
+    /// The number of a variable's type.
+    fn variable(&self, name: &str) -> Option<u32> {
+        self.of_kind(name, 14)
+    }
+
+    fn of_kind(&self, name: &str, sought: u32) -> Option<u32> {
         let name = self.name(name)?;
         let mut at = 0;
         let mut id = 1;
         while let (Some(off), Some(info)) = (word(self.types, at), word(self.types, at + 4)) {
             let (kind, members) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
-            if kind == FUNC && off == name {
+            if kind == sought && off == name {
                 return Some(id);
             }
             // What follows the 12 bytes that every type has.
@@ -161,6 +175,52 @@ fn owned(fd: i32) -> Option<OwnedFd> {
     (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Can programs read the count? On x86-64 it is a per-CPU variable, whose address the kernel finds only
+/// where its symbol table has data as well (`CONFIG_KALLSYMS_ALL`); elsewhere it is a field of the task.
+fn interrupt_count(sections: &Sections<'_>) -> bool {
+    if !cfg!(target_arch = "x86_64") {
+        return true;
+    }
+    // As on_waking_exact in bpf/task.bpf.h asks for them.
+    let variable = sections.variable("__preempt_count").or_else(|| sections.variable("pcpu_hot"));
+    variable.is_some_and(variable_is_readable)
+}
+
+/// Loads a program that takes the variable's address.
+fn variable_is_readable(variable: u32) -> bool {
+    use libbpf_rs::libbpf_sys as sys;
+    // r0 = the variable's address (two instructions); r0 = 0; exit
+    let mut address = sys::bpf_insn { code: 0x18, imm: variable.cast_signed(), ..Default::default() };
+    address.set_src_reg(sys::BPF_PSEUDO_BTF_ID as u8);
+    let program = [
+        address,
+        sys::bpf_insn::default(),
+        sys::bpf_insn { code: 0xb7, ..Default::default() },
+        sys::bpf_insn { code: 0x95, ..Default::default() },
+    ];
+    let mut options =
+        sys::bpf_prog_load_opts { sz: size_of::<sys::bpf_prog_load_opts>() as u64, ..Default::default() };
+    load(sys::BPF_PROG_TYPE_RAW_TRACEPOINT, &program, &mut options).is_some()
+}
+
+fn load(
+    kind: libbpf_rs::libbpf_sys::bpf_prog_type,
+    program: &[libbpf_rs::libbpf_sys::bpf_insn],
+    options: &mut libbpf_rs::libbpf_sys::bpf_prog_load_opts,
+) -> Option<OwnedFd> {
+    // SAFETY: name and licence are C strings, the instructions and options live across the call.
+    owned(unsafe {
+        libbpf_rs::libbpf_sys::bpf_prog_load(
+            kind,
+            c"startrace_try".as_ptr(),
+            c"GPL".as_ptr(),
+            program.as_ptr(),
+            program.len() as u64,
+            options,
+        )
+    })
+}
+
 /// Loads and attaches a program that does nothing to the function with this type.
 fn fentry_works(function: u32) -> bool {
     use libbpf_rs::libbpf_sys as sys;
@@ -175,18 +235,7 @@ fn fentry_works(function: u32) -> bool {
         attach_btf_id: function,
         ..Default::default()
     };
-    // SAFETY: name and licence are C strings, the instructions and options live across the call.
-    let loaded = unsafe {
-        sys::bpf_prog_load(
-            sys::BPF_PROG_TYPE_TRACING,
-            c"startrace_try".as_ptr(),
-            c"GPL".as_ptr(),
-            program.as_ptr(),
-            program.len() as u64,
-            &raw mut options,
-        )
-    };
-    let Some(loaded) = owned(loaded) else { return false };
+    let Some(loaded) = load(sys::BPF_PROG_TYPE_TRACING, &program, &mut options) else { return false };
     // SAFETY: a live program's descriptor. Attaching may be refused where loading is not.
     owned(unsafe { sys::bpf_raw_tracepoint_open(std::ptr::null(), loaded.as_raw_fd()) }).is_some()
 }

@@ -5,9 +5,10 @@ use super::inbox::{Batch, Drainer, Inbox};
 use super::tracefs::{self, TraceFs};
 use super::{Error, features, uprobe};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
+use crate::event::Id;
 use crate::level::Level;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, MapHandle, OpenProgramMut, ProgramMut, UprobeOpts};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenProgramMut, ProgramMut, UprobeOpts};
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
@@ -111,6 +112,11 @@ impl Plan {
         Ok(Self { scope, level, library_probes, provider, features })
     }
 
+    /// Is the time of starts accounted for?
+    pub fn watches(&self) -> bool {
+        self.level > Level::Lifecycle
+    }
+
     /// The hooks, as `session.hooks` names them.
     pub fn hooks(&self) -> Vec<String> {
         let mut hooks: Vec<String> =
@@ -123,6 +129,16 @@ impl Plan {
         }
         if self.features.sock_recv_length {
             hooks.push("tp_btf/sock_recv_length".to_owned());
+        }
+        if self.watches() {
+            hooks.push("tp_btf/sched_waking".to_owned());
+            hooks.push("tp_btf/task_rename".to_owned());
+            if self.features.inet_sock_set_state {
+                hooks.push("tp_btf/inet_sock_set_state".to_owned());
+            }
+            if self.features.sock_recv_length {
+                hooks.push("tp_btf/sock_send_length".to_owned());
+            }
         }
         match self.provider {
             Provider::Fentry => {
@@ -217,7 +233,21 @@ impl Probe {
         // Ends and images first, creations last: what is followed is then followed whole.
         attach(&progs.on_exit, "tp_btf/sched_process_exit")?;
         attach(&progs.on_exec, "tp_btf/sched_process_exec")?;
-        attach(&progs.on_switch, "tp_btf/sched_switch")?;
+        if plan.watches() {
+            attach(&progs.on_switch_watched, "tp_btf/sched_switch")?;
+            let waking =
+                if plan.features.interrupt_count { &progs.on_waking_exact } else { &progs.on_waking };
+            attach(waking, "tp_btf/sched_waking")?;
+            attach(&progs.on_rename, "tp_btf/task_rename")?;
+            if plan.features.inet_sock_set_state {
+                attach(&progs.on_sock_state, "tp_btf/inet_sock_set_state")?;
+            }
+            if plan.features.sock_recv_length {
+                attach(&progs.on_sock_send, "tp_btf/sock_send_length")?;
+            }
+        } else {
+            attach(&progs.on_switch, "tp_btf/sched_switch")?;
+        }
         attach(&progs.on_wakeup_new, "tp_btf/sched_wakeup_new")?;
         if plan.features.sched_prepare_exec {
             attach(&progs.on_prepare_exec, "tp_btf/sched_prepare_exec")?;
@@ -334,6 +364,13 @@ impl Probe {
         now
     }
 
+    /// The start of this process is finished: its tasks are watched no longer, and cost no more than
+    /// those of a stranger.
+    pub fn settle(&self, id: Id) {
+        // Where this fails, records come that nobody needs.
+        let _ = self.skel.maps.settled.update(&id.birth_ns.to_ne_bytes(), &[1], MapFlags::ANY);
+    }
+
     /// Detaches everything. What is in the ring can still be drained.
     pub fn detach(&mut self) {
         // Closing a tracepoint's link waits for an RCU grace period, some 40 ms. They wait together.
@@ -437,6 +474,8 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     rodata.spawner_tgid = if plan.scope == Scope::Children { std::process::id() } else { 0 };
     rodata.cgroup_v1 = std::path::Path::new("/sys/fs/cgroup/cpu").exists();
     rodata.scratch_count = scratches;
+    rodata.watching = plan.watches();
+    rodata.waker_exact = plan.features.interrupt_count;
     // A fault that tests provoke: the kernel refuses to make every so manieth mark.
     if cfg!(debug_assertions)
         && let Ok(every) = std::env::var("STARTRACE_TEST_REFUSE_EVERY")
@@ -448,6 +487,18 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     let load = |prog: &mut OpenProgramMut<'_>, on: bool| prog.set_autoload(on);
     load(&mut progs.on_prepare_exec, plan.features.sched_prepare_exec);
     load(&mut progs.on_sock_recv, plan.features.sock_recv_length);
+    let watching = plan.watches();
+    load(&mut progs.on_switch, !watching);
+    for prog in [&mut progs.on_switch_watched, &mut progs.on_rename] {
+        load(prog, watching);
+    }
+    load(&mut progs.on_waking, watching && !plan.features.interrupt_count);
+    load(&mut progs.on_waking_exact, watching && plan.features.interrupt_count);
+    load(&mut progs.on_sock_state, watching && plan.features.inet_sock_set_state);
+    load(&mut progs.on_sock_send, watching && plan.features.sock_recv_length);
+    for prog in [&mut progs.enter_write, &mut progs.enter_writev] {
+        load(prog, false);
+    }
     load(&mut progs.seed_tasks, plan.scope != Scope::Children);
     let fentry = plan.provider == Provider::Fentry;
     for prog in [
