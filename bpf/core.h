@@ -56,6 +56,7 @@ enum {
 #define S_IFCHR 0020000
 #define S_IFIFO 0010000
 #define TS_COMPAT 2
+#define PIDTYPE_PGID 2
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -203,7 +204,13 @@ struct sighand_struct {
 	struct k_sigaction action[64];
 };
 
-struct tty_struct;
+struct pid;
+
+struct tty_struct {
+	struct {
+		struct pid *pgrp;
+	} ctrl;
+};
 
 struct task_io_accounting {
 	__u64 wchar;
@@ -217,19 +224,8 @@ struct signal_struct {
 	int group_exit_code;
 	unsigned int flags;
 	int leader;
-	struct tty_struct *tty;
 	struct pid *pids[4];
-};
-
-/* From 5.16 on, and before. */
-struct tty_struct___ctrl {
-	struct {
-		struct pid *pgrp;
-	} ctrl;
-};
-
-struct tty_struct___pgrp {
-	struct pid *pgrp;
+	struct tty_struct *tty;
 };
 
 struct pid_namespace {

@@ -89,7 +89,7 @@ enum fact {
 	FACT_CWD_CUT = 1 << 10,
 	FACT_ARGV_UNREADABLE = 1 << 11,
 	FACT_CGROUP_V1 = 1 << 12,     /* cgroup_id is of the v1 cpu controller's hierarchy */
-	FACT_GROUP_EXIT = 1 << 13,
+	FACT_FOREGROUND = 1 << 13,    /* in the foreground group of its terminal */
 	FACT_NO_SCRATCH = 1 << 14,    /* the strings could not be carried */
 	FACT_PATH_UNREADABLE = 1 << 15,
 	FACT_ENTRY_IS_MM_ALLOC = 1 << 16, /* entry_ns is the address space's allocation */
@@ -105,7 +105,7 @@ enum fact {
 	FACT_SOCK = 1 << 26,          /* sock was read */
 	FACT_INFERRED = 1 << 27,      /* seen later than it happened */
 	FACT_WAKER_EXACT = 1 << 28,   /* waker_kind was read from the CPU's count, not concluded */
-	FACT_BEHIND = 1 << 29,        /* its group is not its terminal's foreground one */
+	FACT_FOREGROUND_KNOWN = 1 << 29, /* it has a terminal, whose foreground group was read */
 };
 
 enum fd_kind {
@@ -160,7 +160,7 @@ struct event_fork {
 	__u32 facts;
 	__u32 fresh_pipes;
 	__u32 first_pipe_fd;          /* lowest end of those */
-	__u32 reserved;
+	__u32 group;                  /* process group of the creator */
 	struct event_fd fds[3];
 	char comm[COMM_LEN];
 };
@@ -193,7 +193,7 @@ struct event_exec {
 	__u32 cwd_len;                /* likewise */
 	__u32 argv_len;
 	__u32 sig_ignored;
-	__u32 reserved;
+	__u32 group;                  /* process group */
 	struct event_fd fds[4];
 	char comm[COMM_LEN];
 };
@@ -225,7 +225,7 @@ struct event_exit {
 	__u32 sig_ignored;
 	__u32 uid;
 	__u32 gid;
-	__u32 reserved;
+	__u32 group;
 	struct event_fd fds[3];
 	char comm[COMM_LEN];
 };

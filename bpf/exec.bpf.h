@@ -55,10 +55,9 @@ static __always_inline void describe_exec(struct event_exec *ev, struct task_str
 	inode = exe->f_inode;
 	dentry = exe->f_path.dentry;
 	facts |= session_facts(task->signal);
-	facts |= terminal_facts(task->signal);
 	facts |= fds_read(task, ev->fds, 4);
+	facts |= group_facts(task->signal, &ev->group);
 	ev->sig_ignored = signals_of(task->sighand);
-	ev->reserved = 0;
 	ev->entry_ns = 0;
 	ev->prepare_ns = 0;
 	if (st) {

@@ -101,14 +101,12 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		return 0;
 	}
 	head_fill(&ev->head, EVENT_EXIT, sizeof(*ev), task, now);
-	ev->facts = session_facts(signal);
+	ev->facts = session_facts(signal) | group_facts(signal, &ev->group);
 	/* What wait(2) will say: the group's code, or the leader's if its threads ended one by one. */
-	if (signal->flags & SIGNAL_GROUP_EXIT) {
+	if (signal->flags & SIGNAL_GROUP_EXIT)
 		ev->exit_code = signal->group_exit_code;
-		ev->facts |= FACT_GROUP_EXIT;
-	} else {
+	else
 		ev->exit_code = plain(task)->group_leader->exit_code;
-	}
 	/* After an exec the descriptors were told then. */
 	fds_unknown(ev->fds, 3);
 	ev->written = 0;
@@ -122,7 +120,6 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	ev->sig_ignored = signals_of(plain(task)->sighand);
 	ev->uid = task->cred->euid.val;
 	ev->gid = task->cred->egid.val;
-	ev->reserved = 0;
 	__builtin_memcpy(ev->comm, task->comm, COMM_LEN);
 	bpf_ringbuf_submit(ev, wake_flags());
 	return 0;

@@ -22,7 +22,9 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 	signal = parent->signal;
 	sighand = parent->sighand;
 	kernel = parent->flags & PF_KTHREAD;
+	/* Of the terminal only the child's own view, later, tells anything. */
 	facts = session_facts(signal);
+	group_facts(signal, &ev->group);
 
 	ev->clone_flags = clone_flags;
 	ev->exit_signal = child->exit_signal;
@@ -58,7 +60,6 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 
 	ev->fresh_pipes = 0;
 	ev->first_pipe_fd = 0;
-	ev->reserved = 0;
 	if (!(clone_flags & CLONE_VM)) {
 		pipes = fresh_pipes((__u64)BPF_CORE_READ(parent, files));
 		ev->fresh_pipes = pipes & 0xff;

@@ -514,22 +514,22 @@ static __always_inline __u32 session_facts(struct signal_struct *signal)
 	return facts;
 }
 
-#define PIDTYPE_PGID 2
-
-/* Whether another process group than the task's has its terminal. */
-static __always_inline __u32 terminal_facts(struct signal_struct *signal)
+/*
+ * The process group, and whether it is the foreground one of the controlling terminal: a shell with
+ * job control gives each job a group, and the terminal to that in the foreground. (`ctrl` came with
+ * 5.14, before anything that the other programs need.)
+ */
+static __always_inline __u32 group_facts(struct signal_struct *signal, __u32 *number)
 {
-	struct tty_struct *tty = signal->tty;
-	struct pid *own, *front;
+	struct pid *group = READ(struct signal_struct, signal, pids[PIDTYPE_PGID]);
+	struct tty_struct *tty = READ(struct signal_struct, signal, tty);
 
-	if (!tty)
+	*number = READ(struct pid, group, numbers[0].nr);
+	if (!tty || !bpf_core_field_exists(struct tty_struct, ctrl.pgrp))
 		return 0;
-	own = BPF_CORE_READ(signal, pids[PIDTYPE_PGID]);
-	if (bpf_core_field_exists(struct tty_struct___ctrl, ctrl))
-		front = BPF_CORE_READ((struct tty_struct___ctrl *)tty, ctrl.pgrp);
-	else
-		front = BPF_CORE_READ((struct tty_struct___pgrp *)tty, pgrp);
-	return front && front != own ? FACT_BEHIND : 0;
+	if (READ(struct tty_struct, tty, ctrl.pgrp) != group)
+		return FACT_FOREGROUND_KNOWN;
+	return FACT_FOREGROUND_KNOWN | FACT_FOREGROUND;
 }
 
 /* The system call that a task is in, from its saved registers; -1 outside of one. */

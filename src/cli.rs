@@ -1,7 +1,11 @@
 //! The command line.
 
 use crate::command::{self, Exit, record};
+use crate::trace::text::shell_word;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,6 +56,9 @@ pub fn run() -> Exit {
             // clap gives 0 for --help and --version, which go to stdout, and 2 for the rest.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             let _ = error.print();
+            if let Some(meant) = meant(&error, std::env::args_os()) {
+                eprintln!("\nA command to trace comes after --: {meant}");
+            }
             return Exit::Code(code);
         }
     };
@@ -70,6 +77,26 @@ pub fn run() -> Exit {
         Ok(()) => Exit::Success,
         Err(error) => record::fail(&error, Exit::Failure),
     }
+}
+
+/// The command line that was meant where a command has no `--` before it.
+fn meant(error: &clap::Error, given: impl Iterator<Item = OsString>) -> Option<String> {
+    let Some(ContextValue::String(unexpected)) = error.get(ContextKind::InvalidArg) else { return None };
+    if error.kind() != ErrorKind::UnknownArgument || unexpected.starts_with('-') {
+        return None;
+    }
+    let words: Vec<OsString> = given.skip(1).collect();
+    if !words.iter().any(|word| word == "record" || word == "watch") {
+        return None;
+    }
+    let at = words.iter().position(|word| word == unexpected.as_str())?;
+    let (options, command) = words.split_at(at);
+    let dashes = OsString::from("--");
+    let line: Vec<&OsString> = options.iter().chain([&dashes]).chain(command).collect();
+    // What is wrong in another way, too, is not proposed.
+    Cli::try_parse_from(std::iter::once(&OsString::from("startrace")).chain(line.iter().copied())).ok()?;
+    let line: Vec<String> = line.into_iter().map(|word| shell_word(word.as_bytes())).collect();
+    Some(format!("startrace {}", line.join(" ")))
 }
 
 fn doctor(options: &command::doctor::DoctorOptions) -> Exit {
@@ -107,6 +134,46 @@ fn log(verbose: u8) {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn a_command_without_its_dashes_is_shown_with_them() {
+        for (given, want) in [
+            ("record true", Some("startrace record -- true")),
+            ("record -o a\u{1b}b true -x", Some("startrace record -o $'a\\033b' -- true -x")),
+            ("-v watch -a true", Some("startrace -v watch -a -- true")),
+            ("record -o true true", None),
+            ("record --count 0 true", None),
+            ("record -- true", None),
+            ("record --frobnicate", None),
+            ("frobnicate", None),
+            ("report a b", None),
+        ] {
+            let words = || std::iter::once("startrace").chain(given.split(' ')).map(OsString::from);
+            let said = Cli::try_parse_from(words()).err().and_then(|error| meant(&error, words()));
+            assert_eq!(said.as_deref(), want, "{given}");
+        }
+    }
+
+    #[test]
+    fn values_that_mean_nothing_are_refused() {
+        for (wrong, why) in [
+            ("--duration 0", "longer than nothing"),
+            ("--duration 0ms", "longer than nothing"),
+            ("--window 0s", "longer than nothing"),
+            ("--container zz", "hexadecimal"),
+            ("--container web-frontend", "hexadecimal"),
+            ("--container a1b", "4 to 64"),
+            ("--count 0", "0 is not in"),
+        ] {
+            let error = Cli::try_parse_from(["startrace", "record"].into_iter().chain(wrong.split(' ')));
+            let error = error.unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{wrong}");
+            assert!(error.to_string().contains(why), "{wrong}: {error}");
+        }
+        let cli = Cli::try_parse_from(["startrace", "record", "--container", "A1B2", "--duration", "1ms"]);
+        let Command::Record(args) = cli.unwrap().command else { panic!("record") };
+        assert_eq!(args.what.container, ["a1b2"]);
+    }
 
     /// Nothing is broken in the middle on a terminal of 80 columns.
     #[test]

@@ -202,3 +202,39 @@ fn a_shells_last_command_takes_its_place() {
         assert_eq!(recorded.starts().len(), 3 - execs, "{shell:?} {:#}", recorded.outline());
     }
 }
+
+/// Job control: what a shell puts behind ignores nothing and keeps the terminal as its stdin.
+#[test]
+fn jobs_of_interactive_shells() {
+    common::require_root();
+    let typed = script("interactive.py");
+    let python = common::python();
+    for (shell, primitive) in [(&["bash", "--norc", "-i"][..], "clone"), (&["dash", "-i"], "vfork")] {
+        let command: Vec<&str> = [python.to_str().unwrap(), typed.to_str().unwrap()]
+            .into_iter()
+            .chain(shell.iter().copied())
+            .collect();
+        let recorded = common::record::<&str, &str>(&[], &command);
+        let terminal = recorded.start_with_argv(shell);
+        assert_eq!(terminal["method"]["pattern"], "pty_session", "{terminal:#}");
+        for (argv, primitive, pattern) in [
+            (["/bin/true", "command"], primitive, "shell.command"),
+            (["/bin/sleep", "0.021"], "clone", "shell.background"),
+            (["/bin/true", "in-front"], primitive, "shell.command"),
+            (["/bin/true", "in-front-too"], "clone", "shell.subshell"),
+            (["/bin/true", "behind"], primitive, "shell.command"),
+            (["/bin/true", "behind-too"], "clone", "shell.background"),
+        ] {
+            let start = recorded.start_with_argv(&argv);
+            let what = format!("{shell:?} {argv:?}: {:#}", start["method"]);
+            let name = method(start);
+            assert_eq!(
+                [name[0], name[2], name[3], name[4]],
+                [primitive, shell[0], pattern, "likely"],
+                "{what}"
+            );
+            let told = has_evidence(start, "a process group of its own");
+            assert_eq!(told, pattern == "shell.background", "{what}");
+        }
+    }
+}

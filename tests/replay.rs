@@ -37,41 +37,6 @@ const STREAMS: &[Stream] = &[
             ("multiprocessing.resource_tracker", 1),
         ],
     ),
-    // Other userlands. The first start is CMD in its chroot.
-    ("glibc_2.31_system", 3, &[("shell.command", 1), ("system", 1), ("wrapper", 1)]),
-    ("glibc_2.41_popen", 3, &[("popen", 1), ("shell.command", 1), ("wrapper", 1)]),
-    ("glibc_2.43_pidfd_spawn", 3, &[("-", 2), ("wrapper", 1)]),
-    ("musl_1.2.5_daemon", 4, &[("-", 2), ("double_fork", 1), ("wrapper", 1)]),
-    ("go_1.24", 3, &[("-", 1), ("probe", 1), ("wrapper", 1)]),
-    ("libuv_1.53", 3, &[("-", 1), ("probe", 1), ("wrapper", 1)]),
-    ("jdk_11", 2, &[("-", 1), ("wrapper", 1)]),
-    (
-        "python_3.14",
-        5,
-        &[
-            ("multiprocessing.forkserver", 2),
-            ("multiprocessing.forkserver.server", 1),
-            ("multiprocessing.resource_tracker", 1),
-            ("wrapper", 1),
-        ],
-    ),
-    (
-        "pipeline_mksh",
-        8,
-        &[
-            ("shell.background", 1),
-            ("shell.command", 2),
-            ("shell.pipeline", 2),
-            ("shell.subshell", 1),
-            ("shell.substitution", 1),
-            ("wrapper", 1),
-        ],
-    ),
-    (
-        "bash_interactive",
-        5,
-        &[("pty_session", 1), ("shell.background", 1), ("shell.command", 2), ("wrapper", 1)],
-    ),
 ];
 
 fn path(name: &str) -> PathBuf {

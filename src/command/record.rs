@@ -9,6 +9,7 @@ use crate::probe::{self, Plan, Provider, Scope, Wanted};
 use crate::timeline::Output;
 use crate::timeline::select::Selectors;
 use crate::trace::schema::{Header, Line, SCHEMA, Tool};
+use crate::trace::text::shell_path;
 use crate::trace::write::{Flow as Written, Format, Output as File, OutputTarget};
 use clap::Args;
 use std::ffi::OsString;
@@ -36,7 +37,7 @@ startrace itself failed. Without CMD: 0, 1 failure, 2 usage. With and without:
 #[command(after_help = EXAMPLES)]
 pub struct RecordArgs {
     #[command(flatten)]
-    what: WhatArgs,
+    pub(crate) what: WhatArgs,
 
     /// Write the trace to FILE, as NDJSON if that ends in .ndjson; '-' is stdout (CMD's goes to stderr
     /// then) [default: startrace-NAME-TIME.json here, never over an older file]
@@ -104,7 +105,7 @@ pub struct WhatArgs {
     pub unit: Vec<String>,
 
     /// ... of the container whose id begins so
-    #[arg(long, value_name = "ID", conflicts_with = "pid", help_heading = WHAT)]
+    #[arg(long, value_name = "ID", value_parser = container_id, conflicts_with = "pid", help_heading = WHAT)]
     pub container: Vec<String>,
 
     /// ... of the Kubernetes pod with this UID
@@ -112,7 +113,7 @@ pub struct WhatArgs {
     pub pod: Vec<String>,
 
     /// Stop after this time (10s, 5m, 500ms)
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = WHEN)]
+    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = WHEN)]
     pub duration: Option<Duration>,
 
     /// Stop after this many finished starts
@@ -120,7 +121,7 @@ pub struct WhatArgs {
     pub count: Option<u64>,
 
     /// Give a start up as 'timeout' after this time [default: 10m; for a command to start: never]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = WHEN)]
+    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = WHEN)]
     pub window: Option<Duration>,
 
     /// How closely to look [default: timeline]
@@ -242,6 +243,31 @@ impl WhatArgs {
             events: None,
         })
     }
+}
+
+/// A time in which something can happen.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("it has to be longer than nothing".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The beginning of a container's id, which is 64 hexadecimal digits. Fewer than this many would pick
+/// containers that nobody meant.
+const CONTAINER_ID: std::ops::RangeInclusive<usize> = 4..=64;
+
+fn container_id(text: &str) -> Result<String, String> {
+    if !text.bytes().all(|b| b.is_ascii_hexdigit()) || !CONTAINER_ID.contains(&text.len()) {
+        return Err(format!(
+            "the beginning of a container's id is {} to {} hexadecimal digits (its name will not do; LXC's \
+             containers have no id: --cgroup '*lxc.payload.NAME')",
+            CONTAINER_ID.start(),
+            CONTAINER_ID.end()
+        ));
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 fn uid_of(user: &str) -> Result<u32, String> {
@@ -478,7 +504,7 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
                     fail(&error, exit);
                 }
             }
-            let path = path.display();
+            let path = shell_path(&path);
             let lost = if complete { "" } else { ", INCOMPLETE: see session.lost" };
             let starts = crate::report::counted(starts, "start");
             if left_out > 0 {

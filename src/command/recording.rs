@@ -6,6 +6,7 @@ use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
 use crate::host::{self, priority, privilege};
+use crate::method::arch::Arch;
 use crate::probe::{self, Lost, Plan, Probe, Scope, Wanted, seed::Seeded};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
@@ -307,8 +308,15 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let began_wall =
         std::time::UNIX_EPOCH + Duration::from_nanos(began_ns.saturating_add(realtime_offset_ns));
     let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
-    let options =
-        Options { began_ns, realtime_offset_ns, window_ns, selectors: request.selectors.clone(), level };
+    let arch = Arch::HERE;
+    let options = Options {
+        arch,
+        began_ns,
+        realtime_offset_ns,
+        window_ns,
+        selectors: request.selectors.clone(),
+        level,
+    };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
     }
@@ -327,6 +335,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         until_ns: u64::MAX,
     };
     live.keep(&Recorded::Begin {
+        arch,
         began_ns,
         realtime_offset_ns,
         window_ns,

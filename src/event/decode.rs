@@ -4,6 +4,7 @@
 use super::task::{Mark, Moment, Socket, Spent, Usage, Wait, WaitKind, Waker};
 use super::{CgroupId, Entry, Event, Exec, Fork, Id, What};
 use crate::bpf::types as wire;
+use crate::method::arch::Arch;
 use crate::method::facts::{Call, Fd, FdKind};
 use crate::trace::text;
 use std::mem::{offset_of, size_of};
@@ -109,6 +110,14 @@ fn entry(ns: u64, facts: u32) -> Option<Entry> {
     })
 }
 
+fn foreground(facts: u32) -> Option<bool> {
+    has(facts, wire::fact::FACT_FOREGROUND_KNOWN).then_some(has(facts, wire::fact::FACT_FOREGROUND))
+}
+
+fn number(n: u32) -> Option<u32> {
+    (n != 0).then_some(n)
+}
+
 fn comm(raw: [i8; 16]) -> String {
     let bytes = raw.map(|b| b as u8);
     text::encode(bytes.split(|&b| b == 0).next().unwrap_or_default())
@@ -133,39 +142,9 @@ fn fds<const N: usize>(raw: [wire::event_fd; N], facts: u32) -> [Fd; N] {
     })
 }
 
-/// The system call that a number names, on the architecture that this runs on.
+/// The system call that a number names here.
 fn call(nr: i32, compat: bool, kernel: bool) -> Call {
-    if kernel {
-        return Call::Kernel;
-    }
-    #[cfg(target_arch = "x86_64")]
-    let known = if compat {
-        match nr {
-            2 => Call::Fork,
-            190 => Call::Vfork,
-            120 => Call::Clone,
-            435 => Call::Clone3,
-            _ => Call::Unknown,
-        }
-    } else {
-        match nr {
-            57 => Call::Fork,
-            58 => Call::Vfork,
-            56 => Call::Clone,
-            435 => Call::Clone3,
-            _ => Call::Unknown,
-        }
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let known = match (nr, compat) {
-        (220, false) => Call::Clone,
-        (435, _) => Call::Clone3,
-        (2, true) => Call::Fork,
-        (190, true) => Call::Vfork,
-        (120, true) => Call::Clone,
-        _ => Call::Unknown,
-    };
-    known
+    if kernel { Call::Kernel } else { Arch::HERE.call(nr, compat) }
 }
 
 /// Takes `len` bytes from the front; fewer where the record was cut.
@@ -248,6 +227,8 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
                 comm: comm(ev.comm),
                 session_leader: has(ev.facts, wire::fact::FACT_SESSION_LEADER),
                 has_tty: has(ev.facts, wire::fact::FACT_HAS_TTY),
+                group: number(ev.group),
+                foreground: foreground(ev.facts),
                 stdio: fds(ev.fds, ev.facts),
                 ignored: ev.sig_ignored.into(),
                 written: has(ev.facts, wire::fact::FACT_WRITTEN_KNOWN).then_some(ev.written),
@@ -302,7 +283,8 @@ fn fork(ev: &wire::event_fork) -> What {
         root: has(facts, wire::fact::FACT_ROOT),
         fresh_pipes: has(facts, wire::fact::FACT_PIPES_KNOWN).then_some(ev.fresh_pipes.min(2) as u8),
         fresh_pipes_cloexec: has(facts, wire::fact::FACT_PIPES_CLOEXEC),
-        first_pipe_fd: (ev.first_pipe_fd != 0).then_some(ev.first_pipe_fd),
+        first_pipe_fd: number(ev.first_pipe_fd),
+        group: number(ev.group),
         stdio: fds(ev.fds, facts),
         cgroup: CgroupId { id: ev.cgroup_id, v1: has(facts, wire::fact::FACT_CGROUP_V1) },
         peer: (ev.peer_pid != 0).then_some((ev.peer_pid, ev.peer_ns)),
@@ -344,7 +326,8 @@ fn exec(ev: &wire::event_exec, mut rest: &[u8]) -> What {
         ns_pid: ev.ns_pid,
         session_leader: has(facts, wire::fact::FACT_SESSION_LEADER),
         has_tty: has(facts, wire::fact::FACT_HAS_TTY),
-        foreground: has(facts, wire::fact::FACT_HAS_TTY).then_some(!has(facts, wire::fact::FACT_BEHIND)),
+        group: number(ev.group),
+        foreground: foreground(facts),
         stdio: [stdin, stdout, stderr],
         fd3,
         ignored: ev.sig_ignored.into(),
@@ -532,27 +515,27 @@ mod tests {
     }
 
     #[test]
-    fn a_group_behind_its_terminal_is_known_only_with_a_terminal() {
-        let bytes = exec_record([b"a\0", b"", b"a\0", b"", b"a\0"], 1, 2);
-        let at = offset_of!(wire::event_exec, facts);
-        for (facts, expected) in [
-            (0, None),
-            (wire::fact::FACT_HAS_TTY.0, Some(true)),
-            (wire::fact::FACT_HAS_TTY.0 | wire::fact::FACT_BEHIND.0, Some(false)),
-        ] {
-            let mut bytes = bytes.clone();
-            bytes[at..at + 4].copy_from_slice(&facts.to_ne_bytes());
-            assert_eq!(as_exec(&bytes).foreground, expected, "{facts:#x}");
-        }
-    }
-
-    #[test]
     fn a_truncated_argument_area_says_so() {
         let exec = as_exec(&exec_record([b"a\0", b"", b"a\0", b"", b"a\0bcd"], 9, 1000));
         assert!(exec.argv_truncated);
         assert_eq!(exec.argv.unwrap(), ["a", "bcd"]);
         assert_eq!(exec.argv_bytes, 1000);
         assert_eq!(exec.cwd.as_deref(), Some("/"));
+    }
+
+    #[test]
+    fn a_group_is_in_front_or_behind_only_of_a_terminal() {
+        let known = wire::fact::FACT_FOREGROUND_KNOWN.0;
+        for (facts, want) in
+            [(0, None), (known, Some(false)), (known | wire::fact::FACT_FOREGROUND.0, Some(true))]
+        {
+            let mut bytes = exec_record([b"a\0", b"", b"a\0", b"", b"a\0"], 1, 2);
+            let mut put = |at: usize, n: u32| bytes[at..at + 4].copy_from_slice(&n.to_ne_bytes());
+            put(offset_of!(wire::event_exec, facts), facts);
+            put(offset_of!(wire::event_exec, group), 42);
+            let exec = as_exec(&bytes);
+            assert_eq!((exec.group, exec.foreground), (Some(42), want), "{facts:#x}");
+        }
     }
 
     #[test]

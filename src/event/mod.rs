@@ -97,6 +97,10 @@ pub enum What {
         session_leader: bool,
         /// Has a controlling terminal.
         has_tty: bool,
+        /// Process group.
+        group: Option<u32>,
+        /// That is the foreground group of its terminal; `None` without one.
+        foreground: Option<bool>,
         /// Descriptors 0, 1 and 2, told where there was no exec.
         stdio: [Fd; 3],
         /// Signals ignored (of HUP, INT, QUIT, PIPE, TERM, CHLD).
@@ -198,6 +202,8 @@ pub struct Fork {
     pub fresh_pipes_cloexec: bool,
     /// The lowest number among those ends.
     pub first_pipe_fd: Option<u32>,
+    /// The creator's process group.
+    pub group: Option<u32>,
     /// The creator's descriptors 0, 1 and 2.
     pub stdio: [Fd; 3],
     /// Cgroup.
@@ -247,8 +253,9 @@ pub struct Exec {
     pub session_leader: bool,
     /// Has a controlling terminal.
     pub has_tty: bool,
-    /// Its process group has the terminal; `None` without one.
-    #[serde(default)]
+    /// Process group.
+    pub group: Option<u32>,
+    /// That is the foreground group of its terminal; `None` without one.
     pub foreground: Option<bool>,
     /// Descriptors 0, 1 and 2.
     pub stdio: [Fd; 3],

@@ -172,6 +172,8 @@ impl World for Machine {
         Some(Status {
             session_leader: stat.session == id.pid,
             has_tty: stat.tty != 0,
+            group: Some(stat.group),
+            foreground: (stat.tty != 0).then_some(i64::from(stat.group) == stat.tty_group),
             comm: stat.comm,
             uid: effective("Uid:"),
             gid: effective("Gid:"),
@@ -186,8 +188,10 @@ impl World for Machine {
 struct Stat {
     comm: String,
     ppid: u32,
+    group: u32,
     session: u32,
     tty: i64,
+    tty_group: i64,
     start_ticks: u64,
 }
 
@@ -213,8 +217,10 @@ fn stat(pid: u32) -> Option<Stat> {
     Some(Stat {
         comm: text::encode(bytes.get(open + 1..close)?),
         ppid: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         tty: fields.get(4)?.parse().ok()?,
+        tty_group: fields.get(5)?.parse().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,
     })
 }

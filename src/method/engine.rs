@@ -306,8 +306,8 @@ fn fill(name: &str, claim: &Claim<'_>, view: &View<'_>, out: &mut String) {
                 && view.child_ignores(signal::QUIT) == Some(true);
             out.push_str(if both {
                 "INT and QUIT are ignored in it and not in the shell"
-            } else if view.first.is_some_and(|e| e.foreground == Some(false)) {
-                "its process group is not the terminal's foreground one"
+            } else if view.job_group() == (Some(true), Some(false)) {
+                "it has a process group of its own, which is not the terminal's foreground one"
             } else {
                 "its stdin is /dev/null and the shell's is not"
             });

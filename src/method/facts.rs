@@ -3,11 +3,15 @@
 //! Rules read this and nothing else. Every field is a fact that was observed; `None` means that it
 //! was not, never that it is false.
 
+use super::arch::Arch;
 use serde::{Deserialize, Serialize};
 
 /// All that is known of one start.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
+    /// Architecture of the machine: it decides which system calls there are.
+    #[serde(default)]
+    pub arch: Arch,
     /// The fork, vfork or clone; `None` for an exec in place and for a creation that was not observed.
     pub creation: Option<Creation>,
     /// The start is an exec of a process whose earlier start was over.
@@ -155,6 +159,10 @@ pub struct ExecFact {
     /// what an exec inherits. Tells a background job, `nohup`, and who put SIGPIPE back.
     #[serde(default)]
     pub ignored: Option<u64>,
+    /// Its process group is another than the one that it was created into: a shell with job control
+    /// gives each job a group of its own.
+    #[serde(default)]
+    pub new_group: Option<bool>,
     /// Its process group is the foreground group of its controlling terminal; `None` without one.
     #[serde(default)]
     pub foreground: Option<bool>,
@@ -179,6 +187,13 @@ pub struct Child {
     pub session_leader: Option<bool>,
     /// Has a controlling terminal (latest observation).
     pub has_tty: Option<bool>,
+    /// Its process group is another than the one that it was created into (latest observation).
+    #[serde(default)]
+    pub new_group: Option<bool>,
+    /// Its process group is the foreground group of its controlling terminal (latest observation);
+    /// `None` without one.
+    #[serde(default)]
+    pub foreground: Option<bool>,
     /// Of HUP, INT, QUIT, PIPE, TERM and CHLD, those that it ignores (latest observation).
     #[serde(default)]
     pub ignored: Option<u64>,

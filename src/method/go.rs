@@ -61,6 +61,8 @@ fn go_or_unread<'a>(v: &View<'a>) -> Option<Fit<'a>> {
         Kind::Go => Some(Fit::FULL),
         // The ELF reader knows Go where it could read the file.
         Kind::Other if v.parent.image.is_some_and(|i| i.linkage.is_some()) => Some(Fit::at_most(Guess)),
+        // Elsewhere vfork is the same call, made by a program that blocks every signal.
+        Kind::Other if !v.facts.arch.has_fork_and_vfork() => Some(Fit::at_most(Guess)),
         Kind::Other => Some(Fit::at_most(Likely)),
         _ => None,
     }

@@ -1,6 +1,7 @@
 //! The kernel's side of a start: which system call, and what kind of child. Always decided, from the
 //! call, the clone flags, the stack and the execs alone.
 
+use super::arch::Arch;
 use super::facts::{Call, Creation, Facts};
 use super::rule::{Rule, fits};
 use super::view::mask;
@@ -194,11 +195,16 @@ fn kind(c: &Creation) -> (Mechanism, Confidence) {
     }
 }
 
-/// vfork(2) on an architecture that has no such system call (arm64, riscv): the C library makes it of
-/// clone, on the same stack, with SIGCHLD. Go makes the very same call there, and on x86-64 too: the
-/// caller's signal mask tells them apart (Go blocks every signal, vfork leaves the caller's).
-pub(super) fn is_vfork_by_clone(c: &Creation) -> bool {
-    c.call == Call::Clone
+/// vfork(2): the system call; on an architecture that has none (arm64, riscv), the clone that the C
+/// library makes it of (glibc: `sysdeps/unix/sysv/linux/aarch64/vfork.S`), on the same stack, with
+/// SIGCHLD. Go makes the very same call, there and on x86-64: the caller's signal mask tells them apart
+/// (Go blocks every signal, vfork leaves the caller's).
+pub(super) fn is_vfork(arch: Arch, c: &Creation) -> bool {
+    if c.call == Call::Vfork {
+        return true;
+    }
+    !arch.has_fork_and_vfork()
+        && c.call == Call::Clone
         && c.flags == flag::VM | flag::VFORK
         && c.stack_delta == Some(0)
         && c.exit_signal == super::view::signal::CHLD

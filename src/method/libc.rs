@@ -2,7 +2,7 @@
 
 use super::argv::is_libc_shell;
 use super::facts::Call;
-use super::kernel::{Mechanism, NEAR, flag, is_vfork_by_clone};
+use super::kernel::{Mechanism, NEAR, flag};
 use super::program::{Libc, base};
 use super::rule::{Fit, Rule, fits};
 use super::view::{View, mask, signal};
@@ -122,12 +122,14 @@ pub(super) const RULES: &[Rule] = &[
             let c = v.creation()?;
             let fork = v.made_by(Mechanism::Fork)
                 && c.flags == 0
+                // Where there is no such call it is a clone (musl's `src/process/_Fork.c`).
+                && (c.call == Call::Fork || c.call == Call::Clone && !v.facts.arch.has_fork_and_vfork())
                 && c.blocked == mask::ALL
                 && c.exit_signal == signal::CHLD;
             match v.parent.libc() {
                 _ if !fork => None,
                 Libc::Musl => Some(Fit::FULL),
-                Libc::Unknown if c.call == Call::Fork => Some(Fit::at_most(Guess)),
+                Libc::Unknown => Some(Fit::at_most(Guess)),
                 _ => None,
             }
         },
@@ -141,14 +143,12 @@ pub(super) const RULES: &[Rule] = &[
         weight: 9,
         evidence: "vfork, which a program calls through its C library ({parent})",
         when: |v| {
-            let c = v.creation()?;
-            let vfork = c.call == Call::Vfork || (is_vfork_by_clone(c) && !v.parent.has_vfork_call());
             let library = match v.parent.libc() {
                 Libc::Glibc => "glibc",
                 Libc::Musl => "musl",
                 Libc::Unknown => return None,
             };
-            vfork.then_some(Fit::FULL.by(Some(library)))
+            v.is_vfork().then_some(Fit::FULL.by(Some(library)))
         },
     },
 ];

@@ -9,6 +9,7 @@
 //! What the classifier never does: it takes no task name as evidence, no executable's name as
 //! certain, and no argument list that merely contains a library's words for that library's own.
 
+pub mod arch;
 mod argv;
 mod catalogue;
 mod containers;
@@ -39,12 +40,13 @@ pub use catalogue::{catalogue, rules};
 pub use engine::classify;
 pub(crate) use kernel::signal_name;
 
-/// It has a pipe on its standard input or output that its creator had not there, and no sibling is
+/// It has a pipe on its standard input or output that its creator had not there (or not before it was
+/// about to make a pipeline, as mksh and ksh93), and no sibling is
 /// known yet that has the other end: one may still come, and make a pipeline of the two.
 pub(crate) fn may_be_piped(facts: &facts::Facts) -> bool {
     let view = view::View::new(facts);
-    let new = |fd| view.new_pipe(fd) == Some(true) || view.pipe_since_its_image(fd) == Some(true);
-    facts.siblings.pipe_mates == 0 && (new(0) || new(1))
+    let pipe = |fd| view.new_pipe(fd) == Some(true) || view.pipe_since_its_image(fd) == Some(true);
+    facts.siblings.pipe_mates == 0 && (pipe(0) || pipe(1))
 }
 
 /// Starts of this pattern are made by a server on another process's request, which came over a socket.

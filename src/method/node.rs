@@ -1,6 +1,6 @@
 //! Node and libuv.
 
-use super::facts::{Call, FdKind};
+use super::facts::FdKind;
 use super::kernel::Mechanism;
 use super::program::Kind;
 use super::rule::{Fit, Rule, fits};
@@ -44,7 +44,7 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "vfork by Node whose child only exits: libuv's one trial of vfork",
         when: |v| {
             let trust = v.parent_is(Kind::Node)?;
-            let trial = v.call(Call::Vfork) && !v.meant_to_exec() && v.facts.child.lived_ns < SECOND;
+            let trial = v.is_vfork() && !v.meant_to_exec() && v.facts.child.lived_ns < SECOND;
             trial.then_some(Fit::at_most(trust))
         },
     },

@@ -168,13 +168,6 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// Its machine has a vfork system call, so its C library makes no vfork of clone.
-    pub(super) fn has_vfork_call(&self) -> bool {
-        let loader = self.image.and_then(|i| i.interpreter.as_deref()).map_or("", base);
-        ["x86-64", "x86_64", "ld-linux.so", "i386", "ppc64", "s390x"].iter().any(|m| loader.contains(m))
-            || loader == "ld64.so.2"
-    }
-
     /// Python's version, from the ELF facts or the executable's name.
     pub(super) fn python_version(&self) -> Option<(u32, u32)> {
         let from = |s: &str| {

@@ -7,8 +7,8 @@ use super::argv::{
     Match, PythonLine, Target, is_fork_server, is_frozen_spawn, is_libc_shell, is_loky_tracker,
     is_loky_worker, is_resource_tracker, is_spawn_main, python_line,
 };
-use super::facts::{Call, Fd, FdKind};
-use super::kernel::{Mechanism, is_vfork_by_clone};
+use super::facts::{Fd, FdKind};
+use super::kernel::Mechanism;
 use super::program::Kind;
 use super::rule::{Fit, Rule, fits};
 use super::view::{View, mask, signal};
@@ -123,8 +123,7 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "vfork by Python with signal mask {mask}: only subprocess does so",
         when: |v| {
             let trust = v.parent_is(Kind::Python)?;
-            let vfork = v.call(Call::Vfork) || v.creation().is_some_and(is_vfork_by_clone);
-            (vfork && v.masked(mask::LIBC)).then_some(Fit::at_most(trust))
+            (v.is_vfork() && v.masked(mask::LIBC)).then_some(Fit::at_most(trust))
         },
     },
     Rule {

@@ -183,8 +183,8 @@ enum Behind {
     Perhaps,
 }
 
-/// Without job control a background job ignores INT and QUIT, and its stdin is /dev/null; with it, its
-/// group is not the terminal's foreground one.
+/// Without job control a background job ignores INT and QUIT, and its stdin is /dev/null; with it, it
+/// has a group of its own, which is not the terminal's foreground one.
 fn background(v: &View<'_>, stdin: FdKind) -> Behind {
     let both = |f: &dyn Fn(u32) -> bool| f(signal::INT) && f(signal::QUIT);
     let shell_too = both(&|s| v.parent_ignores(s));
@@ -201,7 +201,11 @@ fn background(v: &View<'_>, stdin: FdKind) -> Behind {
         (None, _) | (_, None) if turned_null => return Behind::Yes(Guess),
         _ => {}
     }
-    let behind = v.first.is_some_and(|e| e.foreground == Some(false));
-    let foreground_shell = v.stdio().first().is_some_and(|f| f.kind == FdKind::Tty);
-    if behind && foreground_shell { Behind::Yes(Likely) } else { Behind::No }
+    match v.job_group() {
+        (Some(true), Some(false)) => Behind::Yes(Likely),
+        // Job control without a terminal: a job in the foreground looks the same.
+        (Some(true), None) => Behind::Perhaps,
+        // In the group of a shell that is itself behind, or in front.
+        _ => Behind::No,
+    }
 }

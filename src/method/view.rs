@@ -1,7 +1,7 @@
 //! The facts of one start, looked up once, as the rules ask for them.
 
 use super::facts::{Call, Creation, ExecFact, Facts, Fd, FdKind};
-use super::kernel::{Axis, Mechanism, axis};
+use super::kernel::{self, Axis, Mechanism, axis};
 use super::program::{Kind, Program};
 use crate::trace::schema::Confidence;
 
@@ -127,6 +127,11 @@ impl<'a> View<'a> {
         self.creation().is_some_and(|c| c.call == call)
     }
 
+    /// It was vfork(2), however this architecture makes it.
+    pub(super) fn is_vfork(&self) -> bool {
+        self.creation().is_some_and(|c| kernel::is_vfork(self.facts.arch, c))
+    }
+
     /// The creator ignored the signal.
     pub(super) fn parent_ignores(&self, signal: u32) -> bool {
         self.creation().is_some_and(|c| has(c.ignored, signal))
@@ -139,6 +144,15 @@ impl<'a> View<'a> {
             None => self.facts.child.ignored,
         };
         set.map(|s| has(s, signal))
+    }
+
+    /// The child has a process group of its own, and that is its terminal's foreground one; in its
+    /// first image, or as a copy.
+    pub(super) fn job_group(&self) -> (Option<bool>, Option<bool>) {
+        match self.first {
+            Some(e) => (e.new_group, e.foreground),
+            None => (self.facts.child.new_group, self.facts.child.foreground),
+        }
     }
 
     /// The child's descriptors 0, 1 and 2: in its first image, or as a copy.

@@ -124,6 +124,8 @@ impl Builder {
             created_ns: Some(time_ns),
             stdio: fork.stdio,
             first_pipe_fd: fork.first_pipe_fd,
+            first_group: fork.group,
+            group: fork.group,
             selected: creator.selected || fork.root,
             program: program.clone(),
             next_seq: 1,
@@ -183,6 +185,7 @@ impl Builder {
             stdio: exec.stdio,
             session_leader: Some(exec.session_leader),
             has_tty: Some(exec.has_tty),
+            new_group: process.first_group.zip(exec.group).map(|(first, now)| first != now),
             foreground: exec.foreground,
             fd3: exec.fd3,
             ignored: Some(exec.ignored),
@@ -199,6 +202,8 @@ impl Builder {
         process.method = None;
         process.session_leader = Some(exec.session_leader);
         process.has_tty = Some(exec.has_tty);
+        process.group = exec.group;
+        process.foreground = exec.foreground;
         process.stdio = exec.stdio;
         process.ignored = Some(exec.ignored);
         process.null_on_pipe = None;

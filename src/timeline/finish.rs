@@ -23,6 +23,8 @@ impl Builder {
             process.gid = status.gid.or(process.gid);
             process.session_leader = Some(status.session_leader);
             process.has_tty = Some(status.has_tty);
+            process.group = status.group;
+            process.foreground = status.foreground;
             process.stdio = status.stdio;
         }
         self.note_selected(id);
@@ -61,6 +63,9 @@ impl Builder {
             let owner_start = owner_start.map(|seq| format!("{owner}/{seq}"));
             self.groups.add(owner, owner_start.as_deref(), &built.start);
             self.out.push(Output::Start(Box::new(built.start)));
+            if let Some(kept) = &mut self.facts {
+                kept.push(built.facts);
+            }
         }
         if let Some(creator) = built.creator {
             if let Some(process) = self.processes.get_mut(&creator) {

@@ -17,6 +17,8 @@ mod start;
 pub mod world;
 
 use crate::event::{CgroupId, Event, Id, What};
+use crate::method::arch::Arch;
+use crate::method::facts::Facts;
 use crate::trace::schema::{self, FailedFork, ProcessRef, Start};
 use apply::YOUNG_NS;
 use process::{ExecMark, OpenStart, Process};
@@ -28,6 +30,8 @@ use world::World;
 /// How the recording is made.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// The machine's architecture.
+    pub arch: Arch,
     /// When the probes were live, boottime nanoseconds.
     pub began_ns: u64,
     /// What to add to boottime to get the wall clock.
@@ -80,6 +84,8 @@ pub struct Builder {
     held: VecDeque<(u64, Id, start::Built)>,
     groups: groups::Groups,
     out: Vec<Output>,
+    /// What the starts were named from, where that is asked for.
+    facts: Option<Vec<Facts>>,
     /// What was missed so far.
     pub missed: Missed,
 }
@@ -96,8 +102,19 @@ impl Builder {
             held: VecDeque::new(),
             groups: groups::Groups::default(),
             out: Vec::new(),
+            facts: None,
             missed: Missed::default(),
         }
+    }
+
+    /// Keeps the facts of every start that is given out, for [`Self::take_facts`]: tests and benchmarks.
+    pub(crate) fn keeping_facts(self) -> Self {
+        Self { facts: Some(Vec::new()), ..self }
+    }
+
+    /// What the starts so far were named from, in the order in which they were given out.
+    pub(crate) fn take_facts(&mut self) -> Vec<Facts> {
+        self.facts.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Takes out what is finished.
@@ -183,6 +200,8 @@ impl Builder {
                 comm,
                 session_leader,
                 has_tty,
+                group,
+                foreground,
                 stdio,
                 ignored,
                 written,
@@ -196,6 +215,8 @@ impl Builder {
                     (process.uid, process.gid) = (Some(uid), Some(gid));
                     process.session_leader = Some(session_leader);
                     process.has_tty = Some(has_tty);
+                    process.group = group;
+                    process.foreground = foreground;
                     process.ignored = Some(ignored);
                     process.written = written;
                     process.null_on_pipe = null_on_pipe;

@@ -9,6 +9,8 @@ use super::world::{Answer, Replay};
 use super::{Builder, Missed, Options, Output};
 use crate::event::{Event, Id};
 use crate::level::Level;
+use crate::method::arch::Arch;
+use crate::method::facts::Facts;
 use crate::trace::schema::{FailedFork, Group, Start};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -18,11 +20,14 @@ use std::io::{BufRead, Read};
 const MAX_LINE: u64 = 4 << 20;
 
 /// One line of a stream.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recorded {
     /// First: what the builder has to know.
     Begin {
+        /// The machine's architecture.
+        #[serde(default)]
+        arch: Arch,
         /// When the probes were live.
         began_ns: u64,
         /// From boottime to the wall clock.
@@ -61,6 +66,9 @@ pub struct Replayed {
     pub failed_forks: Vec<FailedFork>,
     /// Pools.
     pub groups: Vec<Group>,
+    /// What the starts were named from, in the order of `starts`.
+    #[serde(skip)]
+    pub facts: Vec<Facts>,
     /// What the builder missed.
     #[serde(skip)]
     pub missed: Missed,
@@ -102,9 +110,7 @@ impl std::error::Error for Error {}
 /// # Errors
 /// See [`Error`].
 pub fn replay(mut input: impl BufRead) -> Result<Replayed, Error> {
-    let mut world = Replay::default();
-    let mut builder: Option<Builder> = None;
-    let mut made = Made::default();
+    let mut player = Player::default();
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
@@ -117,34 +123,69 @@ pub fn replay(mut input: impl BufRead) -> Result<Replayed, Error> {
             return Err(if length as u64 == MAX_LINE { bad("it is too long".into()) } else { Error::CutOff });
         }
         let recorded: Recorded = serde_json::from_slice(&line).map_err(|error| bad(error.to_string()))?;
-        if let Recorded::Begin { began_ns, realtime_offset_ns, window_ns, selectors, level } = recorded {
-            if builder.is_some() {
-                return Err(bad("a second beginning: several recordings in one file".into()));
-            }
-            let options = Options { began_ns, realtime_offset_ns, window_ns, selectors, level };
-            builder = Some(Builder::new(options));
-            continue;
+        if player.step(recorded).map_err(|why| bad(why.to_owned()))? {
+            break;
         }
-        let Some(builder) = &mut builder else {
-            return Err(bad("it comes before the beginning".into()));
+    }
+    Ok(player.made.out)
+}
+
+/// The same from lines that were read before: what the builder and the classifier do, without the JSON.
+///
+/// # Errors
+/// What is wrong with the order of the lines.
+pub fn play(lines: impl IntoIterator<Item = Recorded>) -> Result<Replayed, &'static str> {
+    let mut player = Player::default();
+    for line in lines {
+        if player.step(line)? {
+            return Ok(player.made.out);
+        }
+    }
+    Err("the events have no end")
+}
+
+#[derive(Default)]
+struct Player {
+    world: Replay,
+    builder: Option<Builder>,
+    made: Made,
+}
+
+impl Player {
+    /// Takes the next line; whether that was the last.
+    fn step(&mut self, line: Recorded) -> Result<bool, &'static str> {
+        if let Recorded::Begin { arch, began_ns, realtime_offset_ns, window_ns, selectors, level } = line {
+            if self.builder.is_some() {
+                return Err("a second beginning: several recordings in one file");
+            }
+            let options = Options { arch, began_ns, realtime_offset_ns, window_ns, selectors, level };
+            self.builder = Some(Builder::new(options).keeping_facts());
+            return Ok(false);
+        }
+        let (world, made) = (&mut self.world, &mut self.made);
+        let Some(builder) = &mut self.builder else {
+            return Err("it comes before the beginning");
         };
-        match recorded {
+        let mut last = false;
+        match line {
             Recorded::Begin { .. } => {}
-            Recorded::Seed(id) => builder.seed(id, &mut world),
-            Recorded::Event(event) => builder.event(event, &mut world),
+            Recorded::Seed(id) => builder.seed(id, world),
+            Recorded::Event(event) => builder.event(event, world),
             Recorded::Answer(answer) => world.answers.push_back(answer),
-            Recorded::Tick(now_ns) => builder.tick(now_ns, &mut world),
+            Recorded::Tick(now_ns) => builder.tick(now_ns, world),
             Recorded::End(now_ns) => {
-                made.out.groups = builder.end(now_ns, &mut world);
-                made.take(builder.drain());
+                made.out.groups = builder.end(now_ns, world);
                 made.out.missed = builder.missed;
                 made.out.unasked = world.answers.len();
-                break;
+                last = true;
             }
         }
         made.take(builder.drain());
+        if last {
+            made.out.facts = builder.take_facts();
+        }
+        Ok(last)
     }
-    Ok(made.out)
 }
 
 #[derive(Default)]

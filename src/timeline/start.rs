@@ -103,6 +103,7 @@ impl Builder {
             .filter(|_| depth < MAX_DEPTH)
             .and_then(|creator| self.method_of(creator, end_ns, depth + 1));
         Facts {
+            arch: self.options.arch,
             creation: creation.map(|creation| (*creation).clone()),
             exec_in_place: start.in_place,
             parent: start.parent.as_ref().map(|program| program.image.clone()),

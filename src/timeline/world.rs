@@ -87,6 +87,10 @@ pub struct Status {
     pub session_leader: bool,
     /// Has a controlling terminal.
     pub has_tty: bool,
+    /// Process group.
+    pub group: Option<u32>,
+    /// That is the foreground group of its terminal; `None` without one.
+    pub foreground: Option<bool>,
     /// Descriptors 0, 1 and 2.
     pub stdio: [Fd; 3],
     /// Signals ignored.

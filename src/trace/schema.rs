@@ -108,7 +108,9 @@ pub struct Start {
     pub container: Option<Container>,
     /// How the process was started.
     pub method: Method,
-    /// Resolved path of the executable (of the parent's, for a fork without exec).
+    /// Resolved path of the executable (of the parent's, for a fork without exec), as the process itself
+    /// sees it. ` (deleted)` is appended where the file had no name any more at the exec (a path can end
+    /// so by itself, too); a memfd is `/memfd:NAME (deleted)`.
     pub exe: Option<String>,
     /// Arguments of the last exec of the start.
     pub argv: Option<Vec<String>>,

@@ -50,6 +50,35 @@ pub fn decode(text: &str) -> Vec<u8> {
     out
 }
 
+/// A word that a shell takes for these bytes: as it is where that is safe, else in single quotes, and as
+/// `$'...'` (bash, zsh, ksh, busybox) where it holds what a terminal should not get.
+pub fn shell_word(bytes: &[u8]) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_./=:,+@%".contains(b);
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.is_empty() && bytes.iter().all(plain) => text.to_owned(),
+        Ok(text) if sanitize(text) == text => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => {
+            let mut out = String::from("$'");
+            for &b in bytes {
+                match b {
+                    b'\'' | b'\\' => out.extend(['\\', char::from(b)]),
+                    b' '..=b'~' => out.push(char::from(b)),
+                    // Three digits: nothing that follows can be taken for a part of it.
+                    _ => out.push_str(&format!("\\{b:03o}")),
+                }
+            }
+            out + "'"
+        }
+    }
+}
+
+/// A path as an argument for a shell: [`shell_word`], and never to be taken for an option.
+pub fn shell_path(path: &std::path::Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.starts_with(b"-") { shell_word(&[b"./", bytes].concat()) } else { shell_word(bytes) }
+}
+
 /// Text for a terminal: nothing in it moves the cursor, changes colours, reverses the direction of
 /// writing or hides characters. Control characters and raw bytes become `\xNN`, others `\u{NNNN}`.
 pub fn sanitize(text: &str) -> String {
@@ -81,6 +110,27 @@ pub fn sanitize(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_gets_back_what_it_was_given() {
+        for (word, want) in [
+            (&b"a/b-1.json"[..], "a/b-1.json"),
+            (b"", "''"),
+            (b"two words", "'two words'"),
+            (b"it's $HOME", r"'it'\''s $HOME'"),
+            ("na\u{ef}ve".as_bytes(), "'na\u{ef}ve'"),
+            (b"\x1b[31m'1", r"$'\033[31m\'1'"),
+            (b"\xff\\", r"$'\377\\'"),
+        ] {
+            assert_eq!(shell_word(word), want);
+            let out = std::process::Command::new("bash").args(["-c", &format!("printf %s {want}")]).output();
+            // Where there is a bash, it is the judge.
+            if let Ok(out) = out {
+                assert_eq!(out.stdout, word, "{want}");
+            }
+        }
+        assert_eq!(shell_path(std::path::Path::new("-x.json")), "./-x.json");
+    }
 
     #[test]
     fn encoding_is_lossless_and_leaves_valid_text_alone() {

@@ -348,9 +348,9 @@ impl Output {
         Error::io(
             match kept {
                 Some(kept) => format!(
-                    "cannot write {what} ({starts} starts are in {kept}: read them with 'startrace report \
-                     {kept}')",
-                    kept = kept.display()
+                    "cannot write {what} ({starts} starts are in {}; read them with: startrace report {})",
+                    kept.display(),
+                    crate::trace::text::shell_path(&kept)
                 ),
                 None => format!("cannot write the trace to {what}"),
             },

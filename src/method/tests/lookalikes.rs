@@ -18,25 +18,6 @@ fn three_callers_with_the_same_flags() {
     check("posix_spawn", &all[2], Want("posix_spawn", Some("glibc"), None, Likely));
 }
 
-/// On arm64 all three are clone; the same facts there.
-#[test]
-fn three_callers_on_arm64() {
-    let go = with_runtime("/usr/bin/x", "go 1.22", &["x"]);
-    let on_arm = |s: Start| s.creation(|c| c.call = Call::Clone).exec(ls());
-    check("vfork", &on_arm(vfork(0, arm64_program())), Want("vfork_exec", Some("glibc"), None, Likely));
-    check("go", &on_arm(go_clone(go)), Want("vfork_exec", Some("go"), None, Likely));
-    check("posix_spawn", &on_arm(spawn(c_program())), Want("posix_spawn", Some("glibc"), None, Likely));
-    check(
-        "dash",
-        &on_arm(vfork(mask::LIBC, shell("dash"))),
-        Want("vfork_exec", Some("dash"), Some("shell.command"), Likely),
-    );
-    check("fork", &fork(c_program()), Want("fork", Some("glibc"), None, Likely));
-    for s in [on_arm(vfork(0, c_program())), fork(c_program())] {
-        assert_eq!(s.method().primitive.as_deref(), Some("clone"));
-    }
-}
-
 /// Four ways to run `ls` through a shell.
 #[test]
 fn four_shells_by_four_callers() {
@@ -210,17 +191,6 @@ fn system_puts_int_and_quit_back_and_other_callers_do_not() {
     let command = quiet(rust.clone(), INT_QUIT | SIGPIPE, INT_QUIT);
     check("Rust's Command", &command, Want("posix_spawn", Some("rust"), None, Likely));
     check("system by Rust", &quiet(rust, INT_QUIT | SIGPIPE, SIGPIPE), system(Likely));
-}
-
-/// Seen in the corpus: x86-64 has a vfork call, so a clone of the same effect is not its C library's.
-#[test]
-fn a_vfork_by_clone_is_a_librarys_only_where_there_is_no_vfork_call() {
-    let same = |loader: &str| {
-        let parent = Image { interpreter: Some(loader.into()), ..c_program() };
-        vfork(0, parent).creation(|c| c.call = Call::Clone).exec(image("/usr/bin/ls", &["ls"])).method()
-    };
-    assert_eq!(same(GLIBC_LD).library, None);
-    assert_eq!(same("/lib/ld-linux-aarch64.so.1").library.as_deref(), Some("glibc"));
 }
 
 /// Seen in the corpus: a worker's command line, typed into a shell.

@@ -1,5 +1,6 @@
 //! Starts as their facts would be recorded, and the methods that they must get.
 
+mod arm64;
 mod kernel_axis;
 mod lookalikes;
 mod property;
@@ -46,10 +47,6 @@ pub(super) fn python(version: &str, argv: &[&str]) -> Image {
 
 pub(super) fn c_program() -> Image {
     image("/usr/local/bin/app", &["app"])
-}
-
-pub(super) fn arm64_program() -> Image {
-    Image { interpreter: Some("/lib/ld-linux-aarch64.so.1".into()), ..c_program() }
 }
 
 pub(super) fn shell(name: &str) -> Image {

@@ -1,6 +1,7 @@
 //! Any facts at all: no panic, something to say, and no `certain` but where it is earned.
 
 use super::*;
+use crate::method::arch::Arch;
 use crate::method::facts::Siblings;
 
 /// xorshift64*: the tests need variety, not quality.
@@ -190,6 +191,7 @@ impl Random {
             session_leader: self.maybe(&[true, false]),
             has_tty: self.maybe(&[true, false]),
             ignored: self.maybe(&[0, INT_QUIT, SIGPIPE, u64::MAX]),
+            new_group: self.maybe(&[true, false]),
             foreground: self.maybe(&[true, false]),
             fd3: self.fd(),
         }
@@ -265,6 +267,7 @@ impl Random {
         ];
         let execs = (0..self.below(4)).map(|_| self.exec()).collect();
         Facts {
+            arch: self.pick(&[Arch::X86_64, Arch::Aarch64, Arch::Other]),
             creation: (!self.chance(6)).then(|| self.creation()),
             exec_in_place: self.chance(2),
             parent: (!self.chance(6)).then(|| self.image()),
@@ -284,6 +287,8 @@ impl Random {
                 forks: self.below(3) as u32,
                 session_leader: self.maybe(&[true, false]),
                 has_tty: self.maybe(&[true, false]),
+                new_group: self.maybe(&[true, false]),
+                foreground: self.maybe(&[true, false]),
                 ignored: self.maybe(&[0, INT_QUIT]),
                 null_on_pipe: self.maybe(&[false, true]),
                 written_bytes: self.maybe(&[0, 1 << 20, u64::MAX]),

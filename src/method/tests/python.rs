@@ -267,8 +267,6 @@ fn subprocess_by_every_road() {
     let path_walk = vfork(mask::LIBC, app("3.11")).failed("/usr/local/bin/ls", "ENOENT");
     check("not found", &path_walk, want("vfork", Likely));
     check("PATH", &path_walk.exec(ls()), want("vfork_exec", Likely));
-    let arm64 = vfork(mask::LIBC, app("3.11")).creation(|c| c.call = Call::Clone).exec(ls());
-    check("arm64", &arm64, want("vfork_exec", Likely));
     let fallback = fork(app("3.8")).creation(|c| {
         c.fresh_pipes = Some(1);
         c.fresh_pipes_cloexec = true;

@@ -30,8 +30,15 @@ fn the_jobs_of_every_shell() {
         check(name, &by(name).stdio(1, PIPE), want("fork", "shell.substitution"));
         let behind = by(name).stdio(0, NULL).exec(ls()).last_exec(|e| e.ignored = Some(INT_QUIT));
         check(name, &behind, want("fork_exec", "shell.background"));
-        let group = by(name).exec(ls()).last_exec(|e| e.foreground = Some(false));
-        check(name, &group, want("fork_exec", "shell.background"));
+        let group = |own, foreground| {
+            by(name).exec(ls()).last_exec(|e| (e.new_group, e.foreground) = (Some(own), Some(foreground)))
+        };
+        check(name, &group(true, false), want("fork_exec", "shell.background"));
+        check(name, &group(true, true), want("fork_exec", "shell.command"));
+        // A script that is itself a job in the background.
+        check(name, &group(false, false), want("fork_exec", "shell.command"));
+        let copy = by(name).child(|c| (c.new_group, c.foreground) = (Some(true), Some(false)));
+        check(name, &copy, want("fork", "shell.background"));
     }
 }
 
@@ -75,6 +82,8 @@ fn the_finer_points() {
         .with(|f| f.siblings.pipe_mates = 1)
         .exec(ls());
     check("the shell's pipe", &own, want("fork_exec", "shell.command", Likely));
+    let no_terminal = by("bash").exec(ls()).last_exec(|e| e.new_group = Some(true));
+    check("set -m without a terminal", &no_terminal, want("fork_exec", "shell.command", Guess));
     check("here-document", &by("bash").stdio(0, PIPE).exec(ls()), want("fork_exec", "shell.command", Guess));
     let last = by("bash").child(|c| c.forks_before_exec = 1).exec(ls());
     check("(a; b)", &last, want("fork_exec", "shell.subshell", Likely));

@@ -1,5 +1,6 @@
 //! Why a trace could not be read, in words that say what to do.
 
+use crate::trace::text::shell_path;
 use std::fmt;
 use std::io;
 
@@ -90,7 +91,8 @@ impl fmt::Display for ReadError {
             ErrorKind::Missing if std::path::Path::new(&format!("{name}.spool")).exists() => {
                 write!(
                     f,
-                    "{name}: no such file, but its recording left {name}.spool: startrace report {name}.spool"
+                    "{name}: no such file, but its recording left {name}.spool: startrace report {}",
+                    shell_path(std::path::Path::new(&format!("{name}.spool")))
                 )
             }
             ErrorKind::Missing => write!(f, "{name}: no such file"),
@@ -106,7 +108,8 @@ impl fmt::Display for ReadError {
                  with `startrace record -- CMD`"
             ),
             ErrorKind::Compressed(tool) => {
-                write!(f, "{name}: is compressed; try `{tool} -dc FILE | startrace report -`")
+                let file = shell_path(std::path::Path::new(name));
+                write!(f, "{name}: is compressed; try: {tool} -dc {file} | startrace report -")
             }
             ErrorKind::CutOffInHeader => {
                 write!(f, "{name}: cut off within its first record; there is nothing to show")

@@ -4,6 +4,7 @@
 //! (A B C A B C ...), and the table gives the median of the rounds with their minimum and maximum.
 
 mod bpf_stats;
+mod classify;
 mod peers;
 mod rows;
 mod storm;
@@ -26,11 +27,16 @@ pub struct Bench {
     pub rounds: usize,
     /// The binary that is measured.
     pub startrace: PathBuf,
+    /// The benchmark of the classifier, where its row is wanted.
+    pub classifier: Option<PathBuf>,
     /// Whether other tracers take part.
     pub peers: bool,
     /// For traces and results; goes in the end.
     pub folder: PathBuf,
 }
+
+/// The row that a program of its own measures.
+const CLASSIFY: &str = "classify";
 
 type Row = fn(&Bench) -> Result<Vec<Figure>>;
 
@@ -45,6 +51,7 @@ const ROWS: &[(&str, Row)] = &[
     ("memory", storm::memory),
     ("own-start", rows::own_start),
     ("size", rows::size),
+    (CLASSIFY, classify::classify),
 ];
 
 struct Options {
@@ -55,6 +62,14 @@ struct Options {
     install_peers: bool,
     /// A binary that is there already (another build to compare with, or our own under sudo).
     startrace: Option<PathBuf>,
+    /// Likewise the benchmark of the classifier; only for ourselves, under sudo.
+    classifier: Option<PathBuf>,
+}
+
+impl Options {
+    fn wants(&self, row: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|wanted| wanted == row)
+    }
 }
 
 const USAGE: &str = "usage: cargo xtask bench [--rounds N] [--only ROW[,ROW]] [--json FILE] [--no-peers] [--install-peers] [--startrace BINARY]";
@@ -67,6 +82,7 @@ fn parse(args: &[String]) -> Result<Options> {
         peers: true,
         install_peers: false,
         startrace: None,
+        classifier: None,
     };
     let mut args = args.iter();
     while let Some(flag) = args.next() {
@@ -81,6 +97,7 @@ fn parse(args: &[String]) -> Result<Options> {
             "--only" => options.only.extend(value()?.split(',').map(str::to_owned)),
             "--json" => options.json = Some(value()?.into()),
             "--startrace" => options.startrace = Some(value()?.into()),
+            "--classifier" => options.classifier = Some(value()?.into()),
             "--no-peers" => options.peers = false,
             "--install-peers" => options.install_peers = true,
             _ => bail!("no flag {flag}\n{USAGE}"),
@@ -106,6 +123,11 @@ pub fn command(args: &[String]) -> Result<()> {
         Some(path) => path.canonicalize().with_context(|| format!("{}", path.display()))?,
         None => shell::build_release()?,
     };
+    let classifier = match &options.classifier {
+        Some(path) => Some(path.clone()),
+        None if options.wants(CLASSIFY) => Some(classify::build()?),
+        None => None,
+    };
     if !shell::is_root() {
         // Everything below needs root; what was built above belongs to the user.
         let mut command = shell::as_root(std::env::current_exe()?);
@@ -114,6 +136,9 @@ pub fn command(args: &[String]) -> Result<()> {
         if options.startrace.is_none() {
             command.arg("--startrace").arg(&startrace);
         }
+        if let Some(classifier) = classifier.filter(|_| options.classifier.is_none()) {
+            command.arg("--classifier").arg(classifier);
+        }
         return shell::run(&mut command);
     }
     if options.rounds < ROUNDS {
@@ -121,10 +146,11 @@ pub fn command(args: &[String]) -> Result<()> {
     }
     let folder = std::env::temp_dir().join(format!("startrace-bench-{}", std::process::id()));
     std::fs::create_dir(&folder).with_context(|| format!("{}", folder.display()))?;
-    let bench = Bench { rounds: options.rounds, startrace, peers: options.peers, folder: folder.clone() };
+    let bench =
+        Bench { rounds: options.rounds, startrace, classifier, peers: options.peers, folder: folder.clone() };
     // perf, bpftrace and tracexec look their tracepoints up there, and so may startrace.
     let _tracefs = Tracefs::mounted()?;
-    let figures = run(&bench, &options.only);
+    let figures = run(&bench, &options);
     let removed = std::fs::remove_dir_all(&folder);
     let figures = figures?;
     removed.with_context(|| format!("{}", folder.display()))?;
@@ -138,10 +164,10 @@ pub fn command(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn run(bench: &Bench, only: &[String]) -> Result<Vec<Figure>> {
+fn run(bench: &Bench, options: &Options) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (name, row) in ROWS {
-        if only.is_empty() || only.iter().any(|wanted| wanted == name) {
+        if options.wants(name) {
             eprintln!("bench: {name}");
             figures.extend(row(bench).with_context(|| format!("row {name}"))?);
         }

@@ -1,13 +1,13 @@
 //! What rows need: the places where they run, their packages, and the values that fill them in.
 
 use super::place::Place;
-use super::roots::{self, HOST, Root};
-use super::table::Row;
+use super::roots::{self, Root};
 use crate::{setup, shell};
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use xtask::table::{HOST, RELEASES, Row};
 
 /// Places, interpreters and packages, looked up once.
 pub struct Kit {
@@ -27,7 +27,7 @@ impl Kit {
         let places = BTreeMap::from([(HOST.to_owned(), Place::host()?)]);
         let mut kit =
             Self { places, absent: BTreeMap::new(), refused: BTreeMap::new(), pips: BTreeSet::new() };
-        for release in roots::RELEASES {
+        for release in RELEASES {
             if let Some(root) = Root::find(release.name) {
                 kit.places.insert(release.name.to_owned(), Place::in_root(root)?);
             }

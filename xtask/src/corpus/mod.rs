@@ -1,12 +1,11 @@
 //! `cargo xtask corpus`: real programs, started for real, and what the classifier makes of them.
 
-mod judge;
+mod keep;
 mod kit;
 mod place;
 mod report;
 mod roots;
 mod run;
-pub mod table;
 
 use crate::tracefs::Tracefs;
 use crate::{setup, shell};
@@ -19,6 +18,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc;
+use xtask::table;
 
 /// Recordings at a time: most of a recording is waiting.
 const AT_ONCE: usize = 3;
@@ -36,17 +36,23 @@ pub struct Options {
     pub root: Option<String>,
     /// Only rows with this in their name.
     pub filter: Option<String>,
+    /// Keep the event streams there, for tests without root.
+    pub record: Option<PathBuf>,
 }
 
 impl Options {
     fn parse(args: &[String]) -> Result<Self> {
-        let usage = "usage: cargo xtask corpus [--all] [--quick] [--family FAMILY] [--root ROOT] [NAME]";
+        let usage = "usage: cargo xtask corpus [--all] [--quick] [--record FOLDER] [--family FAMILY] [--root ROOT] [NAME]";
         let mut options = Self::default();
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--all" => options.install = true,
                 "--quick" => options.quick = true,
+                "--record" => {
+                    let Some(folder) = args.next() else { bail!("--record needs a folder; {usage}") };
+                    options.record = Some(folder.into());
+                }
                 "--family" => {
                     let Some(family) = args.next() else { bail!("--family needs a family; {usage}") };
                     if !table::FAMILIES.contains(&family.as_str()) {
@@ -55,7 +61,7 @@ impl Options {
                     options.family = Some(family.clone());
                 }
                 "--root" => {
-                    let known = || roots::RELEASES.iter().map(|r| r.name).chain([roots::HOST]);
+                    let known = || table::RELEASES.iter().map(|r| r.name).chain([table::HOST]);
                     let Some(root) = args.next() else { bail!("--root needs a root; {usage}") };
                     if !known().any(|name| name == root) {
                         bail!("--root {root}: there are {}", known().collect::<Vec<_>>().join(", "));
@@ -111,6 +117,7 @@ pub fn run(options: &Options) -> Result<Report> {
     let _tracefs = Tracefs::mounted()?;
     let scratch = scratch()?;
     let queue = Mutex::new(jobs);
+    let mut ran = Vec::new();
     let (send, results) = mpsc::channel();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
@@ -126,9 +133,15 @@ pub fn run(options: &Options) -> Result<Report> {
         }
         drop(send);
         for (job, outcome) in results {
+            if matches!(outcome, Outcome::Ran(_)) {
+                ran.push(job.clone());
+            }
             report.add(&job, outcome);
         }
     });
+    if let Some(folder) = &options.record {
+        keep::keep(&ran, &table, &scratch, folder)?;
+    }
     report.kept = Some(scratch);
     Ok(report)
 }
@@ -149,7 +162,7 @@ fn wanted<'t>(table: &'t table::Table, options: &Options) -> Vec<(&'t table::Row
                 .is_none_or(|f| name.contains(f) || f.contains(&row.name) || f.starts_with('@'))
         });
     rows.flat_map(|row| row.roots.iter().map(move |root| (row, root.as_str())))
-        .filter(|(_, root)| !options.quick || *root == roots::HOST)
+        .filter(|(_, root)| !options.quick || *root == table::HOST)
         .filter(|(_, root)| options.root.as_ref().is_none_or(|only| only == root))
         .collect()
 }
@@ -157,7 +170,7 @@ fn wanted<'t>(table: &'t table::Table, options: &Options) -> Vec<(&'t table::Row
 /// A row in a root, once for each interpreter that it is for; for the quick set, only for `python3`.
 fn jobs_of(row: &table::Row, root: &str, kit: &Kit, quick: bool) -> Result<Vec<Job>> {
     let base = format!("{}/{}", row.family, row.name);
-    let at = if root == roots::HOST { String::new() } else { format!("@{root}") };
+    let at = if root == table::HOST { String::new() } else { format!("@{root}") };
     let job = |name: String, python| Job { row: row.clone(), name, root: root.to_owned(), python };
     let Some(range) = &row.python else {
         return Ok(vec![job(base + &at, None)]);
@@ -172,7 +185,7 @@ fn jobs_of(row: &table::Row, root: &str, kit: &Kit, quick: bool) -> Result<Vec<J
     }
     // In the quick set, a row for other versions than python3's is simply not in it; nor is it in a
     // root, which has one version.
-    let another = quick || (root != roots::HOST && place.is_some_and(|place| !place.pythons.is_empty()));
+    let another = quick || (root != table::HOST && place.is_some_and(|place| !place.pythons.is_empty()));
     if jobs.is_empty() && !another {
         jobs.push(job(format!("{base} ({range}){at}"), None));
     }

@@ -2,7 +2,6 @@
 //! built with what is there.
 
 use super::roots::{self, Root, SHELF};
-use super::table::Row;
 use crate::shell;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
@@ -10,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use xtask::table::Row;
 
 /// This machine, or a root.
 pub struct Place {

@@ -1,13 +1,12 @@
 //! The table of accuracy.
 
-use super::judge::{Grade, Verdict};
-use super::roots::HOST;
 use super::run::{Job, Outcome};
-use super::table::FAMILIES;
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use xtask::judge::{Grade, Verdict};
+use xtask::table::{FAMILIES, HOST};
 
 const CONFIDENCES: [&str; 3] = ["certain", "likely", "guess"];
 

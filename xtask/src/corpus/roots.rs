@@ -7,25 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-/// A release, by the name that rows call it.
-pub struct Release {
-    pub name: &'static str,
-    suite: &'static str,
-    /// What it brings, for the list of what a row may name.
-    pub glibc: &'static str,
-}
-
-/// The releases that rows may name. Forky is a release to come: what it brings moves on.
-pub const RELEASES: &[Release] = &[
-    Release { name: "debian-11", suite: "bullseye", glibc: "2.31" },
-    Release { name: "debian-12", suite: "bookworm", glibc: "2.36" },
-    Release { name: "debian-13", suite: "trixie", glibc: "2.41" },
-    Release { name: "forky", suite: "forky", glibc: "2.43" },
-];
-
-/// This machine itself, among the names of roots.
-pub const HOST: &str = "host";
+use xtask::table::RELEASES;
 
 /// Names a mirror for machines whose apt knows none of Debian's.
 const MIRROR: &str = "STARTRACE_DEBIAN_MIRROR";

@@ -1,9 +1,7 @@
 //! Runs one row of the table under `startrace record`.
 
-use super::judge::{self, Verdict};
 use super::kit::{Filler, Kit};
-use super::roots::{HOST, SHELF};
-use super::table::Row;
+use super::roots::SHELF;
 use crate::shell;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
@@ -13,6 +11,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+use xtask::judge::{self, Verdict};
+use xtask::table::{HOST, Row};
 
 /// The longest recording.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -28,6 +28,7 @@ pub enum Outcome {
 }
 
 /// A row for one version of its runtime.
+#[derive(Clone)]
 pub struct Job {
     pub row: Row,
     /// `family/name`, with the version and the root.
@@ -55,10 +56,12 @@ pub fn run(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Outcome {
 fn record(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Result<(Value, String)> {
     let row = &job.row;
     let place = kit.place(&job.root).map_err(|why| anyhow::anyhow!(why))?;
-    let name = job.name.replace('/', ".");
-    let folder = scratch.join(&name);
+    let folder = folder(job, scratch);
     // In another root the row's folder lies where programs there see it.
-    let inside = if job.root == HOST { folder.join("dir") } else { Path::new(SHELF).join("run").join(&name) };
+    let inside = match folder.file_name() {
+        Some(name) if job.root != HOST => Path::new(SHELF).join("run").join(name),
+        _ => folder.join("dir"),
+    };
     let dir = place.outside(&inside);
     for old in [&folder, &dir] {
         if old.exists() {
@@ -127,6 +130,18 @@ fn record(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Result<(Value,
         bail!("the trace is not complete: {}", trace["session"]["lost"]);
     }
     Ok((trace, fs::read_to_string(&stdout).unwrap_or_default()))
+}
+
+/// Where a row's files are.
+fn folder(job: &Job, scratch: &Path) -> PathBuf {
+    scratch.join(job.name.replace('/', "."))
+}
+
+/// The events that a row left, and what its program printed.
+pub fn events(job: &Job, scratch: &Path) -> Result<(String, String)> {
+    let folder = folder(job, scratch);
+    let text = |name: &str| Ok::<_, anyhow::Error>(String::from_utf8(read(&folder.join(name))?)?);
+    Ok((text("events.ndjson")?, text("stdout")?))
 }
 
 /// Waits for the end; `None`: it took too long, and was ended.
