@@ -65,6 +65,10 @@ typedef struct {
 } atomic_t;
 
 typedef struct {
+	__s64 counter;
+} atomic_long_t;
+
+typedef struct {
 	__u32 val;
 } kuid_t;
 
@@ -180,7 +184,7 @@ struct mm_struct {
 
 /* Until 6.1. */
 struct mm_rss_stat {
-	__s64 count[4];
+	atomic_long_t count[4];
 };
 
 struct mm_struct___rss_struct {

@@ -74,6 +74,15 @@ enum mark_kind {
 	MARK_ENTRY = 13,              /* the first instruction of the program itself */
 };
 
+/* What ld.so tells debuggers of its list of libraries (`r_state` of <link.h>), and one bit more. */
+enum ld_state {
+	LD_UNKNOWN = 0,
+	LD_CONSISTENT = 1,
+	LD_ADDING = 2,
+	LD_DELETING = 3,
+	LD_LIBC_FOLLOWS = 1 << 8,     /* its libc is probed too */
+};
+
 /* Bits of `facts`. */
 enum fact {
 	FACT_SESSION_LEADER = 1 << 0,
@@ -306,7 +315,7 @@ struct event_mark {
 	struct event_head head;
 	struct event_spent spent;     /* up to now */
 	struct event_usage usage;
-	__u64 value;                  /* MARK_LD_STATE: r_state where known; MARK_LISTEN: backlog */
+	__u64 value;                  /* MARK_LD_STATE: enum ld_state; MARK_LISTEN: backlog */
 	__u32 mark;
 	__u32 facts;
 	__u32 text_len;

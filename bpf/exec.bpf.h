@@ -101,6 +101,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 
 	if (!is_tracked(st))
 		return 0;
+	if (!st && link_probes)
+		st = state_make(task);
 	if (st) {
 		ran_unseen(task, st, now, wake_flags());
 		if (watching) {
@@ -149,6 +151,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		st->prepare_ns = 0;
 		st->exec_path = 0;
 		st->flags = (st->flags | TASK_EXECED) & ~TASK_EXEC_MM;
+		link_expect(st);
 	}
 	return 0;
 }

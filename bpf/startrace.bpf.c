@@ -14,6 +14,7 @@
 #include "fork.bpf.h"
 #include "task.bpf.h"
 #include "peer.bpf.h"
+#include "link.bpf.h"
 #include "exec.bpf.h"
 #include "exit.bpf.h"
 #include "entry.bpf.h"

@@ -11,6 +11,7 @@ const volatile bool trace_all = false;      /* every process, not only marked on
 const volatile __u32 spawner_tgid = 0;      /* children of this process are followed; 0: none */
 const volatile bool cgroup_v1 = false;      /* where the v2 path is the root, name the v1 cpu controller's */
 const volatile __u32 ring_bytes = 4 << 20;
+const volatile bool link_probes = false;    /* ld.so and libc are probed */
 const volatile bool watching = false;       /* account for the time of starts (levels above lifecycle) */
 const volatile bool waker_exact = false;    /* the CPU's count of nested interrupts can be read */
 const volatile bool output_all = false;     /* tell every write to standard output, not the first only */
@@ -43,6 +44,7 @@ struct wire_types {
 	enum wait_kind wait_kind;
 	enum waker_kind waker;
 	enum mark_kind mark_kind;
+	enum ld_state ld_state;
 };
 const volatile struct wire_types wire_types = {};
 
@@ -93,7 +95,7 @@ struct task_state {
 	__u32 waker_kind;
 	__u32 waker_pid;
 	__u32 waker_tid;
-	__u32 reserved;
+	__u32 link;                         /* what ld.so and libc have told of the image: link.bpf.h */
 	char waker_comm[COMM_LEN];
 };
 

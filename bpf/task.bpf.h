@@ -330,8 +330,8 @@ static __always_inline __u64 rss_of(struct mm_struct *mm)
 		return 0;
 	/* Files, anonymous, swap entries, shared memory; per CPU since 6.2, where this is the main part. */
 	if (bpf_core_field_exists(old->rss_stat.count))
-		pages = BPF_CORE_READ(old, rss_stat.count[0]) + BPF_CORE_READ(old, rss_stat.count[1]) +
-			BPF_CORE_READ(old, rss_stat.count[3]);
+		pages = BPF_CORE_READ(old, rss_stat.count[0].counter) + BPF_CORE_READ(old, rss_stat.count[1].counter) +
+			BPF_CORE_READ(old, rss_stat.count[3].counter);
 	else
 		pages = BPF_CORE_READ(mm, rss_stat[0].count) + BPF_CORE_READ(mm, rss_stat[1].count) +
 			BPF_CORE_READ(mm, rss_stat[3].count);

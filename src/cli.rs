@@ -13,6 +13,7 @@ Examples:
   sudo startrace record -p 4242            follow a running service until Ctrl-C
   sudo startrace watch                     a line for every start on the machine
   startrace report                         show the newest trace here again
+  startrace export app.json --to chrome    for ui.perfetto.dev and other tools
   startrace inspect /usr/bin/git           what an ELF file says about its start
   sudo startrace doctor                    does recording work here?
 
@@ -40,6 +41,8 @@ pub enum Command {
     Watch(command::watch::WatchArgs),
     /// Show a trace: tree of starts, where their time went, the slowest
     Report(command::report::Options),
+    /// Turn a trace into another tool's format: a viewer's, a database's, a collector's
+    Export(command::export::Options),
     /// Say what an ELF file or a process's executable means for its start
     Inspect(command::inspect::Options),
     /// Say what this kernel and these privileges allow, and how to mend what is missing
@@ -68,6 +71,7 @@ pub fn run() -> Exit {
         Command::Watch(args) => return command::watch::run(args),
         Command::Doctor(options) => return doctor(options),
         Command::Report(options) => command::report::run(options),
+        Command::Export(options) => command::export::run(options),
         Command::Inspect(options) => {
             closed_pipe_is_success(command::inspect::run(options, &mut std::io::stdout().lock()))
         }

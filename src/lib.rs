@@ -7,6 +7,7 @@ pub mod cli;
 pub mod command;
 pub mod elf;
 pub mod event;
+pub mod export;
 pub mod host;
 pub mod level;
 pub mod method;

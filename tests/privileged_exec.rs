@@ -171,8 +171,8 @@ fn scripts_name_their_interpreter() {
     assert_eq!(env["argv"], json!(["sh", script, "env"]));
     let indexes: Vec<_> = env["timeline"]["phases"].as_array().unwrap().iter().map(|p| &p["exec"]).collect();
     let last = env["execs"].as_array().unwrap().len() - 1;
-    assert_eq!(phases(env), ["fork", "schedule", "setup", "exec", "app", "exec", "app"]);
-    assert_eq!(json!(indexes), json!([null, null, null, 0, 0, last, last]));
+    assert_eq!(phases(env), common::phases(&["fork", "schedule", "setup", "image", "image"]));
+    assert_eq!(json!(indexes), json!([null, null, null, 0, 0, 0, 0, 0, last, last, last, last, last]));
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn an_exec_by_a_thread_is_one_start_of_one_process() {
     assert_eq!((&start["seq"], &start["exit"]["code"]), (&json!(0), &json!(0)));
     assert_eq!(start["argv"], json!(["true", "exec_from_thread"]));
     assert_eq!(execs(start), [("/bin/true", None, None)]);
-    assert_eq!(phases(start), ["fork", "schedule", "setup", "exec", "app"]);
+    assert_eq!(phases(start), common::phases(&["fork", "schedule", "setup", "image"]));
     assert!(start["execs"][0]["duration_ns"].as_u64().unwrap() > 0, "the thread's entry is known");
     assert!(has_evidence(start, &format!("exec called by thread {thread}")), "{:#}", start["method"]);
     assert!(BATCH.starts_of(thread).is_empty());
@@ -240,7 +240,7 @@ fn a_thousand_short_lives_are_all_told() {
         assert_eq!(start["argv"], json!(["true", "short_lived"]));
         assert_eq!(start["exit"]["code"], 0);
         assert_eq!(start["binary"]["linkage"], "dynamic", "{start:#}");
-        assert_eq!(phases(start), ["fork", "schedule", "setup", "exec", "app"]);
+        assert_eq!(phases(start), common::phases(&["fork", "schedule", "setup", "image"]));
         build_ids.push(start["binary"]["build_id"].as_str().unwrap_or(""));
     }
     build_ids.dedup();
@@ -267,12 +267,12 @@ fn an_exec_after_the_window_is_a_start_of_its_own() {
     assert_eq!(second["method"]["name"], "exec");
     assert_eq!(second["method"]["clone_flags"], json!([]));
     assert_eq!(second["argv"], json!(["true", "late_exec"]));
-    assert_eq!(phases(second), ["exec", "app"]);
+    assert_eq!(phases(second), common::phases(&["image"]));
     assert_eq!(second["exit"]["code"], 0);
     assert!(has_evidence(second, "image replaced"), "{:#}", second["method"]);
     // Without a window it is one start of two execs.
     let whole = BATCH.start("late_exec", "child");
-    assert_eq!(phases(whole), ["fork", "schedule", "setup", "exec", "app", "exec", "app"]);
-    let app = &whole["timeline"]["phases"][4];
+    assert_eq!(phases(whole), common::phases(&["fork", "schedule", "setup", "image", "image"]));
+    let app = &whole["timeline"]["phases"][7];
     assert!(app["duration_ns"].as_u64().unwrap() >= 60_000_000, "{:#}", whole["timeline"]);
 }

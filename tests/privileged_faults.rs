@@ -297,7 +297,7 @@ fn what_the_kernel_refuses_to_keep_on_a_task_is_kept_beside_it() {
         for start in starts {
             let phases: Vec<_> =
                 start["timeline"]["phases"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
-            assert_eq!(phases, ["fork", "schedule", "setup", "exec", "app"]);
+            assert_eq!(phases, common::phases(&["fork", "schedule", "setup", "image"]));
         }
     }
 }

@@ -45,7 +45,7 @@ type Row = (
 
 const GLIBC_FORK: &[&str] = &["CLONE_CHILD_CLEARTID", "CLONE_CHILD_SETTID"];
 const SHARED: &[&str] = &["CLONE_VM", "CLONE_VFORK"];
-const EXEC: &[&str] = &["fork", "schedule", "setup", "exec", "app"];
+const EXEC: &[&str] = &["fork", "schedule", "setup", "exec", "load", "link", "init", "app"];
 const COPY: &[&str] = &["fork", "schedule", "app"];
 
 const ROWS: &[Row] = &[

@@ -1,6 +1,7 @@
 //! The subcommands: one file each.
 
 pub mod doctor;
+pub mod export;
 pub mod inspect;
 pub mod record;
 pub mod recording;

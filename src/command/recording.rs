@@ -1,24 +1,27 @@
 //! The recording loop that `record` and `watch` share: from the probes to finished starts.
 
 use crate::event::order::Order;
-use crate::event::{Event, Id};
+use crate::event::{Event, Id, What};
 use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
 use crate::host::{self, priority, privilege};
 use crate::method::arch::Arch;
-use crate::probe::{self, Lost, Plan, Probe, Scope, Wanted, seed::Seeded};
+use crate::probe::{self, Lost, Plan, Probe, Scope, Started, Wanted, seed::Seeded};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
-use crate::timeline::world::{Recorder, World};
+use crate::timeline::world::{ImageKey, Recorder, World};
 use crate::timeline::{Builder, Options, Output};
 use crate::trace::schema::{Group, Session, Target};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use std::ffi::OsString;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Of the thread that empties the ring when it fills.
@@ -159,8 +162,30 @@ fn pidfd(pid: u32) -> Result<OwnedFd, Error> {
     }))
 }
 
+/// When each program's loader was looked at last: a storm of starts of one program is no storm of looks.
+#[derive(Default)]
+struct Looks(HashMap<(u32, u64), u64>);
+
+impl Looks {
+    const MOST: usize = 4096;
+    /// A loader that is replaced is seen by the programs that start later than this.
+    const EVERY_NS: u64 = 100_000_000;
+
+    fn is_due(&mut self, program: (u32, u64), now_ns: u64) -> bool {
+        if self.0.get(&program).is_some_and(|last| now_ns.saturating_sub(*last) < Self::EVERY_NS) {
+            return false;
+        }
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        self.0.insert(program, now_ns);
+        true
+    }
+}
+
 struct Live<'a> {
     probe: Probe,
+    loaders: Looks,
     builder: Builder,
     order: Order,
     machine: Machine,
@@ -201,7 +226,25 @@ impl Live<'_> {
         self.keep(&line);
     }
 
+    /// A program whose loader has no probe yet gets one, for the next start with that loader.
+    fn look_at_loader(&mut self, event: &Event) {
+        let What::Exec(exec) = &event.what else { return };
+        if !self.loaders.is_due((exec.dev, exec.inode), event.time_ns) {
+            return;
+        }
+        let Some(exe) = exec.exe.clone() else { return };
+        let image = ImageKey { pid: event.id.pid, exe, dev: exec.dev, inode: exec.inode };
+        if let Some(interpreter) = self.machine.image(&image).and_then(|binary| binary.interpreter) {
+            let ImageKey { pid, exe, inode, .. } = &image;
+            let started = Started { pid: *pid, exe, inode: *inode, interpreter: &interpreter };
+            self.probe.look_at_loader(&started);
+        }
+    }
+
     fn event(&mut self, event: Event) {
+        if self.probe.wants_loaders() {
+            self.look_at_loader(&event);
+        }
         if self.events.is_some() {
             let copy = event.clone();
             self.step(|| Recorded::Event(copy), |builder, world| builder.event(event, world));
@@ -325,6 +368,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         builder: Builder::new(options),
         order: Order::default(),
         machine: Machine::default(),
+        loaders: Looks::default(),
         events: request.events.map(std::io::BufWriter::new),
         sink,
         starts: 0,
@@ -347,6 +391,11 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         live.step(|| Recorded::Seed(*id), |builder, world| builder.seed(*id, world));
     }
 
+    if live.probe.wants_loaders()
+        && let Some(path) = command.as_ref().and_then(|argv| program_path(argv, &caller))
+    {
+        live.probe.look_at_program(&path);
+    }
     let mut spawned = match &command {
         Some(argv) => {
             Some(host::spawn::spawn(argv, &caller, request.stdout_to_stderr).map_err(Error::Spawn)?)
@@ -506,7 +555,8 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         ended_by: ended_by.to_owned(),
         complete,
         lost,
-        hooks: live.probe.hooks().to_vec(),
+        hooks: live.probe.hooks(),
+        hooks_missing: live.probe.hooks_missing(),
         starts: live.starts,
         left_out: live.left_out,
     };
@@ -520,6 +570,20 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         signal,
         failure,
     })
+}
+
+/// The file that a command most likely is.
+fn program_path(argv: &[OsString], caller: &Caller) -> Option<PathBuf> {
+    let name = argv.first()?;
+    if name.as_bytes().contains(&b'/') {
+        return std::path::absolute(name).ok();
+    }
+    let mut folders = caller.env.get("PATH")?.split(|&byte| byte == b':');
+    let path = folders.find_map(|folder| {
+        let path = Path::new(OsStr::from_bytes(folder)).join(name);
+        path.is_file().then_some(path)
+    });
+    std::path::absolute(path?).ok()
 }
 
 fn encode(arg: &OsString) -> String {

@@ -1,8 +1,12 @@
 //! `startrace report`: the answer for people.
 
+use super::export::{warn, write_file};
+use crate::export::{self, Format, Source};
 use crate::report::{self, ColorWhen, Digest, MAX_WIDTH, MIN_WIDTH, Style};
 use crate::trace::read;
+use crate::trace::write::OutputTarget;
 use anyhow::{Context, Result};
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,12 +17,17 @@ use std::path::{Path, PathBuf};
     after_help = "Examples:
   startrace report                            the newest trace in this folder
   startrace report startrace-app.json --all | less
+  startrace report startrace-app.json --html app.html
   zstdcat old.ndjson.zst | startrace report -"
 )]
 pub struct Options {
     /// The trace: a JSON document, NDJSON, or the spool of a killed recorder; `-` is standard input
     /// [default: the newest startrace-*.json, .ndjson or .json.spool here]
     pub file: Option<PathBuf>,
+
+    /// Write the report as one page for a browser instead, which needs nothing else; '-' is standard output
+    #[arg(long, value_name = "PAGE", conflicts_with_all = ["all", "width"])]
+    pub html: Option<OsString>,
 
     /// Leave nothing out for brevity
     #[arg(long)]
@@ -49,8 +58,22 @@ pub fn run(options: &Options) -> Result<()> {
         Some(file) => file.clone(),
         None => read::newest(Path::new("."))?,
     };
+    if let Some(page) = &options.html {
+        return write_page(&file, page);
+    }
     let style = Style::for_stdout(options.width, options.color);
     show(&file, options.all, &style, io::stdout().lock())
+}
+
+/// Writes the page, and says what is missing of the trace.
+fn write_page(file: &Path, page: &OsStr) -> Result<()> {
+    let mut source = Source::open(file)?;
+    let outline = source.outline()?;
+    warn(&outline);
+    let mut exporter = Format::Html.exporter(&export::Options::default());
+    write_file(&OutputTarget::from_option(page), "--html", false, &mut |out| {
+        export::export(&mut source, &outline, &mut *exporter, out)
+    })
 }
 
 /// Reads a trace file and writes its report, as `record` does when it ends. A closed pipe is success.

@@ -90,6 +90,8 @@ pub struct Facts {
     /// interpreter's library without being the interpreter (as gdb does) has that one. `null` where
     /// none is seen.
     pub runtime: Option<String>,
+    /// A program that starts others, as in [`Binary::program`].
+    pub program: Option<String>,
     /// There is no symbol table besides the dynamic one; `null` where the file has no sections.
     pub stripped: Option<bool>,
     /// What is wrong with the file, in words; empty for a sound one.
@@ -106,6 +108,7 @@ impl Facts {
             needed: u32::try_from(self.needed.len()).ok(),
             relocations: Some(self.relocations),
             runtime: self.runtime.clone(),
+            program: self.program.clone(),
         }
     }
 }
@@ -143,12 +146,14 @@ pub fn facts(file: &File) -> Result<Facts, Error> {
         bind_now: dynamic.bind_now,
         probes: notes::probe_count(&image),
         runtime: None,
+        program: None,
         stripped: stripped(&image),
         problems: problems(&image),
     };
     facts.libc = runtime::libc(&image, &facts, &notes).map(str::to_owned);
     if matches!(kind, Kind::Executable | Kind::PieExecutable | Kind::SharedLibrary) {
         facts.runtime = runtime::language(&image, &facts, &notes);
+        facts.program = runtime::program(&image, &facts).map(str::to_owned);
     }
     Ok(facts)
 }

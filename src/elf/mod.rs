@@ -11,8 +11,10 @@
 
 mod error;
 mod facts;
+mod hooks;
 mod image;
 pub mod ldcache;
+pub mod libraries;
 mod notes;
 pub mod resolve;
 pub mod root;
@@ -26,4 +28,5 @@ mod tests;
 
 pub use error::Error;
 pub use facts::{Facts, Kind, facts};
+pub use hooks::{Hooks, hooks};
 pub use notes::{Probe, probes};

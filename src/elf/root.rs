@@ -79,6 +79,16 @@ impl Root {
         self.inside(&std::fs::read_link(proc_path(file)).ok()?)
     }
 
+    /// An open file's path as this process sees it, with no symbolic links in it.
+    pub fn outside(&self, file: &File) -> Option<PathBuf> {
+        std::fs::read_link(proc_path(file)).ok()
+    }
+
+    /// Device and inode of the directory.
+    pub fn id(&self) -> Option<(u64, u64)> {
+        fstat(&self.dir).ok().map(|stat| (stat.st_dev, stat.st_ino))
+    }
+
     /// A path as this process sees it, as a path inside this root.
     pub fn inside(&self, path: &Path) -> Option<PathBuf> {
         let inside = path.strip_prefix(&self.prefix).ok()?;

@@ -133,6 +133,26 @@ pub(super) fn language(image: &Image<'_>, facts: &Facts, notes: &Notes) -> Optio
     (linked.len() == 1).then(|| linked.pop())?
 }
 
+/// Programs that start others, by what they export for their own plug-ins or by a library of their own:
+/// a name costs nothing, these cost being the program. Checked on Debian 12's (bash 5.2, zsh 5.9, make
+/// 4.3, nginx 1.22, PostgreSQL 15, sudo 1.9).
+const EXPORTS: &[(&str, &str)] = &[
+    ("bash_copyright", "bash"),
+    ("zsh_main", "zsh"),
+    ("gmk_eval", "make"),
+    ("ngx_cycle", "nginx"),
+    ("PostmasterMain", "postgres"),
+];
+
+/// The program that a file is, as in [`Facts::program`].
+pub(super) fn program(image: &Image<'_>, facts: &Facts) -> Option<&'static str> {
+    if facts.needed.iter().any(|name| name.starts_with("libsudo_util.so")) {
+        return Some("sudo");
+    }
+    let symbols = Symbols::new(image)?;
+    EXPORTS.iter().find(|(symbol, _)| symbols.defines(symbol)).map(|(_, program)| *program)
+}
+
 /// `libpython3.11.so.1.0` is `cpython 3.11`; the version-less `libpython3.so` tells nothing.
 fn python_library(name: &str) -> Option<String> {
     for (prefix, implementation) in [("libpython", "cpython"), ("libpypy", "pypy")] {

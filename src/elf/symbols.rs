@@ -15,6 +15,8 @@ const MAX_CHAIN: u64 = 4096;
 /// Imports that are looked at: an interpreter's small launcher has ten, a program hundreds.
 const MAX_IMPORTS: u64 = 16 << 10;
 const MAX_STRINGS: u64 = 4 << 20;
+/// Versions of one symbol; real ones have up to five.
+const MAX_VERSIONS: usize = 64;
 
 enum Hash {
     Gnu {
@@ -51,12 +53,34 @@ impl<'i, 'a> Symbols<'i, 'a> {
 
     /// The symbol of that name that the file defines.
     pub(super) fn find(&self, name: &str) -> Option<Sym> {
-        match self.hash {
+        let mut found = None;
+        self.search(name, &mut |symbol| {
+            found = Some(symbol);
+            false
+        });
+        found
+    }
+
+    /// The addresses of all symbols of that name: one for each version, unless two share one.
+    pub(super) fn addresses(&self, name: &str) -> Vec<u64> {
+        let mut found = Vec::new();
+        self.search(name, &mut |symbol| {
+            found.push(symbol.st_value);
+            found.len() < MAX_VERSIONS
+        });
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Gives the symbols of that name to `each`, until it has enough.
+    fn search(&self, name: &str, each: &mut dyn FnMut(Sym) -> bool) {
+        let _ = match self.hash {
             Hash::Gnu { first, buckets, bloom_words, bloom_shift, bloom } => {
-                self.find_gnu(name, first, buckets, (bloom_words, bloom_shift), bloom)
+                self.search_gnu(name, first, buckets, (bloom_words, bloom_shift), bloom, each)
             }
-            Hash::SysV { buckets, symbols, table } => self.find_sysv(name, buckets, symbols, table),
-        }
+            Hash::SysV { buckets, symbols, table } => self.search_sysv(name, buckets, symbols, table, each),
+        };
     }
 
     pub(super) fn defines(&self, name: &str) -> bool {
@@ -95,14 +119,15 @@ impl<'i, 'a> Symbols<'i, 'a> {
         Some(false)
     }
 
-    fn find_gnu(
+    fn search_gnu(
         &self,
         name: &str,
         first: u64,
         buckets: u64,
         (bloom_words, bloom_shift): (u64, u32),
         bloom: u64,
-    ) -> Option<Sym> {
+        each: &mut dyn FnMut(Sym) -> bool,
+    ) -> Option<()> {
         let image = self.image;
         let hash = goblin::elf64::gnu_hash::hash(name);
         let word_size = image.word_size() as u64;
@@ -124,17 +149,25 @@ impl<'i, 'a> Symbols<'i, 'a> {
             let link = image.u32(&image.read_address(link, 4)?, 0)?;
             if link | 1 == hash | 1
                 && let Some(symbol) = self.symbol_if_named(index, name)
+                && !each(symbol)
             {
-                return Some(symbol);
+                break;
             }
             if link & 1 == 1 {
                 break;
             }
         }
-        None
+        Some(())
     }
 
-    fn find_sysv(&self, name: &str, buckets: u64, symbols: u64, table: u64) -> Option<Sym> {
+    fn search_sysv(
+        &self,
+        name: &str,
+        buckets: u64,
+        symbols: u64,
+        table: u64,
+        each: &mut dyn FnMut(Sym) -> bool,
+    ) -> Option<()> {
         let image = self.image;
         let entry = |n: u64| {
             let at = table.checked_add(8)?.checked_add(n.checked_mul(4)?)?;
@@ -145,12 +178,14 @@ impl<'i, 'a> Symbols<'i, 'a> {
             if index == 0 || index >= symbols {
                 break;
             }
-            if let Some(symbol) = self.symbol_if_named(index, name) {
-                return Some(symbol);
+            if let Some(symbol) = self.symbol_if_named(index, name)
+                && !each(symbol)
+            {
+                break;
             }
             index = entry(buckets.checked_add(index)?)?;
         }
-        None
+        Some(())
     }
 
     fn symbol_if_named(&self, index: u64, name: &str) -> Option<Sym> {

@@ -311,3 +311,54 @@ pub struct Mark {
     /// Seen only after it had happened.
     pub inferred: bool,
 }
+
+/// What [`Mark::value`] says at [`Moment::LdState`], besides [`LIBC_FOLLOWS`]: what ld.so tells
+/// debuggers of its list of libraries (`r_state` of glibc's `link.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RState {
+    /// It could not be read.
+    Unknown,
+    /// The list is whole: all that was to be mapped is mapped and relocated.
+    Consistent,
+    /// Libraries are about to be mapped.
+    Adding,
+    /// Libraries are about to go.
+    Deleting,
+}
+
+/// Bit of [`Mark::value`] at [`Moment::LdState`]: the C library is probed too, so that
+/// [`Moment::LibcStart`] will be told if it comes.
+pub const LIBC_FOLLOWS: u64 = 1 << 8;
+
+impl RState {
+    /// From a mark's value.
+    pub fn of(value: u64) -> Self {
+        match value & 0xff {
+            1 => Self::Consistent,
+            2 => Self::Adding,
+            3 => Self::Deleting,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Can this be the end of what an earlier call began?
+    pub fn ends(self) -> bool {
+        matches!(self, Self::Consistent | Self::Unknown)
+    }
+}
+
+impl Mark {
+    /// A mark of which nothing else is known.
+    pub fn of(moment: Moment) -> Self {
+        Self {
+            moment,
+            spent: Spent::default(),
+            usage: Usage::default(),
+            value: 0,
+            fd: None,
+            socket: None,
+            text: None,
+            inferred: false,
+        }
+    }
+}

@@ -112,6 +112,9 @@ pub struct Image {
     pub script: Option<String>,
     /// Runtime as in [`crate::trace::schema::Binary::runtime`], from ELF facts.
     pub runtime: Option<String>,
+    /// The program that its ELF file shows it to be, as in [`crate::trace::schema::Binary::program`].
+    #[serde(default)]
+    pub program: Option<String>,
     /// `dynamic`, `static`, `static-pie`.
     pub linkage: Option<String>,
     /// ELF interpreter: tells glibc from musl for dynamic programs.

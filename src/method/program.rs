@@ -117,6 +117,7 @@ impl<'a> Program<'a> {
             Kind::Python | Kind::Node | Kind::Jvm | Kind::Ruby | Kind::Go | Kind::Rust if analysed => {
                 Confidence::Guess
             }
+            _ if borne_in_vain(i, name) => Confidence::Guess,
             _ => Confidence::Likely,
         };
         Self { name, kind, trust, ..nothing }
@@ -125,6 +126,15 @@ impl<'a> Program<'a> {
     /// Is it that kind?
     pub(super) fn is(&self, kind: Kind) -> bool {
         self.kind == kind
+    }
+
+    /// How far its name is to be believed: the ELF files of some programs show what they are, and one
+    /// that does not is perhaps another program of that name.
+    pub(super) fn name_trust(&self) -> Confidence {
+        match self.image {
+            Some(i) if borne_in_vain(i, self.name) => Confidence::Guess,
+            _ => Confidence::Likely,
+        }
     }
 
     /// The shell that it is.
@@ -204,6 +214,23 @@ fn applet(image: &Image) -> Option<&str> {
     }
 }
 
+/// The name is that of a program which its ELF file would show, and the file was read and does not. Old
+/// ones (GNU make before 4.0), and such as were built to be small, do not either. What is static exports
+/// nothing.
+fn borne_in_vain(image: &Image, name: &str) -> bool {
+    let program = match name {
+        "bash" | "rbash" => "bash",
+        "zsh" | "zsh5" => "zsh",
+        "make" | "gmake" => "make",
+        "nginx" | "openresty" | "tengine" | "angie" => "nginx",
+        "postgres" | "postmaster" => "postgres",
+        // The one in Rust takes its place in some distributions.
+        "sudo" if image.runtime.as_deref() != Some("rust") => "sudo",
+        _ => return false,
+    };
+    image.linkage.as_deref() == Some("dynamic") && image.program.as_deref() != Some(program)
+}
+
 fn by_runtime(runtime: &str) -> Option<Kind> {
     Some(match runtime.split([' ', '-', '/']).next()? {
         "cpython" | "python" => Kind::Python,
@@ -274,7 +301,8 @@ mod tests {
             ("/tmp/python3", None, Some("dynamic"), Kind::Python, Confidence::Guess),
             ("/tmp/python3", Some("go 1.24"), Some("static"), Kind::Go, Confidence::Certain),
             ("/tmp/bash", Some("rust"), Some("dynamic"), Kind::Rust, Confidence::Certain),
-            ("/usr/bin/bash", None, Some("dynamic"), Kind::Shell(Shell::Bash), Confidence::Likely),
+            ("/tmp/bash", None, Some("dynamic"), Kind::Shell(Shell::Bash), Confidence::Guess),
+            ("/tmp/bash", None, Some("static"), Kind::Shell(Shell::Bash), Confidence::Likely),
             ("/usr/bin/pythonista", None, None, Kind::Other, Confidence::Guess),
             ("/usr/bin/bash (deleted)", None, None, Kind::Shell(Shell::Bash), Confidence::Likely),
             ("/srv/php-fpm8.2", None, None, Kind::Php, Confidence::Likely),

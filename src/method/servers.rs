@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
         when: |v| {
             let name = v.parent.name;
             let title = if is_prefork_master(name) { name } else { python_master(v)? };
-            working_copy(v).then_some(Fit::FULL.about(title))
+            working_copy(v).then_some(Fit::at_most(v.parent.name_trust()).about(title))
         },
     },
     Rule {

@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "exec chain {chain}: {subject} runs the program in its own place",
         when: |v| {
             let first = v.passed_through().next()?;
-            is_in_place(first.name).then_some(Fit::FULL.about(first.name))
+            is_in_place(first.name).then_some(Fit::at_most(first.name_trust()).about(first.name))
         },
     },
     Rule {
@@ -35,7 +35,7 @@ pub(super) const RULES: &[Rule] = &[
         when: |v| {
             let mut later = v.passed_through().skip(1);
             let wrapper = later.find(|p| is_in_place(p.name))?;
-            Some(Fit::FULL.about(wrapper.name))
+            Some(Fit::at_most(wrapper.name_trust()).about(wrapper.name))
         },
     },
     Rule {
@@ -59,7 +59,10 @@ pub(super) const RULES: &[Rule] = &[
         confidence: Likely,
         weight: 74,
         evidence: "the image that was replaced is {parent}, which runs programs in its own place",
-        when: |v| fits(v.made_by(Mechanism::Exec) && is_in_place(v.parent.name)),
+        when: |v| {
+            let wrapper = v.made_by(Mechanism::Exec) && is_in_place(v.parent.name);
+            wrapper.then_some(Fit::at_most(v.parent.name_trust()))
+        },
     },
     Rule {
         name: "tools.wrapper.waiting",
@@ -71,7 +74,8 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "run by {parent}, which stays and waits",
         when: |v| {
             v.creation()?;
-            fits(v.meant_to_exec() && is_waiting(v.parent.name))
+            let waits = v.meant_to_exec() && is_waiting(v.parent.name);
+            waits.then_some(Fit::at_most(v.parent.name_trust()))
         },
     },
     Rule {
@@ -84,7 +88,8 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "run by the build tool {parent}",
         when: |v| {
             v.creation()?;
-            fits(v.meant_to_exec() && is_build_tool(v.parent.name))
+            let job = v.meant_to_exec() && is_build_tool(v.parent.name);
+            job.then_some(Fit::at_most(v.parent.name_trust()))
         },
     },
     Rule {

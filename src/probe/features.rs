@@ -30,6 +30,9 @@ pub struct Features {
     pub interrupt_count: bool,
     /// Programs may be attached to functions (fentry). Kernels without BPF trampolines refuse it.
     pub fentry: bool,
+    /// Uprobes by one link for each file (since 6.6). The others are taken away one after the other, each
+    /// waiting some 80 ms for the kernel.
+    pub uprobe_multi: bool,
 }
 
 /// Looks at the kernel's type information and tries fentry with a program that does nothing.
@@ -46,6 +49,7 @@ pub fn look() -> Features {
         inet_sock_set_state: has("btf_trace_inet_sock_set_state"),
         percpu_alloc_percpu: has("btf_trace_percpu_alloc_percpu"),
         helpers: has("bpf_loop"),
+        uprobe_multi: has("bpf_uprobe_multi_link"),
         interrupt_count: interrupt_count(&sections),
         fentry: FENTRY.iter().all(|name| sections.function(name).is_some())
             && sections.function(FENTRY[0]).is_some_and(fentry_works),

@@ -3,15 +3,17 @@
 use super::features::{FENTRY, Features};
 use super::inbox::{Batch, Drainer, Inbox};
 use super::tracefs::{self, TraceFs};
-use super::{Error, features, uprobe};
+use super::uprobe::{Kinds, Programs, Started, Uprobes};
+use super::{Error, features};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
 use crate::event::Id;
 use crate::level::Level;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenProgramMut, ProgramMut, UprobeOpts};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenProgramMut, ProgramAttachType, ProgramMut};
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -156,7 +158,23 @@ impl Plan {
             Provider::MmAlloc => hooks.push("tp_btf/percpu_alloc_percpu".to_owned()),
             Provider::None => {}
         }
+        if self.uprobes().start {
+            hooks.push("uprobe/ld.so:_dl_debug_state".to_owned());
+            hooks.push("uprobe/libc:__libc_start_main".to_owned());
+        }
+        if self.uprobes().execve {
+            hooks.push("uprobe/libc:execve".to_owned());
+            hooks.push("uretprobe/libc:execve".to_owned());
+        }
         hooks
+    }
+
+    fn uprobes(&self) -> Kinds {
+        Kinds {
+            multi: self.features.uprobe_multi,
+            start: self.library_probes && self.level >= Level::Timeline,
+            execve: self.library_probes && self.provider == Provider::MmAlloc,
+        }
     }
 }
 
@@ -184,6 +202,7 @@ pub struct Probe {
     inbox: Arc<Inbox>,
     pub(super) skel: StartraceSkel<'static>,
     links: Vec<Link>,
+    uprobes: Uprobes,
     keeper: Option<tracefs::Keeper>,
     hooks: Vec<String>,
     undecodable: u64,
@@ -212,6 +231,7 @@ impl Probe {
             inbox,
             skel,
             links: Vec::new(),
+            uprobes: Uprobes::new(plan.uprobes()),
             keeper: None,
             hooks: Vec::new(),
             undecodable: 0,
@@ -278,30 +298,6 @@ impl Probe {
             }
             Provider::MmAlloc => {
                 attach(&progs.on_percpu_alloc, "tp_btf/percpu_alloc_percpu")?;
-                let pids: &[u32] = if let Scope::Pids(pids) = &plan.scope { pids } else { &[] };
-                let libcs = if plan.library_probes { uprobe::libcs(pids) } else { Vec::new() };
-                for libc in libcs {
-                    let site = match uprobe::execve(&libc) {
-                        Ok(site) => site,
-                        Err(error) => {
-                            tracing::debug!("{error:#}");
-                            continue;
-                        }
-                    };
-                    for (prog, retprobe, kind) in [
-                        (&progs.on_libc_execve, false, "uprobe"),
-                        (&progs.on_libc_execve_return, true, "uretprobe"),
-                    ] {
-                        let opts = UprobeOpts { retprobe, ..Default::default() };
-                        match prog.attach_uprobe_with_opts(-1, &site.path, site.offset, opts) {
-                            Ok(link) => {
-                                links.push(link);
-                                hooks.push(format!("{kind}/{}:execve", libc.display()));
-                            }
-                            Err(error) => tracing::debug!("no {kind} on {}: {error}", libc.display()),
-                        }
-                    }
-                }
             }
             Provider::None => {}
         }
@@ -310,6 +306,9 @@ impl Probe {
             hooks.push(name.to_owned());
             Ok(())
         };
+        // Before the creations: what is started under the programs' eyes is seen whole.
+        let pids: &[u32] = if let Scope::Pids(pids) = &plan.scope { pids } else { &[] };
+        self.uprobes.begin(&library_programs(progs), pids);
         attach(&progs.on_newtask, "tp_btf/task_newtask")?;
         self.links = links;
         self.keeper = keeper;
@@ -318,8 +317,29 @@ impl Probe {
     }
 
     /// What is attached.
-    pub fn hooks(&self) -> &[String] {
-        &self.hooks
+    pub fn hooks(&self) -> Vec<String> {
+        self.hooks.iter().chain(&self.uprobes.hooks).cloned().collect()
+    }
+
+    /// Loaders and C libraries that could not be probed: phases within the starts of their programs are
+    /// not told apart.
+    pub fn hooks_missing(&self) -> u64 {
+        self.uprobes.missing
+    }
+
+    /// Does [`Self::look_at_loader`] do anything?
+    pub fn wants_loaders(&self) -> bool {
+        self.uprobes.wanted()
+    }
+
+    /// Probes the loader that a process was started with, and its C library, unless they are probed.
+    pub fn look_at_loader(&mut self, started: &Started<'_>) {
+        self.uprobes.look(&library_programs(&self.skel.progs), started);
+    }
+
+    /// The same for a program that will be started.
+    pub fn look_at_program(&mut self, path: &Path) {
+        self.uprobes.program(&library_programs(&self.skel.progs), path);
     }
 
     /// From here on the ring is emptied when it is a quarter full, whatever the caller does meanwhile.
@@ -375,7 +395,7 @@ impl Probe {
     pub fn detach(&mut self) {
         // Closing a tracepoint's link waits for an RCU grace period, some 40 ms. They wait together.
         std::thread::scope(|scope| {
-            for link in self.links.drain(..) {
+            for link in self.links.drain(..).chain(self.uprobes.links.drain(..)) {
                 scope.spawn(move || drop(link));
             }
         });
@@ -407,8 +427,13 @@ impl Probe {
     /// Runs of programs that the kernel left out because the program was running already on that CPU.
     fn recursion_misses(&self) -> u64 {
         let progs = &self.skel.progs;
-        [&progs.on_newtask, &progs.on_wakeup_new, &progs.on_switch, &progs.on_exec, &progs.on_exit]
+        let always =
+            [&progs.on_newtask, &progs.on_wakeup_new, &progs.on_switch, &progs.on_exec, &progs.on_exit];
+        let link = [&progs.on_ld_state, &progs.on_libc_start];
+        let link = link.into_iter().filter(|_| self.uprobes.kinds().start);
+        always
             .into_iter()
+            .chain(link)
             .filter_map(|prog| program_info(prog.as_fd()))
             .map(|info| info.recursion_misses)
             .sum()
@@ -436,6 +461,15 @@ fn flag(flag: &mut bool) -> &AtomicBool {
 fn counter_of(counter: &mut u64) -> &AtomicU64 {
     // SAFETY: same size, aligned in the map's page by the compiler.
     unsafe { AtomicU64::from_ptr(counter) }
+}
+
+fn library_programs<'a>(p: &'a crate::bpf::StartraceProgs<'a>) -> Programs<'a> {
+    Programs {
+        ld_state: &p.on_ld_state,
+        libc_start: &p.on_libc_start,
+        execve: &p.on_libc_execve,
+        execve_return: &p.on_libc_execve_return,
+    }
 }
 
 type Pairs<'a> = [(&'static str, &'a ProgramMut<'a>, &'a ProgramMut<'a>); 6];
@@ -474,6 +508,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     rodata.spawner_tgid = if plan.scope == Scope::Children { std::process::id() } else { 0 };
     rodata.cgroup_v1 = std::path::Path::new("/sys/fs/cgroup/cpu").exists();
     rodata.scratch_count = scratches;
+    rodata.link_probes = plan.uprobes().start;
     rodata.watching = plan.watches();
     rodata.waker_exact = plan.features.interrupt_count;
     // A fault that tests provoke: the kernel refuses to make every so manieth mark.
@@ -528,9 +563,19 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     ] {
         load(prog, tracepoints);
     }
-    let mm_alloc = plan.provider == Provider::MmAlloc;
-    for prog in [&mut progs.on_percpu_alloc, &mut progs.on_libc_execve, &mut progs.on_libc_execve_return] {
-        load(prog, mm_alloc);
+    load(&mut progs.on_percpu_alloc, plan.provider == Provider::MmAlloc);
+    let uprobes = plan.uprobes();
+    let library = |prog: &mut OpenProgramMut<'_>, on: bool| {
+        load(prog, on);
+        if uprobes.multi {
+            prog.set_attach_type(ProgramAttachType::TraceUprobeMulti);
+        }
+    };
+    for prog in [&mut progs.on_libc_execve, &mut progs.on_libc_execve_return] {
+        library(prog, uprobes.execve);
+    }
+    for prog in [&mut progs.on_ld_state, &mut progs.on_libc_start] {
+        library(prog, uprobes.start);
     }
     Ok(())
 }

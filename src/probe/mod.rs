@@ -12,6 +12,7 @@ mod uprobe;
 pub use inbox::Batch;
 pub use load::{Lost, Plan, Probe, Provider, Scope, Wanted};
 pub use tracefs::syscall_tracepoints;
+pub use uprobe::Started;
 
 /// Why the kernel side could not be set up.
 #[derive(Debug)]

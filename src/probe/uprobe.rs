@@ -1,90 +1,298 @@
-//! libc's `execve`, where uprobes tell of execs that fail.
+//! Uprobes in dynamic loaders and C libraries: what a start does before main(), and execs that fail.
+//!
+//! A probe belongs to a file (inode), not to a process: it is put there once, and hit by everyone who
+//! maps the file, in whatever root and by whatever name.
 
-use anyhow::{Context, Result, anyhow};
-use goblin::elf::Elf;
-use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
+use crate::elf::libraries::{self, Library};
+use crate::elf::{Hooks, root::Root};
+use crate::trace::text;
+use libbpf_rs::{Link, ProgramMut, UprobeMultiOpts, UprobeOpts};
+use std::collections::{HashMap, HashSet};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// A C library is some 2 MB; nothing much larger is read.
-const MAX_LIBC: u64 = 64 << 20;
+/// Files that are probed at most. A host with hundreds of images has hundreds of C libraries, but a
+/// recording that meets more than this meets something that makes them.
+const MAX_FILES: usize = 256;
+/// Loaders that could not be reached, remembered so that each counts once.
+const MAX_REFUSED: usize = 1024;
 
-/// A place to probe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Site {
-    /// The file, by a path that reaches it from here.
-    pub path: PathBuf,
-    /// Offset of the function in it.
-    pub offset: usize,
+/// Scripts that are interpreted by scripts: the kernel's own limit.
+const MAX_SCRIPTS: u32 = 4;
+
+/// The cookie's bits: see `bpf/link.bpf.h`.
+const COOKIE_FILE_SHIFT: u32 = 32;
+const COOKIE_ONCE: u64 = 1 << 48;
+const COOKIE_LIBC_FOLLOWS: u64 = 1 << 49;
+
+/// The programs that are loaded.
+pub(super) struct Programs<'a> {
+    pub(super) ld_state: &'a ProgramMut<'a>,
+    pub(super) libc_start: &'a ProgramMut<'a>,
+    pub(super) execve: &'a ProgramMut<'a>,
+    pub(super) execve_return: &'a ProgramMut<'a>,
 }
 
-/// The C libraries that the processes have mapped; without processes, those that this machine's own
-/// programs use. One per file.
-pub(super) fn libcs(pids: &[u32]) -> Vec<PathBuf> {
-    let mut seen = BTreeSet::new();
-    let mut found = Vec::new();
-    let mut add = |path: PathBuf| {
-        if let Ok(meta) = std::fs::metadata(&path)
-            && meta.is_file()
-            && seen.insert((meta.dev(), meta.ino()))
-        {
-            found.push(path);
+/// What to probe.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Kinds {
+    /// The kernel takes one link for each file and program.
+    pub(super) multi: bool,
+    /// `_dl_debug_state` and `__libc_start_main`.
+    pub(super) start: bool,
+    /// `execve`.
+    pub(super) execve: bool,
+}
+
+impl Kinds {
+    fn any(self) -> bool {
+        self.start || self.execve
+    }
+}
+
+/// A process that was started with a loader; strings as in [`crate::trace::text`].
+#[derive(Debug)]
+pub struct Started<'a> {
+    /// Its id.
+    pub pid: u32,
+    /// Its executable's path, as it sees it.
+    pub exe: &'a str,
+    /// That file's inode.
+    pub inode: u64,
+    /// The loader, as the executable names it.
+    pub interpreter: &'a str,
+}
+
+fn decode(path: &str) -> PathBuf {
+    PathBuf::from(std::ffi::OsString::from_vec(text::decode(path)))
+}
+
+/// The loader of a program; for a script, that of the program which interprets it.
+fn interpreter_of(root: &Root, path: &Path, scripts: u32) -> Option<PathBuf> {
+    let file = root.read(path).ok()?;
+    let mut start = [0; 256];
+    let length = file.read_at(&mut start, 0).ok()?;
+    let start = start.get(..length)?;
+    if let Some(line) = start.strip_prefix(b"#!") {
+        let line = line.split(|&byte| byte == b'\n').next()?.trim_ascii_start();
+        let word = line.split(u8::is_ascii_whitespace).next()?;
+        let next = Path::new(std::ffi::OsStr::from_bytes(word));
+        return interpreter_of(root, next, scripts.checked_sub(1)?);
+    }
+    Some(decode(&crate::elf::facts(&file).ok()?.interpreter?))
+}
+
+/// The probes.
+#[derive(Default)]
+pub(super) struct Uprobes {
+    kinds: Kinds,
+    /// By device and inode: every file looked at, and whether it tells of `__libc_start_main`.
+    files: HashMap<(u64, u64), bool>,
+    refused: HashSet<(Option<(u64, u64)>, PathBuf)>,
+    pub(super) links: Vec<Link>,
+    /// As `session.hooks` names them.
+    pub(super) hooks: Vec<String>,
+    /// Loaders and C libraries without the probes that they should have.
+    pub(super) missing: u64,
+}
+
+impl Uprobes {
+    pub(super) fn new(kinds: Kinds) -> Self {
+        Self { kinds, ..Self::default() }
+    }
+
+    pub(super) fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
+    pub(super) fn wanted(&self) -> bool {
+        self.kinds.any()
+    }
+
+    /// Probes what programs of this machine use, and then what these running processes use.
+    pub(super) fn begin(&mut self, programs: &Programs<'_>, pids: &[u32]) {
+        if !self.wanted() {
+            return;
         }
-    };
-    for pid in pids {
-        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-        for line in maps.lines() {
-            let Some(at) = line.find('/') else { continue };
-            if is_libc(&line[at..]) {
-                add(PathBuf::from(format!("/proc/{pid}/root{}", &line[at..])));
+        let roots = std::iter::once(PathBuf::from("/"))
+            .chain(pids.iter().map(|pid| PathBuf::from(format!("/proc/{pid}/root"))));
+        for path in roots {
+            let Ok(root) = Root::open(&path) else { continue };
+            for loader in libraries::usual_loaders() {
+                self.usual(programs, &root, loader);
+            }
+        }
+        for pid in pids {
+            let Ok(root) = Root::open(Path::new(&format!("/proc/{pid}/root"))) else { continue };
+            let exe = std::fs::File::open(format!("/proc/{pid}/exe"));
+            let interpreter = exe.ok().and_then(|file| crate::elf::facts(&file).ok()?.interpreter);
+            if let Some(interpreter) = interpreter {
+                self.usual(programs, &root, &decode(&interpreter));
             }
         }
     }
-    if pids.is_empty() {
-        const USUAL: [&str; 6] = [
-            "/lib/x86_64-linux-gnu/libc.so.6",
-            "/lib/aarch64-linux-gnu/libc.so.6",
-            "/lib64/libc.so.6",
-            "/usr/lib/libc.so.6",
-            "/lib/ld-musl-x86_64.so.1",
-            "/lib/ld-musl-aarch64.so.1",
-        ];
-        USUAL.iter().for_each(|path| add(PathBuf::from(path)));
-    }
-    found
-}
 
-fn is_libc(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name == "libc.so.6"
-        || name.starts_with("ld-musl-")
-        || (name.starts_with("libc-2.") && name.ends_with(".so"))
-}
-
-/// Where `execve` lies in a C library.
-pub(super) fn execve(path: &Path) -> Result<Site> {
-    let size = std::fs::metadata(path)?.len();
-    if size > MAX_LIBC {
-        return Err(anyhow!("{} is too large for a C library ({size} bytes)", path.display()));
+    /// A loader that may not be there.
+    fn usual(&mut self, programs: &Programs<'_>, root: &Root, path: &Path) {
+        if let Ok(loader) = Library::open(root, path) {
+            self.loader(programs, root, &loader);
+        }
     }
-    let bytes = std::fs::read(path)?;
-    let elf = Elf::parse(&bytes).with_context(|| format!("cannot read {}", path.display()))?;
-    let symbol = elf
-        .dynsyms
-        .iter()
-        .find(|symbol| {
-            symbol.is_function()
-                && symbol.st_value != 0
-                && elf.dynstrtab.get_at(symbol.st_name) == Some("execve")
+
+    /// Probes the loader of a program that is about to be started here, if that is new.
+    pub(super) fn program(&mut self, programs: &Programs<'_>, path: &Path) {
+        if !self.wanted() {
+            return;
+        }
+        let Ok(root) = Root::host() else { return };
+        if let Some(interpreter) = interpreter_of(&root, path, MAX_SCRIPTS) {
+            self.usual(programs, &root, &interpreter);
+        }
+    }
+
+    /// Probes the loader that a process was started with, if that is new.
+    pub(super) fn look(&mut self, programs: &Programs<'_>, started: &Started<'_>) {
+        if !self.wanted() {
+            return;
+        }
+        let path = decode(started.interpreter);
+        let root = Root::open(Path::new(&format!("/proc/{}/root", started.pid))).or_else(|error| {
+            // It has ended. Where the file that it ran is where it said, its root was ours.
+            let meta = std::fs::metadata(decode(started.exe))?;
+            if meta.ino() == started.inode { Root::host() } else { Err(error) }
+        });
+        let Ok(root) = root else { return };
+        match Library::open(&root, &path) {
+            Ok(loader) => self.loader(programs, &root, &loader),
+            Err(error) => {
+                if self.refused.len() < MAX_REFUSED && self.refused.insert((root.id(), path)) {
+                    tracing::debug!("process {}: no probes in {}: {error}", started.pid, started.interpreter);
+                    self.missing += 1;
+                }
+            }
+        }
+    }
+
+    /// Probes a loader, and its C library before that.
+    fn loader(&mut self, programs: &Programs<'_>, root: &Root, loader: &Library) {
+        if self.files.contains_key(&loader.id) {
+            return;
+        }
+        let hooks = self.examine(loader);
+        let libc_follows = if hooks.is_musl() {
+            // One file: its second probe is put there with the first.
+            !hooks.libc_start.is_empty()
+        } else if let Some(libc) = libraries::libc_of(root, loader) {
+            match self.files.get(&libc.id) {
+                Some(&told) => told,
+                None => {
+                    let hooks = self.examine(&libc);
+                    self.attach(programs, &libc, &hooks, false)
+                }
+            }
+        } else {
+            tracing::debug!("no C library found for {}", loader.path);
+            self.missing += 1;
+            false
+        };
+        self.attach(programs, loader, &hooks, libc_follows);
+    }
+
+    fn examine(&mut self, library: &Library) -> Hooks {
+        library.hooks().unwrap_or_else(|error| {
+            tracing::debug!("no probes in {}: {error}", library.path);
+            Hooks::default()
         })
-        .with_context(|| format!("{} has no execve", path.display()))?;
-    let segment = elf
-        .program_headers
-        .iter()
-        .find(|ph| ph.is_executable() && ph.vm_range().contains(&(symbol.st_value as usize)))
-        .with_context(|| format!("{}: execve lies in no segment", path.display()))?;
-    let offset = symbol.st_value - segment.p_vaddr + segment.p_offset;
-    Ok(Site { path: path.to_owned(), offset: offset as usize })
+    }
+
+    /// Puts the probes into a file. Gives whether it tells of `__libc_start_main`.
+    fn attach(
+        &mut self,
+        programs: &Programs<'_>,
+        library: &Library,
+        hooks: &Hooks,
+        libc_follows: bool,
+    ) -> bool {
+        let number = self.files.len() as u64;
+        self.files.insert(library.id, false);
+        if self.files.len() > MAX_FILES {
+            self.missing += 1;
+            return false;
+        }
+        let mut cookie = number << COOKIE_FILE_SHIFT;
+        if hooks.is_musl() {
+            cookie |= COOKIE_ONCE;
+        } else if let Some(distance) = hooks.r_state {
+            cookie |= u64::from(distance.cast_unsigned());
+        }
+        if libc_follows {
+            cookie |= COOKIE_LIBC_FOLLOWS;
+        }
+        // By descriptor: no link is followed, and no other file is there by now.
+        let path = format!("/proc/self/fd/{}", library.file.as_raw_fd());
+        let multi = self.kinds.multi;
+        let mut whole = true;
+        let mut probe = |program: &ProgramMut<'_>, offsets: &[u64], retprobe, name: &str| -> bool {
+            let links = attach(program, &path, offsets, retprobe, cookie, multi);
+            match links {
+                Ok(links) => self.links.extend(links),
+                Err(error) => {
+                    tracing::debug!("no probe in {} at {name}: {error}", library.path);
+                    whole = false;
+                    return false;
+                }
+            }
+            if !offsets.is_empty() {
+                let kind = if retprobe { "uretprobe" } else { "uprobe" };
+                self.hooks.push(format!("{kind}/{}:{name}", library.path));
+            }
+            !offsets.is_empty()
+        };
+        let mut tells_start = false;
+        if self.kinds.start {
+            tells_start = probe(programs.libc_start, &hooks.libc_start, false, "__libc_start_main");
+            probe(programs.ld_state, hooks.debug_state.as_slice(), false, "_dl_debug_state");
+        }
+        if self.kinds.execve {
+            probe(programs.execve, &hooks.execve, false, "execve");
+            probe(programs.execve_return, &hooks.execve, true, "execve");
+        }
+        // A loader or C library in which there is nothing to probe is none that is known here.
+        let none_known = self.kinds.start && hooks.debug_state.is_none() && hooks.libc_start.is_empty();
+        self.missing += u64::from(none_known || !whole);
+        self.files.insert(library.id, tells_start);
+        tells_start
+    }
+}
+
+/// Probes all of these places of a file, or none.
+fn attach(
+    program: &ProgramMut<'_>,
+    path: &str,
+    offsets: &[u64],
+    retprobe: bool,
+    cookie: u64,
+    multi: bool,
+) -> libbpf_rs::Result<Vec<Link>> {
+    if offsets.is_empty() {
+        return Ok(Vec::new());
+    }
+    if multi {
+        let opts = UprobeMultiOpts {
+            offsets: offsets.iter().map(|&offset| offset as usize).collect(),
+            cookies: vec![cookie; offsets.len()],
+            retprobe,
+            ..UprobeMultiOpts::default()
+        };
+        return Ok(vec![program.attach_uprobe_multi_with_opts(-1, path, "", opts)?]);
+    }
+    let each = |&offset: &u64| {
+        let opts = UprobeOpts { retprobe, cookie, ..UprobeOpts::default() };
+        program.attach_uprobe_with_opts(-1, path, offset as usize, opts)
+    };
+    offsets.iter().map(each).collect()
 }
 
 #[cfg(test)]
@@ -92,10 +300,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn own_libc_is_found_and_has_execve() {
-        let libcs = libcs(&[std::process::id()]);
-        assert_eq!(libcs.len(), 1, "{libcs:?}");
-        assert!(execve(&libcs[0]).unwrap().offset > 0);
-        assert!(execve(Path::new("/etc/passwd")).is_err());
+    fn own_loader_and_libc_are_found_with_their_functions() {
+        let root = Root::open(Path::new("/proc/self/root")).unwrap();
+        let exe = std::fs::File::open("/proc/self/exe").unwrap();
+        let interpreter = crate::elf::facts(&exe).unwrap().interpreter.unwrap();
+        let loader = Library::open(&root, Path::new(&interpreter)).unwrap();
+        let hooks = loader.hooks().unwrap();
+        assert!(hooks.debug_state.is_some(), "{hooks:?}");
+        if hooks.is_musl() {
+            return;
+        }
+        assert!(hooks.r_state.is_some() && hooks.libc_start.is_empty(), "{hooks:?}");
+        let libc = libraries::libc_of(&root, &loader).unwrap();
+        let hooks = libc.hooks().unwrap();
+        // Several versions, one address.
+        assert_eq!((hooks.libc_start.len(), hooks.execve.len()), (1, 1), "{hooks:?}");
+        assert!(hooks.debug_state.is_none());
+        assert!(Library::open(&root, Path::new("/etc/passwd")).unwrap().hooks().is_err());
     }
 }

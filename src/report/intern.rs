@@ -7,6 +7,17 @@ use std::hash::{BuildHasher, RandomState};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Sym(u32);
 
+impl Sym {
+    /// Its place among the texts, from 0.
+    pub(crate) fn number(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) fn from_number(number: usize) -> Self {
+        Self(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+}
+
 /// A million labels may all differ: they stand in one allocation, and the index holds hashes only.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {

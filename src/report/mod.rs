@@ -4,13 +4,14 @@
 //! Everything that comes from the file is hostile: shown without control characters, cut visibly,
 //! computed with saturating arithmetic, and walked without recursion.
 
-mod digest;
+pub(crate) mod digest;
 mod human;
-mod intern;
-mod label;
+pub(crate) mod intern;
+pub(crate) mod label;
 mod line;
 mod link;
-mod phase;
+mod path;
+pub(crate) mod phase;
 mod sections;
 mod style;
 mod table;
@@ -27,6 +28,15 @@ use std::io::{self, Write};
 
 /// Lines of the tree, unless all are asked for.
 const TREE_LINES: usize = 40;
+
+/// The first sentences of a report, as one text.
+pub(crate) fn headline(digest: &Digest) -> String {
+    let style = Style { width: MAX_WIDTH, color: false, unicode: true };
+    let mut out = Vec::new();
+    // A vector takes everything.
+    let _ = sections::headline(digest, &style, &mut out);
+    String::from_utf8_lossy(&out).split_whitespace().collect::<Vec<_>>().join(" ")
+}
 
 /// Writes the report of a trace. With `all`, nothing is left out for brevity; equal siblings are one
 /// line even then.

@@ -1,5 +1,6 @@
 //! What each event does to the processes that the builder remembers.
 
+use super::linking::Linking;
 use super::process::{self, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program};
 use super::tasks::Tasks;
 use super::world::{ImageKey, Known, World};
@@ -198,6 +199,7 @@ impl Builder {
             foreground: exec.foreground,
             fd3: exec.fd3,
             ignored: Some(exec.ignored),
+            linking: Linking::default(),
         };
         let entry_ns = mark.entry_ns();
         let replaced = std::mem::replace(&mut process.program, program);
@@ -401,6 +403,7 @@ fn image(
         comm: comm.to_owned(),
         script,
         runtime: binary.and_then(|b| b.runtime.clone()),
+        program: binary.and_then(|b| b.program.clone()),
         linkage: binary.and_then(|b| b.linkage.clone()),
         interpreter: binary.and_then(|b| b.interpreter.clone()),
         build_id: binary.and_then(|b| b.build_id.clone()),

@@ -8,6 +8,7 @@ mod account;
 mod apply;
 mod finish;
 pub mod groups;
+mod linking;
 mod past;
 mod path;
 pub mod phases;
@@ -191,7 +192,11 @@ impl Builder {
                 };
                 self.exec_failed(id, mark, world);
             }
-            What::Wait(_) | What::Mark(_) => self.task(time_ns, id, tid, &what),
+            What::Mark(mark) => {
+                self.linking_mark(time_ns, id, &mark);
+                self.task(time_ns, id, tid, &What::Mark(mark));
+            }
+            What::Wait(_) => self.task(time_ns, id, tid, &what),
             What::ForkFail { entry_ns, errno, call } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);

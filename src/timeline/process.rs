@@ -1,5 +1,6 @@
 //! What the builder remembers of a process.
 
+use super::linking::Linking;
 use super::tasks::Tasks;
 use crate::event::{CgroupId, Entry, Id};
 use crate::method::facts::{Child, Creation, ExecFact, ExitFact, Fd, FdKind, Image, ParentMethod, Siblings};
@@ -126,6 +127,8 @@ pub(super) struct ExecMark {
     pub foreground: Option<bool>,
     pub fd3: Fd,
     pub ignored: Option<u64>,
+    /// What the image told on its way to main().
+    pub linking: Linking,
 }
 
 impl ExecMark {

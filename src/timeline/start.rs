@@ -273,7 +273,7 @@ fn parent_method(method: &crate::trace::schema::Method) -> ParentMethod {
 
 /// The phases of a start until then.
 pub(super) fn phases_of(open: &OpenStart, end_ns: u64) -> Vec<Phase> {
-    phases::phases(open.origin_ns, end_ns, &marks(open))
+    phases::phases(open.origin_ns, end_ns, &marks(open, end_ns))
 }
 
 /// The task that created the process, if that is how the start began.
@@ -286,7 +286,7 @@ pub(super) fn creator_of(process: &Process, open: &OpenStart) -> Option<(Id, u32
 }
 
 /// The moments at which the phases of a start begin.
-fn marks(open: &OpenStart) -> Vec<Mark> {
+fn marks(open: &OpenStart, end_ns: u64) -> Vec<Mark> {
     let mark = |name, at_ns, exec| Mark { name, at_ns, exec };
     let mut marks = Vec::with_capacity(4 + 2 * open.execs.len());
     let succeeded = || open.execs.iter().enumerate().filter(|(_, exec)| exec.error.is_none());
@@ -317,7 +317,10 @@ fn marks(open: &OpenStart) -> Vec<Mark> {
         if exec.entry.is_some() {
             marks.push(mark("exec", exec.entry_ns(), index));
         }
-        marks.push(mark("app", Some(exec.done_ns), index));
+        let runtime = exec.program.as_ref().and_then(|program| program.image.runtime.as_deref());
+        for (name, at) in exec.linking.phases(exec.done_ns, end_ns, runtime) {
+            marks.push(mark(name, Some(at), index));
+        }
     }
     marks
 }
@@ -335,6 +338,9 @@ fn milestones(open: &OpenStart, end_ns: u64) -> Vec<Milestone> {
             push("exec_point_of_no_return", at, None);
         }
         push("exec", exec.done_ns, exec.program.as_ref().and_then(|program| program.image.exe.clone()));
+        if let Some(at) = exec.linking.libc_start_ns() {
+            push("libc_start", at, None);
+        }
     }
     out.sort_by_key(|milestone| milestone.at_ns);
     out

@@ -348,6 +348,7 @@ pub(crate) mod tests {
             complete: true,
             lost: BTreeMap::new(),
             hooks: Vec::new(),
+            hooks_missing: 0,
             starts: 0,
             left_out: 0,
         }

@@ -9,4 +9,5 @@ mod place;
 pub mod read;
 pub mod schema;
 pub mod text;
+pub mod whole;
 pub mod write;

@@ -107,6 +107,16 @@ impl Reader {
         Ok(Self { name, input: BufReader::with_capacity(256 << 10, input), form })
     }
 
+    /// What errors call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The bytes, unread.
+    pub(crate) fn into_bytes(self) -> impl Read {
+        self.input
+    }
+
     /// Reads to the end and hands over each item; the caller may stop it with [`ControlFlow::Break`],
     /// and the ending then tells what was known until there.
     ///

@@ -220,6 +220,10 @@ pub struct Binary {
     pub relocations: Option<u64>,
     /// Language runtime, such as `cpython 3.11`, `go 1.22`, `jvm`, `node`; `null` where none is seen.
     pub runtime: Option<String>,
+    /// A well-known program that starts others, where its ELF file shows that it is that one, whatever
+    /// it is called: `bash`, `zsh`, `make`, `nginx`, `postgres`, `sudo`; `null` for any other.
+    #[serde(default)]
+    pub program: Option<String>,
 }
 
 /// When the start happened and where its time went.
@@ -512,6 +516,10 @@ pub struct Session {
     pub lost: BTreeMap<String, u64>,
     /// What was really attached.
     pub hooks: Vec<String>,
+    /// Dynamic loaders and C libraries that programs were started with and that could not be probed (those of
+    /// a container that cannot be looked into): `load`, `link` and `init` of their starts are in `app`.
+    #[serde(default)]
+    pub hooks_missing: u64,
     /// Starts that were written.
     pub starts: u64,
     /// Starts that are left out because `--count` was reached first: under way then, or finished since.

@@ -465,7 +465,7 @@ fn ignore_signals() {
     }
 }
 
-fn cannot_create(path: &Path, e: io::Error) -> Error {
+pub(super) fn cannot_create(path: &Path, e: io::Error) -> Error {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     Error::io(
         format!(
@@ -526,7 +526,7 @@ fn make_spool(folder: &Folder, name: &OsStr, notices: &mut Vec<String>) -> Resul
     )))
 }
 
-fn make_temporary(folder: &Folder, name: &OsStr) -> io::Result<(OsString, File)> {
+pub(super) fn make_temporary(folder: &Folder, name: &OsStr) -> io::Result<(OsString, File)> {
     for number in 0..MAX_NUMBER {
         let mut temporary = name.to_owned();
         temporary.push(format!(".{}-{number}.tmp", std::process::id()));
@@ -568,13 +568,13 @@ fn into_io(trouble: Trouble) -> io::Error {
 }
 
 /// `/dev/fd/N`, as a shell's `>(command)` names a pipe: the descriptor that we were given.
-fn inherited_descriptor(path: &Path) -> Option<i32> {
+pub(super) fn inherited_descriptor(path: &Path) -> Option<i32> {
     let number =
         path.strip_prefix("/dev/fd").or_else(|_| path.strip_prefix("/proc/self/fd")).ok()?.to_str()?;
     number.parse().ok().filter(|&n| n >= 0)
 }
 
-fn duplicate(number: i32) -> io::Result<File> {
+pub(super) fn duplicate(number: i32) -> io::Result<File> {
     // SAFETY: the descriptor is only duplicated, for which it need not be ours; a closed one gives
     // EBADF. The result is new and nobody else's.
     unsafe {
@@ -587,7 +587,7 @@ fn duplicate(number: i32) -> io::Result<File> {
 }
 
 /// A named pipe's reader may be starting at this very moment: a little patience, but no endless wait.
-fn open_stream(folder: &Folder, name: &OsStr) -> Result<File, Error> {
+pub(super) fn open_stream(folder: &Folder, name: &OsStr) -> Result<File, Error> {
     let begun = Instant::now();
     loop {
         match folder.open_stream(name) {

@@ -310,6 +310,13 @@ pub fn parse(bytes: &[u8]) -> Value {
     check::join_lines(bytes).unwrap_or_else(|why| panic!("neither a JSON document nor NDJSON: {why}"))
 }
 
+/// The phases of a start of dynamically linked programs: `image` stands for those that each brings, from
+/// its exec to its own code.
+pub fn phases(outline: &[&'static str]) -> Vec<&'static str> {
+    let image: &[&str] = &["exec", "load", "link", "init", "app"];
+    outline.iter().flat_map(|&name| if name == "image" { image.to_vec() } else { vec![name] }).collect()
+}
+
 /// The checks that every trace has to pass.
 pub fn check_all(recorded: &Recorded) {
     check_schema(&recorded.trace);

@@ -4,6 +4,7 @@ mod bench;
 mod corpus;
 mod demo;
 mod docs;
+mod readers;
 mod setup;
 mod shell;
 mod test;

@@ -4,7 +4,7 @@ use crate::shell::{self, is_root, run, show, status, succeeds, which};
 use anyhow::{Result, bail};
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -66,6 +66,25 @@ const TEST_NEEDS: &[Need] = &[
     Need { what: "dash", present: || which("dash").is_some(), packages: ["dash"; 5] },
     Need { what: "busybox", present: || which("busybox").is_some(), packages: ["busybox"; 5] },
 ];
+
+/// What installs the programs that read exports in the tests.
+const READER_NEEDS: &[Need] = &[Need {
+    what: "Python's venv with pip",
+    present: || succeeds(Command::new("python3").args(["-S", "-c", "import ensurepip, venv"])),
+    packages: ["python3-venv", "python3", "python", "python3", "python3"],
+}];
+
+/// What drives and is the browser of the tests.
+const BROWSER_NEEDS: &[Need] = &[
+    Need { what: "node", present: || which("node").is_some(), packages: ["nodejs"; 5] },
+    Need { what: "npm", present: || which("npm").is_some(), packages: ["npm"; 5] },
+    Need { what: "Chromium", present: || chromium().is_some(), packages: ["chromium"; 5] },
+];
+
+/// Chromium under the names that distributions give it.
+pub fn chromium() -> Option<PathBuf> {
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(which)
+}
 
 /// A package manager: its place in [`Need::packages`], and how it installs.
 struct Manager {
@@ -206,7 +225,7 @@ fn missing(needs: impl Iterator<Item = &'static Need>) -> Vec<&'static Need> {
 }
 
 fn dry_run() -> Result<()> {
-    let missing = missing(NEEDS.iter().chain(TEST_NEEDS));
+    let missing = missing(NEEDS.iter().chain(TEST_NEEDS).chain(READER_NEEDS));
     if missing.is_empty() {
         println!("nothing is missing");
     } else {
@@ -255,6 +274,16 @@ pub fn ensure() -> Result<()> {
 /// The same with what the tests need besides.
 pub fn ensure_for_tests() -> Result<()> {
     supply(missing(NEEDS.iter().chain(TEST_NEEDS)))
+}
+
+/// What the tests in a browser need besides.
+pub fn ensure_for_browser() -> Result<()> {
+    supply(missing(BROWSER_NEEDS.iter()))
+}
+
+/// What the tests of exports need besides.
+pub fn ensure_for_readers() -> Result<()> {
+    supply(missing(READER_NEEDS.iter()))
 }
 
 fn supply(missing: Vec<&'static Need>) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::corpus;
 use crate::tracefs::Tracefs;
-use crate::{docs, setup, shell};
+use crate::{docs, readers, setup, shell};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -14,6 +14,10 @@ use std::process::{Command, Stdio};
 const PRIVILEGED: &str = "privileged";
 /// The file whose tests watch the whole machine, so one at a time.
 const ALONE: &str = "privileged_system";
+/// The file whose tests need programs from PyPI.
+const READERS: &str = "readers";
+/// The file whose tests need a browser, with --all.
+const BROWSER: &str = "browser";
 /// How many other privileged tests run at once.
 const THREADS: &str = "2";
 
@@ -75,6 +79,8 @@ pub fn command(args: &[String]) -> Result<()> {
     }
     let (privileged, ordinary): (Vec<String>, Vec<String>) =
         test_files()?.into_iter().partition(|name| name.starts_with(PRIVILEGED));
+    let ordinary: Vec<String> =
+        ordinary.into_iter().filter(|name| name != READERS && name != BROWSER).collect();
 
     let mut counts = Counts::default();
     let mut command = shell::cargo();
@@ -91,6 +97,9 @@ pub fn command(args: &[String]) -> Result<()> {
     command.args(&options.filter);
     counts.run(&mut command)?;
 
+    run_readers(&options, &mut counts)?;
+    run_browser(&options, &mut counts)?;
+
     let not_run = if options.unprivileged {
         Some("--unprivileged was given".to_owned())
     } else {
@@ -104,6 +113,38 @@ pub fn command(args: &[String]) -> Result<()> {
         }
     };
     finish(&options, &counts, privileged.len(), not_run.as_deref())
+}
+
+/// A file's tests are wanted: no FILTER, the file's own name, or a part of a test's name.
+fn wanted<'f>(file: &str, options: &'f Options) -> Result<Option<Option<&'f str>>> {
+    let source = format!("tests/{file}.rs");
+    let text = fs::read_to_string(&source).with_context(|| source.clone())?;
+    let filter = options.filter.as_deref().filter(|filter| *filter != file);
+    let named = |filter| text.lines().any(|line| line.starts_with("fn ") && line.contains(filter));
+    Ok(filter.is_none_or(named).then_some(filter))
+}
+
+/// The page in a browser, and exports in a viewer's: they need half a gigabyte of packages.
+fn run_browser(options: &Options, counts: &mut Counts) -> Result<()> {
+    let Some(filter) = wanted(BROWSER, options)? else { return Ok(()) };
+    let mut command = shell::cargo();
+    command.args(["test", "--test", BROWSER, "--"]).args(filter);
+    if options.all {
+        let (folder, chromium) = readers::ensure_browser()?;
+        command.arg("--include-ignored").env("STARTRACE_BROWSER", folder).env("STARTRACE_CHROMIUM", chromium);
+    }
+    // Without --all they are counted as not run.
+    counts.run(&mut command)
+}
+
+/// Exports, read by others. A FILTER that names none of them does without their installation.
+fn run_readers(options: &Options, counts: &mut Counts) -> Result<()> {
+    let Some(filter) = wanted(READERS, options)? else { return Ok(()) };
+    let folder = readers::ensure()?;
+    let mut command = shell::cargo();
+    command.args(["test", "--test", READERS, "--", "--include-ignored"]).args(filter);
+    command.env("STARTRACE_READERS", folder);
+    counts.run(&mut command)
 }
 
 /// Real programs, unless only tests of a name are asked for.

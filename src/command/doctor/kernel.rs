@@ -50,7 +50,7 @@ fn trial(plan: &Plan) -> Result<Trial, String> {
         Ok(std::iter::from_fn(|| probe.next_batch()).map(|batch| batch.events.len()).sum())
     });
     let marks_lost = probe.lost().get("task_storage").copied().unwrap_or(0);
-    let hooks = probe.hooks().to_vec();
+    let hooks = probe.hooks();
     probe.detach();
     Ok(Trial { took, hooks, seeded, events, marks_lost })
 }

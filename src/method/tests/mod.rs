@@ -26,7 +26,10 @@ pub(super) const SIGPIPE: u64 = 1 << 12;
 /// An image; the inode is a hash of the path, so that equal paths are one file.
 pub(super) fn image(exe: &str, argv: &[&str]) -> Image {
     let inode = exe.bytes().fold(7_u64, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
+    let name = exe.rsplit('/').next().unwrap();
+    let known = ["bash", "zsh", "make", "nginx", "postgres", "sudo"].contains(&name);
     Image {
+        program: known.then(|| name.to_owned()),
         exe: Some(exe.into()),
         argv: Some(argv.iter().map(|s| (*s).into()).collect()),
         comm: "any".into(),

@@ -131,6 +131,7 @@ impl Random {
         }
         let argv = (0..self.below(6)).map(|_| self.text()).collect();
         Image {
+            program: self.maybe(&["bash", "make", "x"]).map(Into::into),
             exe: (!self.chance(5)).then(|| self.text()),
             argv: (!self.chance(5)).then_some(argv),
             comm: self.text(),

@@ -65,6 +65,25 @@ fn a_program_that_only_bears_a_shells_name() {
     check("glibc 2.41", &newer, Want("fork_exec", Some("bash"), Some("shell.command"), Likely));
 }
 
+/// Seen in the corpus: C programs called make, nginx and sudo.
+#[test]
+fn a_program_that_is_not_what_it_is_called_is_a_guess() {
+    let called = |name: &str| Image { program: None, ..image(&format!("/srv/{name}"), &[name]) };
+    let make = spawn(called("make")).exec(ls());
+    check("make", &make, Want("posix_spawn", Some("glibc"), Some("build_job"), Guess));
+    let sudo = fork(called("sudo")).exec(ls());
+    check("sudo", &sudo, Want("fork_exec", Some("glibc"), Some("wrapper"), Guess));
+    check("nginx", &fork(called("nginx")), Want("fork", Some("glibc"), Some("prefork_worker"), Guess));
+    let bash = fork(called("bash")).creation(|c| c.blocked = mask::BASH).exec(ls());
+    // Nobody else blocks these signals: a bash that exports nothing.
+    check("bash", &bash, Want("fork_exec", Some("bash"), Some("shell.command"), Likely));
+    // What is static exports nothing, and what could not be read tells nothing.
+    for linkage in [Some("static"), None] {
+        let quiet = Image { linkage: linkage.map(Into::into), ..called("make") };
+        assert_eq!(spawn(quiet).exec(ls()).method().confidence, Likely, "{linkage:?}");
+    }
+}
+
 #[test]
 fn the_finer_points() {
     let want = |m, p, c| Want(m, Some("bash"), Some(p), c);

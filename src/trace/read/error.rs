@@ -56,7 +56,7 @@ impl ReadError {
         Self { name: name.to_owned(), kind }
     }
 
-    pub(super) fn io(name: &str, error: io::Error) -> Self {
+    pub(crate) fn io(name: &str, error: io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::NotFound => ErrorKind::Missing,
             io::ErrorKind::IsADirectory => ErrorKind::Directory,

@@ -1,0 +1,74 @@
+//! Where a loader and a C library can be probed, so that a start tells how far it is.
+
+use super::Error;
+use super::image::Image;
+use super::symbols::Symbols;
+use goblin::elf::header::{EM_386, EM_AARCH64, EM_X86_64};
+use goblin::elf::program_header::{PF_X, PT_LOAD};
+use std::fs::File;
+
+/// Functions to probe, each by its offset in the file; a library has those that are its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// `_dl_debug_state` of a dynamic loader.
+    pub debug_state: Option<u64>,
+    /// From that function to `_r_debug.r_state` in memory, which says what the call is about; `None`
+    /// where the loader does not export it.
+    pub r_state: Option<i32>,
+    /// `__libc_start_main`. Its versions share one address in all C libraries so far.
+    pub libc_start: Vec<u64>,
+    /// `execve`.
+    pub execve: Vec<u64>,
+}
+
+impl Hooks {
+    /// Loader and C library in one, as musl has it.
+    pub fn is_musl(&self) -> bool {
+        self.debug_state.is_some() && !self.libc_start.is_empty()
+    }
+}
+
+/// Finds the functions of a loader or C library that runs on this machine; of another machine's, which
+/// an emulator runs, none: a breakpoint of this machine's would damage them.
+///
+/// # Errors
+/// As for [`super::facts`].
+pub fn hooks(file: &File) -> Result<Hooks, Error> {
+    let image = Image::read(file)?;
+    let native: &[u16] = if cfg!(target_arch = "x86_64") {
+        &[EM_X86_64, EM_386]
+    } else if cfg!(target_arch = "aarch64") {
+        // The kernel probes no 32-bit code there.
+        &[EM_AARCH64]
+    } else {
+        &[]
+    };
+    let symbols = Symbols::new(&image).filter(|_| native.contains(&image.header.e_machine));
+    let Some(symbols) = symbols else { return Ok(Hooks::default()) };
+    let offsets = |name| -> Vec<u64> {
+        let addresses = symbols.addresses(name).into_iter();
+        addresses.filter_map(|address| code_offset(&image, address)).collect()
+    };
+    let debug_state = symbols.addresses("_dl_debug_state").first().copied();
+    let r_debug = symbols.addresses("_r_debug").first().copied();
+    // struct r_debug of <link.h>: int, two pointers, and then r_state.
+    let r_state = debug_state.zip(r_debug).and_then(|(function, object)| {
+        let field = object.checked_add(3 * image.word_size() as u64)?;
+        i32::try_from(field.cast_signed().checked_sub(function.cast_signed())?).ok()
+    });
+    Ok(Hooks {
+        debug_state: debug_state.and_then(|address| code_offset(&image, address)),
+        r_state,
+        libc_start: offsets("__libc_start_main"),
+        execve: offsets("execve"),
+    })
+}
+
+/// Where an instruction is in the file.
+fn code_offset(image: &Image<'_>, address: u64) -> Option<u64> {
+    let segment = image.segments.iter().find(|s| {
+        let inside = address.checked_sub(s.p_vaddr).is_some_and(|delta| delta < s.p_filesz);
+        s.p_type == PT_LOAD && s.p_flags & PF_X != 0 && inside
+    })?;
+    (address - segment.p_vaddr).checked_add(segment.p_offset)
+}

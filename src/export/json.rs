@@ -1,0 +1,40 @@
+//! Small JSON texts, one after the other.
+
+use serde_json::Value;
+use std::io::{self, Write};
+
+/// Items of one list, with commas between them.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    begun: bool,
+}
+
+impl List {
+    pub(super) fn push(&mut self, value: &Value, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(if self.begun { b",\n" } else { b"\n" })?;
+        self.begun = true;
+        write(value, out)
+    }
+}
+
+pub(super) fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
+    Ok(serde_json::to_writer(out, value)?)
+}
+
+/// An object without its empty fields: `null`, `""`, `[]`, `{}`.
+pub(super) fn compact(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(fields.into_iter().filter(|(_, v)| !is_empty(v)).collect()),
+        other => other,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,363 @@
+//! What happens between an image and its main(): the phases `load`, `link` and `init`, as ld.so and libc
+//! tell of them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::batch::{phase_ns, phases};
+use common::{Recorded, script};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn gcc(compiler: &str, args: &[&str]) {
+    let output = Command::new(compiler)
+        .args(args)
+        .output()
+        .unwrap_or_else(|why| panic!("{compiler}: {why}; `cargo xtask setup` installs it"));
+    assert!(output.status.success(), "{compiler} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A folder with a program of its own, and the library that it needs.
+struct Built {
+    folder: tempfile::TempDir,
+}
+
+impl Built {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // So that nobody's rights matter.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let built = Self { folder };
+        let source = script("constructor.c");
+        let source = source.to_str().unwrap();
+        let library = built.path("libslow.so");
+        gcc("gcc", &["-shared", "-fPIC", "-DLIBRARY", "-o", &library, source]);
+        gcc("gcc", &["-o", &built.path("app"), source, &library]);
+        built
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn run(&self, env: &[&str]) -> Recorded {
+        let app = self.path("app");
+        let cmd: Vec<&str> = ["env"].iter().chain(env).copied().chain([app.as_str()]).collect();
+        common::record::<&str, &str>(&[], &cmd)
+    }
+}
+
+/// The only start of the recorded command.
+fn only(recorded: &Recorded) -> &Value {
+    assert_eq!(recorded.starts().len(), 1, "{:#}", recorded.outline());
+    &recorded.starts()[0]
+}
+
+/// The phases of the last image of a start.
+fn last_image(start: &Value) -> Vec<&str> {
+    let phases = phases(start);
+    let begin = phases.iter().rposition(|name| *name == "exec").expect("no exec");
+    phases[begin..].to_vec()
+}
+
+/// The last phase of a name.
+fn last_ns(start: &Value, name: &str) -> u64 {
+    let phases = start["timeline"]["phases"].as_array().unwrap();
+    phases.iter().rev().find(|phase| phase["name"] == name).unwrap()["duration_ns"].as_u64().unwrap()
+}
+
+fn libc_starts(start: &Value) -> usize {
+    let milestones = start["timeline"]["milestones"].as_array().unwrap();
+    milestones.iter().filter(|milestone| milestone["name"] == "libc_start").count()
+}
+
+fn hooks(recorded: &Recorded) -> Vec<&str> {
+    let hooks = recorded.trace["session"]["hooks"].as_array().unwrap();
+    hooks.iter().map(|hook| hook.as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_very_first_start_of_a_fresh_binary_has_all_phases() {
+    common::require_root();
+    let built = Built::new();
+    let recorded = common::record::<&str, String>(&[], &[built.path("app")]);
+    let start = only(&recorded);
+    // The command's own setup is startrace's.
+    let found: Vec<_> = phases(start).into_iter().filter(|name| *name != "setup").collect();
+    assert_eq!(found, common::phases(&["fork", "schedule", "image"]), "{start:#}");
+    for name in ["load", "link", "init", "app"] {
+        assert!(phase_ns(start, name) > 0, "{:#}", start["timeline"]);
+    }
+    assert_eq!(libc_starts(start), 1);
+    let hooks = hooks(&recorded);
+    for function in [":_dl_debug_state", ":__libc_start_main"] {
+        assert!(
+            hooks.iter().any(|hook| hook.starts_with("uprobe//") && hook.ends_with(function)),
+            "{hooks:?}"
+        );
+    }
+    assert_eq!(recorded.trace["session"]["hooks_missing"], 0);
+}
+
+#[test]
+fn a_constructor_of_a_library_is_init() {
+    common::require_root();
+    let built = Built::new();
+    let mut best = u64::MAX;
+    for _ in 0..5 {
+        let recorded = built.run(&["WORK=sleep 120"]);
+        let own = recorded.told()["constructor_ns"].as_u64().unwrap();
+        let start = only(&recorded);
+        assert_eq!(last_image(start), common::phases(&["image"]), "{start:#}");
+        let init = last_ns(start, "init");
+        assert!(own >= 120_000_000 && init >= own, "init {init}, by its own clock {own}");
+        best = best.min(init - own);
+    }
+    // What remains is the other libraries' constructors; a busy machine adds to some of the tries.
+    assert!(best < 1_000_000, "init is {best} ns longer than the constructor");
+}
+
+#[test]
+fn a_long_search_for_libraries_is_link() {
+    common::require_root();
+    let built = Built::new();
+    let mut folders = Vec::new();
+    for n in 0..1000 {
+        let folder = built.path(&format!("d{n}"));
+        fs::create_dir(&folder).unwrap();
+        folders.push(folder);
+    }
+    let long = format!("LD_LIBRARY_PATH={}", folders.join(":"));
+    let fastest = |env: &[&str]| {
+        (0..3)
+            .map(|_| {
+                let recorded = built.run(env);
+                let start = only(&recorded);
+                assert_eq!(last_image(start), common::phases(&["image"]), "{start:#}");
+                (last_ns(start, "link"), last_ns(start, "load") + last_ns(start, "init"))
+            })
+            .min()
+            .unwrap()
+    };
+    let (short, long) = (fastest(&[]), fastest(&[&long]));
+    // 1,000 folders, none of which has libc: 1,000 opens that fail.
+    assert!(long.0 > short.0 + 500_000, "link {} ns with a long search, {} without", long.0, short.0);
+}
+
+#[test]
+fn a_process_that_dies_on_the_way_dies_in_its_phase() {
+    common::require_root();
+    let built = Built::new();
+    let recorded = built.run(&["WORK=kill"]);
+    let start = only(&recorded);
+    assert_eq!(last_image(start), ["exec", "load", "link", "init"], "{start:#}");
+    assert_eq!(start["exit"]["signal"], "SIGKILL");
+    fs::remove_file(built.path("libslow.so")).unwrap();
+    let recorded = built.run(&[]);
+    let start = only(&recorded);
+    assert_eq!(last_image(start), ["exec", "load", "link"], "{start:#}");
+    assert_eq!(start["exit"]["code"], 127);
+}
+
+#[test]
+fn libraries_that_come_before_or_after_do_not_confuse() {
+    common::require_root();
+    let built = Built::new();
+    // A constructor that calls dlopen.
+    let other = built.path("other.so");
+    fs::copy(built.path("libslow.so"), &other).unwrap();
+    let recorded = built.run(&[&format!("WORK=open {other}")]);
+    let start = only(&recorded);
+    assert_eq!(last_image(start), common::phases(&["image"]), "{start:#}");
+    // An auditor, which is loaded before all else, in a list of its own.
+    let source = built.path("audit.c");
+    fs::write(&source, "unsigned la_version(unsigned v) { return v; }").unwrap();
+    let audit = built.path("audit.so");
+    gcc("gcc", &["-shared", "-fPIC", "-o", &audit, &source]);
+    let plain = built.run(&["WORK=sleep 30"]);
+    let audited = built.run(&[&format!("LD_AUDIT={audit}"), "WORK=sleep 30"]);
+    for recorded in [&plain, &audited] {
+        let start = only(recorded);
+        assert_eq!(last_image(start), common::phases(&["image"]), "{start:#}");
+        assert!(last_ns(start, "init") >= 30_000_000, "{start:#}");
+        assert!(last_ns(start, "link") < 30_000_000, "{start:#}");
+    }
+}
+
+#[test]
+fn each_image_of_a_chain_has_its_own() {
+    common::require_root();
+    let recorded = common::record::<&str, &str>(&[], &["env", "sh", "-c", "exec /bin/true chain"]);
+    let start = only(&recorded);
+    let found: Vec<_> = phases(start).into_iter().filter(|name| *name != "setup").collect();
+    assert_eq!(found, common::phases(&["fork", "schedule", "image", "image", "image"]), "{start:#}");
+    assert_eq!(libc_starts(start), 3);
+}
+
+#[test]
+fn musl_and_static_programs_have_what_they_have() {
+    common::require_root();
+    let built = Built::new();
+    let source = built.path("plain.c");
+    fs::write(&source, "int main(void) { return 0; }").unwrap();
+    let compile = |compiler: &str, flags: &[&str]| {
+        let binary = built.path("plain");
+        gcc(compiler, &[&[source.as_str(), "-o", &binary], flags].concat());
+        let recorded = common::record::<&str, String>(&[], &[binary]);
+        let start = only(&recorded);
+        assert_eq!(start["exit"]["code"], 0);
+        (last_image(start).into_iter().map(str::to_owned).collect::<Vec<_>>(), libc_starts(start))
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    // Its loader calls once, when all is relocated.
+    assert_eq!(compile("musl-gcc", &[]), (names(&["exec", "load", "init", "app"]), 1));
+    assert_eq!(compile("musl-gcc", &["-static"]), (names(&["exec", "app"]), 0));
+    assert_eq!(compile("gcc", &["-static"]), (names(&["exec", "app"]), 0));
+    assert_eq!(compile("gcc", &["-static-pie"]), (names(&["exec", "app"]), 0));
+    assert_eq!(
+        compile("gcc", &["-no-pie"]),
+        (common::phases(&["image"]).iter().map(|s| (*s).to_owned()).collect(), 1)
+    );
+}
+
+#[test]
+fn a_loader_that_tells_nothing_is_counted_and_its_phases_are_not_told_apart() {
+    common::require_root();
+    let built = Built::new();
+    let source = built.path("plain.c");
+    fs::write(&source, "int main(void) { return 0; }").unwrap();
+    let (loader, app) = (built.path("loader"), built.path("odd"));
+    // The kernel starts any program without an interpreter of its own as one.
+    let alone = built.path("alone.c");
+    fs::write(
+        &alone,
+        "void _start(void) { for (volatile int n = 0; n < 300000000; n++); __builtin_trap(); }",
+    )
+    .unwrap();
+    gcc("gcc", &["-static-pie", "-nostdlib", "-o", &loader, &alone]);
+    gcc("gcc", &["-o", &app, &source, &format!("-Wl,--dynamic-linker={loader}")]);
+    let recorded = common::record::<&str, String>(&[], &[app]);
+    let start = only(&recorded);
+    assert_eq!(last_image(start), ["exec", "app"], "{start:#}");
+    assert_eq!(start["exit"]["signal"], "SIGILL", "{start:#}");
+    assert_eq!(recorded.trace["session"]["hooks_missing"], 1);
+}
+
+/// Another root, with a shell, `true` and `sleep`, and libraries of its own.
+struct Jail {
+    folder: tempfile::TempDir,
+}
+
+impl Jail {
+    fn new() -> Self {
+        let jail = Self { folder: tempfile::tempdir().unwrap() };
+        fs::set_permissions(jail.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for program in ["/bin/sh", "/bin/true", "/bin/sleep"] {
+            jail.copy(Path::new(program));
+            let output = Command::new(startrace()).args(["inspect", "--json", program]).output().unwrap();
+            let facts: Value = serde_json::from_slice(&output.stdout).unwrap();
+            for library in facts["libraries"].as_array().unwrap() {
+                jail.copy(Path::new(library["path"].as_str().unwrap()));
+            }
+        }
+        jail
+    }
+
+    fn inside(&self, path: &Path) -> PathBuf {
+        self.folder.path().join(path.strip_prefix("/").unwrap())
+    }
+
+    fn copy(&self, path: &Path) {
+        let inside = self.inside(path);
+        fs::create_dir_all(inside.parent().unwrap()).unwrap();
+        // Put in place by renaming: a new inode, also where there is one.
+        let part = inside.with_extension("part");
+        fs::copy(path, &part).unwrap();
+        fs::rename(&part, &inside).unwrap();
+    }
+
+    fn command<'a>(&'a self, script: &'a str) -> [&'a str; 5] {
+        ["chroot", self.folder.path().to_str().unwrap(), "/bin/sh", "-c", script]
+    }
+}
+
+fn startrace() -> &'static Path {
+    common::startrace()
+}
+
+#[test]
+fn another_root_is_probed_as_it_appears() {
+    common::require_root();
+    let jail = Jail::new();
+    // Privileges are dropped by then. The first program there is what shows the libraries.
+    let recorded =
+        common::record::<&str, &str>(&[], &jail.command("/bin/sleep 0.3; /bin/true in; /bin/true jail"));
+    for word in ["in", "jail"] {
+        let start = recorded.start_with_argv(&["/bin/true", word]);
+        assert_eq!(last_image(start), common::phases(&["image"]), "{start:#}");
+    }
+    let root = jail.folder.path().to_str().unwrap();
+    let inside = hooks(&recorded).into_iter().filter(|hook| hook.contains(root)).count();
+    assert_eq!(inside, 2, "{:?}", hooks(&recorded));
+    assert_eq!(recorded.trace["session"]["hooks_missing"], 0);
+}
+
+#[test]
+fn a_loader_that_is_replaced_is_probed_anew() {
+    common::require_root();
+    let jail = Jail::new();
+    let root = jail.folder.path().to_str().unwrap();
+    let loader = fs::read_dir(jail.folder.path().join("lib64")).unwrap().next().unwrap().unwrap().path();
+    let loader = loader.to_str().unwrap();
+    let script = format!(
+        "chroot {root} /bin/sleep 0.3; chroot {root} /bin/true before
+         cp {loader} {loader}.new; mv {loader}.new {loader}
+         chroot {root} /bin/sleep 0.3; chroot {root} /bin/true after"
+    );
+    let recorded = common::record::<&str, &str>(&[], &["sh", "-c", &script]);
+    for word in ["before", "after"] {
+        let start = recorded.start_with_argv(&["/bin/true", word]);
+        assert_eq!(last_image(start), common::phases(&["image"]), "{start:#}");
+    }
+    let inside = hooks(&recorded).into_iter().filter(|hook| hook.contains(root)).count();
+    // Twice a loader, once a C library.
+    assert_eq!(inside, 3, "{:?}", hooks(&recorded));
+}
+
+#[test]
+fn without_library_probes_the_program_begins_with_its_image() {
+    common::require_root();
+    const SELECTED: [&str; 4] = ["--comm", "true", "--duration", "1s"];
+    let asked = [&SELECTED[..], &["--library-probes"]].concat();
+    for args in [&["--level", "lifecycle"][..], &SELECTED, &asked] {
+        let recorded = common::record::<&str, &str>(args, &["/bin/true", "unprobed"]);
+        let start = recorded.start_with_argv(&["/bin/true", "unprobed"]);
+        let probed = args.contains(&"--library-probes");
+        let want = if probed { common::phases(&["image"]) } else { vec!["exec", "app"] };
+        assert_eq!(last_image(start), want, "{args:?}: {start:#}");
+        let any = hooks(&recorded).iter().any(|hook| hook.ends_with("_dl_debug_state"));
+        assert_eq!(any, probed, "{:?}", hooks(&recorded));
+        assert_eq!(start["timeline"]["phase_ns"].get("link").is_some(), probed);
+        assert_eq!(json!(libc_starts(start)), json!(usize::from(probed)));
+    }
+}
+
+#[test]
+fn the_children_of_a_running_process_have_all_phases() {
+    common::require_root();
+    let mut shell = Command::new("sh")
+        .args(["-c", "read -r _; /bin/true child"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let running = common::record_background(&["-p", &shell.id().to_string()]);
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    let recorded = running.stop_at_its_end();
+    let start = recorded.start_with_argv(&["/bin/true", "child"]);
+    assert_eq!(last_image(start), common::phases(&["image"]), "{start:#}");
+}
