@@ -319,7 +319,7 @@ impl Builder {
     }
 
     /// A task waited.
-    pub(super) fn waited(&mut self, time_ns: u64, id: Id, tid: u32, wait: &Wait) {
+    pub(super) fn wait_ended(&mut self, time_ns: u64, id: Id, tid: u32, wait: &Wait) {
         let asked = self.asked(id, wait);
         let Some(state) = self.state(id) else { return };
         let work = state.told(tid, &wait.spent, time_ns).waited(wait, time_ns) || asked;
