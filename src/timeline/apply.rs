@@ -120,7 +120,7 @@ impl Builder {
             creator.forks_before_exec += 1;
         }
         creator.open_children += 1;
-        creator.kids.forked(id, time_ns);
+        creator.kids.forked(id, time_ns, &fork.stdio);
         let program = creator.program.clone();
         let creation = Rc::new(creation(fork, creator.stdio));
         let process = Process {

@@ -19,7 +19,7 @@ pub mod ready;
 pub mod replay;
 pub mod select;
 mod start;
-pub mod syscall;
+mod syscall;
 mod tasks;
 mod words;
 pub mod world;

@@ -99,9 +99,13 @@ impl State {
         }
     }
 
-    fn told(&mut self, tid: u32, spent: &Spent, at_ns: u64) -> &mut quiet::Thread {
+    fn thread(&mut self, tid: u32) -> &mut quiet::Thread {
         let whole = self.from_birth;
-        let thread = self.threads.entry(tid).or_insert_with(|| quiet::Thread::new(whole));
+        self.threads.entry(tid).or_insert_with(|| quiet::Thread::new(whole))
+    }
+
+    fn told(&mut self, tid: u32, spent: &Spent, at_ns: u64) -> &mut quiet::Thread {
+        let thread = self.thread(tid);
         thread.told(spent, at_ns);
         thread
     }
@@ -406,7 +410,7 @@ impl Builder {
                 }
             }
             Moment::Output => self.wrote(time_ns, id, mark.text.as_deref().unwrap_or_default(), world),
-            // Those of an image are told with its execs.
+            // Those of linking are told with its phases.
             Moment::Sums | Moment::Exec | Moment::End | Moment::LdState | Moment::LibcStart => {}
         }
     }
@@ -630,16 +634,17 @@ impl Builder {
         let waits_for_child = tasks.iter().any(|task| task.doing == Doing::Child);
         let settled_children = waits_for_child && self.has_settled_child(id);
         let Some(state) = self.state(id) else { return };
-        let mut begin_ns = state.quiet.begin_ns();
+        let mut untold = Vec::new();
         let mut again = None;
         // What the kernel side does not tell: unix sockets in an epoll set, sockets from elsewhere.
         if let Some(task) = tasks.iter().find(|task| task.doing == Doing::Clients) {
             let detail =
                 task.object.as_deref().map_or_else(|| "socket".to_owned(), |text| cut(text).to_owned());
-            state.accept.get_or_insert((begin_ns, detail));
+            state.accept.get_or_insert((state.quiet.since_ns(), detail));
         }
         for task in &tasks {
-            let thread = state.threads.entry(task.tid).or_default();
+            let origin_ns = state.origin_ns;
+            let thread = state.thread(task.tid);
             let since_told = match task.running_ns {
                 Some(total) if thread.whole => total.saturating_sub(thread.running_ns),
                 // The first look at it: the second will tell how much it runs.
@@ -669,18 +674,27 @@ impl Builder {
                 _ => {}
             }
             // From its last record it ran on until it began to wait, in one go or nearly so.
-            if thread.told_ns > 0 && task.doing != Doing::Running {
-                begin_ns = begin_ns.max(thread.told_ns.saturating_add(since_told).min(now_ns));
+            if since_told > 0 {
+                let from_ns = if thread.told_ns > 0 { thread.told_ns } else { origin_ns };
+                let until_ns = from_ns.saturating_add(since_told).min(now_ns);
+                untold.push(Spent {
+                    since_ns: from_ns,
+                    until_ns,
+                    running_ns: since_told,
+                    ..Spent::default()
+                });
             }
         }
         if let Some(again) = again {
             return self.arm(id, again);
         }
-        if begin_ns.saturating_add(quiet_ns / 2) > now_ns {
-            state.quiet.active(begin_ns);
-            return self.arm(id, begin_ns.saturating_add(quiet_ns));
+        match state.quiet.begin_ns(&untold, budget_ns) {
+            Ok(begin_ns) => self.rests(id, begin_ns, now_ns, world),
+            Err(until_ns) => {
+                state.quiet.active(until_ns);
+                self.arm(id, until_ns.saturating_add(quiet_ns));
+            }
         }
-        self.rests(id, begin_ns, now_ns, world);
     }
 
     /// Does one of its children go on whose start is finished? Waiting for that is no work.
@@ -745,7 +759,8 @@ impl Builder {
         let Some(state) = self.state(id) else { return (end_ns, end) };
         if listens && let Some((at, detail)) = state.listen.clone() {
             state.verdict = Some(Verdict { kind: "listen", inferred: true, detail: Some(detail) });
-            return (at.max(state.quiet.begin_ns()).min(end_ns), start::End::Ready);
+            let rest_ns = state.quiet.begin_ns(&[], u64::MAX).unwrap_or(at);
+            return (at.max(rest_ns).min(end_ns), start::End::Ready);
         }
         if self.asked_at_end >= MAX_ASKED {
             return (end_ns, end);

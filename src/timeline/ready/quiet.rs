@@ -88,15 +88,27 @@ impl Quiet {
     }
 
     /// Where the rest begins: the window's beginning, less the end of the work that is still in it.
-    pub(crate) fn begin_ns(&self) -> u64 {
+    /// `untold`: stretches of which no record told yet. `Err`: with those it is no quiet; up to where.
+    pub(crate) fn begin_ns(&self, untold: &[Spent], budget_ns: u64) -> Result<u64, u64> {
+        let untold = untold.iter().filter(|ran| ran.until_ns > self.since_ns).map(|ran| Ran {
+            from_ns: ran.since_ns,
+            until_ns: ran.until_ns,
+            running_ns: ran.running_ns,
+        });
+        let mut all: Vec<Ran> = self.ran.iter().copied().chain(untold).collect();
+        all.sort_unstable_by_key(|ran| ran.until_ns);
+        let sum_ns: u64 = all.iter().map(|ran| ran.running_ns).sum();
+        if sum_ns > budget_ns {
+            return Err(all.last().map_or(self.since_ns, |ran| ran.until_ns));
+        }
         let mut begin = self.since_ns;
-        for ran in &self.ran {
+        for ran in &all {
             if ran.from_ns > begin + PAUSE_NS || ran.until_ns > self.since_ns + EBB_NS {
                 break;
             }
             begin = begin.max(ran.until_ns);
         }
-        begin
+        Ok(begin)
     }
 }
 
@@ -190,16 +202,21 @@ mod tests {
     fn the_end_of_work_is_where_quiet_begins() {
         let mut quiet = Quiet::new(0);
         quiet.ran(&spent(0, 300, 300_000), 10 * MS);
-        assert_eq!((quiet.since_ns(), quiet.begin_ns()), (300 * MS, 300 * MS));
+        assert_eq!((quiet.since_ns(), quiet.begin_ns(&[], 10 * MS).unwrap()), (300 * MS, 300 * MS));
         // What is left of it is not quiet's first part.
         quiet.ran(&spent(301, 304, 3_000), 10 * MS);
-        assert_eq!((quiet.since_ns(), quiet.begin_ns()), (300 * MS, 304 * MS));
+        assert_eq!((quiet.since_ns(), quiet.begin_ns(&[], 10 * MS).unwrap()), (300 * MS, 304 * MS));
         // A short awakening later is part of the quiet.
         quiet.ran(&spent(700, 702, 2_000), 10 * MS);
-        assert_eq!(quiet.begin_ns(), 304 * MS);
+        assert_eq!(quiet.begin_ns(&[], 10 * MS).unwrap(), 304 * MS);
         // Together they are too much.
         quiet.ran(&spent(900, 906, 6_000), 10 * MS);
-        assert_eq!((quiet.since_ns(), quiet.begin_ns()), (304 * MS, 304 * MS));
+        assert_eq!((quiet.since_ns(), quiet.begin_ns(&[], 10 * MS).unwrap()), (304 * MS, 304 * MS));
+        // What no record told yet counts, too.
+        let untold = |from, until, us| quiet.begin_ns(&[spent(from, until, us)], 10 * MS);
+        assert_eq!(untold(304, 305, 1_000), Ok(305 * MS));
+        assert_eq!(untold(906, 907, 1_000), Ok(304 * MS));
+        assert_eq!(untold(906, 910, 4_000), Err(910 * MS));
     }
 
     #[test]

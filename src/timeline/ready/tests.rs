@@ -350,6 +350,11 @@ fn a_parent_is_quiet_when_its_children_are() {
     let mut stage = stage(&[]);
     stage.fork(0, 1, 5).fork(100, 5, 6).fork(200, 5, 7);
     stage.doing(5, Doing::Child);
+    let running_ns = Some(1_000 * MS);
+    let runs = TaskNow { tid: 7, doing: Doing::Running, running_ns, ..TaskNow::default() };
+    stage.world.tasks.insert(7, vec![runs]);
+    stage.until(1490);
+    stage.world.tasks.remove(&7);
     let busy = |run| Wait { spent: spent(200, 1500, run), kind: WaitKind::Poll, ..Wait::default() };
     stage.wait(1500, 1510, 7, busy(1_300_000));
     let starts = stage.end(5000);
