@@ -62,7 +62,7 @@ impl Stream {
     }
 
     fn wait(&mut self, task: (u32, u32), kind: WaitKind, times: [u64; 3], waker: Waker) {
-        self.wait_with(task, times, Wait { kind, waker, ..Wait::default() });
+        self.wait_with(task, times, Wait { kind, waker, waker_exact: true, ..Wait::default() });
     }
 
     fn wait_with(&mut self, task: (u32, u32), times: [u64; 3], wait: Wait) {
@@ -119,6 +119,8 @@ impl Stream {
             ignored: 0,
             written: None,
             null_on_pipe: None,
+            group: Default::default(),
+            foreground: None,
         };
         self.push(at * MS, pid, pid, what);
     }
@@ -301,6 +303,7 @@ fn a_pipe_leads_through_both_ends_and_back() {
         Wait {
             kind: WaitKind::Pipe,
             waker: task(11, 11),
+            waker_exact: true,
             nr: Some(0),
             fd: Some(3),
             inode: Some(77),
@@ -520,6 +523,7 @@ fn acts() -> impl Strategy<Value = Vec<(u8, u8, Act)>> {
 }
 
 /// Plays it: one thing after the other, on tasks chosen by number.
+#[allow(clippy::explicit_counter_loop, reason = "not every step takes a new number")]
 fn play(acts: &[(u8, u8, Act)]) -> Vec<Event> {
     let mut s = Stream::default();
     let mut tasks: Vec<(u32, u32)> = vec![(10, 10)];

@@ -51,7 +51,7 @@ impl Builder {
             path_ns: path.path_ns,
             threads,
             threads_left_out: threads_left_out + tasks.lanes_left_out,
-            counters: counters(tasks, origin_ns, end_ns, span.later),
+            counters: counters(tasks, end_ns, span.later),
             path_cut: path.cut,
         }
     }
@@ -166,21 +166,18 @@ fn threads(tasks: &Tasks, id: Id, origin_ns: u64, end_ns: u64) -> (Vec<ThreadTim
     (threads, left_out as u64)
 }
 
-/// What a process used. Where the start did not begin with it, what it had used at the first reading
-/// is taken off; without a second one nothing can be said.
-fn counters(tasks: &Tasks, origin_ns: u64, end_ns: u64, later: bool) -> Option<Counters> {
-    let (first, last) = tasks.readings(origin_ns, end_ns);
-    let last = last?;
-    let before = if later { *first? } else { Default::default() };
+/// What a process used. A start that did not begin with the process takes off what was used before.
+fn counters(tasks: &Tasks, end_ns: u64, later: bool) -> Option<Counters> {
+    let used = tasks.usage(end_ns, later)?;
     Some(Counters {
-        user_ns: last.user_ns.saturating_sub(before.user_ns),
-        system_ns: last.system_ns.saturating_sub(before.system_ns),
-        minor_faults: last.minor_faults.saturating_sub(before.minor_faults),
-        major_faults: last.major_faults.saturating_sub(before.major_faults),
-        voluntary_switches: last.voluntary.saturating_sub(before.voluntary),
-        involuntary_switches: last.involuntary.saturating_sub(before.involuntary),
-        read_bytes: last.read_bytes.saturating_sub(before.read_bytes),
-        rss_bytes: last.rss_bytes,
-        threads: last.threads,
+        user_ns: used.user_ns,
+        system_ns: used.system_ns,
+        minor_faults: used.minor_faults,
+        major_faults: used.major_faults,
+        voluntary_switches: used.voluntary,
+        involuntary_switches: used.involuntary,
+        read_bytes: used.read_bytes,
+        rss_bytes: used.rss_bytes,
+        threads: used.threads,
     })
 }

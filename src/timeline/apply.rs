@@ -120,7 +120,7 @@ impl Builder {
             creator.forks_before_exec += 1;
         }
         creator.open_children += 1;
-        creator.kids.forked(id, time_ns);
+        creator.kids.forked(id, time_ns, &fork.stdio);
         let program = creator.program.clone();
         let creation = Rc::new(creation(fork, creator.stdio));
         let process = Process {
@@ -295,7 +295,7 @@ impl Builder {
     /// What a task of a start did.
     pub(super) fn task(&mut self, time_ns: u64, id: Id, tid: u32, what: &What) {
         let waited = match what {
-            What::Wait(wait) => Some(self.waited(id, tid, time_ns, wait)),
+            What::Wait(wait) => Some(self.told_wait(id, tid, time_ns, wait)),
             _ => None,
         };
         // Of a process that is not known, or whose start is over, only an exec under way matters: it is

@@ -44,6 +44,9 @@ impl Builder {
         if let Some(process) = self.processes.get_mut(&id) {
             process.method = Some(built.method.clone());
             process.last = Some(built.finished.clone());
+            let open = process.start.take();
+            let tasks = std::mem::take(&mut process.tasks);
+            self.pieces = self.pieces.saturating_sub(tasks.len());
             if process.is_command {
                 self.command = match end {
                     start::End::Exit(_) | start::End::Lost => CommandStart::Ended,
@@ -51,9 +54,6 @@ impl Builder {
                     start::End::Window | start::End::Recording => CommandStart::TimedOut,
                 };
             }
-            let open = process.start.take();
-            let tasks = std::mem::take(&mut process.tasks);
-            self.pieces = self.pieces.saturating_sub(tasks.len());
             if self.options.level > Level::Lifecycle
                 && let Some(open) = open
             {

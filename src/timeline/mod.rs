@@ -19,7 +19,7 @@ pub mod ready;
 pub mod replay;
 pub mod select;
 mod start;
-pub mod syscall;
+mod syscall;
 mod tasks;
 mod words;
 pub mod world;
@@ -126,6 +126,8 @@ pub struct Builder {
     /// Starts that were asked at the end of the recording what they do.
     asked_at_end: u32,
     command: CommandStart,
+    /// The last mark: when, and whose.
+    marking: Option<(u64, Id, u32)>,
     /// Up to where events and ticks have come.
     now_ns: u64,
     /// What the starts were named from, where that is asked for.
@@ -146,6 +148,7 @@ impl Builder {
             patterns: options.ready.list.iter().map(pattern).collect(),
             settled: Vec::new(),
             asked_at_end: 0,
+            marking: None,
             command: CommandStart::default(),
             now_ns: 0,
             options,
@@ -270,15 +273,15 @@ impl Builder {
                 };
                 self.exec_failed(id, mark, world);
             }
-            What::Mark(_) | What::Wait(_) => {
-                if let What::Mark(mark) = &what {
-                    self.linking_mark(time_ns, id, mark);
-                }
-                // Accounted for first: a start may end by it.
+            What::Wait(_) | What::Mark(_) => {
+                // How time was spent comes first: what follows may end the start.
                 self.task(time_ns, id, tid, &what);
-                match &what {
-                    What::Wait(wait) => self.wait_ended(time_ns, id, tid, wait),
-                    What::Mark(mark) => self.marked(time_ns, id, tid, mark, world),
+                match what {
+                    What::Wait(wait) => self.wait_ended(time_ns, id, tid, &wait),
+                    What::Mark(mark) => {
+                        self.linking_mark(time_ns, id, &mark);
+                        self.marked(time_ns, id, tid, &mark, world);
+                    }
                     _ => {}
                 }
             }

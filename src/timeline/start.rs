@@ -39,12 +39,12 @@ pub(super) struct Built {
     pub creator: Option<Id>,
     /// Execs that the creator had made at that time: another image has other children.
     pub creator_execs: u32,
+    /// Its critical path leads into starts that had to be forgotten.
+    pub path_cut: bool,
     /// Execs that the process itself had made.
     pub execs: u32,
     /// Its readiness was looked for.
     pub timeline: bool,
-    /// Its critical path leads into starts that had to be forgotten.
-    pub path_cut: bool,
 }
 
 /// A child's own creation decides only up to this many ancestors; each asks for its creator's method.
@@ -194,12 +194,6 @@ impl Builder {
             }
             End::Ready => ("quiet", true, None),
         };
-        let mut ready =
-            Ready { kind: kind.to_owned(), at_ns: duration_ns, inferred, detail: detail.map(str::to_owned) };
-        if let Some(verdict) = verdict.filter(|_| !matches!(end, End::Exit(_) | End::Lost)) {
-            (ready.kind, ready.inferred) = (verdict.kind.to_owned(), verdict.inferred);
-            ready.detail = verdict.detail;
-        }
         let account = self.account(&Span {
             subject: Subject {
                 id,
@@ -213,6 +207,12 @@ impl Builder {
             },
             later: open.in_place || open.partial,
         });
+        let mut ready =
+            Ready { kind: kind.to_owned(), at_ns: duration_ns, inferred, detail: detail.map(str::to_owned) };
+        if let Some(verdict) = verdict.filter(|_| !matches!(end, End::Exit(_) | End::Lost)) {
+            (ready.kind, ready.inferred) = (verdict.kind.to_owned(), verdict.inferred);
+            ready.detail = verdict.detail;
+        }
         let parent = process.creator.map(|creator| self.reference(creator));
         let requested_by = self.requested_by(&open, &method);
         let owner = requested_by.as_ref().and_then(|_| open.peer?.2).or(process.creator);
@@ -272,9 +272,9 @@ impl Builder {
             owner,
             creator,
             creator_execs,
+            path_cut: account.path_cut,
             timeline: process.ready.is_some(),
             execs: self.processes.get(&id).map_or(0, |process| process.execs),
-            path_cut: account.path_cut,
         })
     }
 

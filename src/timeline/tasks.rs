@@ -18,8 +18,8 @@ pub(super) const MAX_LANES: usize = 2_000;
 /// Waits that are shorter only count in the sums. The kernel side has the same limit, but tells some
 /// kinds singly.
 pub(super) const SINGLE_NS: u64 = 100_000;
-/// Readings of the counters that are kept of a start.
-const MAX_READINGS: usize = 256;
+/// Readings of the counters that are kept of a task.
+const MAX_READINGS: usize = 32;
 
 /// A system call by number; which one it is, the architecture tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -205,6 +205,8 @@ pub(super) struct Lane {
     /// From then on it is what another lane (by its place) had been: a thread that executed, and took
     /// the leader's place.
     pub taken_over: Vec<(u64, usize)>,
+    /// What it had used, when that was told; the first always.
+    readings: Vec<(u64, Usage)>,
     /// The last piece is made of short things that have no record of their own to keep apart.
     loose_end: bool,
 }
@@ -263,6 +265,18 @@ impl Lane {
         if spent.until_ns > spent.since_ns {
             let sums = sums(spent);
             self.push(Piece::Sums { since_ns: spent.since_ns, until_ns: spent.until_ns, sums });
+        }
+    }
+
+    fn used(&mut self, time_ns: u64, usage: Usage) {
+        self.readings.push((time_ns, usage));
+        if self.readings.len() > MAX_READINGS {
+            // Every other one, but for the first and the last ones.
+            let mut n = 0;
+            self.readings.retain(|_| {
+                n += 1;
+                n % 2 == 1 || n > MAX_READINGS - 8
+            });
         }
     }
 
@@ -362,10 +376,10 @@ pub(super) struct Tasks {
     pub waits_left_out: u64,
     /// Tasks that are no longer kept.
     pub lanes_left_out: u64,
-    /// Counters, when they were read; the first always.
-    readings: Vec<(u64, Usage)>,
+    /// What tasks had used that are no longer kept.
+    gone: Usage,
     /// An exec's mark, until the exec tells which thread made it.
-    exec: Option<Spent>,
+    exec: Option<(u64, Spent, Usage)>,
     waits: usize,
     pieces: usize,
     /// The process; its first task has the same number.
@@ -430,6 +444,9 @@ impl Tasks {
             places.push(kept.len());
             if *gone {
                 self.waits_left_out += lane.waits().count() as u64;
+                if let Some((_, used)) = lane.readings.last() {
+                    add_usage(&mut self.gone, used);
+                }
             } else {
                 kept.push(lane);
             }
@@ -466,29 +483,17 @@ impl Tasks {
     pub(super) fn mark(&mut self, pid: u32, tid: u32, time_ns: u64, mark: &Mark) {
         self.pid = pid;
         self.flush(tid);
-        if mark.usage != Usage::default() {
-            self.readings.push((time_ns, mark.usage));
-            if self.readings.len() > MAX_READINGS {
-                // Every other one, but for the first and the last ones.
-                let mut n = 0;
-                self.readings.retain(|_| {
-                    n += 1;
-                    n % 2 == 1 || n > MAX_READINGS - 8
-                });
-            }
-        }
         if mark.moment == Moment::Exec {
             // Told by the new leader, who may have been another thread: the exec itself tells.
-            self.exec = Some(mark.spent.clone());
+            self.exec = Some((time_ns, mark.spent.clone(), mark.usage));
             return;
         }
         let Some(lane) = self.lane_mut(tid, first(&mark.spent, time_ns)) else { return };
         let before = lane.pieces.len();
         lane.spent(&mark.spent);
-        match mark.moment {
-            Moment::End => lane.ended_ns = Some(time_ns),
-            Moment::Name if mark.text.is_some() => lane.comm.clone_from(&mark.text),
-            _ => {}
+        lane.used(time_ns, mark.usage);
+        if mark.moment == Moment::End {
+            lane.ended_ns = Some(time_ns);
         }
         let now = lane.pieces.len();
         self.pieces = (self.pieces + now).saturating_sub(before);
@@ -499,11 +504,12 @@ impl Tasks {
         if tid != self.pid {
             return;
         }
-        if let Some(spent) = self.exec.take()
+        if let Some((time_ns, spent, usage)) = self.exec.take()
             && let Some(lane) = self.lane_mut(tid, spent.since_ns)
         {
             let before = lane.pieces.len();
             lane.spent(&spent);
+            lane.used(time_ns, usage);
             let now = lane.pieces.len();
             self.pieces = (self.pieces + now).saturating_sub(before);
         }
@@ -516,12 +522,13 @@ impl Tasks {
             self.flush(pid);
             return;
         }
-        let spent = self.exec.take();
-        let entry = entry_ns.or(spent.as_ref().map(|spent| spent.since_ns)).unwrap_or(time_ns);
-        if let Some(spent) = &spent
+        let mark = self.exec.take();
+        let entry = entry_ns.or(mark.as_ref().map(|(_, spent, _)| spent.since_ns)).unwrap_or(time_ns);
+        if let Some((at, spent, usage)) = &mark
             && let Some(lane) = self.lane_mut(old_tid, spent.since_ns)
         {
             lane.spent(spent);
+            lane.used(*at, *usage);
         }
         let Some(thread) = self.lane(old_tid) else { return };
         let leader = match self.lane(pid) {
@@ -554,7 +561,12 @@ impl Tasks {
             }
         }
         old.ended_ns = Some(from);
+        let readings = std::mem::take(&mut old.readings);
         if let Some(lane) = self.lanes.get_mut(leader) {
+            // The task is the thread's, also in what it used.
+            if let Some((_, used)) = std::mem::replace(&mut lane.readings, readings).last() {
+                add_usage(&mut self.gone, used);
+            }
             let ended = lane.ended_ns.take();
             if let (Some(until), Some(_)) = (lane.until_ns(), ended)
                 && until < from
@@ -574,8 +586,12 @@ impl Tasks {
         for lane in &mut self.lanes {
             lane.pieces.retain(|piece| piece.until_ns() > origin_ns);
         }
-        self.readings.retain(|(at, _)| *at >= origin_ns);
+        for lane in &mut self.lanes {
+            lane.readings.retain(|(at, _)| *at >= origin_ns);
+        }
+        self.lanes_left_out = 0;
         self.waits_left_out = 0;
+        self.gone = Usage::default();
         self.count();
     }
 
@@ -618,12 +634,23 @@ impl Tasks {
         }
     }
 
-    /// The first reading at or after a time, and the last until another.
-    pub(super) fn readings(&self, from_ns: u64, to_ns: u64) -> (Option<&Usage>, Option<&Usage>) {
-        let within = || self.readings.iter().filter(|(at, _)| (from_ns..=to_ns).contains(at));
-        let (first, last) = (within().next(), within().next_back());
-        let alone = within().count() < 2;
-        (first.filter(|_| !alone).map(|(_, usage)| usage), last.map(|(_, usage)| usage))
+    /// What all tasks have used until a time, as far as they told; `later`: less what they had used when
+    /// they were first seen. `None` where nothing was told.
+    pub(super) fn usage(&self, to_ns: u64, later: bool) -> Option<Usage> {
+        let mut sum = self.gone;
+        let mut latest: Option<(u64, Usage)> = None;
+        for lane in &self.lanes {
+            let Some((at, used)) = lane.readings.iter().rev().find(|(at, _)| *at <= to_ns) else { continue };
+            add_usage(&mut sum, used);
+            if later && let Some((_, before)) = lane.readings.first() {
+                take_usage(&mut sum, before);
+            }
+            if latest.is_none_or(|(other, _)| other <= *at) {
+                latest = Some((*at, *used));
+            }
+        }
+        let (_, latest) = latest?;
+        Some(Usage { rss_bytes: latest.rss_bytes, threads: latest.threads, ..sum })
     }
 
     /// The lane of the task that was the last to tell of itself, until then.
@@ -636,4 +663,23 @@ impl Tasks {
 
 fn first(spent: &Spent, else_ns: u64) -> u64 {
     if spent.until_ns > spent.since_ns { spent.since_ns } else { else_ns }
+}
+
+fn add_usage(sum: &mut Usage, more: &Usage) {
+    each(sum, more, u64::saturating_add);
+}
+
+fn take_usage(sum: &mut Usage, less: &Usage) {
+    each(sum, less, u64::saturating_sub);
+}
+
+/// The sums, not what is told of the process as a whole.
+fn each(sum: &mut Usage, other: &Usage, with: fn(u64, u64) -> u64) {
+    sum.user_ns = with(sum.user_ns, other.user_ns);
+    sum.system_ns = with(sum.system_ns, other.system_ns);
+    sum.minor_faults = with(sum.minor_faults, other.minor_faults);
+    sum.major_faults = with(sum.major_faults, other.major_faults);
+    sum.voluntary = with(sum.voluntary, other.voluntary);
+    sum.involuntary = with(sum.involuntary, other.involuntary);
+    sum.read_bytes = with(sum.read_bytes, other.read_bytes);
 }

@@ -1,6 +1,7 @@
 //! Waits in words: what for exactly, and who ended them.
 
 use super::Builder;
+use super::syscall;
 use super::tasks::{Call, State, Waited};
 use crate::event::Id;
 use crate::event::task::{Socket, Wait, WaitKind, Waker};
@@ -15,7 +16,7 @@ const COMMAND: usize = 80;
 impl Builder {
     /// The name of a system call.
     pub(super) fn call_name(&self, call: Call) -> Cow<'static, str> {
-        match super::syscall::name(self.options.arch, call.nr, call.compat) {
+        match syscall::name(self.options.arch, call.nr, call.compat) {
             Some(name) => name.into(),
             None => format!("nr {}", call.nr).into(),
         }
@@ -36,7 +37,7 @@ impl Builder {
     }
 
     /// A wait, with what can be said of it now: those who had a part in it may be forgotten later.
-    pub(super) fn waited(&self, id: Id, tid: u32, back_ns: u64, wait: &Wait) -> Waited {
+    pub(super) fn told_wait(&self, id: Id, tid: u32, back_ns: u64, wait: &Wait) -> Waited {
         let call = wait.nr.map(|nr| Call { nr, compat: wait.compat });
         let wake_ns = wait.off_ns.saturating_add(wait.blocked_ns(back_ns));
         Waited {
@@ -46,9 +47,13 @@ impl Builder {
             state: State::of(wait.kind, call),
             call,
             detail: self.detail(id, call, wait).map(Into::into),
-            woken_by: woken_by(id, wake_ns, wait),
+            woken_by: woken_by(id, wake_ns, self.timeout(call, wait), wait),
             waker: match &wait.waker {
-                Waker::Task { pid, tid: by, .. } if *by != tid => Some((*pid, *by)),
+                Waker::Task { pid, tid: by, .. }
+                    if *by != tid && (is_believed(id, wait) || is_sender(wait)) =>
+                {
+                    Some((*pid, *by))
+                }
                 Waker::Softirq { pid, tid: by, .. } if *by != tid && is_sender(wait) => Some((*pid, *by)),
                 _ => None,
             },
@@ -56,10 +61,19 @@ impl Builder {
         }
     }
 
+    /// The time-out asked for, where the registers tell.
+    fn timeout(&self, call: Option<Call>, wait: &Wait) -> Option<u64> {
+        if wait.timeout_ns.is_some() || call.map(|call| self.call_name(call)).as_deref() != Some("poll") {
+            return wait.timeout_ns;
+        }
+        u64::try_from(wait.args[2] as i32).ok().map(|ms| ms * 1_000_000)
+    }
+
     fn detail(&self, id: Id, call: Option<Call>, wait: &Wait) -> Option<String> {
         let name = call.map(|call| self.call_name(call));
         let name = name.as_deref().unwrap_or("");
-        let file = || wait.path.clone().or_else(|| wait.fd.map(|fd| format!("fd {fd}")));
+        let path = wait.path.as_deref().map(named);
+        let file = || path.clone().or_else(|| wait.fd.map(|fd| format!("fd {fd}")));
         match wait.kind {
             WaitKind::Cpu => wait.rival.as_ref().map(|(pid, comm)| had(*pid, comm)),
             WaitKind::Child | WaitKind::Vfork => self.child(id, name, wait).map(|pid| self.command_of(pid)),
@@ -74,9 +88,9 @@ impl Builder {
             WaitKind::Sleep => wait.timeout_ns.map(|ns| format!("asked for {}", length(ns))),
             WaitKind::Poll => match (&wait.socket, wait.fd) {
                 (Some(socket), Some(fd)) => Some(format!("fd {fd}: {}", self.socket(id, "", wait, socket))),
-                (None, Some(fd)) => match (&wait.path, wait.inode) {
-                    (Some(path), _) => Some(format!("fd {fd}: {path}")),
-                    _ => Some(format!("fd {fd}")),
+                (None, Some(fd)) => match &path {
+                    Some(path) => Some(format!("fd {fd}: {path}")),
+                    None => Some(format!("fd {fd}")),
                 },
                 (_, None) => None,
             },
@@ -92,6 +106,7 @@ impl Builder {
     fn child(&self, id: Id, name: &str, wait: &Wait) -> Option<u32> {
         if let Waker::Task { pid, .. } = wait.waker
             && pid != id.pid
+            && (!wait.signal || self.is_child(id, pid))
         {
             return Some(pid);
         }
@@ -104,6 +119,13 @@ impl Builder {
             _ => 0,
         };
         u32::try_from(asked).ok().filter(|pid| *pid > 0 && own)
+    }
+
+    fn is_child(&self, id: Id, pid: u32) -> bool {
+        match self.by_pid.get(&pid).and_then(|id| self.processes.get(id)) {
+            Some(process) => process.creator == Some(id),
+            None => self.past.at(pid, u64::MAX).is_some_and(|s| s.creator.is_some_and(|(by, _)| by == id)),
+        }
     }
 
     fn pipe(&self, id: Id, name: &str, wait: &Wait) -> String {
@@ -187,6 +209,14 @@ impl Builder {
     }
 }
 
+/// A file's name; one without a path has a name like `/[eventfd]` in the kernel's walk.
+fn named(path: &str) -> String {
+    match path.strip_prefix('/') {
+        Some(name) if name.starts_with('[') && name.ends_with(']') => format!("anon_inode:{name}"),
+        _ => path.to_owned(),
+    }
+}
+
 /// A command line in short.
 pub(super) fn command(argv: Option<&[String]>, comm: &str) -> String {
     let Some([first, rest @ ..]) = argv else { return comm.to_owned() };
@@ -235,6 +265,25 @@ fn length(ns: u64) -> String {
     format!("{whole}.{} {name}", format!("{rest:03}").trim_end_matches('0'))
 }
 
+/// Did the task that was current at the wake-up really wake it? Where the CPU's count of interrupts could
+/// not be read, only if nothing but a task ends such a wait. A futex with a time-out can be ended by a
+/// timer, but a bystander would have to be a thread of the same process, in a system call.
+fn is_believed(id: Id, wait: &Wait) -> bool {
+    let of_process = matches!(wait.waker, Waker::Task { pid, .. } if pid == id.pid);
+    wait.waker_exact
+        || match wait.kind {
+            WaitKind::Child
+            | WaitKind::Vfork
+            | WaitKind::Pipe
+            | WaitKind::Lock
+            | WaitKind::UnixSocket
+            | WaitKind::Stopped
+            | WaitKind::Tty => true,
+            WaitKind::Futex => of_process,
+            _ => false,
+        }
+}
+
 /// Can the task that was current when a packet arrived be its sender? Only where the socket's other end
 /// is on this machine.
 fn is_sender(wait: &Wait) -> bool {
@@ -245,11 +294,20 @@ fn is_sender(wait: &Wait) -> bool {
     peer.or(local).is_some_and(|ip| ip.is_loopback()) || (peer.is_some() && peer == local)
 }
 
-fn woken_by(id: Id, wake_ns: u64, wait: &Wait) -> Option<WokenBy> {
+fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, wait: &Wait) -> Option<WokenBy> {
     let storage = matches!(wait.kind, WaitKind::Disk | WaitKind::PageFault);
-    let over = wait.timeout_ns.is_some_and(|ns| wake_ns.saturating_sub(wait.off_ns) >= ns);
+    let over = timeout_ns.is_some_and(|ns| wake_ns.saturating_sub(wait.off_ns) >= ns);
     let (kind, who) = match &wait.waker {
         _ if wait.kind == WaitKind::Cpu => return None,
+        Waker::Task { pid, comm, .. } if !wait.waker_exact && is_sender(wait) => {
+            ("softirq", Some((*pid, comm)))
+        }
+        Waker::Task { .. } | Waker::Kernel { .. } if !is_believed(id, wait) => match wait.kind {
+            _ if wait.signal => ("signal", None),
+            WaitKind::Disk | WaitKind::PageFault => ("io", None),
+            WaitKind::Sleep => ("timer", None),
+            _ => ("unknown", None),
+        },
         Waker::Task { pid, comm, .. } => {
             // A child's end may come with a signal, but is more than that.
             let child = matches!(wait.kind, WaitKind::Child | WaitKind::Vfork) && *pid != id.pid;
@@ -259,12 +317,9 @@ fn woken_by(id: Id, wake_ns: u64, wait: &Wait) -> Option<WokenBy> {
         Waker::Kernel { comm } => (if storage { "io" } else { "kworker" }, Some((0, comm))),
         Waker::Hardirq | Waker::Softirq { .. } if storage => ("io", None),
         Waker::Hardirq | Waker::Softirq { .. } if wait.kind == WaitKind::Sleep => ("timer", None),
-        Waker::Hardirq
-            if matches!(wait.kind, WaitKind::Futex | WaitKind::Poll | WaitKind::Throttled)
-                && (over || wait.kind == WaitKind::Throttled) =>
-        {
-            ("timer", None)
-        }
+        // Nothing else in an interrupt ends these two.
+        Waker::Hardirq if matches!(wait.kind, WaitKind::Futex | WaitKind::Throttled) => ("timer", None),
+        Waker::Hardirq if over => ("timer", None),
         Waker::Softirq { pid, comm, .. } => ("softirq", is_sender(wait).then_some((*pid, comm))),
         Waker::Hardirq | Waker::Unknown => ("unknown", None),
     };
@@ -312,7 +367,7 @@ mod tests {
         let socket = |peer: &str, local: &str| {
             Some(Socket { peer: peer.parse().ok(), local: local.parse().ok(), ..Socket::default() })
         };
-        let wait = |kind, waker| Wait { kind, waker, off_ns: 100, ..Wait::default() };
+        let wait = |kind, waker| Wait { kind, waker, off_ns: 100, waker_exact: true, ..Wait::default() };
         let cases = [
             (wait(WaitKind::Sleep, Waker::Hardirq), "timer", None),
             (wait(WaitKind::Sleep, task()), "task", Some(9)),
@@ -324,7 +379,28 @@ mod tests {
             (wait(WaitKind::Tty, Waker::Kernel { comm: "kworker/0".into() }), "kworker", None),
             (wait(WaitKind::Poll, Waker::Hardirq), "unknown", None),
             (Wait { timeout_ns: Some(50), ..wait(WaitKind::Poll, Waker::Hardirq) }, "timer", None),
-            (Wait { timeout_ns: Some(5000), ..wait(WaitKind::Futex, Waker::Hardirq) }, "unknown", None),
+            (Wait { timeout_ns: Some(5000), ..wait(WaitKind::Poll, Waker::Hardirq) }, "unknown", None),
+            (wait(WaitKind::Futex, Waker::Hardirq), "timer", None),
+            (Wait { waker_exact: false, ..wait(WaitKind::Futex, task()) }, "unknown", None),
+            (
+                Wait {
+                    waker_exact: false,
+                    ..wait(WaitKind::Futex, Waker::Task { pid: 7, tid: 8, comm: "x".into() })
+                },
+                "task",
+                Some(7),
+            ),
+            (
+                Wait {
+                    waker_exact: false,
+                    socket: socket("127.0.0.1:5", "127.0.0.1:6"),
+                    ..wait(WaitKind::Network, task())
+                },
+                "softirq",
+                Some(9),
+            ),
+            (Wait { waker_exact: false, ..wait(WaitKind::Disk, task()) }, "io", None),
+            (Wait { waker_exact: false, ..wait(WaitKind::Pipe, task()) }, "task", Some(9)),
             (wait(WaitKind::Network, softirq()), "softirq", None),
             (
                 Wait { socket: socket("10.0.0.1:5", "10.0.0.2:6"), ..wait(WaitKind::Network, softirq()) },
@@ -347,9 +423,9 @@ mod tests {
             (wait(WaitKind::Futex, Waker::Unknown), "unknown", None),
         ];
         for (wait, kind, pid) in cases {
-            let by = woken_by(id, 150, &wait).unwrap();
+            let by = woken_by(id, 150, wait.timeout_ns, &wait).unwrap();
             assert_eq!((&*by.kind, by.pid), (kind, pid), "{wait:?}");
         }
-        assert_eq!(woken_by(id, 150, &wait(WaitKind::Cpu, task())), None);
+        assert_eq!(woken_by(id, 150, None, &wait(WaitKind::Cpu, task())), None);
     }
 }

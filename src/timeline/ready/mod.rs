@@ -313,8 +313,12 @@ impl Builder {
         detail: Option<String>,
         world: &mut dyn World,
     ) {
+        let reached = self.marking.filter(|(when, ..)| *when == at_ns).map(|(_, id, tid)| (id, tid));
         let Some(state) = self.state(id) else { return };
         state.verdict = Some(Verdict { kind, inferred, detail });
+        if let Some(start) = self.start_of(id) {
+            start.reached = reached;
+        }
         self.finish(id, at_ns, start::End::Ready, world);
     }
 
@@ -374,6 +378,7 @@ impl Builder {
 
     /// A task passed a moment.
     pub(super) fn marked(&mut self, time_ns: u64, id: Id, tid: u32, mark: &Mark, world: &mut dyn World) {
+        self.marking = Some((time_ns, id, tid));
         let Some(state) = self.state(id) else { return };
         state.told(tid, &mark.spent, time_ns);
         if mark.moment == Moment::End {
