@@ -95,7 +95,10 @@ fn the_very_first_start_of_a_fresh_binary_has_all_phases() {
     assert_eq!(libc_starts(start), 1);
     let hooks = hooks(&recorded);
     for function in [":_dl_debug_state", ":__libc_start_main"] {
-        assert!(hooks.iter().any(|hook| hook.starts_with("uprobe//") && hook.ends_with(function)), "{hooks:?}");
+        assert!(
+            hooks.iter().any(|hook| hook.starts_with("uprobe//") && hook.ends_with(function)),
+            "{hooks:?}"
+        );
     }
     assert_eq!(recorded.trace["session"]["hooks_missing"], 0);
 }
@@ -215,7 +218,10 @@ fn musl_and_static_programs_have_what_they_have() {
     assert_eq!(compile("musl-gcc", &["-static"]), (names(&["exec", "app"]), 0));
     assert_eq!(compile("gcc", &["-static"]), (names(&["exec", "app"]), 0));
     assert_eq!(compile("gcc", &["-static-pie"]), (names(&["exec", "app"]), 0));
-    assert_eq!(compile("gcc", &["-no-pie"]), (common::phases(&["image"]).iter().map(|s| (*s).to_owned()).collect(), 1));
+    assert_eq!(
+        compile("gcc", &["-no-pie"]),
+        (common::phases(&["image"]).iter().map(|s| (*s).to_owned()).collect(), 1)
+    );
 }
 
 #[test]
@@ -227,8 +233,11 @@ fn a_loader_that_tells_nothing_is_counted_and_its_phases_are_not_told_apart() {
     let (loader, app) = (built.path("loader"), built.path("odd"));
     // The kernel starts any program without an interpreter of its own as one.
     let alone = built.path("alone.c");
-    fs::write(&alone, "void _start(void) { for (volatile int n = 0; n < 300000000; n++); __builtin_trap(); }")
-        .unwrap();
+    fs::write(
+        &alone,
+        "void _start(void) { for (volatile int n = 0; n < 300000000; n++); __builtin_trap(); }",
+    )
+    .unwrap();
     gcc("gcc", &["-static-pie", "-nostdlib", "-o", &loader, &alone]);
     gcc("gcc", &["-o", &app, &source, &format!("-Wl,--dynamic-linker={loader}")]);
     let recorded = common::record::<&str, String>(&[], &[app]);
