@@ -2,9 +2,11 @@
 
 use super::linking::Linking;
 use super::process::{self, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program};
+use super::tasks::Tasks;
 use super::world::{ImageKey, Known, World};
-use super::{Builder, Output, start};
-use crate::event::{Exec, Fork, Id};
+use super::{Builder, Output, past, start};
+use crate::event::task::Waker;
+use crate::event::{Exec, Fork, Id, What};
 use crate::method::facts::{Creation, Fd, Image};
 use crate::trace::schema::{self, Origin};
 use std::rc::Rc;
@@ -15,6 +17,11 @@ pub(super) const YOUNG_NS: u64 = 1_000_000_000;
 
 /// A failed exec outside of a start belongs to the exec in place that follows within this time.
 const SAME_WALK_NS: u64 = 20_000_000;
+
+/// Pieces of time kept of a process that is in no start.
+const LOOSE: usize = 256;
+/// Pieces kept of one start when memory is short.
+const FEW: usize = 1_000;
 
 impl Builder {
     /// Remembers a process whose creation was not seen.
@@ -83,14 +90,17 @@ impl Builder {
             execs: Vec::new(),
             parent: None,
             peer: None,
+            reached: None,
         });
-        self.set_deadline(id, began_ns.max(id.birth_ns), 0);
+        self.opened(id, began_ns.max(id.birth_ns), 0);
     }
 
-    pub(super) fn set_deadline(&mut self, id: Id, origin_ns: u64, seq: u32) {
+    /// A start was opened: how long it may take, and what will make it ready.
+    pub(super) fn opened(&mut self, id: Id, origin_ns: u64, seq: u32) {
         if let Some(window) = self.options.window_ns {
             self.deadlines.push_back((origin_ns.saturating_add(window), id, seq));
         }
+        self.begin_ready(id, origin_ns, seq);
     }
 
     pub(super) fn fork(&mut self, time_ns: u64, id: Id, fork: &Fork, world: &mut dyn World) {
@@ -110,7 +120,7 @@ impl Builder {
             creator.forks_before_exec += 1;
         }
         creator.open_children += 1;
-        creator.kids.forked(id, time_ns);
+        creator.kids.forked(id, time_ns, &fork.stdio);
         let program = creator.program.clone();
         let creation = Rc::new(creation(fork, creator.stdio));
         let process = Process {
@@ -128,6 +138,7 @@ impl Builder {
             first_group: fork.group,
             group: fork.group,
             selected: creator.selected || fork.root,
+            is_command: fork.root,
             program: program.clone(),
             next_seq: 1,
             start: Some(OpenStart {
@@ -142,11 +153,13 @@ impl Builder {
                 execs: Vec::new(),
                 parent: Some(program),
                 peer,
+                reached: None,
             }),
             ..Process::default()
         };
         self.insert(id, process, world);
-        self.set_deadline(id, origin_ns, 0);
+        self.tree_grows(fork.creator, time_ns);
+        self.opened(id, origin_ns, 0);
     }
 
     pub(super) fn exec(&mut self, time_ns: u64, id: Id, exec: Exec, world: &mut dyn World) {
@@ -165,6 +178,7 @@ impl Builder {
             world.image(&ImageKey { pid: id.pid, exe: exe.clone(), dev, inode })
         });
         let Some(process) = self.processes.get_mut(&id) else { return };
+        let old_tid = exec.old_tid;
         let script = if exec.interpreter.is_some() { exec.path.clone() } else { None };
         let image = image(exec.exe, exec.argv, &exec.comm, script, binary.as_ref(), exec.dev, exec.inode);
         let program = Rc::new(Program {
@@ -192,6 +206,7 @@ impl Builder {
             ignored: Some(exec.ignored),
             linking: Linking::default(),
         };
+        let entry_ns = mark.entry_ns();
         let replaced = std::mem::replace(&mut process.program, program);
         process.comm = exec.comm;
         process.cwd = exec.cwd.or(process.cwd.take());
@@ -253,12 +268,19 @@ impl Builder {
                     execs,
                     parent: Some(replaced),
                     peer: None,
+                    reached: None,
                 });
                 opened = Some((since, seq));
             }
         }
+        if opened.is_some() {
+            process.tasks.begin(opened.map_or(0, |(since, _)| since));
+        }
+        let before = process.tasks.len();
+        process.tasks.exec(id.pid, exec.old_tid, entry_ns, time_ns);
+        self.pieces = (self.pieces + process.tasks.len()).saturating_sub(before);
         if let Some((since, seq)) = opened {
-            self.set_deadline(id, since, seq);
+            self.opened(id, since, seq);
         }
         if let Some(creator) = creator.and_then(|creator| self.processes.get_mut(&creator)) {
             if first {
@@ -267,6 +289,44 @@ impl Builder {
             creator.kids.stdio(id, &stdio);
         }
         self.note_selected(id);
+        self.image_is_new(time_ns, id, old_tid, world);
+    }
+
+    /// What a task of a start did.
+    pub(super) fn task(&mut self, time_ns: u64, id: Id, tid: u32, what: &What) {
+        let waited = match what {
+            What::Wait(wait) => Some(self.told_wait(id, tid, time_ns, wait)),
+            _ => None,
+        };
+        // Of a process that is not known, or whose start is over, only an exec under way matters: it is
+        // told after what belongs to it.
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let before = process.tasks.len();
+        if process.start.is_none() && before > LOOSE {
+            process.tasks = Tasks::default();
+        }
+        match (what, waited) {
+            (What::Wait(wait), Some(waited)) => process.tasks.wait(id.pid, tid, &wait.spent, waited),
+            (What::Mark(mark), _) => process.tasks.mark(id.pid, tid, time_ns, mark),
+            _ => {}
+        }
+        let now = process.tasks.len();
+        self.pieces = (self.pieces + now).saturating_sub(before);
+        if let What::Wait(wait) = what
+            && let Waker::Task { pid, tid, comm } = &wait.waker
+            && let Some(waker) = self.by_pid.get(pid).and_then(|id| self.processes.get_mut(id))
+        {
+            waker.tasks.named(*tid, comm);
+        }
+        // Memory is for all starts together. Those that are over go first; then this one says less.
+        while self.pieces + self.past.pieces() > past::MAX_PIECES && self.past.evict() {}
+        if self.pieces > past::MAX_PIECES
+            && now > FEW
+            && let Some(process) = self.processes.get_mut(&id)
+        {
+            process.tasks.bound(FEW / 2, FEW / 4, FEW / 2);
+            self.pieces = (self.pieces + process.tasks.len()).saturating_sub(now);
+        }
     }
 
     pub(super) fn exec_failed(&mut self, id: Id, mark: ExecMark, world: &mut dyn World) {
@@ -302,7 +362,8 @@ impl Builder {
         }
         if self.start_of(id).is_some() {
             self.finish(id, time_ns, start::End::Exit(status), world);
-        } else if self.is_selected(id)
+        } else if !self.exit_of_held(id, status, time_ns)
+            && self.is_selected(id)
             && let Some(last) = self.processes.get(&id).and_then(|process| process.last.clone())
         {
             let exit = start::exit(status, time_ns.saturating_sub(last.origin_ns));
@@ -324,10 +385,13 @@ impl Builder {
 
     pub(super) fn forget_if_done(&mut self, id: Id) {
         let done = |process: &Process| {
-            process.ended.is_some() && process.start.is_none() && process.open_children == 0
+            let open = process.start.is_some() || process.held || process.open_children > 0;
+            process.ended.is_some() && !open
         };
-        if self.processes.get(&id).is_some_and(done) {
-            self.processes.remove(&id);
+        if self.processes.get(&id).is_some_and(done)
+            && let Some(process) = self.processes.remove(&id)
+        {
+            self.pieces = self.pieces.saturating_sub(process.tasks.len());
         }
     }
 }

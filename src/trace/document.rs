@@ -392,6 +392,7 @@ pub(crate) mod tests {
                 critical_path: Vec::new(),
                 path_ns: Default::default(),
                 threads: Vec::new(),
+                threads_left_out: 0,
                 counters: None,
                 milestones: Vec::new(),
             },

@@ -263,6 +263,9 @@ pub struct Timeline {
     /// Other threads than the main one, by CPU time.
     #[serde(default)]
     pub threads: Vec<ThreadTime>,
+    /// Threads that were left out of `threads`, because there are too many.
+    #[serde(default)]
+    pub threads_left_out: u64,
     /// What the process used from the origin to ready (or to its last record before that).
     #[serde(default)]
     pub counters: Option<Counters>,
@@ -287,7 +290,7 @@ pub struct States {
     pub unknown_ns: u64,
     /// Waiting for something: `child`, `vfork`, `disk`, `page_fault`, `pipe`, `futex`, `lock`, `sleep`,
     /// `poll`, `network`, `dns`, `unix_socket`, `tty`, `stopped`, `throttled`, `memory`, `random`,
-    /// `device`, `other:SYSCALL`.
+    /// `device`, `other:SYSCALL` (`other:kernel` where it was in none).
     pub blocked: BTreeMap<String, u64>,
 }
 

@@ -69,6 +69,7 @@ fn one(start: &Value) -> Checked {
     if timeline["phase_ns"] != json!(sums) {
         return Err(format!("phase_ns is {}, phases say {}", timeline["phase_ns"], json!(sums)));
     }
+    spent(timeline, duration)?;
     let mut last = 0;
     for exec in start["execs"].as_array().ok_or("no execs")? {
         let at = int(&exec["at_ns"], "an exec's at_ns")?;
@@ -76,6 +77,67 @@ fn one(start: &Value) -> Checked {
             return Err(format!("execs are not in order of time: {at} after {last}"));
         }
         last = at;
+    }
+    Ok(())
+}
+
+/// Every nanosecond of the main thread is in one state and every nanosecond of the start on the critical
+/// path; waits are in order of time and within the start.
+fn spent(timeline: &Value, duration: u64) -> Checked {
+    let states = &timeline["states"];
+    let path = timeline["critical_path"].as_array().ok_or("no critical path")?;
+    let waits = timeline["waits"].as_array().ok_or("no waits")?;
+    let path_ns = timeline["path_ns"].as_object().ok_or("no path_ns")?;
+    if states.is_null() {
+        if !(path.is_empty() && waits.is_empty() && path_ns.is_empty()) {
+            return Err("a path or waits, but no states".into());
+        }
+        return Ok(());
+    }
+    let mut sum = 0;
+    for name in ["creating_ns", "running_ns", "runnable_ns", "exited_ns", "unknown_ns"] {
+        sum += int(&states[name], name)?;
+    }
+    for (name, ns) in states["blocked"].as_object().ok_or("no blocked")? {
+        sum += int(ns, name)?;
+    }
+    if sum != duration {
+        return Err(format!("states add up to {sum}, duration_ns is {duration}: {states}"));
+    }
+    if states["creating_ns"].as_u64() != Some(timeline["phase_ns"]["fork"].as_u64().unwrap_or(0)) {
+        return Err(format!("creating is not the phase fork: {states}"));
+    }
+    let mut at = 0;
+    let mut by_state: BTreeMap<&str, u64> = BTreeMap::new();
+    for segment in path {
+        let state = segment["state"].as_str().ok_or("a segment without a state")?;
+        let (begins, lasts) = (int(&segment["at_ns"], state)?, int(&segment["duration_ns"], state)?);
+        if begins != at || lasts == 0 {
+            return Err(format!("segment {segment} after {at}"));
+        }
+        if segment["start_id"].as_str().is_none_or(str::is_empty) {
+            return Err(format!("segment {segment} is of no start"));
+        }
+        at += lasts;
+        *by_state.entry(state).or_insert(0) += lasts;
+    }
+    if at != duration {
+        return Err(format!("the critical path adds up to {at}, duration_ns is {duration}"));
+    }
+    // Where short segments were put together, only the sums tell all.
+    let put_together = path.iter().any(|s| s["detail"].as_str().is_some_and(|d| d.contains("short pieces")));
+    let sums: u64 = path_ns.values().filter_map(Value::as_u64).sum();
+    if sums != duration || (!put_together && timeline["path_ns"] != json!(by_state)) {
+        return Err(format!("path_ns is {}, segments say {}", timeline["path_ns"], json!(by_state)));
+    }
+    let mut last = 0;
+    for wait in waits {
+        let (begins, lasts) = (int(&wait["at_ns"], "a wait")?, int(&wait["duration_ns"], "a wait")?);
+        let end = begins + lasts + int(&wait["runnable_ns"], "a wait")?;
+        if begins < last || end > duration || end - begins < 100_000 {
+            return Err(format!("wait {wait} after {last}, of {duration}"));
+        }
+        last = begins;
     }
     Ok(())
 }

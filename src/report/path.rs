@@ -1,0 +1,217 @@
+//! Where the time of a start went, in words: its critical path by whom it leads through.
+
+use super::human::{counted, duration, percent};
+use super::label::harmless;
+use super::style::NO_BREAK;
+use crate::trace::schema::{Segment, Start, States};
+use std::collections::HashMap;
+
+/// Kinds of starts of which the slowest one's path is kept.
+pub(super) const MAX_STORIES: usize = 4_096;
+/// What is told apart on one path, and of one process on it; the rest is one sum.
+const MAX_PARTS: usize = 16;
+/// Segments that are looked at; a file can hold more than a recording makes.
+const MAX_SEGMENTS: usize = 10_000;
+/// Characters of a name.
+const MAX_TEXT: usize = 60;
+
+/// A start's critical path, in sums.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Story {
+    total: u64,
+    /// Longest first; the start itself is one like the others.
+    stops: Vec<Stop>,
+    /// The main thread's states, longest first.
+    states: Vec<(u64, String)>,
+}
+
+/// A process that the path leads through.
+#[derive(Debug, Clone)]
+struct Stop {
+    ns: u64,
+    /// `None`: the start itself.
+    of: Option<(String, String)>,
+    /// What it did there, longest first.
+    parts: Vec<(u64, String)>,
+}
+
+impl Story {
+    /// `None` where nothing is known.
+    pub(crate) fn of(start: &Start) -> Option<Self> {
+        let timeline = &start.timeline;
+        let mut stops: Vec<Stop> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut total = 0u64;
+        for segment in timeline.critical_path.iter().take(MAX_SEGMENTS) {
+            total = total.saturating_add(segment.duration_ns);
+            let at = *places.entry(&segment.start_id).or_insert_with(|| {
+                let own = segment.start_id == start.start_id;
+                let pid = segment.start_id.split('@').next().unwrap_or("");
+                let of = (!own).then(|| (segment.start_id.clone(), harmless(pid, 10)));
+                stops.push(Stop { ns: 0, of, parts: Vec::new() });
+                stops.len() - 1
+            });
+            let Some(stop) = stops.get_mut(at) else { continue };
+            stop.ns = stop.ns.saturating_add(segment.duration_ns);
+            add(&mut stop.parts, segment.duration_ns, words(segment));
+        }
+        if total == 0 {
+            return None;
+        }
+        stops.sort_by_key(|stop| std::cmp::Reverse(stop.ns));
+        stops.truncate(MAX_PARTS);
+        stops.iter_mut().for_each(|stop| stop.parts.sort_by_key(|part| std::cmp::Reverse(part.0)));
+        let states = timeline.states.as_ref().map(by_length).unwrap_or_default();
+        Some(Self { total, stops, states })
+    }
+
+    /// Sentences, one for each process on the path that matters. `command` names other starts.
+    pub(crate) fn sentences(&self, all: bool, command: impl Fn(&str) -> Option<String>) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut rest = self.total;
+        let most = if all { MAX_PARTS } else { 4 };
+        let matters = |ns: u64| u128::from(ns) * 50 >= u128::from(self.total);
+        for stop in self.stops.iter().take(most).filter(|stop| all || matters(stop.ns)) {
+            rest = rest.saturating_sub(stop.ns);
+            let mut text = match out.is_empty() {
+                true => format!("{} of {}: ", within(stop.ns), within(self.total)),
+                false => format!("{}: ", within(stop.ns)),
+            };
+            if let Some((start_id, pid)) = &stop.of {
+                let name = command(start_id).map(|name| format!(" ({})", harmless(&name, MAX_TEXT)));
+                text.push_str(&format!("waiting for pid {pid}{}, which was ", name.unwrap_or_default()));
+            }
+            // What is a fiftieth of it says nothing.
+            let shown = |(ns, _): &&(u64, String)| all || u128::from(*ns) * 50 >= u128::from(stop.ns);
+            let parts: Vec<&(u64, String)> = stop.parts.iter().take(most).filter(shown).collect();
+            text.push_str(&match parts.as_slice() {
+                [(ns, what)] if *ns == stop.ns => what.clone(),
+                parts => {
+                    let list = parts.iter().map(|(ns, what)| format!("{} {what}", within(*ns)));
+                    list.collect::<Vec<_>>().join(", ")
+                }
+            });
+            out.push(text);
+        }
+        if rest > 0 && matters(rest) && !out.is_empty() {
+            out.push(format!("{}: {}", within(rest), "other processes"));
+        }
+        out
+    }
+
+    /// The main thread's states.
+    pub(crate) fn states(&self) -> Option<String> {
+        let parts = self.states.iter().take(8);
+        let parts: Vec<String> =
+            parts.map(|(ns, name)| format!("{name} {} ({})", within(*ns), percent(*ns, self.total))).collect();
+        (!parts.is_empty()).then(|| format!("main thread: {}", parts.join(", ")))
+    }
+}
+
+fn within(ns: u64) -> String {
+    duration(ns).replace(' ', NO_BREAK.encode_utf8(&mut [0; 4]))
+}
+
+fn add(parts: &mut Vec<(u64, String)>, ns: u64, what: String) {
+    // Past the limit, the last entry takes the rest.
+    let full = parts.len() >= MAX_PARTS;
+    match parts.iter_mut().find(|(_, known)| *known == what) {
+        Some((sum, _)) => *sum = sum.saturating_add(ns),
+        None if full => match parts.last_mut() {
+            Some((sum, last)) if last == "in other states" => *sum = sum.saturating_add(ns),
+            _ => parts.push((ns, "in other states".to_owned())),
+        },
+        None => parts.push((ns, what)),
+    }
+}
+
+/// What a task did on the path.
+fn words(segment: &Segment) -> String {
+    let detail = segment.detail.as_deref().map(|detail| harmless(detail, MAX_TEXT));
+    let with = |text: &str| match &detail {
+        Some(detail) => format!("{text} ({detail})"),
+        None => text.to_owned(),
+    };
+    match (&*segment.state, segment.phase.as_deref()) {
+        ("running", Some(phase)) => format!("running in {}", harmless(phase, MAX_TEXT)),
+        ("running", None) => "running".to_owned(),
+        ("creating", _) => "being forked".to_owned(),
+        ("runnable", _) => "waiting for a CPU".to_owned(),
+        ("unknown", _) => "not observed".to_owned(),
+        ("exited", _) => "ended, but not gone".to_owned(),
+        ("child", _) => with("waiting for a child"),
+        ("vfork", _) => with("waiting for a vfork child"),
+        ("sleep", _) => with("sleeping"),
+        ("disk", _) => with("waiting for the disk"),
+        ("network", _) => with("waiting for the network"),
+        ("throttled", _) => "held back by the CPU quota".to_owned(),
+        ("stopped", _) => "stopped".to_owned(),
+        (state, _) => with(&format!("waiting: {}", harmless(state, MAX_TEXT))),
+    }
+}
+
+fn by_length(states: &States) -> Vec<(u64, String)> {
+    let fixed = [
+        ("creating", states.creating_ns),
+        ("running", states.running_ns),
+        ("runnable", states.runnable_ns),
+        ("exited", states.exited_ns),
+        ("not observed", states.unknown_ns),
+    ];
+    let fixed = fixed.into_iter().map(|(name, ns)| (ns, name.to_owned()));
+    let blocked = states.blocked.iter().take(64).map(|(name, ns)| (*ns, harmless(name, MAX_TEXT)));
+    let mut out: Vec<(u64, String)> = fixed.chain(blocked).filter(|(ns, _)| *ns > 0).collect();
+    out.sort_by_key(|(ns, _)| std::cmp::Reverse(*ns));
+    let rest = out.split_off(out.len().min(8));
+    if !rest.is_empty() {
+        let sum = rest.iter().fold(0u64, |sum, (ns, _)| sum.saturating_add(*ns));
+        out.push((sum, counted(rest.len() as u64, "other state")));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn story(segments: &[(u64, &str, &str, &str, Option<&str>)]) -> Story {
+        let mut stops: Vec<Stop> = Vec::new();
+        for (ns, start_id, state, phase, detail) in segments {
+            let segment = Segment {
+                at_ns: 0,
+                duration_ns: *ns,
+                start_id: (*start_id).to_owned(),
+                tid: 1,
+                phase: Some((*phase).to_owned()),
+                state: (*state).to_owned(),
+                detail: detail.map(str::to_owned),
+            };
+            let of = (*start_id != "me").then(|| ((*start_id).to_owned(), "43".to_owned()));
+            let mut parts = Vec::new();
+            add(&mut parts, *ns, words(&segment));
+            stops.push(Stop { ns: *ns, of, parts });
+        }
+        Story { total: stops.iter().map(|stop| stop.ns).sum(), stops, states: Vec::new() }
+    }
+
+    #[test]
+    fn a_path_is_told_by_whom_it_leads_through() {
+        let story = story(&[
+            (412_000_000, "43@1/0", "running", "app", None),
+            (100_000_000, "me", "disk", "app", Some("/var/lib/x")),
+            (17_000_000, "me", "throttled", "app", None),
+            (1_000_000, "me", "other:ioctl", "app", None),
+        ]);
+        let told = story.sentences(false, |_| Some("lsb_release -a".into()));
+        let told: Vec<String> = told.iter().map(|text| text.replace(NO_BREAK, " ")).collect();
+        assert_eq!(
+            told,
+            [
+                "412 ms of 530 ms: waiting for pid 43 (lsb_release -a), which was running in app",
+                "100 ms: waiting for the disk (/var/lib/x)",
+                "17.0 ms: held back by the CPU quota",
+            ]
+        );
+        assert_eq!(story.sentences(true, |_| None).len(), 4);
+    }
+}

@@ -1,0 +1,555 @@
+//! The critical path: what everything else waited for, from the end of a start back to its origin.
+//!
+//! The walk begins at the task that reached the end. Where it ran, it was the path. Where it waited and
+//! a task of the recording woke it, what that task did in the meantime was: the walk goes on there, back
+//! to the moment at which the wait began, and then returns. Before its own birth a task could not do
+//! anything: its creator did. Everything else (a disk, a timer, a peer on another machine, a task that
+//! is not recorded) is a wait on the path, with its name.
+//!
+//! Two things are not measured but follow from how the kernel side tells: a task that woke another and
+//! has no record since has run (a wait of its own would have been told); and where the path crosses a
+//! part of a stretch that is known by its sums only, that part has its share of them.
+
+use super::Builder;
+use super::past::Story;
+use super::tasks::{Lane, Piece, State, Tasks, Waited};
+use super::words;
+use crate::event::Id;
+use crate::trace::schema::{Phase, Segment};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+/// Steps of one walk.
+const MAX_STEPS: usize = 100_000;
+/// Waits within waits.
+const MAX_DEPTH: usize = 200;
+/// Segments that a trace gets; more than that, and short ones are put together.
+pub(super) const MAX_SEGMENTS: usize = 2_000;
+
+/// One start on the path.
+struct View<'a> {
+    id: Id,
+    start_id: Rc<str>,
+    origin_ns: u64,
+    /// Nothing is known of it from then on.
+    end_ns: u64,
+    phases: Rc<[Phase]>,
+    creator: Option<(Id, u32)>,
+    run_ns: Option<u64>,
+    tasks: &'a Tasks,
+}
+
+impl View<'_> {
+    /// The phase at a time, and when it began.
+    fn phase(&self, before_ns: u64) -> Option<(&str, u64)> {
+        let at = before_ns.saturating_sub(self.origin_ns);
+        let after = self.phases.partition_point(|phase| phase.at_ns < at);
+        let phase = self.phases.get(after.checked_sub(1)?)?;
+        Some((&phase.name, self.origin_ns.saturating_add(phase.at_ns)))
+    }
+
+    fn is_leader(&self, lane: usize) -> bool {
+        self.tasks.lanes.get(lane).is_some_and(|lane| lane.tid == self.id.pid)
+    }
+}
+
+/// Words of a segment, made when it is written.
+#[derive(Clone, PartialEq)]
+enum Words {
+    None,
+    Said(Rc<str>),
+    Rival(u32, Rc<str>),
+    Fixed(&'static str),
+}
+
+/// A piece of the path.
+#[derive(Clone)]
+struct Step {
+    lo: u64,
+    hi: u64,
+    view: usize,
+    tid: u32,
+    state: State,
+    words: Words,
+}
+
+/// A task on the way, and how far back it is followed.
+#[derive(Clone, Copy)]
+struct Frame {
+    view: usize,
+    lane: usize,
+    floor: u64,
+}
+
+/// The wait that a frame explains.
+struct Within<'a> {
+    view: usize,
+    tid: u32,
+    wait: &'a Waited,
+}
+
+/// Where a time lies in a lane.
+enum Spot<'a> {
+    /// Before its first record.
+    Before,
+    Inside(&'a Piece),
+    /// After its last record.
+    After(u64),
+}
+
+struct Walk<'a> {
+    builder: &'a Builder,
+    views: Vec<View<'a>>,
+    index: HashMap<(Id, u64), usize>,
+    frames: Vec<(Frame, Option<Within<'a>>)>,
+    steps: Vec<Step>,
+    /// How far back it has come.
+    now: u64,
+    /// A start that had to be forgotten was looked for.
+    missed: bool,
+}
+
+/// A critical path.
+#[derive(Debug, Default)]
+pub(super) struct Path {
+    pub segments: Vec<Segment>,
+    pub path_ns: BTreeMap<String, u64>,
+    /// It could not be followed into starts that had to be forgotten.
+    pub cut: bool,
+}
+
+/// The start that the path belongs to.
+pub(super) struct Subject<'a> {
+    pub id: Id,
+    pub start_id: &'a str,
+    pub origin_ns: u64,
+    pub end_ns: u64,
+    pub phases: &'a [Phase],
+    pub run_ns: Option<u64>,
+    /// The task that reached the end, where that is known.
+    pub reached: Option<(Id, u32)>,
+    /// It ended with the process.
+    pub exited: bool,
+}
+
+impl Builder {
+    /// The critical path of a start.
+    pub(super) fn path(&self, subject: &Subject<'_>) -> Path {
+        let Some(process) = self.processes.get(&subject.id) else { return Path::default() };
+        let own = View {
+            id: subject.id,
+            start_id: subject.start_id.into(),
+            origin_ns: subject.origin_ns,
+            end_ns: subject.end_ns,
+            phases: subject.phases.into(),
+            creator: None,
+            run_ns: subject.run_ns,
+            tasks: &process.tasks,
+        };
+        let mut walk = Walk {
+            builder: self,
+            views: vec![own],
+            index: HashMap::from([((subject.id, subject.origin_ns), 0)]),
+            frames: Vec::new(),
+            steps: Vec::new(),
+            now: subject.end_ns,
+            missed: false,
+        };
+        let base = walk.base(subject);
+        walk.walk(base, subject.origin_ns);
+        walk.finish(subject)
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn base(&mut self, subject: &Subject<'_>) -> Frame {
+        let floor = subject.origin_ns;
+        if let Some((id, tid)) = subject.reached
+            && let Some(view) = self.find(id.pid, subject.end_ns)
+            && let Some(lane) = self.views.get(view).and_then(|view| view.tasks.lane(tid))
+        {
+            return Frame { view, lane, floor };
+        }
+        let tasks = self.views.first().map(|view| view.tasks);
+        let leader = tasks.and_then(|tasks| tasks.lane(subject.id.pid));
+        let gone = |lane: usize| {
+            let lane = tasks.and_then(|tasks| tasks.lanes.get(lane));
+            lane.is_some_and(|lane| lane.ended_ns.is_some_and(|ended| ended < subject.end_ns))
+        };
+        let lane = match leader {
+            // The last thread is what the end waited for.
+            Some(leader) if subject.exited || gone(leader) => {
+                tasks.and_then(|tasks| tasks.last(subject.end_ns)).unwrap_or(leader)
+            }
+            Some(leader) => leader,
+            None => tasks.and_then(|tasks| tasks.last(subject.end_ns)).unwrap_or(usize::MAX),
+        };
+        Frame { view: 0, lane, floor }
+    }
+
+    /// The start that a process with that number was in just before then.
+    fn find(&mut self, pid: u32, time_ns: u64) -> Option<usize> {
+        let living = self.builder.by_pid.get(&pid).and_then(|id| {
+            let process = self.builder.processes.get(id)?;
+            process.start.as_ref().filter(|start| start.origin_ns < time_ns).map(|start| (*id, start))
+        });
+        if let Some((id, start)) = living {
+            if let Some(&known) = self.index.get(&(id, start.origin_ns)) {
+                return Some(known);
+            }
+            let process = self.builder.processes.get(&id)?;
+            let end_ns = self.views.first().map_or(time_ns, |own| own.end_ns).max(time_ns);
+            let view = View {
+                id,
+                start_id: format!("{id}/{}", start.seq).into(),
+                origin_ns: start.origin_ns,
+                end_ns: u64::MAX,
+                phases: super::start::phases_of(start, end_ns).into(),
+                creator: super::start::creator_of(process, start),
+                run_ns: start.run_ns,
+                tasks: &process.tasks,
+            };
+            return Some(self.keep(view));
+        }
+        let builder = self.builder;
+        let story: &'a Story = match builder.past.at(pid, time_ns) {
+            Some(story) => story,
+            None => {
+                let evicted = builder.past.evicted_ns;
+                self.missed |= evicted > self.views.first().map_or(u64::MAX, |own| own.origin_ns)
+                    && !builder.by_pid.contains_key(&pid);
+                return None;
+            }
+        };
+        if let Some(&known) = self.index.get(&(story.id, story.origin_ns)) {
+            return Some(known);
+        }
+        Some(self.keep(View {
+            id: story.id,
+            start_id: story.start_id.clone(),
+            origin_ns: story.origin_ns,
+            end_ns: if story.exited { u64::MAX } else { story.end_ns },
+            phases: story.phases.clone(),
+            creator: story.creator,
+            run_ns: story.run_ns,
+            tasks: &story.tasks,
+        }))
+    }
+
+    fn keep(&mut self, view: View<'a>) -> usize {
+        self.index.insert((view.id, view.origin_ns), self.views.len());
+        self.views.push(view);
+        self.views.len() - 1
+    }
+
+    fn lane(&self, frame: &Frame) -> Option<&'a Lane> {
+        self.views.get(frame.view)?.tasks.lanes.get(frame.lane)
+    }
+
+    fn tid(&self, frame: &Frame) -> u32 {
+        let pid = self.views.get(frame.view).map_or(0, |view| view.id.pid);
+        self.lane(frame).map_or(pid, |lane| lane.tid)
+    }
+
+    fn spot(&self, frame: &Frame) -> Spot<'a> {
+        let Some(lane) = self.lane(frame) else {
+            // No record of it: it has run since its first turn, for what is known.
+            let run = self.views.get(frame.view).and_then(|view| view.run_ns);
+            return match run.filter(|run| *run < self.now) {
+                Some(run) => Spot::After(run),
+                None => Spot::Before,
+            };
+        };
+        match (lane.at(self.now), lane.until_ns()) {
+            (Some(piece), _) => Spot::Inside(piece),
+            (None, Some(until)) if until < self.now => Spot::After(until),
+            _ => Spot::Before,
+        }
+    }
+
+    /// Puts a piece in front, back to a time.
+    fn emit(&mut self, frame: &Frame, lo: u64, state: State, words: Words) {
+        let tid = self.tid(frame);
+        self.emit_as(frame.view, tid, lo.max(frame.floor), state, words);
+    }
+
+    fn emit_as(&mut self, view: usize, tid: u32, lo: u64, state: State, words: Words) {
+        if lo < self.now {
+            self.steps.push(Step { lo, hi: self.now, view, tid, state, words });
+            self.now = lo;
+        }
+    }
+
+    fn walk(&mut self, base: Frame, origin_ns: u64) {
+        self.frames.push((base, None));
+        for _ in 0..MAX_STEPS {
+            let Some((frame, _)) = self.frames.last() else { return };
+            let frame = *frame;
+            if self.now <= frame.floor {
+                self.frames.pop();
+                continue;
+            }
+            if let Some(lane) = self.was(&frame) {
+                self.turn_to(Frame { lane, ..frame });
+                continue;
+            }
+            match self.spot(&frame) {
+                Spot::Before => self.before(frame),
+                Spot::After(until) => self.after(frame, until),
+                Spot::Inside(Piece::Sums { since_ns, until_ns, sums }) => {
+                    let lo = (*since_ns).max(frame.floor);
+                    let part = sums.share(self.now - lo, until_ns - since_ns);
+                    self.emit_sums(&frame, &part);
+                }
+                Spot::Inside(Piece::Wait(wait)) => self.wait(frame, wait),
+            }
+        }
+        self.frames.truncate(1);
+        if let Some((frame, _)) = self.frames.pop() {
+            self.emit(
+                &Frame { floor: origin_ns, ..frame },
+                origin_ns,
+                State::Unknown,
+                Words::Fixed("too long to follow"),
+            );
+        }
+    }
+
+    /// The thread that the task was until just then.
+    fn was(&self, frame: &Frame) -> Option<usize> {
+        let lanes = &self.views.get(frame.view)?.tasks.lanes;
+        let taken = lanes.get(frame.lane)?.taken_over.iter().find(|(from, _)| *from == self.now)?;
+        let begin = lanes.get(taken.1)?.begin_ns()?;
+        (begin < self.now && taken.1 != frame.lane).then_some(taken.1)
+    }
+
+    /// The task of the top frame becomes another.
+    fn turn_to(&mut self, frame: Frame) {
+        if let Some((top, _)) = self.frames.last_mut() {
+            *top = frame;
+        }
+    }
+
+    /// What is known by its sums, the running part last.
+    fn emit_sums(&mut self, frame: &Frame, sums: &super::tasks::Sums) {
+        let mut parts: Vec<(State, u64)> = sums.iter().collect();
+        parts.sort_by_key(|(state, _)| *state);
+        for (state, ns) in parts {
+            let words = match state {
+                State::Blocked(_) | State::Other(_) => Words::Fixed("short waits"),
+                _ => Words::None,
+            };
+            self.emit(frame, self.now.saturating_sub(ns), state, words);
+        }
+    }
+
+    fn wait(&mut self, frame: Frame, wait: &'a Waited) {
+        let rival = || match &wait.rival {
+            Some((pid, comm)) => Words::Rival(*pid, comm.as_str().into()),
+            None => Words::None,
+        };
+        if self.now > wait.wake_ns {
+            return self.emit(&frame, wait.wake_ns, State::Runnable, rival());
+        }
+        if wait.state == State::Runnable {
+            return self.emit(&frame, wait.off_ns, State::Runnable, rival());
+        }
+        if self.now == wait.wake_ns
+            && self.frames.len() < MAX_DEPTH
+            && let Some((pid, tid)) = wait.waker
+            && let Some(next) = self.waker(&frame, pid, tid, wait.off_ns)
+        {
+            let within = Within { view: frame.view, tid: self.tid(&frame), wait };
+            self.frames.push((next, Some(within)));
+            return;
+        }
+        let words = wait.detail.clone().map_or(Words::None, Words::Said);
+        self.emit(&frame, wait.off_ns, wait.state, words);
+    }
+
+    /// The task that ended a wait, if it can be followed: it was running then.
+    fn waker(&mut self, frame: &Frame, pid: u32, tid: u32, off_ns: u64) -> Option<Frame> {
+        let view = self.find(pid, self.now)?;
+        let next = Frame { view, lane: self.place(view, tid)?, floor: off_ns.max(frame.floor) };
+        (!self.waits(&next)).then_some(next)
+    }
+
+    /// The lane of a task; of a process's first task also where it has no record yet.
+    fn place(&self, view: usize, tid: u32) -> Option<usize> {
+        let view = self.views.get(view)?;
+        if self.now > view.end_ns {
+            return None;
+        }
+        match view.tasks.lane(tid) {
+            None if tid == view.id.pid => Some(usize::MAX),
+            lane => lane,
+        }
+    }
+
+    /// Is it off its CPU at that time, by its own records?
+    fn waits(&self, frame: &Frame) -> bool {
+        matches!(self.spot(frame), Spot::Inside(Piece::Wait(wait)) if self.now < wait.back_ns)
+    }
+
+    fn after(&mut self, frame: Frame, until: u64) {
+        let ended = self.lane(&frame).is_some_and(|lane| lane.ended_ns.is_some());
+        let base = self.frames.len() == 1 && frame.view == 0;
+        let (state, words) = match (ended, base) {
+            // Its memory and files are given back.
+            (true, false) => (State::Running, Words::Fixed("ending")),
+            (true, true) => (State::Exited, Words::None),
+            (false, false) => (State::Running, Words::None),
+            (false, true) => (State::Unknown, Words::None),
+        };
+        self.emit(&frame, until, state, words);
+    }
+
+    /// Before a task's first record.
+    fn before(&mut self, frame: Frame) {
+        let Some(view) = self.views.get(frame.view) else { return self.give_up(frame) };
+        let leader = frame.lane == usize::MAX || view.is_leader(frame.lane);
+        if !leader {
+            return self.thread_born(frame);
+        }
+        let origin = view.origin_ns;
+        if self.now > origin {
+            let (name, since) = view.phase(self.now).unwrap_or(("", origin));
+            let state = match name {
+                "fork" => State::Creating,
+                "schedule" => State::Runnable,
+                _ => State::Unknown,
+            };
+            return self.emit(&frame, since.max(origin).min(self.now - 1), state, Words::None);
+        }
+        // Its creator was at work on it.
+        let Some((id, tid)) = view.creator else { return self.give_up(frame) };
+        let next = self.find(id.pid, self.now).and_then(|view| {
+            let next = Frame { view, lane: self.place(view, tid)?, ..frame };
+            (self.views.get(view)?.id == id && !self.waits(&next)).then_some(next)
+        });
+        match next {
+            Some(next) => self.turn_to(next),
+            None => self.give_up(frame),
+        }
+    }
+
+    /// A thread's creation is not told. Some thread of the process that was not waiting then made it; if
+    /// all were, it had been made before, and waited for its first turn.
+    fn thread_born(&mut self, frame: Frame) {
+        let lanes = self.views.get(frame.view).map_or(0, |view| view.tasks.lanes.len());
+        let pid = self.views.get(frame.view).map_or(0, |view| view.id.pid);
+        let leader = self.views.get(frame.view).and_then(|view| view.tasks.lane(pid));
+        let runs = |lane: &usize| {
+            let next = Frame { lane: *lane, ..frame };
+            *lane != frame.lane && matches!(self.spot(&next), Spot::Inside(_)) && !self.waits(&next)
+        };
+        if let Some(lane) = leader.into_iter().chain(0..lanes).find(runs) {
+            return self.turn_to(Frame { lane, ..frame });
+        }
+        if self.frames.len() == 1 {
+            return self.turn_to(Frame { lane: leader.unwrap_or(usize::MAX), ..frame });
+        }
+        self.emit(&frame, frame.floor, State::Runnable, Words::Fixed("waiting for its first turn"));
+    }
+
+    /// What woke the task cannot be followed further back: the rest of the wait is all that is known.
+    fn give_up(&mut self, frame: Frame) {
+        match self.frames.pop() {
+            Some((_, Some(within))) => {
+                let words = within.wait.detail.clone().map_or(Words::None, Words::Said);
+                self.emit_as(within.view, within.tid, frame.floor, within.wait.state, words);
+            }
+            _ => self.emit(&frame, frame.floor, State::Unknown, Words::None),
+        }
+    }
+
+    /// From steps to segments: cut where phases change, put together where nothing does.
+    fn finish(self, subject: &Subject<'_>) -> Path {
+        let mut steps: Vec<(Step, Option<&str>)> = Vec::with_capacity(self.steps.len());
+        let mut path_ns: BTreeMap<State, u64> = BTreeMap::new();
+        for step in &self.steps {
+            *path_ns.entry(step.state).or_default() += step.hi - step.lo;
+            let Some(view) = self.views.get(step.view) else { continue };
+            let mut hi = step.hi;
+            while hi > step.lo {
+                let (phase, since) = match view.phase(hi) {
+                    Some((phase, since)) => (Some(phase), since.max(step.lo)),
+                    None => (None, step.lo),
+                };
+                // Backwards, as the steps are.
+                let lo = since.min(hi - 1);
+                match steps.last_mut() {
+                    Some((last, last_phase))
+                        if (last.view, last.tid, last.state) == (step.view, step.tid, step.state)
+                            && last.words == step.words
+                            && *last_phase == phase =>
+                    {
+                        last.lo = lo;
+                    }
+                    _ => steps.push((Step { lo, hi, ..step.clone() }, phase)),
+                }
+                hi = lo;
+            }
+        }
+        steps.reverse();
+        let mut by_name: BTreeMap<String, u64> = BTreeMap::new();
+        for (state, ns) in path_ns {
+            *by_name.entry(self.builder.state_name(state).into_owned()).or_default() += ns;
+        }
+        let segments = runs(&steps).map(|run| self.segment(run, subject.origin_ns)).collect();
+        Path { segments, path_ns: by_name, cut: self.missed }
+    }
+
+    /// A run of steps as one segment: that of the longest, with what else is in it.
+    fn segment(&self, run: &[(Step, Option<&str>)], origin_ns: u64) -> Segment {
+        let longest = run.iter().max_by_key(|(step, _)| step.hi - step.lo);
+        let (lo, hi) = match (run.first(), run.last()) {
+            (Some(first), Some(last)) => (first.0.lo, last.0.hi),
+            _ => (origin_ns, origin_ns),
+        };
+        let detail = match (run, longest) {
+            ([(step, _)], _) => match &step.words {
+                Words::None => None,
+                Words::Said(text) => Some(text.to_string()),
+                Words::Rival(pid, comm) => Some(words::had(*pid, comm)),
+                Words::Fixed(text) => Some((*text).to_owned()),
+            },
+            (run, _) => {
+                let mut sums: BTreeMap<State, u64> = BTreeMap::new();
+                run.iter().for_each(|(step, _)| *sums.entry(step.state).or_default() += step.hi - step.lo);
+                let mut sums: Vec<_> = sums.into_iter().collect();
+                sums.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+                let parts: Vec<String> = sums
+                    .iter()
+                    .take(4)
+                    .map(|(state, ns)| format!("{} ns {}", ns, self.builder.state_name(*state)))
+                    .collect();
+                Some(format!("{} short pieces: {}", run.len(), parts.join(", ")))
+            }
+        };
+        let longest = longest.map(|(step, phase)| (step, *phase));
+        let view = longest.and_then(|(step, _)| self.views.get(step.view));
+        Segment {
+            at_ns: lo - origin_ns,
+            duration_ns: hi - lo,
+            start_id: view.map(|view| view.start_id.to_string()).unwrap_or_default(),
+            tid: longest.map_or(0, |(step, _)| step.tid),
+            phase: longest.and_then(|(_, phase)| phase).map(str::to_owned),
+            state: self.builder.state_name(longest.map_or(State::Unknown, |l| l.0.state)).into_owned(),
+            detail,
+        }
+    }
+}
+
+/// The steps in runs, of which there are at most [`MAX_SEGMENTS`]: the longest steps stand alone, and
+/// what lies between two of them is one run.
+fn runs<'s, 'p>(steps: &'s [(Step, Option<&'p str>)]) -> impl Iterator<Item = &'s [(Step, Option<&'p str>)]> {
+    let mut limit = 0;
+    if steps.len() > MAX_SEGMENTS {
+        let mut lengths: Vec<u64> = steps.iter().map(|(step, _)| step.hi - step.lo).collect();
+        let nth = lengths.len() - MAX_SEGMENTS / 2;
+        limit = lengths.select_nth_unstable(nth).1.saturating_add(1);
+    }
+    let short = move |step: &(Step, Option<&str>)| step.0.hi - step.0.lo < limit;
+    steps.chunk_by(move |a, b| short(a) && short(b))
+}

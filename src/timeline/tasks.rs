@@ -1,0 +1,685 @@
+//! What the tasks of one start did, as the kernel told it: for each task a row of pieces without gap or
+//! overlap. Long waits are kept singly, what lies between them as sums.
+//!
+//! Whatever was lost, or came in whatever order, a row stays whole: what no record covers is a piece of
+//! unknown time, and of two records that overlap the second is cut.
+
+use crate::event::task::{Mark, Moment, Spent, Usage, WaitKind};
+use crate::trace::schema::WokenBy;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Waits that a start keeps singly: the longest.
+pub(super) const MAX_WAITS: usize = 10_000;
+/// Pieces of one start; more than that, and neighbouring sums are added up.
+const MAX_PIECES: usize = 40_000;
+/// Tasks of one start that are kept; of more, those that have ended and ran least are left out.
+pub(super) const MAX_LANES: usize = 2_000;
+/// Waits that are shorter only count in the sums. The kernel side has the same limit, but tells some
+/// kinds singly.
+pub(super) const SINGLE_NS: u64 = 100_000;
+/// Readings of the counters that are kept of a task.
+const MAX_READINGS: usize = 32;
+
+/// A system call by number; which one it is, the architecture tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Call {
+    pub nr: i32,
+    pub compat: bool,
+}
+
+/// What a task does at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum State {
+    /// There is no task yet.
+    Creating,
+    Running,
+    Runnable,
+    /// It has ended.
+    Exited,
+    Unknown,
+    Blocked(WaitKind),
+    /// In a system call (or, without one, elsewhere in the kernel) that has no kind of its own.
+    Other(Option<Call>),
+}
+
+impl State {
+    pub(super) fn of(kind: WaitKind, call: Option<Call>) -> Self {
+        match kind {
+            WaitKind::Cpu => Self::Runnable,
+            WaitKind::Other => Self::Other(call),
+            kind => Self::Blocked(kind),
+        }
+    }
+}
+
+/// Times by state, each state once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Sums(Vec<(State, u64)>);
+
+impl Sums {
+    pub(super) fn add(&mut self, state: State, ns: u64) {
+        if ns == 0 {
+            return;
+        }
+        match self.0.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, sum)) => *sum = sum.saturating_add(ns),
+            None => self.0.push((state, ns)),
+        }
+    }
+
+    pub(super) fn add_all(&mut self, other: &Self) {
+        other.0.iter().for_each(|&(state, ns)| self.add(state, ns));
+    }
+
+    pub(super) fn get(&self, state: State) -> u64 {
+        self.0.iter().find(|(known, _)| *known == state).map_or(0, |(_, ns)| *ns)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (State, u64)> {
+        self.0.iter().copied()
+    }
+
+    /// What is certain of a part of `part` ns out of these `whole` ns: of each state what cannot lie in
+    /// the rest. Where the order of things is not known, most of a small part is unknown.
+    pub(super) fn certain(&self, part: u64, whole: u64) -> Self {
+        let rest = whole.saturating_sub(part);
+        let mut out = Self::default();
+        let mut unknown = part;
+        for (state, ns) in self.iter() {
+            let ns = ns.saturating_sub(rest).min(unknown);
+            unknown -= ns;
+            out.add(state, ns);
+        }
+        out.add(State::Unknown, unknown);
+        out
+    }
+
+    /// A part in proportion: an estimate, but adding up exactly.
+    pub(super) fn share(&self, part: u64, whole: u64) -> Self {
+        if part >= whole {
+            return self.clone();
+        }
+        let mut out = Self::default();
+        // Differences of running sums, so that rounding does not pile up.
+        let (mut before, mut given) = (0u128, 0u64);
+        for (state, ns) in self.iter() {
+            before += u128::from(ns);
+            let upto = (before * u128::from(part) / u128::from(whole.max(1))) as u64;
+            let upto = upto.min(part);
+            out.add(state, upto.saturating_sub(given));
+            given = given.max(upto);
+        }
+        out.add(State::Unknown, part - given.min(part));
+        out
+    }
+}
+
+/// One wait.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Waited {
+    /// Left the CPU.
+    pub off_ns: u64,
+    /// Could run again: between the two others.
+    pub wake_ns: u64,
+    /// Was back on a CPU.
+    pub back_ns: u64,
+    /// [`State::Runnable`] where it only lost the CPU.
+    pub state: State,
+    pub call: Option<Call>,
+    pub detail: Option<Rc<str>>,
+    pub woken_by: Option<WokenBy>,
+    /// The task (process and thread) that ended it, where it did so itself.
+    pub waker: Option<(u32, u32)>,
+    /// Who had the CPU that it waited for.
+    pub rival: Option<(u32, String)>,
+}
+
+/// A piece of a task's time.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Piece {
+    /// Known by its sums, which add up to its length.
+    Sums {
+        since_ns: u64,
+        until_ns: u64,
+        sums: Sums,
+    },
+    Wait(Box<Waited>),
+}
+
+impl Piece {
+    pub(super) fn since_ns(&self) -> u64 {
+        match self {
+            Self::Sums { since_ns, .. } => *since_ns,
+            Self::Wait(wait) => wait.off_ns,
+        }
+    }
+
+    pub(super) fn until_ns(&self) -> u64 {
+        match self {
+            Self::Sums { until_ns, .. } => *until_ns,
+            Self::Wait(wait) => wait.back_ns,
+        }
+    }
+
+    fn length(&self) -> u64 {
+        self.until_ns().saturating_sub(self.since_ns())
+    }
+
+    /// What it adds to the sums between two times.
+    pub(super) fn within(&self, from_ns: u64, to_ns: u64) -> Sums {
+        let (from, to) = (from_ns.max(self.since_ns()), to_ns.min(self.until_ns()));
+        let mut out = Sums::default();
+        if to <= from {
+            return out;
+        }
+        match self {
+            Self::Sums { sums, .. } if to - from == self.length() => out = sums.clone(),
+            Self::Sums { sums, .. } => out = sums.certain(to - from, self.length()),
+            Self::Wait(wait) => {
+                let wake = wait.wake_ns.clamp(from, to);
+                out.add(wait.state, wake - from);
+                out.add(State::Runnable, to - wake);
+            }
+        }
+        out
+    }
+
+    /// Joins the one that follows; both become sums.
+    fn join(&mut self, next: &Self) {
+        let mut sums = self.within(0, u64::MAX);
+        sums.add_all(&next.within(0, u64::MAX));
+        *self = Self::Sums { since_ns: self.since_ns(), until_ns: next.until_ns(), sums };
+    }
+}
+
+/// What one task did.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lane {
+    pub tid: u32,
+    pub comm: Option<String>,
+    /// In order, each beginning where the one before ends.
+    pub pieces: Vec<Piece>,
+    /// Its end was told.
+    pub ended_ns: Option<u64>,
+    /// From then on it is what another lane (by its place) had been: a thread that executed, and took
+    /// the leader's place.
+    pub taken_over: Vec<(u64, usize)>,
+    /// What it had used, when that was told; the first always.
+    readings: Vec<(u64, Usage)>,
+    /// The last piece is made of short things that have no record of their own to keep apart.
+    loose_end: bool,
+}
+
+impl Lane {
+    pub(super) fn begin_ns(&self) -> Option<u64> {
+        self.pieces.first().map(Piece::since_ns)
+    }
+
+    pub(super) fn until_ns(&self) -> Option<u64> {
+        self.pieces.last().map(Piece::until_ns)
+    }
+
+    /// The piece in which a time lies; a border belongs to the piece before it.
+    pub(super) fn at(&self, time_ns: u64) -> Option<&Piece> {
+        let after = self.pieces.partition_point(|piece| piece.since_ns() < time_ns);
+        self.pieces.get(after.checked_sub(1)?).filter(|piece| time_ns <= piece.until_ns())
+    }
+
+    /// Its time between two times. What no record covers is left out.
+    pub(super) fn within(&self, from_ns: u64, to_ns: u64) -> Sums {
+        let mut out = Sums::default();
+        let first = self.pieces.partition_point(|piece| piece.until_ns() <= from_ns);
+        for piece in self.pieces.get(first..).unwrap_or_default() {
+            if piece.since_ns() >= to_ns {
+                break;
+            }
+            out.add_all(&piece.within(from_ns, to_ns));
+        }
+        out
+    }
+
+    pub(super) fn waits(&self) -> impl Iterator<Item = &Waited> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Wait(wait) => Some(&**wait),
+            Piece::Sums { .. } => None,
+        })
+    }
+
+    /// Puts a piece at the end. What overlaps is cut off its front, and what is missing is unknown.
+    fn push(&mut self, piece: Piece) {
+        self.loose_end = false;
+        let since = self.until_ns().unwrap_or(piece.since_ns());
+        if piece.since_ns() > since {
+            let mut sums = Sums::default();
+            sums.add(State::Unknown, piece.since_ns() - since);
+            self.pieces.push(Piece::Sums { since_ns: since, until_ns: piece.since_ns(), sums });
+        }
+        if piece.until_ns() <= since {
+            return;
+        }
+        self.pieces.push(if piece.since_ns() < since { cut(piece, since) } else { piece });
+    }
+
+    fn spent(&mut self, spent: &Spent) {
+        if spent.until_ns > spent.since_ns {
+            let sums = sums(spent);
+            self.push(Piece::Sums { since_ns: spent.since_ns, until_ns: spent.until_ns, sums });
+        }
+    }
+
+    fn used(&mut self, time_ns: u64, usage: Usage) {
+        self.readings.push((time_ns, usage));
+        if self.readings.len() > MAX_READINGS {
+            // Every other one, but for the first and the last ones.
+            let mut n = 0;
+            self.readings.retain(|_| {
+                n += 1;
+                n % 2 == 1 || n > MAX_READINGS - 8
+            });
+        }
+    }
+
+    fn waited(&mut self, spent: &Spent, wait: Waited) {
+        if wait.back_ns.saturating_sub(wait.off_ns) >= SINGLE_NS {
+            self.spent(spent);
+            self.push(Piece::Wait(Box::new(wait)));
+            return;
+        }
+        // Short: with the time before it and with other short ones it makes one piece.
+        let loose = self.loose_end;
+        let before = self.pieces.len();
+        self.spent(spent);
+        self.push(Piece::Wait(Box::new(wait)));
+        let keep = if loose { before } else { before + 1 }.max(1);
+        while self.pieces.len() > keep {
+            let Some(last) = self.pieces.pop() else { break };
+            if let Some(previous) = self.pieces.last_mut() {
+                previous.join(&last);
+            }
+        }
+        if let Some(last) = self.pieces.last_mut() {
+            if let Piece::Wait(_) = last {
+                let sums = last.within(0, u64::MAX);
+                *last = Piece::Sums { since_ns: last.since_ns(), until_ns: last.until_ns(), sums };
+            }
+            self.loose_end = last.length() < SINGLE_NS * 10;
+        }
+    }
+
+    /// Keeps only waits of some length, and joins neighbouring sums that are together shorter than
+    /// `join_ns`. Gives the number of waits that went.
+    fn thin(&mut self, wait_ns: u64, join_ns: u64) -> u64 {
+        let mut gone = 0;
+        let mut out: Vec<Piece> = Vec::with_capacity(self.pieces.len());
+        for mut piece in self.pieces.drain(..) {
+            let mut folded = false;
+            if let Piece::Wait(_) = &piece
+                && piece.length() < wait_ns
+            {
+                gone += 1;
+                folded = true;
+                let sums = piece.within(0, u64::MAX);
+                piece = Piece::Sums { since_ns: piece.since_ns(), until_ns: piece.until_ns(), sums };
+            }
+            match (out.last_mut(), &piece) {
+                (Some(last @ Piece::Sums { .. }), Piece::Sums { .. })
+                    if folded || last.length().saturating_add(piece.length()) < join_ns =>
+                {
+                    last.join(&piece);
+                }
+                _ => out.push(piece),
+            }
+        }
+        self.pieces = out;
+        self.loose_end = false;
+        gone
+    }
+}
+
+/// The end of a piece, from a time on.
+fn cut(piece: Piece, from_ns: u64) -> Piece {
+    match piece {
+        Piece::Sums { until_ns, .. } => {
+            Piece::Sums { since_ns: from_ns, until_ns, sums: piece.within(from_ns, until_ns) }
+        }
+        Piece::Wait(mut wait) => {
+            wait.off_ns = from_ns;
+            wait.wake_ns = wait.wake_ns.clamp(from_ns, wait.back_ns.max(from_ns));
+            Piece::Wait(wait)
+        }
+    }
+}
+
+/// The sums of a record, made to add up to its length if they do not.
+fn sums(spent: &Spent) -> Sums {
+    let mut out = Sums::default();
+    let mut left = spent.until_ns.saturating_sub(spent.since_ns);
+    let blocked = spent.blocked.iter().map(|&(kind, ns)| (State::of(kind, None), ns));
+    let known = [(State::Runnable, spent.runnable_ns), (State::Running, spent.running_ns)];
+    for (state, ns) in blocked.chain(known) {
+        let ns = ns.min(left);
+        left -= ns;
+        out.add(state, ns);
+    }
+    out.add(State::Unknown, left);
+    out
+}
+
+/// What the tasks of one start did.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tasks {
+    pub lanes: Vec<Lane>,
+    /// The last lane of each task's number.
+    by_tid: HashMap<u32, usize>,
+    /// Waits that are no longer kept singly.
+    pub waits_left_out: u64,
+    /// Tasks that are no longer kept.
+    pub lanes_left_out: u64,
+    /// What tasks had used that are no longer kept.
+    gone: Usage,
+    /// An exec's mark, until the exec tells which thread made it.
+    exec: Option<(u64, Spent, Usage)>,
+    waits: usize,
+    pieces: usize,
+    /// The process; its first task has the same number.
+    pid: u32,
+    /// At so many lanes some are dropped.
+    drop_at: usize,
+}
+
+impl Tasks {
+    /// Pieces in memory.
+    pub(super) fn len(&self) -> usize {
+        self.pieces
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    pub(super) fn lane(&self, tid: u32) -> Option<usize> {
+        self.by_tid.get(&tid).copied()
+    }
+
+    /// The lane that a record of a task belongs to.
+    fn lane_mut(&mut self, tid: u32, since_ns: u64) -> Option<&mut Lane> {
+        let known = self.by_tid.get(&tid).copied();
+        // A number that comes again is another task's.
+        let over = |lane: &Lane| tid != self.pid && lane.ended_ns.is_some_and(|ended| since_ns >= ended);
+        let at = match known {
+            Some(at) if !self.lanes.get(at).is_some_and(over) => at,
+            _ => {
+                if self.lanes.len() >= self.drop_at.max(MAX_LANES) {
+                    self.drop_lanes();
+                    self.drop_at = self.lanes.len() + MAX_LANES / 2;
+                }
+                self.lanes.push(Lane { tid, ..Lane::default() });
+                self.by_tid.insert(tid, self.lanes.len() - 1);
+                self.lanes.len() - 1
+            }
+        };
+        self.lanes.get_mut(at)
+    }
+
+    /// Forgets tasks that have ended, those that ran least first.
+    fn drop_lanes(&mut self) {
+        let linked: Vec<usize> =
+            self.lanes.iter().flat_map(|lane| lane.taken_over.iter().map(|t| t.1)).collect();
+        let mut ended: Vec<(u64, usize)> = self
+            .lanes
+            .iter()
+            .enumerate()
+            .filter(|(at, lane)| lane.ended_ns.is_some() && lane.tid != self.pid && !linked.contains(at))
+            .map(|(at, lane)| (lane.within(0, u64::MAX).get(State::Running), at))
+            .collect();
+        ended.sort_unstable();
+        ended.truncate(MAX_LANES / 2);
+        let mut gone = vec![false; self.lanes.len()];
+        ended.iter().for_each(|(_, at)| gone[*at] = true);
+        self.lanes_left_out += ended.len() as u64;
+        let mut places = Vec::with_capacity(self.lanes.len());
+        let mut kept = Vec::with_capacity(self.lanes.len());
+        for (lane, gone) in std::mem::take(&mut self.lanes).into_iter().zip(&gone) {
+            places.push(kept.len());
+            if *gone {
+                self.waits_left_out += lane.waits().count() as u64;
+                if let Some((_, used)) = lane.readings.last() {
+                    add_usage(&mut self.gone, used);
+                }
+            } else {
+                kept.push(lane);
+            }
+        }
+        self.by_tid.retain(|_, at| !gone.get(*at).copied().unwrap_or(true));
+        self.by_tid.values_mut().for_each(|at| *at = places.get(*at).copied().unwrap_or(0));
+        for lane in &mut kept {
+            lane.taken_over.iter_mut().for_each(|t| t.1 = places.get(t.1).copied().unwrap_or(0));
+        }
+        self.lanes = kept;
+        self.count();
+    }
+
+    fn count(&mut self) {
+        self.pieces = self.lanes.iter().map(|lane| lane.pieces.len()).sum();
+        self.waits = self.lanes.iter().map(|lane| lane.waits().count()).sum();
+    }
+
+    /// Takes a wait in.
+    pub(super) fn wait(&mut self, pid: u32, tid: u32, spent: &Spent, wait: Waited) {
+        self.pid = pid;
+        self.flush(tid);
+        let since = first(spent, wait.off_ns);
+        let Some(lane) = self.lane_mut(tid, since) else { return };
+        let before = (lane.pieces.len(), wait.back_ns.saturating_sub(wait.off_ns) >= SINGLE_NS);
+        lane.waited(spent, wait);
+        let now = lane.pieces.len();
+        self.pieces = (self.pieces + now).saturating_sub(before.0);
+        self.waits += usize::from(before.1);
+        self.bound(2 * MAX_WAITS, MAX_WAITS, MAX_PIECES);
+    }
+
+    /// Takes a moment in.
+    pub(super) fn mark(&mut self, pid: u32, tid: u32, time_ns: u64, mark: &Mark) {
+        self.pid = pid;
+        self.flush(tid);
+        if mark.moment == Moment::Exec {
+            // Told by the new leader, who may have been another thread: the exec itself tells.
+            self.exec = Some((time_ns, mark.spent.clone(), mark.usage));
+            return;
+        }
+        let Some(lane) = self.lane_mut(tid, first(&mark.spent, time_ns)) else { return };
+        let before = lane.pieces.len();
+        lane.spent(&mark.spent);
+        lane.used(time_ns, mark.usage);
+        if mark.moment == Moment::End {
+            lane.ended_ns = Some(time_ns);
+        }
+        let now = lane.pieces.len();
+        self.pieces = (self.pieces + now).saturating_sub(before);
+        self.bound(2 * MAX_WAITS, MAX_WAITS, MAX_PIECES);
+    }
+
+    fn flush(&mut self, tid: u32) {
+        if tid != self.pid {
+            return;
+        }
+        if let Some((time_ns, spent, usage)) = self.exec.take()
+            && let Some(lane) = self.lane_mut(tid, spent.since_ns)
+        {
+            let before = lane.pieces.len();
+            lane.spent(&spent);
+            lane.used(time_ns, usage);
+            let now = lane.pieces.len();
+            self.pieces = (self.pieces + now).saturating_sub(before);
+        }
+    }
+
+    /// The process `pid` executed, by its thread `old_tid`, whose entry into the call was then.
+    pub(super) fn exec(&mut self, pid: u32, old_tid: u32, entry_ns: Option<u64>, time_ns: u64) {
+        self.pid = pid;
+        if old_tid == pid || old_tid == 0 {
+            self.flush(pid);
+            return;
+        }
+        let mark = self.exec.take();
+        let entry = entry_ns.or(mark.as_ref().map(|(_, spent, _)| spent.since_ns)).unwrap_or(time_ns);
+        if let Some((at, spent, usage)) = &mark
+            && let Some(lane) = self.lane_mut(old_tid, spent.since_ns)
+        {
+            lane.spent(spent);
+            lane.used(*at, *usage);
+        }
+        let Some(thread) = self.lane(old_tid) else { return };
+        let leader = match self.lane(pid) {
+            Some(leader) => leader,
+            None => {
+                self.lanes.push(Lane { tid: pid, ..Lane::default() });
+                self.by_tid.insert(pid, self.lanes.len() - 1);
+                self.lanes.len() - 1
+            }
+        };
+        let alone = self.lanes.get(leader).and_then(Lane::until_ns).unwrap_or(0);
+        let from = alone.max(entry).min(time_ns);
+        let Some(old) = self.lanes.get_mut(thread) else { return };
+        // What the thread did from then on is the main thread's.
+        let mut moved = Vec::new();
+        while let Some(piece) = old.pieces.pop_if(|piece| piece.until_ns() > from) {
+            if piece.since_ns() >= from {
+                moved.push(piece);
+            } else {
+                let sums = piece.within(0, from);
+                moved.push(cut(piece.clone(), from));
+                old.push(match piece {
+                    Piece::Sums { since_ns, .. } => Piece::Sums { since_ns, until_ns: from, sums },
+                    Piece::Wait(mut wait) => {
+                        wait.back_ns = from;
+                        wait.wake_ns = wait.wake_ns.min(from);
+                        Piece::Wait(wait)
+                    }
+                });
+            }
+        }
+        old.ended_ns = Some(from);
+        let readings = std::mem::take(&mut old.readings);
+        if let Some(lane) = self.lanes.get_mut(leader) {
+            // The task is the thread's, also in what it used.
+            if let Some((_, used)) = std::mem::replace(&mut lane.readings, readings).last() {
+                add_usage(&mut self.gone, used);
+            }
+            let ended = lane.ended_ns.take();
+            if let (Some(until), Some(_)) = (lane.until_ns(), ended)
+                && until < from
+            {
+                let mut sums = Sums::default();
+                sums.add(State::Exited, from - until);
+                lane.push(Piece::Sums { since_ns: until, until_ns: from, sums });
+            }
+            moved.into_iter().rev().for_each(|piece| lane.push(piece));
+            lane.taken_over.push((from, thread));
+        }
+        self.count();
+    }
+
+    /// A start of the same process begins: what was before is not its own.
+    pub(super) fn begin(&mut self, origin_ns: u64) {
+        for lane in &mut self.lanes {
+            lane.pieces.retain(|piece| piece.until_ns() > origin_ns);
+        }
+        for lane in &mut self.lanes {
+            lane.readings.retain(|(at, _)| *at >= origin_ns);
+        }
+        self.lanes_left_out = 0;
+        self.waits_left_out = 0;
+        self.gone = Usage::default();
+        self.count();
+    }
+
+    /// Keeps it small: when there are more than `trigger` single waits, the longest `keep` stay.
+    pub(super) fn bound(&mut self, trigger: usize, keep: usize, pieces: usize) {
+        if self.waits > trigger {
+            let mut lengths: Vec<u64> = self
+                .lanes
+                .iter()
+                .flat_map(Lane::waits)
+                .map(|wait| wait.back_ns.saturating_sub(wait.off_ns))
+                .collect();
+            let nth = lengths.len().saturating_sub(keep);
+            if nth < lengths.len() {
+                let (_, limit, _) = lengths.select_nth_unstable(nth);
+                let limit = limit.saturating_add(1);
+                self.thin(limit, 0);
+            }
+        }
+        let mut join_ns = 1_000_000;
+        while self.pieces > pieces.max(2 * self.waits + self.lanes.len() + 1) && join_ns < u64::MAX / 8 {
+            self.thin(0, join_ns);
+            join_ns *= 4;
+        }
+    }
+
+    fn thin(&mut self, wait_ns: u64, join_ns: u64) {
+        for lane in &mut self.lanes {
+            self.waits_left_out += lane.thin(wait_ns, join_ns);
+        }
+        self.count();
+    }
+
+    /// A task's name, as another task's record tells it.
+    pub(super) fn named(&mut self, tid: u32, comm: &str) {
+        if let Some(lane) = self.by_tid.get(&tid).and_then(|at| self.lanes.get_mut(*at))
+            && lane.comm.is_none()
+        {
+            lane.comm = Some(comm.to_owned());
+        }
+    }
+
+    /// What all tasks have used until a time, as far as they told; `later`: less what they had used when
+    /// they were first seen. `None` where nothing was told.
+    pub(super) fn usage(&self, to_ns: u64, later: bool) -> Option<Usage> {
+        let mut sum = self.gone;
+        let mut latest: Option<(u64, Usage)> = None;
+        for lane in &self.lanes {
+            let Some((at, used)) = lane.readings.iter().rev().find(|(at, _)| *at <= to_ns) else { continue };
+            add_usage(&mut sum, used);
+            if later && let Some((_, before)) = lane.readings.first() {
+                take_usage(&mut sum, before);
+            }
+            if latest.is_none_or(|(other, _)| other <= *at) {
+                latest = Some((*at, *used));
+            }
+        }
+        let (_, latest) = latest?;
+        Some(Usage { rss_bytes: latest.rss_bytes, threads: latest.threads, ..sum })
+    }
+
+    /// The lane of the task that was the last to tell of itself, until then.
+    pub(super) fn last(&self, to_ns: u64) -> Option<usize> {
+        let lanes = self.lanes.iter().enumerate();
+        let until = |lane: &Lane| Some((lane.until_ns()?.min(to_ns), lane.tid == self.pid));
+        lanes.filter_map(|(at, lane)| Some((until(lane)?, at))).max().map(|(_, at)| at)
+    }
+}
+
+fn first(spent: &Spent, else_ns: u64) -> u64 {
+    if spent.until_ns > spent.since_ns { spent.since_ns } else { else_ns }
+}
+
+fn add_usage(sum: &mut Usage, more: &Usage) {
+    each(sum, more, u64::saturating_add);
+}
+
+fn take_usage(sum: &mut Usage, less: &Usage) {
+    each(sum, less, u64::saturating_sub);
+}
+
+/// The sums, not what is told of the process as a whole.
+fn each(sum: &mut Usage, other: &Usage, with: fn(u64, u64) -> u64) {
+    sum.user_ns = with(sum.user_ns, other.user_ns);
+    sum.system_ns = with(sum.system_ns, other.system_ns);
+    sum.minor_faults = with(sum.minor_faults, other.minor_faults);
+    sum.major_faults = with(sum.major_faults, other.major_faults);
+    sum.voluntary = with(sum.voluntary, other.voluntary);
+    sum.involuntary = with(sum.involuntary, other.involuntary);
+    sum.read_bytes = with(sum.read_bytes, other.read_bytes);
+}

@@ -1,0 +1,431 @@
+//! Waits in words: what for exactly, and who ended them.
+
+use super::Builder;
+use super::syscall;
+use super::tasks::{Call, State, Waited};
+use crate::event::Id;
+use crate::event::task::{Socket, Wait, WaitKind, Waker};
+use crate::method::facts::FdKind;
+use crate::trace::schema::WokenBy;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+/// Characters of a command within a sentence.
+const COMMAND: usize = 80;
+
+impl Builder {
+    /// The name of a system call.
+    pub(super) fn call_name(&self, call: Call) -> Cow<'static, str> {
+        match syscall::name(self.options.arch, call.nr, call.compat) {
+            Some(name) => name.into(),
+            None => format!("nr {}", call.nr).into(),
+        }
+    }
+
+    /// The name of a state in a trace.
+    pub(super) fn state_name(&self, state: State) -> Cow<'static, str> {
+        match state {
+            State::Creating => "creating".into(),
+            State::Running => "running".into(),
+            State::Runnable => "runnable".into(),
+            State::Exited => "exited".into(),
+            State::Unknown => "unknown".into(),
+            State::Blocked(kind) => kind.name().into(),
+            State::Other(Some(call)) => format!("other:{}", self.call_name(call)).into(),
+            State::Other(None) => "other:kernel".into(),
+        }
+    }
+
+    /// A wait, with what can be said of it now: those who had a part in it may be forgotten later.
+    pub(super) fn told_wait(&self, id: Id, tid: u32, back_ns: u64, wait: &Wait) -> Waited {
+        let call = wait.nr.map(|nr| Call { nr, compat: wait.compat });
+        let wake_ns = wait.off_ns.saturating_add(wait.blocked_ns(back_ns));
+        Waited {
+            off_ns: wait.off_ns,
+            wake_ns,
+            back_ns: back_ns.max(wait.off_ns),
+            state: State::of(wait.kind, call),
+            call,
+            detail: self.detail(id, call, wait).map(Into::into),
+            woken_by: woken_by(id, wake_ns, self.timeout(call, wait), wait),
+            waker: match &wait.waker {
+                Waker::Task { pid, tid: by, .. }
+                    if *by != tid && (is_believed(id, wait) || is_sender(wait)) =>
+                {
+                    Some((*pid, *by))
+                }
+                Waker::Softirq { pid, tid: by, .. } if *by != tid && is_sender(wait) => Some((*pid, *by)),
+                _ => None,
+            },
+            rival: wait.rival.clone(),
+        }
+    }
+
+    /// The time-out asked for, where the registers tell.
+    fn timeout(&self, call: Option<Call>, wait: &Wait) -> Option<u64> {
+        if wait.timeout_ns.is_some() || call.map(|call| self.call_name(call)).as_deref() != Some("poll") {
+            return wait.timeout_ns;
+        }
+        u64::try_from(wait.args[2] as i32).ok().map(|ms| ms * 1_000_000)
+    }
+
+    fn detail(&self, id: Id, call: Option<Call>, wait: &Wait) -> Option<String> {
+        let name = call.map(|call| self.call_name(call));
+        let name = name.as_deref().unwrap_or("");
+        let path = wait.path.as_deref().map(named);
+        let file = || path.clone().or_else(|| wait.fd.map(|fd| format!("fd {fd}")));
+        match wait.kind {
+            WaitKind::Cpu => wait.rival.as_ref().map(|(pid, comm)| had(*pid, comm)),
+            WaitKind::Child | WaitKind::Vfork => self.child(id, name, wait).map(|pid| self.command_of(pid)),
+            WaitKind::Disk
+            | WaitKind::PageFault
+            | WaitKind::Lock
+            | WaitKind::Tty
+            | WaitKind::Device
+            | WaitKind::Other => file(),
+            WaitKind::Pipe => Some(self.pipe(id, name, wait)),
+            WaitKind::Futex => name.starts_with("futex").then(|| format!("futex {:#x}", wait.args[0])),
+            WaitKind::Sleep => wait.timeout_ns.map(|ns| format!("asked for {}", length(ns))),
+            WaitKind::Poll => match (&wait.socket, wait.fd) {
+                (Some(socket), Some(fd)) => Some(format!("fd {fd}: {}", self.socket(id, "", wait, socket))),
+                (None, Some(fd)) => match &path {
+                    Some(path) => Some(format!("fd {fd}: {path}")),
+                    None => Some(format!("fd {fd}")),
+                },
+                (_, None) => None,
+            },
+            WaitKind::Network | WaitKind::Dns | WaitKind::UnixSocket => match &wait.socket {
+                Some(socket) => Some(self.socket(id, name, wait, socket)),
+                None => file(),
+            },
+            WaitKind::Stopped | WaitKind::Throttled | WaitKind::Memory | WaitKind::Random => None,
+        }
+    }
+
+    /// The child that a wait was for: the one that ended it, or the one that was asked for.
+    fn child(&self, id: Id, name: &str, wait: &Wait) -> Option<u32> {
+        if let Waker::Task { pid, .. } = wait.waker
+            && pid != id.pid
+            && (!wait.signal || self.is_child(id, pid))
+        {
+            return Some(pid);
+        }
+        // Numbers in the arguments are those of the process's own PID namespace.
+        let own = self.processes.get(&id).is_none_or(|process| process.ns_pid.is_none_or(|ns| ns == id.pid));
+        let asked = match name {
+            "wait4" | "waitpid" => wait.args[0] as i32,
+            // P_PID
+            "waitid" if wait.args[0] == 1 => wait.args[1] as i32,
+            _ => 0,
+        };
+        u32::try_from(asked).ok().filter(|pid| *pid > 0 && own)
+    }
+
+    fn is_child(&self, id: Id, pid: u32) -> bool {
+        match self.by_pid.get(&pid).and_then(|id| self.processes.get(id)) {
+            Some(process) => process.creator == Some(id),
+            None => self.past.at(pid, u64::MAX).is_some_and(|s| s.creator.is_some_and(|(by, _)| by == id)),
+        }
+    }
+
+    fn pipe(&self, id: Id, name: &str, wait: &Wait) -> String {
+        let own = match (&wait.path, wait.inode, wait.fd) {
+            (Some(path), ..) => path.clone(),
+            (None, Some(inode), _) => format!("pipe:[{inode}]"),
+            (None, None, Some(fd)) => format!("fd {fd}"),
+            (None, None, None) => "pipe".to_owned(),
+        };
+        let writes = name.contains("write") || name.contains("send");
+        let other = match wait.waker {
+            Waker::Task { pid, .. } if pid != id.pid => Some(pid),
+            _ => wait.inode.and_then(|inode| self.other_end(id, inode, writes)),
+        };
+        match other {
+            None => own,
+            Some(pid) => {
+                format!("{own} {} {}", if writes { "->" } else { "<-" }, self.command_of(pid))
+            }
+        }
+    }
+
+    /// Who has the other end of a pipe as its standard input (or output, for one that is read).
+    fn other_end(&self, id: Id, inode: u64, writes: bool) -> Option<u32> {
+        let range = if writes { 0..1 } else { 1..3 };
+        let has = |process: &super::Process| {
+            process.ended.is_none()
+                && process
+                    .stdio
+                    .get(range.clone())
+                    .unwrap_or_default()
+                    .iter()
+                    .any(|fd| fd.kind == FdKind::Pipe && fd.inode == inode)
+        };
+        let others = self.processes.iter().filter(|(other, process)| **other != id && has(process));
+        others.map(|(other, _)| other.pid).min()
+    }
+
+    fn socket(&self, id: Id, name: &str, wait: &Wait, socket: &Socket) -> String {
+        const LISTENS: u32 = 10;
+        let does = match name {
+            "connect" => " (connect)",
+            _ if socket.state == LISTENS || name.starts_with("accept") => " (accept)",
+            _ if name.starts_with("recv") || name.contains("read") => " (receive)",
+            _ if name.starts_with("send") || name.contains("write") => " (send)",
+            _ => "",
+        };
+        if i32::from(socket.family) == libc::AF_UNIX {
+            let at = match (&wait.path, wait.inode) {
+                (Some(path), _) => path.clone(),
+                (None, Some(inode)) => format!("socket:[{inode}]"),
+                (None, None) => "socket".to_owned(),
+            };
+            // Its credentials are those of whoever called listen, who need not be the one that serves.
+            let peer = socket.peer_pid.filter(|pid| *pid != id.pid);
+            let peer = peer.map(|pid| format!(", peer {}", self.command_of(pid))).unwrap_or_default();
+            return format!("unix {at}{does}{peer}");
+        }
+        let protocol = match i32::from(socket.kind) {
+            libc::SOCK_STREAM => "tcp",
+            libc::SOCK_DGRAM => "udp",
+            _ => "socket",
+        };
+        match socket.peer.or(socket.local) {
+            Some(address) => format!("{protocol} {}{does}", plain(address)),
+            None => format!("{protocol}{does}"),
+        }
+    }
+
+    /// `pid 4243 (lsb_release -a)`, with as much as is known.
+    pub(super) fn command_of(&self, pid: u32) -> String {
+        let living = self.by_pid.get(&pid).and_then(|id| self.processes.get(id));
+        let command = match living {
+            Some(process) => Some(command(process.program.image.argv.as_deref(), &process.comm)),
+            None => self.past.command(pid).map(str::to_owned),
+        };
+        match command.filter(|command| !command.is_empty()) {
+            Some(command) => format!("pid {pid} ({command})"),
+            None => format!("pid {pid}"),
+        }
+    }
+}
+
+/// A file's name; one without a path has a name like `/[eventfd]` in the kernel's walk.
+fn named(path: &str) -> String {
+    match path.strip_prefix('/') {
+        Some(name) if name.starts_with('[') && name.ends_with(']') => format!("anon_inode:{name}"),
+        _ => path.to_owned(),
+    }
+}
+
+/// A command line in short.
+pub(super) fn command(argv: Option<&[String]>, comm: &str) -> String {
+    let Some([first, rest @ ..]) = argv else { return comm.to_owned() };
+    let mut out = String::new();
+    for part in std::iter::once(first.rsplit('/').next().unwrap_or(first)).chain(rest.iter().map(|s| &**s)) {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(part.chars().take(COMMAND + 1));
+        if out.len() > 4 * COMMAND {
+            break;
+        }
+    }
+    if out.is_empty() {
+        return comm.to_owned();
+    }
+    if let Some((at, _)) = out.char_indices().nth(COMMAND) {
+        out.truncate(at);
+        out.push('…');
+    }
+    out
+}
+
+/// Who had the CPU.
+pub(super) fn had(pid: u32, comm: &str) -> String {
+    format!("pid {pid} ({comm}) had the CPU")
+}
+
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// `120 ms`; no more digits than it takes.
+fn length(ns: u64) -> String {
+    let (unit, name) = match ns {
+        0..1_000 => (1, "ns"),
+        1_000..1_000_000 => (1_000, "us"),
+        1_000_000..1_000_000_000 => (1_000_000, "ms"),
+        _ => (1_000_000_000, "s"),
+    };
+    let whole = ns / unit;
+    let rest = (ns % unit) * 1000 / unit;
+    if rest == 0 {
+        return format!("{whole} {name}");
+    }
+    format!("{whole}.{} {name}", format!("{rest:03}").trim_end_matches('0'))
+}
+
+/// Did the task that was current at the wake-up really wake it? Where the CPU's count of interrupts could
+/// not be read, only if nothing but a task ends such a wait. A futex with a time-out can be ended by a
+/// timer, but a bystander would have to be a thread of the same process, in a system call.
+fn is_believed(id: Id, wait: &Wait) -> bool {
+    let of_process = matches!(wait.waker, Waker::Task { pid, .. } if pid == id.pid);
+    wait.waker_exact
+        || match wait.kind {
+            WaitKind::Child
+            | WaitKind::Vfork
+            | WaitKind::Pipe
+            | WaitKind::Lock
+            | WaitKind::UnixSocket
+            | WaitKind::Stopped
+            | WaitKind::Tty => true,
+            WaitKind::Futex => of_process,
+            _ => false,
+        }
+}
+
+/// Can the task that was current when a packet arrived be its sender? Only where the socket's other end
+/// is on this machine.
+fn is_sender(wait: &Wait) -> bool {
+    let Some(socket) = &wait.socket else { return false };
+    let ip = |address: Option<SocketAddr>| address.map(|address| address.ip().to_canonical());
+    let (peer, local) = (ip(socket.peer), ip(socket.local));
+    // A socket that listens has no peer; its client is on this machine if it can only be.
+    peer.or(local).is_some_and(|ip| ip.is_loopback()) || (peer.is_some() && peer == local)
+}
+
+fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, wait: &Wait) -> Option<WokenBy> {
+    let storage = matches!(wait.kind, WaitKind::Disk | WaitKind::PageFault);
+    let over = timeout_ns.is_some_and(|ns| wake_ns.saturating_sub(wait.off_ns) >= ns);
+    let (kind, who) = match &wait.waker {
+        _ if wait.kind == WaitKind::Cpu => return None,
+        Waker::Task { pid, comm, .. } if !wait.waker_exact && is_sender(wait) => {
+            ("softirq", Some((*pid, comm)))
+        }
+        Waker::Task { .. } | Waker::Kernel { .. } if !is_believed(id, wait) => match wait.kind {
+            _ if wait.signal => ("signal", None),
+            WaitKind::Disk | WaitKind::PageFault => ("io", None),
+            WaitKind::Sleep => ("timer", None),
+            _ => ("unknown", None),
+        },
+        Waker::Task { pid, comm, .. } => {
+            // A child's end may come with a signal, but is more than that.
+            let child = matches!(wait.kind, WaitKind::Child | WaitKind::Vfork) && *pid != id.pid;
+            (if wait.signal && !child { "signal" } else { "task" }, Some((*pid, comm)))
+        }
+        _ if wait.signal => ("signal", None),
+        Waker::Kernel { comm } => (if storage { "io" } else { "kworker" }, Some((0, comm))),
+        Waker::Hardirq | Waker::Softirq { .. } if storage => ("io", None),
+        Waker::Hardirq | Waker::Softirq { .. } if wait.kind == WaitKind::Sleep => ("timer", None),
+        // Nothing else in an interrupt ends these two.
+        Waker::Hardirq if matches!(wait.kind, WaitKind::Futex | WaitKind::Throttled) => ("timer", None),
+        Waker::Hardirq if over => ("timer", None),
+        Waker::Softirq { pid, comm, .. } => ("softirq", is_sender(wait).then_some((*pid, comm))),
+        Waker::Hardirq | Waker::Unknown => ("unknown", None),
+    };
+    Some(WokenBy {
+        kind: kind.to_owned(),
+        pid: who.map(|(pid, _)| pid).filter(|pid| *pid != 0),
+        comm: who.map(|(_, comm)| comm.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_short_and_name_the_program() {
+        let argv = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        assert_eq!(command(Some(&argv(&["/usr/bin/lsb_release", "-a"])), "x"), "lsb_release -a");
+        assert_eq!(command(Some(&[]), "comm"), "comm");
+        assert_eq!(command(Some(&argv(&[""])), "comm"), "comm");
+        assert_eq!(command(None, "comm"), "comm");
+        let long = command(Some(&argv(&["ä".repeat(9999).as_str(), "b"])), "x");
+        assert_eq!((long.chars().count(), long.ends_with("ä…")), (COMMAND + 1, true));
+    }
+
+    #[test]
+    fn lengths_have_no_digits_to_spare() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_500, "1.5 us"),
+            (120_000_000, "120 ms"),
+            (1_000_001, "1 ms"),
+            (1_050_000_000, "1.05 s"),
+        ] {
+            assert_eq!(length(ns), text);
+        }
+    }
+
+    #[test]
+    fn whoever_an_interrupt_met_is_not_blamed() {
+        let id = Id { pid: 7, birth_ns: 1 };
+        let softirq = || Waker::Softirq { pid: 9, tid: 9, comm: "x".into() };
+        let task = || Waker::Task { pid: 9, tid: 9, comm: "x".into() };
+        let socket = |peer: &str, local: &str| {
+            Some(Socket { peer: peer.parse().ok(), local: local.parse().ok(), ..Socket::default() })
+        };
+        let wait = |kind, waker| Wait { kind, waker, off_ns: 100, waker_exact: true, ..Wait::default() };
+        let cases = [
+            (wait(WaitKind::Sleep, Waker::Hardirq), "timer", None),
+            (wait(WaitKind::Sleep, task()), "task", Some(9)),
+            (Wait { signal: true, ..wait(WaitKind::Sleep, task()) }, "signal", Some(9)),
+            (Wait { signal: true, ..wait(WaitKind::Child, task()) }, "task", Some(9)),
+            (wait(WaitKind::Disk, Waker::Hardirq), "io", None),
+            (wait(WaitKind::Disk, softirq()), "io", None),
+            (wait(WaitKind::PageFault, Waker::Kernel { comm: "kworker/0".into() }), "io", None),
+            (wait(WaitKind::Tty, Waker::Kernel { comm: "kworker/0".into() }), "kworker", None),
+            (wait(WaitKind::Poll, Waker::Hardirq), "unknown", None),
+            (Wait { timeout_ns: Some(50), ..wait(WaitKind::Poll, Waker::Hardirq) }, "timer", None),
+            (Wait { timeout_ns: Some(5000), ..wait(WaitKind::Poll, Waker::Hardirq) }, "unknown", None),
+            (wait(WaitKind::Futex, Waker::Hardirq), "timer", None),
+            (Wait { waker_exact: false, ..wait(WaitKind::Futex, task()) }, "unknown", None),
+            (
+                Wait {
+                    waker_exact: false,
+                    ..wait(WaitKind::Futex, Waker::Task { pid: 7, tid: 8, comm: "x".into() })
+                },
+                "task",
+                Some(7),
+            ),
+            (
+                Wait {
+                    waker_exact: false,
+                    socket: socket("127.0.0.1:5", "127.0.0.1:6"),
+                    ..wait(WaitKind::Network, task())
+                },
+                "softirq",
+                Some(9),
+            ),
+            (Wait { waker_exact: false, ..wait(WaitKind::Disk, task()) }, "io", None),
+            (Wait { waker_exact: false, ..wait(WaitKind::Pipe, task()) }, "task", Some(9)),
+            (wait(WaitKind::Network, softirq()), "softirq", None),
+            (
+                Wait { socket: socket("10.0.0.1:5", "10.0.0.2:6"), ..wait(WaitKind::Network, softirq()) },
+                "softirq",
+                None,
+            ),
+            (
+                Wait { socket: socket("127.0.0.1:5", "127.0.0.1:6"), ..wait(WaitKind::Network, softirq()) },
+                "softirq",
+                Some(9),
+            ),
+            (
+                Wait {
+                    socket: socket("[::ffff:10.0.0.2]:5", "10.0.0.2:6"),
+                    ..wait(WaitKind::Network, softirq())
+                },
+                "softirq",
+                Some(9),
+            ),
+            (wait(WaitKind::Futex, Waker::Unknown), "unknown", None),
+        ];
+        for (wait, kind, pid) in cases {
+            let by = woken_by(id, 150, wait.timeout_ns, &wait).unwrap();
+            assert_eq!((&*by.kind, by.pid), (kind, pid), "{wait:?}");
+        }
+        assert_eq!(woken_by(id, 150, None, &wait(WaitKind::Cpu, task())), None);
+    }
+}

@@ -1,0 +1,245 @@
+//! Where time goes: programs that spend it in one state each, and say themselves how much it was.
+//!
+//! Not here, because nothing makes a healthy kernel wait for them on demand: `random` (only before the
+//! first entropy of a boot) and `memory` (reclaim).
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::Batch;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+const MS: u64 = 1_000_000;
+
+/// A folder on a disk: what is in memory alone is never cold.
+fn disk() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();
+    let kind = nix::sys::statfs::statfs(&target).unwrap().filesystem_type();
+    assert_ne!(kind, nix::sys::statfs::TMPFS_MAGIC, "{} is no disk: set CARGO_TARGET_DIR", target.display());
+    target
+}
+
+/// A cgroup whose tasks get a fifth of a CPU; gone when dropped.
+struct Quota(PathBuf);
+
+impl Quota {
+    fn new() -> Self {
+        let name = format!("startrace-test-{}", std::process::id());
+        let v1 = Path::new("/sys/fs/cgroup/cpu");
+        let v1 =
+            if v1.join("cpu.cfs_quota_us").exists() || v1.join("tasks").exists() { Some(v1) } else { None };
+        let root = v1.unwrap_or(Path::new("/sys/fs/cgroup"));
+        let folder = root.join(name);
+        fs::create_dir(&folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
+        let quota = Self(folder);
+        if v1.is_some() {
+            fs::write(quota.0.join("cpu.cfs_period_us"), "100000").unwrap();
+            fs::write(quota.0.join("cpu.cfs_quota_us"), "20000").unwrap();
+        } else {
+            fs::write(root.join("cgroup.subtree_control"), "+cpu").unwrap();
+            fs::write(quota.0.join("cpu.max"), "20000 100000").unwrap();
+        }
+        quota
+    }
+
+    fn tasks(&self) -> String {
+        self.0.join("cgroup.procs").to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+static BATCH: LazyLock<Batch> = LazyLock::new(|| {
+    common::require_root();
+    let folder = tempfile::tempdir_in(disk()).unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (lock, cold, faulted) = (file("lock"), file("cold"), file("faulted"));
+    let quota = Quota::new();
+    let tasks = quota.tasks();
+    Batch::record(
+        &[],
+        "",
+        &[
+            ("spend#child", &["child", "120"]),
+            ("spend#vfork", &["vfork", "120"]),
+            ("spend#pipe", &["pipe", "120"]),
+            ("spend#futex", &["futex", "120"]),
+            ("spend#lock", &["lock", "120", &lock]),
+            ("spend#sleep", &["sleep", "120"]),
+            ("spend#poll", &["poll", "120"]),
+            ("spend#accept", &["accept", "120"]),
+            ("spend#connect", &["connect", "120"]),
+            ("spend#receive", &["receive", "120"]),
+            ("spend#dns", &["dns", "120"]),
+            ("spend#unix_socket", &["unix_socket", "120"]),
+            ("spend#tty", &["tty", "120"]),
+            ("spend#device", &["device", "120"]),
+            ("spend#eventfd", &["eventfd", "120"]),
+            ("spend#stopped", &["stopped", "120"]),
+            ("spend#disk", &["disk", "0", &cold]),
+            ("spend#page_fault", &["page_fault", "0", &faulted]),
+            ("spend#runnable", &["runnable", "200"]),
+            ("spend#throttled", &["throttled", "500", &tasks]),
+        ],
+    )
+});
+
+struct Case<'a> {
+    told: &'a Value,
+    timeline: &'a Value,
+    /// The longest wait of the main thread of that kind.
+    wait: Option<&'a Value>,
+}
+
+fn case<'a>(kind: &str, state: &str) -> Case<'a> {
+    let name = format!("spend#{kind}");
+    let (told, start) = (BATCH.told_by(&name), BATCH.start(&name, "self"));
+    let timeline = &start["timeline"];
+    assert_observed(start);
+    let waits = timeline["waits"].as_array().unwrap().iter();
+    let own = waits.filter(|wait| wait["tid"] == start["pid"] && wait["kind"] == state);
+    let wait = own.max_by_key(|wait| wait["duration_ns"].as_u64());
+    Case { told, timeline, wait }
+}
+
+/// Nothing was lost, so hardly anything is unknown. (A switch that the kernel does not show is.)
+fn assert_observed(start: &Value) {
+    let timeline = &start["timeline"];
+    assert!(!timeline["states"].is_null(), "{}", start["argv"]);
+    let unknown = timeline["states"]["unknown_ns"].as_u64().unwrap();
+    let most = (timeline["duration_ns"].as_u64().unwrap() / 50).max(MS);
+    assert!(unknown <= most, "{}: {}", start["argv"], timeline["states"]);
+}
+
+/// Within a millisecond or a hundredth.
+fn near(kind: &str, found: u64, told: u64) {
+    let most = (told / 100).max(MS);
+    assert!(found.abs_diff(told) <= most, "{kind}: {found} ns in the trace, {told} ns by its own clocks");
+}
+
+fn blocked(case: &Case<'_>, state: &str) -> u64 {
+    case.timeline["states"]["blocked"][state].as_u64().unwrap_or(0)
+}
+
+/// The time that the program measured is in that state; details and waker of the wait as given, with
+/// `HELPER` for the process that ended it.
+fn check(kind: &str, state: &str, detail: &str, woken_by: &str, by_helper: bool) {
+    let case = case(kind, state);
+    near(kind, blocked(&case, state), case.told["blocked"].as_u64().unwrap());
+    let wait = case.wait.unwrap_or_else(|| panic!("{kind}: no wait in {}", case.timeline["waits"]));
+    let helper = case.told["helper"].as_u64().unwrap();
+    let found = wait["detail"].as_str().unwrap_or("-");
+    let wanted = detail.replace("HELPER", &helper.to_string());
+    let matches = match wanted.split_once('*') {
+        Some((begin, end)) => found.starts_with(begin) && found.ends_with(end),
+        None => found == wanted,
+    };
+    assert!(matches, "{kind}: {found:?} is not {wanted:?}");
+    let by = &wait["woken_by"];
+    assert!(woken_by.split('|').any(|one| by["kind"] == one), "{kind}: woken by {by}, not {woken_by}");
+    if by_helper {
+        assert_eq!(by["pid"].as_u64(), Some(helper), "{kind}: {by}");
+        // The path leads through the helper's sleep, or the wait stays on it whole.
+        let sleep = case.timeline["path_ns"]["sleep"].as_u64().unwrap_or(0);
+        assert!(sleep > 100 * MS, "{kind}: {}", case.timeline["path_ns"]);
+    }
+}
+
+#[test]
+fn for_a_child() {
+    check("child", "child", "pid HELPER (spend child 120)", "task", true);
+    check("vfork", "vfork", "pid HELPER (spend vfork 120)", "task", true);
+}
+
+#[test]
+fn for_what_another_process_gives() {
+    check("pipe", "pipe", "pipe:[*] <- pid HELPER (spend pipe 120)", "task", true);
+    check("unix_socket", "unix_socket", "unix socket:[*] (receive)", "task", true);
+    check("stopped", "stopped", "-", "task|signal", true);
+    check("tty", "tty", "fd *", "kworker", false);
+    check("device", "device", "/dev/kmsg", "task|unknown", false);
+    check("eventfd", "other:read", "anon_inode:[eventfd]", "task|unknown", false);
+}
+
+#[test]
+fn for_a_lock() {
+    check("lock", "lock", "/*/lock", "task", true);
+    // Its holder is a thread of the same process.
+    let case = case("futex", "futex");
+    let wait = case.wait.unwrap();
+    near("futex", wait["duration_ns"].as_u64().unwrap(), case.told["blocked"].as_u64().unwrap());
+    assert!(wait["detail"].as_str().unwrap().starts_with("futex 0x"), "{wait}");
+    assert_eq!(wait["woken_by"]["kind"], "task");
+    assert!(case.timeline["path_ns"]["sleep"].as_u64().unwrap() > 100 * MS, "{}", case.timeline["path_ns"]);
+    assert_eq!(case.timeline["threads"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn for_a_time() {
+    check("sleep", "sleep", "asked for 120 ms", "timer", false);
+    check("poll", "poll", "fd *: anon_inode:[eventpoll]", "timer|unknown", false);
+}
+
+#[test]
+fn for_the_network() {
+    check("accept", "network", "tcp 127.0.0.1:* (accept)", "softirq", true);
+    check("receive", "network", "tcp 127.0.0.1:* (receive)", "softirq", true);
+    check("dns", "dns", "udp 127.77.0.53:53 (receive)", "softirq", true);
+    // Its queue was full: a timer tried again.
+    check("connect", "network", "tcp 127.0.0.1:* (connect)", "softirq|unknown", false);
+}
+
+#[test]
+fn for_storage() {
+    check("disk", "disk", "/*/cold", "io", false);
+    let case = case("page_fault", "page_fault");
+    near("page_fault", blocked(&case, "page_fault"), case.told["blocked"].as_u64().unwrap());
+    assert!(case.timeline["counters"]["major_faults"].as_u64().unwrap() >= 50);
+    assert!(case.timeline["counters"]["read_bytes"].as_u64().unwrap() >= 128 * 4096);
+}
+
+#[test]
+fn for_a_cpu() {
+    let case = case("runnable", "runnable");
+    let delay = case.told["delay"].as_u64().unwrap();
+    assert!(delay > 50 * MS, "two spinners on one CPU: {}", case.told);
+    let found = case.timeline["states"]["runnable_ns"].as_u64().unwrap();
+    // Also what was before its clocks ran.
+    let before = case.timeline["phase_ns"]["schedule"].as_u64().unwrap();
+    let most = (delay / 100).max(MS) + before;
+    assert!(found + MS >= delay && found <= delay + most + 20 * MS, "{found} ns of {delay}");
+    // Who had it is told; on a busy machine that need not be the other spinner.
+    let told = |wait: &Value| wait["detail"].as_str().is_some_and(|detail| detail.ends_with(" had the CPU"));
+    assert!(case.wait.is_some_and(told), "{}", case.timeline["waits"]);
+}
+
+#[test]
+fn for_the_cgroups_quota() {
+    let case = case("throttled", "throttled");
+    let told = case.told["throttled"].as_u64().unwrap();
+    let found = blocked(&case, "throttled");
+    // The cgroup counts from when its quota is used up; its task leaves the CPU on its way out of the
+    // kernel, and comes back when it gets its turn.
+    assert!(told > 20 * MS && found.abs_diff(told) <= told / 5 + 5 * MS, "{found} ns, cpu.stat says {told}");
+    assert_eq!(case.wait.unwrap()["kind"], "throttled");
+}
+
+#[test]
+fn nothing_stays_in_the_dark_and_threads_are_counted() {
+    for start in BATCH.starts() {
+        assert_observed(start);
+    }
+    let spinner = case("throttled", "throttled");
+    let counters = &spinner.timeline["counters"];
+    assert!(counters["minor_faults"].as_u64().unwrap() > 0 && counters["rss_bytes"].as_u64().unwrap() > 0);
+    let switches = counters["involuntary_switches"].as_u64().unwrap();
+    assert!(switches > 0, "it lost the CPU several times: {counters}");
+}

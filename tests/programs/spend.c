@@ -1,0 +1,393 @@
+/* Spends MS milliseconds in one state, and says how long that really was: `spend KIND MS [PATH]`.
+ *
+ * "blocked" is the time that the main thread was neither running nor waiting for a CPU, by its own clocks
+ * and the scheduler's count of its run-queue delay. "helper" is the process that ended the wait, if one did. */
+#include "starter.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <pty.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+static long ms;
+static const char *path;
+static pid_t helper;
+static long long throttled;
+
+struct times {
+	int64_t wall, cpu, delay;
+};
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static struct times now(void)
+{
+	struct times t;
+	long long ran = 0, delay = 0;
+	char text[128];
+	int fd = open("/proc/thread-self/schedstat", O_RDONLY);
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	close(fd);
+	if (n <= 0)
+		die("schedstat");
+	text[n] = 0;
+	if (sscanf(text, "%lld %lld", &ran, &delay) != 2)
+		die("schedstat");
+	t.delay = delay;
+	t.cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	t.wall = clock_ns(CLOCK_MONOTONIC);
+	return t;
+}
+
+static struct times begin;
+
+static void start(void)
+{
+	begin = now();
+}
+
+static void report(const char *kind)
+{
+	int64_t wall = clock_ns(CLOCK_MONOTONIC) - begin.wall;
+	struct times end = now();
+	int64_t cpu = end.cpu - begin.cpu, delay = end.delay - begin.delay;
+
+	if (helper > 0 && strcmp(kind, "child") && strcmp(kind, "vfork"))
+		reap_ok(helper);
+	printf("{\"self\": %d, \"helper\": %d, \"kind\": \"%s\", \"wall\": %lld, \"cpu\": %lld, \"delay\": %lld, "
+	       "\"blocked\": %lld, \"throttled\": %lld}\n",
+	       getpid(), (int)helper, kind, (long long)wall, (long long)cpu, (long long)delay,
+	       (long long)(wall - cpu - delay), throttled);
+}
+
+/* In a child that ends the parent's wait. */
+#define HELPER(...)                          \
+	do {                                 \
+		helper = fork();             \
+		if (helper < 0)              \
+			die("fork");         \
+		if (helper == 0) {           \
+			sleep_ms(ms);        \
+			__VA_ARGS__;         \
+			_exit(0);            \
+		}                            \
+	} while (0)
+
+static void write_one(int fd)
+{
+	if (write(fd, "x", 1) != 1)
+		die("write");
+}
+
+static void read_one(int fd)
+{
+	char c;
+
+	if (read(fd, &c, 1) != 1)
+		die("read");
+}
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_barrier_t barrier;
+
+static void *hold(void *unused)
+{
+	pthread_mutex_lock(&mutex);
+	pthread_barrier_wait(&barrier);
+	sleep_ms(ms);
+	pthread_mutex_unlock(&mutex);
+	return unused;
+}
+
+static struct sockaddr_in address_of(const char *ip, int port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	inet_pton(AF_INET, ip, &a.sin_addr);
+	return a;
+}
+
+static int listener(struct sockaddr_in *a, int backlog)
+{
+	socklen_t len = sizeof(*a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	*a = address_of("127.0.0.1", 0);
+	if (bind(fd, (void *)a, len) || listen(fd, backlog) || getsockname(fd, (void *)a, &len))
+		die("listen");
+	return fd;
+}
+
+static int connected(struct sockaddr_in *a)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (connect(fd, (void *)a, sizeof(*a)))
+		die("connect");
+	return fd;
+}
+
+static void spin_until(int64_t end)
+{
+	while (clock_ns(CLOCK_MONOTONIC) < end)
+		;
+}
+
+/* A file that is not in memory, written by another process, whose waits are its own. */
+static int cold_file(size_t size)
+{
+	char block[65536];
+	pid_t writer = fork();
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+
+	if (fd < 0)
+		die(path);
+	if (writer > 0) {
+		reap_ok(writer);
+		posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+		return fd;
+	}
+	memset(block, 'x', sizeof(block));
+	for (size_t at = 0; at < size; at += sizeof(block))
+		if (write(fd, block, sizeof(block)) != (ssize_t)sizeof(block))
+			die("write");
+	if (fsync(fd))
+		die("fsync");
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	_exit(0);
+}
+
+/* How long the cgroup of the file PATH has been held back. */
+static long long throttled_ns(void)
+{
+	char name[4096], line[256];
+	long long ns = 0;
+	FILE *stat;
+
+	snprintf(name, sizeof(name), "%.*s/cpu.stat", (int)(strrchr(path, '/') - path), path);
+	stat = fopen(name, "r");
+	while (stat && fgets(line, sizeof(line), stat)) {
+		if (sscanf(line, "throttled_time %lld", &ns) == 1)
+			return ns;
+		if (sscanf(line, "throttled_usec %lld", &ns) == 1)
+			return ns * 1000;
+	}
+	die(name);
+}
+
+#define COLD (32UL << 20)
+
+int main(int argc, char **argv)
+{
+	const char *kind = argc > 2 ? argv[1] : "";
+	struct sockaddr_in a;
+	int fds[2], fd, other;
+
+	ms = argc > 2 ? atol(argv[2]) : 0;
+	path = argc > 3 ? argv[3] : NULL;
+	if (!strcmp(kind, "child")) {
+		HELPER();
+		start();
+		reap_ok(helper);
+		report(kind);
+	} else if (!strcmp(kind, "vfork")) {
+		start();
+		helper = vfork();
+		if (helper == 0) {
+			struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+
+			nanosleep(&t, NULL);
+			_exit(0);
+		}
+		report(kind);
+	} else if (!strcmp(kind, "pipe")) {
+		if (pipe(fds))
+			die("pipe");
+		HELPER(write_one(fds[1]));
+		start();
+		read_one(fds[0]);
+		report(kind);
+	} else if (!strcmp(kind, "futex")) {
+		pthread_t thread;
+
+		pthread_barrier_init(&barrier, NULL, 2);
+		pthread_create(&thread, NULL, hold, NULL);
+		pthread_barrier_wait(&barrier);
+		start();
+		pthread_mutex_lock(&mutex);
+		report(kind);
+		pthread_join(thread, NULL);
+	} else if (!strcmp(kind, "lock")) {
+		if (pipe(fds))
+			die("pipe");
+		helper = fork();
+		if (helper == 0) {
+			fd = open(path, O_RDWR | O_CREAT, 0600);
+			if (flock(fd, LOCK_EX))
+				die("flock");
+			write_one(fds[1]);
+			sleep_ms(ms);
+			_exit(0);
+		}
+		read_one(fds[0]);
+		fd = open(path, O_RDWR);
+		start();
+		if (flock(fd, LOCK_EX))
+			die("flock");
+		report(kind);
+	} else if (!strcmp(kind, "sleep")) {
+		start();
+		sleep_ms(ms);
+		report(kind);
+	} else if (!strcmp(kind, "poll")) {
+		struct epoll_event event;
+
+		fd = epoll_create1(0);
+		start();
+		epoll_wait(fd, &event, 1, (int)ms);
+		report(kind);
+	} else if (!strcmp(kind, "accept")) {
+		fd = listener(&a, 8);
+		HELPER(connected(&a));
+		start();
+		accept(fd, NULL, NULL);
+		report(kind);
+	} else if (!strcmp(kind, "connect")) {
+		/* The queue is full: the next one has to try again after a second. */
+		fd = listener(&a, 0);
+		connected(&a);
+		HELPER(accept(fd, NULL, NULL));
+		start();
+		connected(&a);
+		report(kind);
+	} else if (!strcmp(kind, "receive")) {
+		fd = listener(&a, 8);
+		HELPER(other = accept(fd, NULL, NULL); write_one(other));
+		other = connected(&a);
+		start();
+		read_one(other);
+		report(kind);
+	} else if (!strcmp(kind, "dns")) {
+		char query[8];
+		socklen_t len = sizeof(a);
+
+		a = address_of("127.77.0.53", 53);
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		if (bind(fd, (void *)&a, sizeof(a)))
+			die("bind");
+		HELPER(struct sockaddr_in from;
+		       if (recvfrom(fd, query, sizeof(query), 0, (void *)&from, &len) != 1) die("recvfrom");
+		       sendto(fd, "x", 1, 0, (void *)&from, len));
+		other = socket(AF_INET, SOCK_DGRAM, 0);
+		if (connect(other, (void *)&a, sizeof(a)))
+			die("connect");
+		write_one(other);
+		start();
+		read_one(other);
+		report(kind);
+	} else if (!strcmp(kind, "unix_socket")) {
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds))
+			die("socketpair");
+		HELPER(write_one(fds[1]));
+		start();
+		read_one(fds[0]);
+		report(kind);
+	} else if (!strcmp(kind, "tty")) {
+		if (openpty(&fds[0], &fds[1], NULL, NULL, NULL))
+			die("openpty");
+		HELPER(if (write(fds[0], "x\n", 2) != 2) die("write"));
+		start();
+		read_one(fds[1]);
+		report(kind);
+	} else if (!strcmp(kind, "device")) {
+		fd = open("/dev/kmsg", O_RDWR);
+		lseek(fd, 0, SEEK_END);
+		HELPER(if (write(fd, "startrace: test of a device\n", 28) != 28) die("write"));
+		start();
+		char line[8192];
+		if (read(fd, line, sizeof(line)) <= 0)
+			die("read");
+		report(kind);
+	} else if (!strcmp(kind, "eventfd")) {
+		uint64_t n = 1;
+
+		fd = eventfd(0, 0);
+		HELPER(if (write(fd, &n, 8) != 8) die("write"));
+		start();
+		if (read(fd, &n, 8) != 8)
+			die("read");
+		report(kind);
+	} else if (!strcmp(kind, "stopped")) {
+		HELPER(kill(getppid(), SIGCONT));
+		start();
+		raise(SIGSTOP);
+		report(kind);
+	} else if (!strcmp(kind, "disk")) {
+		char block[4096];
+
+		fd = cold_file(COLD);
+		start();
+		for (size_t at = 0; at < COLD; at += 256 * 1024)
+			if (pread(fd, block, sizeof(block), at) != (ssize_t)sizeof(block))
+				die("pread");
+		report(kind);
+		unlink(path);
+	} else if (!strcmp(kind, "page_fault")) {
+		volatile char sum = 0;
+		char *map;
+
+		fd = cold_file(COLD);
+		map = mmap(NULL, COLD, PROT_READ, MAP_SHARED, fd, 0);
+		if (map == MAP_FAILED)
+			die("mmap");
+		madvise(map, COLD, MADV_RANDOM);
+		start();
+		for (size_t at = 0; at < COLD; at += 256 * 1024)
+			sum += map[at];
+		report(kind);
+		unlink(path);
+	} else if (!strcmp(kind, "runnable")) {
+		cpu_set_t set;
+		int64_t end = clock_ns(CLOCK_MONOTONIC) + ms * 1000000;
+
+		CPU_ZERO(&set);
+		CPU_SET(0, &set);
+		sched_setaffinity(0, sizeof(set), &set);
+		helper = fork();
+		if (helper == 0) {
+			spin_until(end);
+			_exit(0);
+		}
+		start();
+		spin_until(end);
+		report(kind);
+	} else if (!strcmp(kind, "throttled")) {
+		/* PATH is the file that takes a process into a cgroup with a quota. */
+		fd = open(path, O_WRONLY);
+		if (fd < 0 || dprintf(fd, "%d", getpid()) < 0)
+			die(path);
+		start();
+		throttled = -throttled_ns();
+		spin_until(clock_ns(CLOCK_MONOTONIC) + ms * 1000000);
+		throttled += throttled_ns();
+		report(kind);
+	} else {
+		dprintf(2, "spend: no kind %s\n", kind);
+		return 2;
+	}
+	return 0;
+}

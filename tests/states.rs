@@ -1,0 +1,616 @@
+//! Streams made by hand, and what must come of them: states, waits, threads, counters and critical paths.
+//! No root needed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::check;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use startrace::event::task::{Mark, Moment, Spent, Usage, Wait, WaitKind, Waker};
+use startrace::event::{Entry, Event, Exec, Fork, Id, What};
+use startrace::level::Level;
+use startrace::timeline::world::Replay;
+use startrace::timeline::{Builder, Options, Output};
+use std::collections::HashMap;
+
+const MS: u64 = 1_000_000;
+
+fn id(pid: u32) -> Id {
+    Id { pid, birth_ns: u64::from(pid) }
+}
+
+/// Makes a stream as the kernel side would tell it: times in the calls are milliseconds.
+#[derive(Default)]
+struct Stream {
+    events: Vec<Event>,
+    /// Where each task's last record ended.
+    told: HashMap<(u32, u32), u64>,
+}
+
+impl Stream {
+    fn push(&mut self, time_ns: u64, pid: u32, tid: u32, what: What) {
+        self.events.push(Event { time_ns, id: id(pid), tid, what });
+    }
+
+    /// A child: entered, runnable, first run.
+    fn fork(&mut self, by: (u32, u32), pid: u32, times: [u64; 3]) {
+        let [entry, wake, run] = times.map(|t| t * MS);
+        let fork = Fork {
+            entry: Some(Entry::Exact(entry)),
+            creator: id(by.0),
+            creator_tid: by.1,
+            real_parent: id(by.0),
+            ns_pid: pid,
+            comm: format!("c{pid}"),
+            ..Fork::default()
+        };
+        self.push(wake, pid, pid, What::Fork(Box::new(fork)));
+        self.push(run, pid, pid, What::Run { wakeup_ns: Some(wake), run_ns: Some(run) });
+        self.told.insert((pid, pid), run);
+    }
+
+    fn thread(&mut self, pid: u32, tid: u32, run: u64) {
+        self.told.insert((pid, tid), run * MS);
+    }
+
+    /// All of the time since the last record was spent running.
+    fn ran(&mut self, task: (u32, u32), until_ns: u64) -> Spent {
+        let since_ns = self.told.insert(task, until_ns).unwrap_or(until_ns);
+        Spent { since_ns, until_ns, running_ns: until_ns - since_ns, ..Spent::default() }
+    }
+
+    fn wait(&mut self, task: (u32, u32), kind: WaitKind, times: [u64; 3], waker: Waker) {
+        self.wait_with(task, times, Wait { kind, waker, waker_exact: true, ..Wait::default() });
+    }
+
+    fn wait_with(&mut self, task: (u32, u32), times: [u64; 3], wait: Wait) {
+        let [off, wake, back] = times.map(|t| t * MS);
+        let spent = self.ran(task, off);
+        self.told.insert(task, back);
+        let wake_ns = (wait.kind != WaitKind::Cpu).then_some(wake);
+        self.push(back, task.0, task.1, What::Wait(Box::new(Wait { spent, off_ns: off, wake_ns, ..wait })));
+    }
+
+    fn mark(&mut self, task: (u32, u32), at: u64, moment: Moment) {
+        let spent = self.ran(task, at * MS);
+        let usage = Usage { user_ns: at * MS, threads: 1, ..Usage::default() };
+        let mark =
+            Mark { moment, spent, usage, value: 0, fd: None, socket: None, text: None, inferred: false };
+        self.push(at * MS, task.0, task.1, What::Mark(Box::new(mark)));
+    }
+
+    fn exec(&mut self, task: (u32, u32), entry: u64, done: u64, argv: &[&str]) {
+        let (pid, tid) = task;
+        if let Some(told) = self.told.remove(&task) {
+            self.told.insert((pid, pid), told);
+        }
+        self.mark((pid, pid), done, Moment::Exec);
+        let exec = Exec {
+            entry: Some(Entry::Exact(entry * MS)),
+            old_tid: tid,
+            argv: Some(argv.iter().map(|s| (*s).to_owned()).collect()),
+            exe: Some(argv[0].to_owned()),
+            argc: argv.len() as u32,
+            ns_pid: pid,
+            comm: argv[0].rsplit('/').next().unwrap().to_owned(),
+            ..Exec::default()
+        };
+        self.push(done * MS, pid, pid, What::Exec(Box::new(exec)));
+    }
+
+    fn exit(&mut self, pid: u32, at: u64) {
+        self.mark((pid, pid), at, Moment::End);
+        self.gone(pid, at);
+    }
+
+    fn gone(&mut self, pid: u32, at: u64) {
+        let what = What::Exit {
+            status: 0,
+            uid: 0,
+            gid: 0,
+            comm: format!("c{pid}"),
+            session_leader: false,
+            has_tty: false,
+            stdio: Default::default(),
+            ignored: 0,
+            written: None,
+            null_on_pipe: None,
+            group: Default::default(),
+            foreground: None,
+        };
+        self.push(at * MS, pid, pid, what);
+    }
+
+    fn starts(mut self, end: u64) -> HashMap<u64, Value> {
+        self.events.sort_by_key(|event| event.time_ns);
+        by_pid(build(self.events, end * MS))
+    }
+}
+
+fn build(events: Vec<Event>, end_ns: u64) -> Vec<Value> {
+    let mut builder = Builder::new(Options { level: Level::Timeline, ..Options::default() });
+    let mut world = Replay::default();
+    for event in events {
+        builder.event(event, &mut world);
+    }
+    builder.end(end_ns, &mut world);
+    let starts = builder.drain().filter_map(|out| match out {
+        Output::Start(start) => Some(*start),
+        _ => None,
+    });
+    let mut starts: Vec<_> = starts.collect();
+    starts.sort_by_key(|start| (start.timeline.origin_boottime_ns, start.pid));
+    let starts: Vec<Value> = starts.into_iter().map(|s| serde_json::to_value(s).unwrap()).collect();
+    let n = starts.len();
+    check::timelines(&json!({"starts": starts, "session": {"starts": n}})).unwrap();
+    starts
+}
+
+fn by_pid(starts: Vec<Value>) -> HashMap<u64, Value> {
+    starts.into_iter().map(|start| (start["pid"].as_u64().unwrap(), start)).collect()
+}
+
+fn task(pid: u32, tid: u32) -> Waker {
+    Waker::Task { pid, tid, comm: format!("c{tid}") }
+}
+
+/// Tid, state, from and to in milliseconds.
+fn path(start: &Value) -> Vec<(u64, &str, u64, u64)> {
+    let list = start["timeline"]["critical_path"].as_array().unwrap().iter();
+    list.map(|s| {
+        let at = s["at_ns"].as_u64().unwrap();
+        let end = at + s["duration_ns"].as_u64().unwrap();
+        (s["tid"].as_u64().unwrap(), s["state"].as_str().unwrap(), at / MS, end / MS)
+    })
+    .collect()
+}
+
+fn states(start: &Value) -> &Value {
+    &start["timeline"]["states"]
+}
+
+#[test]
+fn a_parent_that_waits_for_its_child_has_the_child_on_its_path() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 2, 3]);
+    s.exec((10, 10), 4, 6, &["/bin/sh", "-c", "lsb_release -a"]);
+    s.fork((10, 10), 11, [20, 22, 25]);
+    s.exec((11, 11), 26, 28, &["/usr/bin/lsb_release", "-a"]);
+    s.wait((11, 11), WaitKind::Disk, [40, 60, 61], Waker::Hardirq);
+    s.exit(11, 90);
+    s.wait((10, 10), WaitKind::Child, [24, 91, 93], task(11, 11));
+    s.exit(10, 100);
+    let starts = s.starts(200);
+    let start = &starts[&10];
+    assert_eq!(
+        path(start),
+        [
+            (10, "creating", 0, 2),
+            (10, "runnable", 2, 3),
+            (10, "running", 3, 4),
+            (10, "running", 4, 6),
+            (10, "running", 6, 24),
+            (11, "runnable", 24, 25),
+            (11, "running", 25, 26),
+            (11, "running", 26, 28),
+            (11, "running", 28, 40),
+            (11, "disk", 40, 60),
+            (11, "runnable", 60, 61),
+            (11, "running", 61, 90),
+            (11, "running", 90, 91),
+            (10, "runnable", 91, 93),
+            (10, "running", 93, 100),
+        ]
+    );
+    let segments = &start["timeline"]["critical_path"];
+    assert_eq!((&segments[2]["phase"], &segments[3]["phase"]), (&json!("setup"), &json!("exec")));
+    assert_eq!((&segments[5]["phase"], &segments[12]["detail"]), (&json!("schedule"), &json!("ending")));
+    assert_eq!(segments[9]["start_id"], "11@11/0");
+    assert_eq!(
+        start["timeline"]["path_ns"],
+        json!({"creating": 2 * MS, "runnable": 5 * MS, "running": 73 * MS, "disk": 20 * MS})
+    );
+    assert_eq!(
+        *states(start),
+        json!({"creating_ns": 2 * MS, "running_ns": 28 * MS, "runnable_ns": 3 * MS, "exited_ns": 0,
+            "unknown_ns": 0, "blocked": {"child": 67 * MS}})
+    );
+    let wait = &start["timeline"]["waits"][0];
+    assert_eq!(wait["detail"], "pid 11 (lsb_release -a)");
+    assert_eq!(wait["woken_by"], json!({"kind": "task", "pid": 11, "comm": "c11"}));
+    assert_eq!((wait["at_ns"].as_u64(), wait["runnable_ns"].as_u64()), (Some(24 * MS), Some(2 * MS)));
+    let child = &starts[&11]["timeline"]["waits"][0];
+    assert_eq!((&child["kind"], &child["woken_by"]["kind"]), (&json!("disk"), &json!("io")));
+    assert_eq!(start["timeline"]["counters"]["user_ns"].as_u64(), Some(100 * MS));
+}
+
+/// As a JVM does: the main thread makes a second one, and only waits for it.
+#[test]
+fn a_main_thread_that_only_waits_leads_to_the_thread_that_works() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.exec((10, 10), 3, 5, &["/usr/bin/java"]);
+    s.thread(10, 12, 21);
+    // 12 waits for 13, which it made; 13 for a timer.
+    s.thread(10, 13, 41);
+    s.wait((10, 13), WaitKind::Sleep, [50, 60, 60], Waker::Hardirq);
+    s.wait((10, 12), WaitKind::Futex, [45, 70, 72], task(10, 13));
+    s.mark((10, 13), 75, Moment::End);
+    s.mark((10, 12), 80, Moment::End);
+    s.wait((10, 10), WaitKind::Futex, [20, 79, 81], task(10, 12));
+    s.exit(10, 82);
+    let start = &s.starts(100)[&10];
+    assert_eq!(
+        path(start)[4..],
+        [
+            (10, "running", 5, 20),
+            (12, "runnable", 20, 21),
+            (12, "running", 21, 45),
+            (13, "running", 45, 50),
+            (13, "sleep", 50, 60),
+            (13, "running", 60, 70),
+            (12, "runnable", 70, 72),
+            (12, "running", 72, 79),
+            (10, "runnable", 79, 81),
+            (10, "running", 81, 82),
+        ]
+    );
+    let threads = start["timeline"]["threads"].as_array().unwrap();
+    let threads: Vec<_> = threads
+        .iter()
+        .map(|t| (t["tid"].as_u64().unwrap(), t["running_ns"].as_u64().unwrap() / MS))
+        .collect();
+    assert_eq!(threads, [(12, 32), (13, 24)]);
+    assert_eq!(start["timeline"]["threads"][0]["comm"], "c12");
+}
+
+#[test]
+fn wakers_that_are_not_followed_leave_the_wait_itself() {
+    for (waker, by) in [
+        (Waker::Unknown, "unknown"),
+        (task(99, 99), "task"),
+        (Waker::Softirq { pid: 11, tid: 11, comm: "x".into() }, "softirq"),
+        (Waker::Kernel { comm: "kworker/1:2".into() }, "kworker"),
+        (task(10, 10), "task"),
+    ] {
+        let mut s = Stream::default();
+        s.fork((1, 1), 10, [0, 1, 2]);
+        s.fork((10, 10), 11, [3, 4, 5]);
+        s.exit(11, 50);
+        s.wait((10, 10), WaitKind::Network, [10, 40, 41], waker.clone());
+        s.exit(10, 60);
+        let start = &s.starts(100)[&10];
+        assert_eq!(path(start)[3..5], [(10, "network", 10, 40), (10, "runnable", 40, 41)], "{waker:?}");
+        assert_eq!(start["timeline"]["waits"][0]["woken_by"]["kind"], by);
+    }
+}
+
+#[test]
+fn a_pipe_leads_through_both_ends_and_back() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.fork((10, 10), 11, [4, 5, 6]);
+    // 11 waits for 10's answer, having kept it waiting.
+    s.wait((10, 10), WaitKind::Pipe, [10, 30, 31], task(11, 11));
+    s.wait((11, 11), WaitKind::Pipe, [32, 40, 41], task(10, 10));
+    s.wait_with(
+        (10, 10),
+        [45, 60, 60],
+        Wait {
+            kind: WaitKind::Pipe,
+            waker: task(11, 11),
+            waker_exact: true,
+            nr: Some(0),
+            fd: Some(3),
+            inode: Some(77),
+            ..Wait::default()
+        },
+    );
+    s.exit(11, 61);
+    s.exit(10, 70);
+    let start = &s.starts(100)[&10];
+    assert_eq!(
+        path(start)[3..],
+        [
+            (11, "running", 10, 30),
+            (10, "runnable", 30, 31),
+            (10, "running", 31, 45),
+            (11, "running", 45, 60),
+            (10, "running", 60, 70),
+        ]
+    );
+    assert_eq!(start["timeline"]["waits"][1]["detail"], "pipe:[77] <- pid 11 (c11)");
+}
+
+#[test]
+fn an_exec_by_another_thread_goes_on_as_the_main_thread() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.thread(10, 12, 10);
+    s.wait((10, 12), WaitKind::Sleep, [20, 40, 40], Waker::Hardirq);
+    // The leader is killed in its wait, by the exec that begins at 50.
+    s.wait((10, 10), WaitKind::Futex, [15, 51, 52], task(10, 12));
+    s.mark((10, 10), 53, Moment::End);
+    s.told.remove(&(10, 10));
+    s.exec((10, 12), 50, 60, &["/bin/true"]);
+    s.exit(10, 70);
+    let start = &s.starts(100)[&10];
+    assert_eq!(
+        *states(start),
+        json!({"creating_ns": MS, "running_ns": 31 * MS, "runnable_ns": 2 * MS, "exited_ns": 0,
+            "unknown_ns": 0, "blocked": {"futex": 36 * MS}})
+    );
+    assert_eq!(
+        path(start),
+        [
+            (10, "creating", 0, 1),
+            (10, "runnable", 1, 2),
+            (10, "running", 2, 10),
+            (12, "running", 10, 20),
+            (12, "sleep", 20, 40),
+            (12, "running", 40, 50),
+            (12, "running", 50, 53),
+            (10, "running", 53, 60),
+            (10, "running", 60, 70),
+        ]
+    );
+}
+
+#[test]
+fn a_leader_that_ends_early_has_exited() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.thread(10, 12, 10);
+    s.mark((10, 10), 20, Moment::End);
+    s.wait((10, 12), WaitKind::Sleep, [30, 80, 80], Waker::Hardirq);
+    s.mark((10, 12), 90, Moment::End);
+    s.gone(10, 90);
+    let start = &s.starts(100)[&10];
+    assert_eq!(states(start)["exited_ns"].as_u64(), Some(70 * MS));
+    assert_eq!(
+        path(start)[2..],
+        [(10, "running", 2, 10), (12, "running", 10, 30), (12, "sleep", 30, 80), (12, "running", 80, 90)]
+    );
+}
+
+#[test]
+fn a_vfork_child_borrows_its_parents_time() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.fork((10, 10), 11, [10, 12, 14]);
+    s.wait((10, 10), WaitKind::Vfork, [13, 20, 21], task(11, 11));
+    s.exec((11, 11), 16, 20, &["/bin/true"]);
+    s.exit(11, 90);
+    s.exit(10, 30);
+    let start = &s.starts(100)[&10];
+    assert_eq!(
+        path(start)[2..],
+        [
+            (10, "running", 2, 13),
+            (11, "runnable", 13, 14),
+            (11, "running", 14, 16),
+            (11, "running", 16, 20),
+            (10, "runnable", 20, 21),
+            (10, "running", 21, 30),
+        ]
+    );
+    assert_eq!(start["timeline"]["waits"][0]["detail"], "pid 11 (true)");
+}
+
+#[test]
+fn an_exec_in_place_begins_anew() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.exec((10, 10), 3, 4, &["/bin/first"]);
+    s.mark((10, 10), 5, Moment::Sums);
+    let mut first = std::mem::take(&mut s.events);
+    // Its start is over (the window was); then it executes, and waits for the disk meanwhile.
+    s.told.insert((10, 10), 1000 * MS);
+    s.wait((10, 10), WaitKind::Disk, [1001, 1005, 1005], Waker::Hardirq);
+    s.exec((10, 10), 1000, 1010, &["/bin/second"]);
+    s.exit(10, 1020);
+    first.append(&mut s.events);
+    let mut builder =
+        Builder::new(Options { level: Level::Timeline, window_ns: Some(100 * MS), ..Options::default() });
+    let mut world = Replay::default();
+    for event in first {
+        builder.tick(event.time_ns, &mut world);
+        builder.event(event, &mut world);
+    }
+    builder.end(2000 * MS, &mut world);
+    let starts: Vec<Value> = builder
+        .drain()
+        .filter_map(|out| match out {
+            Output::Start(start) => Some(serde_json::to_value(*start).unwrap()),
+            _ => None,
+        })
+        .collect();
+    check::timelines(&json!({"starts": starts, "session": {"starts": 2}})).unwrap();
+    assert_eq!(states(&starts[0])["unknown_ns"].as_u64(), Some(95 * MS), "the window ended in silence");
+    assert_eq!(
+        *states(&starts[1]),
+        json!({"creating_ns": 0, "running_ns": 16 * MS, "runnable_ns": 0, "exited_ns": 0, "unknown_ns": 0,
+            "blocked": {"disk": 4 * MS}})
+    );
+    // Only one reading more than the first: the difference.
+    assert_eq!(starts[1]["timeline"]["counters"]["user_ns"].as_u64(), Some(10 * MS));
+}
+
+#[test]
+fn at_lifecycle_nothing_is_said() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.exit(10, 9);
+    let mut builder = Builder::new(Options { level: Level::Lifecycle, ..Options::default() });
+    for event in s.events {
+        builder.event(event, &mut Replay::default());
+    }
+    builder.end(10 * MS, &mut Replay::default());
+    let Some(Output::Start(start)) = builder.drain().next() else { panic!() };
+    assert_eq!((start.timeline.states, start.timeline.critical_path.len()), (None, 0));
+}
+
+#[test]
+fn of_very_many_waits_the_longest_stay_and_the_sums_are_whole() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 0, 0]);
+    for n in 0..30_000u64 {
+        s.wait((10, 10), WaitKind::Pipe, [n * 4, n * 4 + 1 + n % 3, n * 4 + 1 + n % 3], Waker::Unknown);
+    }
+    s.exit(10, 120_000);
+    let start = &s.starts(200_000)[&10];
+    let timeline = &start["timeline"];
+    let waits = timeline["waits"].as_array().unwrap();
+    assert_eq!(timeline["states"]["blocked"]["pipe"].as_u64(), Some(60_000 * MS));
+    assert!(
+        waits.len() <= 10_000 && waits.len() as u64 + timeline["waits_left_out"].as_u64().unwrap() == 30_000
+    );
+    assert!(waits.iter().all(|w| w["duration_ns"].as_u64().unwrap() == 3 * MS));
+    let path = timeline["critical_path"].as_array().unwrap();
+    assert!(path.len() <= 2_000 && timeline["path_ns"]["pipe"].as_u64() == Some(60_000 * MS));
+}
+
+#[test]
+fn records_that_contradict_each_other_still_add_up() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.fork((10, 10), 11, [3, 3, 3]);
+    // Each says that the other woke it at the same moment; times run backwards; sums lie.
+    s.wait((10, 10), WaitKind::Pipe, [10, 20, 20], task(11, 11));
+    s.wait((11, 11), WaitKind::Pipe, [5, 20, 20], task(10, 10));
+    for (since_ns, until_ns, running_ns) in [(0, u64::MAX, 7), (9, 3, u64::MAX), (30 * MS, 31 * MS, u64::MAX)]
+    {
+        let spent = Spent {
+            since_ns,
+            until_ns,
+            running_ns,
+            blocked: vec![(WaitKind::Disk, u64::MAX), (WaitKind::Other, 5)],
+            runnable_ns: u64::MAX,
+        };
+        let wait = Wait { spent, off_ns: u64::MAX, wake_ns: Some(3), ..Wait::default() };
+        s.push(30 * MS, 10, 10, What::Wait(Box::new(wait)));
+    }
+    s.exit(11, 41);
+    s.exit(10, 50);
+    s.starts(100);
+}
+
+/// What a process does next.
+#[derive(Debug, Clone)]
+enum Act {
+    Fork,
+    Exec(bool),
+    Wait(u8, u8, u8, u8),
+    Mark(u8),
+    Thread,
+    Exit,
+}
+
+fn acts() -> impl Strategy<Value = Vec<(u8, u8, Act)>> {
+    let act = prop_oneof![
+        2 => Just(Act::Fork),
+        1 => any::<bool>().prop_map(Act::Exec),
+        8 => any::<(u8, u8, u8, u8)>().prop_map(|(a, b, c, d)| Act::Wait(a, b, c, d)),
+        3 => any::<u8>().prop_map(Act::Mark),
+        2 => Just(Act::Thread),
+        1 => Just(Act::Exit),
+    ];
+    prop::collection::vec((any::<u8>(), any::<u8>(), act), 1..80)
+}
+
+/// Plays it: one thing after the other, on tasks chosen by number.
+fn play(acts: &[(u8, u8, Act)]) -> Vec<Event> {
+    let mut s = Stream::default();
+    let mut tasks: Vec<(u32, u32)> = vec![(10, 10)];
+    let mut all = tasks.clone();
+    let mut next = 11;
+    let mut now = 5;
+    s.fork((1, 1), 10, [0, 2, 4]);
+    for (which, pause, act) in acts {
+        let Some(&task) = tasks.get(usize::from(*which) % tasks.len().max(1)) else { break };
+        now += 1 + u64::from(pause % 32);
+        let at = now.max(s.told.get(&task).map_or(0, |told| told.div_ceil(MS)));
+        match act {
+            Act::Fork => {
+                s.fork(task, next, [at, at + 1, at + 2]);
+                tasks.push((next, next));
+            }
+            Act::Thread => {
+                s.thread(task.0, next, at);
+                tasks.push((task.0, next));
+            }
+            Act::Exec(fast) => {
+                tasks.retain(|other| other.0 != task.0);
+                s.exec(task, at, at + if *fast { 0 } else { 3 }, &["/bin/x", "y"]);
+                tasks.push((task.0, task.0));
+            }
+            Act::Wait(kind, length, late, waker) => {
+                let wake = at + u64::from(length % 16);
+                let waker = match all.get(usize::from(*waker) % (all.len() + 3)) {
+                    Some(by) => Waker::Task { pid: by.0, tid: by.1, comm: "w".into() },
+                    None => Waker::Hardirq,
+                };
+                let kind = WaitKind::ALL[usize::from(*kind) % WaitKind::ALL.len()];
+                s.wait(task, kind, [at, wake, wake + u64::from(late % 3)], waker);
+            }
+            Act::Mark(moment) => {
+                let moments = [Moment::Sums, Moment::LdState, Moment::Name, Moment::End, Moment::Exec];
+                s.mark(task, at, moments[usize::from(*moment) % moments.len()]);
+            }
+            Act::Exit => {
+                let mut last = at;
+                for task in tasks.extract_if(.., |other| other.0 == task.0) {
+                    last = last.max(s.told.get(&task).map_or(0, |told| told.div_ceil(MS)));
+                    s.mark(task, last, Moment::End);
+                }
+                s.gone(task.0, last);
+            }
+        }
+        all.clone_from(&tasks);
+        next += 1;
+    }
+    s.events.sort_by_key(|event| event.time_ns);
+    s.events
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is lost, and in whatever order the rest comes, what is made of it adds up.
+    #[test]
+    fn any_loss_leaves_starts_whose_times_add_up(
+        acts in acts(),
+        lost in prop::collection::hash_set(0usize..300, 0..30),
+        swaps in prop::collection::vec(any::<(u16, u16)>(), 0..4),
+        begin in prop_oneof![Just(0u64), 0..200u64],
+    ) {
+        let mut events = play(&acts);
+        let mut n = 0;
+        events.retain(|_| { n += 1; !lost.contains(&n) });
+        for (a, b) in swaps {
+            if !events.is_empty() {
+                let (a, b) = (usize::from(a) % events.len(), usize::from(b) % events.len());
+                let tells = |at: usize| matches!(events[at].what, What::Wait(_) | What::Mark(_));
+                if tells(a) && tells(b) {
+                    events.swap(a, b);
+                }
+            }
+        }
+        let options = Options { level: Level::Timeline, began_ns: begin * MS, ..Options::default() };
+        let mut builder = Builder::new(options);
+        let mut world = Replay::default();
+        for event in events {
+            builder.event(event, &mut world);
+        }
+        builder.end(10_000 * MS, &mut world);
+        for out in builder.drain() {
+            if let Output::Start(start) = out {
+                let starts = [serde_json::to_value(*start).unwrap()];
+                let checked = check::timelines(&json!({"starts": starts, "session": {"starts": 1}}));
+                prop_assert!(checked.is_ok(), "{checked:?}");
+            }
+        }
+    }
+}
