@@ -119,8 +119,6 @@ impl Stream {
             ignored: 0,
             written: None,
             null_on_pipe: None,
-            group: Default::default(),
-            foreground: None,
         };
         self.push(at * MS, pid, pid, what);
     }
