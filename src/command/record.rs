@@ -166,8 +166,8 @@ pub struct WhatArgs {
     #[arg(long, value_enum, default_value_t, hide_default_value = true)]
     pub level: Level,
 
-    /// With -a and selectors, too, look into libc and ld.so: phases of linking, failed execs. It costs
-    /// every process of the machine some 70 us at its start. Always on for a command and for -p
+    /// With -a and selectors, too, look into libc and ld.so: phases load, link and init, failed execs. It
+    /// costs every process of the machine some 120 us at its start. Always on for a command and for -p
     #[arg(long)]
     pub library_probes: bool,
 
@@ -655,8 +655,13 @@ fn cost(plan: &Plan) -> String {
             "Entry times and failed execs are not observed on this kernel; exact ones: --syscall-hooks."
         }
     };
+    let libraries = if plan.probes_libraries() {
+        "\n  Probes in ld.so and libc: every start of a dynamic program on the machine takes some 120 us longer."
+    } else {
+        ""
+    };
     format!(
-        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.\n  {}",
+        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.{libraries}\n  {}",
         calls.replace('\n', "\n  ")
     )
 }
