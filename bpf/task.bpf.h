@@ -164,6 +164,8 @@ struct set_walk {
 	__u32 members;
 	__u32 first;                  /* descriptor */
 	__u32 listens;
+	__u32 listener;               /* descriptor that listens */
+	__u32 reserved;
 };
 
 static long look_at_member(__u32 i, void *ctx)
@@ -183,8 +185,10 @@ static long look_at_member(__u32 i, void *ctx)
 	if (entry.fd < 0)
 		return 0;
 	kind = kind_of_fd(w->table, entry.fd);
-	if (kind & KIND_LISTENS)
+	if (kind & KIND_LISTENS) {
 		w->listens = 1;
+		w->listener = entry.fd;
+	}
 	kind &= ~KIND_LISTENS;
 	if (!w->members++) {
 		w->first = entry.fd;
@@ -303,7 +307,23 @@ __noinline __u64 kind_of_call(struct task_state *st, __u64 table, __u64 listener
 	if (!w.members)
 		return none | WAIT_POLL;
 	kind = w.kind == WAIT_OTHER || w.kind == WAIT_DISK ? WAIT_POLL : w.kind;
-	return FD_OF_KIND(w.first) | kind | (w.listens ? WAITS_FOR_CLIENTS : 0);
+	if (w.listens)
+		return FD_OF_KIND(w.listener) | kind | WAITS_FOR_CLIENTS;
+	return FD_OF_KIND(w.first) | kind;
+}
+
+/* The socket on which a task waits for clients: the descriptor's own, or the one that the process is
+ * known to listen on. */
+__noinline __u64 listening_sock(__u64 table, __u32 fd, __u64 listener)
+{
+	struct file *file = table ? file_of(table, fd) : NULL;
+	struct sock *sk = file ? sock_of(file) : NULL;
+
+	if (!listens(sk)) {
+		file = (void *)listener;
+		sk = file ? sock_of(file) : NULL;
+	}
+	return listens(sk) ? (__u64)sk : 0;
 }
 
 /* ---- records ---- */
@@ -691,8 +711,13 @@ static __always_inline void leave(struct task_struct *task, struct task_state *s
 	if (!st->on_ns)
 		come_back(task, st, task, st->wake_ns && st->wake_ns > st->off_ns ? st->wake_ns : now);
 	if (settle_kind(task, st, preempt)) {
+		struct files_struct *files = BPF_CORE_READ(task, files);
+		struct task_state *leader = state_of_leader(task);
+
 		what.mark = MARK_ACCEPT_WAIT;
 		what.fd = st->fd;
+		what.sock = listening_sock(files ? (__u64)BPF_CORE_READ(files, fdt) : 0, st->fd,
+					   leader ? leader->listener : 0);
 	} else if (now - st->since_ns >= SILENT_NS) {
 		what.mark = MARK_SUMS;
 	}

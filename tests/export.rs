@@ -43,18 +43,25 @@ fn every_format_takes_every_trace() {
     }
 }
 
-/// Slices of one track nest: none begins in another and ends behind it.
-fn check_nesting(slices: &mut [(f64, f64)]) {
-    slices.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
-    let mut open: Vec<f64> = Vec::new();
-    for &(begin, end) in slices.iter() {
-        // A thousandth of a nanosecond: the sum of two numbers with a fraction.
-        while open.last().is_some_and(|&end| end <= begin + 1e-6) {
-            open.pop();
+/// What a viewer makes of begins and ends: by time, in the order of the file; category and length of each.
+fn chrome_slices(events: &[Value]) -> Vec<(String, f64)> {
+    let mut order: Vec<&Value> = events.iter().filter(|e| e["ph"] == "B" || e["ph"] == "E").collect();
+    order.sort_by(|a, b| a["ts"].as_f64().unwrap().total_cmp(&b["ts"].as_f64().unwrap()));
+    let mut open: HashMap<u64, Vec<&Value>> = HashMap::new();
+    let mut slices = Vec::new();
+    for event in order {
+        let stack = open.entry(event["tid"].as_u64().unwrap()).or_default();
+        if event["ph"] == "B" {
+            stack.push(event);
+            continue;
         }
-        assert!(open.last().is_none_or(|&outer| end <= outer + 1e-6), "{begin} to {end} in {open:?}");
-        open.push(end);
+        let begin = stack.pop().expect("an end without a begin");
+        assert_eq!(begin["name"], event["name"], "slices overlap");
+        let length = event["ts"].as_f64().unwrap() - begin["ts"].as_f64().unwrap();
+        slices.push((begin["cat"].as_str().unwrap().to_owned(), length * 1e3));
     }
+    assert!(open.values().all(Vec::is_empty), "a begin without an end");
+    slices
 }
 
 #[test]
@@ -68,22 +75,17 @@ fn chrome_has_a_slice_for_each_start_and_phase_and_arrows_between_them() {
         let stretches: usize = loaded.starts.iter().map(|start| start.timeline.critical_path.len()).sum();
         let events = trace["traceEvents"].as_array().unwrap();
         let of = |ph: &'static str| events.iter().filter(move |event| event["ph"] == ph);
-        let category = |category: &'static str| of("X").filter(move |event| event["cat"] == category);
+        let slices = chrome_slices(events);
+        let category = |category: &'static str| slices.iter().filter(move |slice| slice.0 == category);
         assert_eq!(category("start").count(), loaded.starts.len());
         let phases: usize = loaded.starts.iter().map(|start| start.timeline.phases.len()).sum();
         assert_eq!(category("phase").count(), phases);
         assert_eq!(category("state").count(), stretches);
-        let sum: f64 = category("phase").map(|event| event["dur"].as_f64().unwrap() * 1e3).sum();
+        let sum: f64 = category("phase").map(|slice| slice.1).sum();
         assert!((sum - total(&loaded) as f64).abs() < 1.0, "{sum}");
-        let mut tracks: HashMap<u64, Vec<(f64, f64)>> = HashMap::new();
-        for event in of("X") {
-            let begin = event["ts"].as_f64().unwrap();
-            let end = begin + event["dur"].as_f64().unwrap();
-            tracks.entry(event["tid"].as_u64().unwrap()).or_default().push((begin, end));
-        }
-        tracks.values_mut().for_each(|slices| check_nesting(slices));
         // Both ends of an arrow are there, and at each there is a slice that begins with it.
-        let slices: HashSet<String> = of("X").map(|e| format!("{} {}", e["pid"], e["ts"])).collect();
+        let begins: HashSet<String> =
+            of("X").chain(of("B")).map(|e| format!("{} {}", e["pid"], e["ts"])).collect();
         let ends = |ph: &'static str| -> HashMap<u64, &Value> {
             of(ph).map(|e| (e["id"].as_u64().unwrap(), e)).collect()
         };
@@ -91,14 +93,14 @@ fn chrome_has_a_slice_for_each_start_and_phase_and_arrows_between_them() {
         assert_eq!(from.len(), to.len());
         for (id, from) in from {
             for end in [from, to[&id]] {
-                assert!(slices.contains(&format!("{} {}", end["pid"], end["ts"])), "{end}");
+                assert!(begins.contains(&format!("{} {}", end["pid"], end["ts"])), "{end}");
             }
         }
         let last = of("C").next_back();
         assert!(last.is_none_or(|event| event["args"]["starts"] == 0), "{last:?}");
         let names: HashSet<u64> =
             of("M").filter(|e| e["name"] == "process_name").map(|e| e["pid"].as_u64().unwrap()).collect();
-        assert!(of("X").all(|event| names.contains(&event["pid"].as_u64().unwrap())));
+        assert!(of("B").chain(of("X")).all(|event| names.contains(&event["pid"].as_u64().unwrap())));
     }
 }
 
@@ -109,8 +111,11 @@ fn a_pid_that_is_taken_again_is_another_track() {
     let trace = document(vec![start(1, None), start(2, Some(1)), later]);
     let events = parsed(&convert(source(&trace), Format::Chrome));
     let events = events["traceEvents"].as_array().unwrap().clone();
-    let tracks: HashSet<u64> =
-        events.iter().filter(|e| e["cat"] == "start").map(|e| e["pid"].as_u64().unwrap()).collect();
+    let tracks: HashSet<u64> = events
+        .iter()
+        .filter(|e| e["cat"] == "start" && e["ph"] == "B")
+        .map(|e| e["pid"].as_u64().unwrap())
+        .collect();
     assert_eq!(tracks.len(), 3);
     assert!(tracks.iter().any(|&track| track > 4 << 20), "{tracks:?}");
 }

@@ -416,6 +416,7 @@ fn session() -> Session {
         complete: true,
         lost: Default::default(),
         hooks: Vec::new(),
+        hooks_missing: Default::default(),
         starts: 0,
         left_out: 0,
     }

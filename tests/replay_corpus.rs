@@ -43,7 +43,8 @@ fn recorded_programs_are_named_as_the_table_says() {
         let replayed = replay(events.as_bytes()).unwrap_or_else(|why| panic!("{job}: {why}"));
         assert_eq!((replayed.missed, replayed.unasked), (Default::default(), 0), "{job}");
         let trace = json!({"starts": replayed.starts});
-        let verdicts = judge(row, &trace, &whose.told).unwrap_or_else(|why| panic!("{job}: {why}; {ANEW}"));
+        let verdicts = judge(row, table::root_of(job), &trace, &whose.told)
+            .unwrap_or_else(|why| panic!("{job}: {why}; {ANEW}"));
         assert!(!verdicts.is_empty(), "{job}");
         starts += verdicts.len();
         let missed: Vec<_> = verdicts.iter().filter(|v| v.grade != Grade::Exact).collect();

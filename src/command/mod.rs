@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod export;
 pub mod inspect;
+mod outside;
 pub mod record;
 pub mod recording;
 pub mod report;

@@ -1,12 +1,13 @@
 //! `startrace record`: follow process starts and write them as a trace.
 
-use super::recording::{self, Finished, Flow, Progress, Request, Sink};
+use super::recording::{self, Finished, Flow, Progress, Request, Sink, WhenReady};
 use super::{Exit, report, untraced};
 use crate::host::privilege;
 use crate::host::{caller, facts};
 use crate::level::Level;
 use crate::probe::{self, Plan, Provider, Scope, Wanted};
 use crate::timeline::Output;
+use crate::timeline::ready::rule::{Kind, Rule, Rules};
 use crate::timeline::select::Selectors;
 use crate::trace::schema::{Header, Line, SCHEMA, Tool};
 use crate::trace::text::shell_path;
@@ -57,6 +58,14 @@ pub struct RecordArgs {
     #[arg(long, conflicts_with = "quiet")]
     report: bool,
 
+    /// End the recording when CMD's start is finished, and leave CMD running
+    #[arg(long, conflicts_with = "kill_when_ready", help_heading = READY)]
+    stop_when_ready: bool,
+
+    /// ... and end CMD with all that it started
+    #[arg(long, help_heading = READY)]
+    kill_when_ready: bool,
+
     /// Show the hooks that would be used and what they cost, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -72,6 +81,7 @@ pub struct RecordArgs {
 
 const WHAT: &str = "What to follow (with CMD alone: CMD and all that it starts)";
 const WHEN: &str = "When to stop";
+const READY: &str = "When a start is finished";
 
 /// What to record, as `record` and `watch` share it.
 #[derive(Debug, Clone, Args)]
@@ -124,6 +134,17 @@ pub struct WhatArgs {
     #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = WHEN)]
     pub window: Option<Duration>,
 
+    /// What makes a start finished: auto, listen, accept, notify, quiet, exit, exec, output[:REGEX],
+    /// file:PATH, mark:NAME, a time, http://HOST:PORT/PATH or tcp:PORT; see 'Readiness' below. It is for
+    /// CMD; with -p, -a and selectors for every start. EXE=KIND is for the starts of an executable (a path
+    /// or a base name; * and ? allowed), and may be given several times [default: auto]
+    #[arg(long, value_name = "KIND", help_heading = READY)]
+    pub ready: Vec<String>,
+
+    /// How long a start has to be quiet to be ready by that [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = quiet_time, help_heading = READY)]
+    pub quiet_for: Option<Duration>,
+
     /// How closely to look [default: timeline]
     #[arg(long, value_enum, default_value_t, hide_default_value = true)]
     pub level: Level,
@@ -152,6 +173,16 @@ pub struct WhatArgs {
 /// The longest start where nothing else is said and there is no command to wait for.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(600);
 
+/// Shorter, and the 20 ms of our own looking matter; longer than any start.
+fn quiet_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&time) {
+        Ok(time)
+    } else {
+        Err("from 100ms to 1h".to_owned())
+    }
+}
+
 /// How many 20 ms pass between two writes of what is buffered.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -161,6 +192,8 @@ pub struct Checked {
     pub scope: Scope,
     /// Roots.
     pub selectors: Selectors,
+    /// What makes a start finished.
+    pub ready: Rules,
 }
 
 impl WhatArgs {
@@ -209,7 +242,35 @@ impl WhatArgs {
                  everything (-a), or a selector such as --unit"
             ));
         };
-        Ok(Checked { scope, selectors })
+        let ready = self.rules(&scope)?;
+        Ok(Checked { scope, selectors, ready })
+    }
+
+    /// What makes a start finished.
+    fn rules(&self, scope: &Scope) -> Result<Rules, String> {
+        let command = *scope == Scope::Children;
+        let mut rules = Rules { list: Vec::new(), command };
+        for text in &self.ready {
+            let rule = Rule::parse(text).map_err(|why| format!("--ready: {why}"))?;
+            if rule.kind.needs_tasks() && self.level == Level::Lifecycle {
+                return Err(format!(
+                    "--ready {text}: that is not seen at --level lifecycle; use --level timeline"
+                ));
+            }
+            if rules.list.iter().any(|other| other.exe == rule.exe) {
+                return Err(match rule.exe {
+                    Some(exe) => format!("--ready {text}: there is a --ready {exe}=... already"),
+                    None => format!("--ready {text}: only one may be without an executable (EXE=KIND)"),
+                });
+            }
+            rules.list.push(rule);
+        }
+        if self.quiet_for.is_some() && self.level == Level::Lifecycle {
+            return Err(
+                "--quiet-for: quiet is not seen at --level lifecycle; use --level timeline".to_owned()
+            );
+        }
+        Ok(rules)
     }
 
     /// What the probes are asked for.
@@ -219,6 +280,7 @@ impl WhatArgs {
             syscall_hooks: self.syscall_hooks || usual.syscall_hooks,
             library_probes: self.library_probes || usual.library_probes,
             level: self.level,
+            output: self.ready.iter().any(|text| asks_for_output(text)),
             scope: usual.scope,
         }
     }
@@ -240,9 +302,17 @@ impl WhatArgs {
             count: self.count,
             window,
             selectors: checked.selectors,
+            ready: checked.ready,
+            quiet_for: self.quiet_for,
+            when_ready: Default::default(),
             events: None,
         })
     }
+}
+
+/// Is that a `--ready` that takes the hook on writes?
+fn asks_for_output(ready: &str) -> bool {
+    Rule::parse(ready).is_ok_and(|rule| matches!(rule.kind, Kind::Output(_)))
 }
 
 /// A time in which something can happen.
@@ -369,6 +439,17 @@ pub fn run(args: &RecordArgs) -> Exit {
     };
     let targets_command = checked.scope == Scope::Children;
     let failure = if targets_command { Exit::Own } else { Exit::Failure };
+    let when_ready = match (args.stop_when_ready, args.kill_when_ready) {
+        (true, _) => WhenReady::Stop,
+        (_, true) => WhenReady::Kill,
+        (false, false) => WhenReady::GoOn,
+    };
+    if when_ready != WhenReady::GoOn && !targets_command {
+        let flag = if args.stop_when_ready { "--stop-when-ready" } else { "--kill-when-ready" };
+        return usage(&format!(
+            "{flag} is for a command to start and follow ('-- CMD' alone); with -p, -a and selectors use --count 1"
+        ));
+    }
     if args.best_effort && args.what.command.is_empty() {
         return usage("--best-effort is for running a command: give it after --");
     }
@@ -379,6 +460,7 @@ pub fn run(args: &RecordArgs) -> Exit {
         Ok(request) => request,
         Err(error) => return fail(&error, failure),
     };
+    request.when_ready = when_ready;
     let target = match &args.output {
         Some(option) => OutputTarget::from_option(option),
         None => OutputTarget::Unnamed {
@@ -470,7 +552,7 @@ struct Untraced {
 }
 
 fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: bool) -> Exit {
-    let Finished { session, groups, command, left_running, signal, failure } = finished;
+    let Finished { session, groups, command, left_running, signal, failure, not_ready } = finished;
     let starts = session.starts;
     let left_out = session.left_out;
     let complete = session.complete;
@@ -482,6 +564,7 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
         (Err(_), _) if targets_command => Exit::Own,
         (Err(_), _) => Exit::Failure,
         (Ok(_), Some(ended)) => Exit::Code(ended.exit_code()),
+        (Ok(_), None) if not_ready => Exit::Failure,
         (Ok(_), None) if targets_command => {
             signal.map_or(Exit::Success, |signal| Exit::Code((128 + signal) as u8))
         }
@@ -489,6 +572,9 @@ fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: 
     };
     if let Some(pid) = left_running {
         say(args, &format!("the command is still running (pid {pid})"));
+    }
+    if not_ready {
+        eprintln!("startrace: the command was not ready within --window; the trace says what it waited for");
     }
     match written {
         Err(error) => {

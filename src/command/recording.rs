@@ -1,22 +1,24 @@
 //! The recording loop that `record` and `watch` share: from the probes to finished starts.
 
+use super::outside::{self, Lookout};
 use crate::event::order::Order;
 use crate::event::{Event, Id, What};
 use crate::host::caller::Caller;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
-use crate::host::{self, priority, privilege};
+use crate::host::{self, priority, privilege, privilege::Capability};
 use crate::method::arch::Arch;
 use crate::probe::{self, Lost, Plan, Probe, Scope, Started, Wanted, seed::Seeded};
+use crate::timeline::ready::{Outside, rule::Rules};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
 use crate::timeline::world::{ImageKey, Recorder, World};
-use crate::timeline::{Builder, Options, Output};
+use crate::timeline::{Builder, CommandStart, Options, Output};
 use crate::trace::schema::{Group, Session, Target};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,8 +32,22 @@ const DRAIN_NICE: i32 = -20;
 const PERIOD: Duration = Duration::from_millis(20);
 /// After the command has ended, what it left behind gets this long to get through its start.
 const LINGER_NS: u64 = 100_000_000;
+/// After the command has ended well, a daemon that it left behind gets this long to be ready.
+const DAEMON_NS: u64 = 10_000_000_000;
 /// After a signal, the command gets this long to end before it is left alone.
 const GRACE_NS: u64 = 1_000_000_000;
+
+/// What to do once the command's start is finished.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenReady {
+    /// Go on recording.
+    #[default]
+    GoOn,
+    /// End the recording and leave the command alone.
+    Stop,
+    /// End the recording and the command with all that it started.
+    Kill,
+}
 
 /// What is to be recorded.
 pub struct Request {
@@ -51,6 +67,12 @@ pub struct Request {
     pub window: Option<Duration>,
     /// Roots.
     pub selectors: Selectors,
+    /// What makes a start finished.
+    pub ready: Rules,
+    /// How long quiet has to last; `None`: the usual.
+    pub quiet_for: Option<Duration>,
+    /// What to do once the command's start is finished.
+    pub when_ready: WhenReady,
     /// Keep the events, for a replay.
     pub events: Option<std::fs::File>,
 }
@@ -100,6 +122,8 @@ pub struct Finished {
     pub command: Option<Ended>,
     /// CMD's pid, where it is still running.
     pub left_running: Option<u32>,
+    /// CMD was to become ready, and did not within the window.
+    pub not_ready: bool,
     /// The signal that ended the recording.
     pub signal: Option<i32>,
     /// The sink failed.
@@ -189,6 +213,8 @@ struct Live<'a> {
     builder: Builder,
     order: Order,
     machine: Machine,
+    /// Seen from outside, and when; the events up to then come first.
+    outside: VecDeque<(u64, Outside)>,
     events: Option<std::io::BufWriter<std::fs::File>>,
     sink: &'a mut dyn Sink,
     starts: u64,
@@ -198,6 +224,8 @@ struct Live<'a> {
     failure: Option<anyhow::Error>,
     /// The end of the recording; what came later is not part of it.
     until_ns: u64,
+    /// Readiness is looked for.
+    timeline: bool,
 }
 
 impl Live<'_> {
@@ -255,6 +283,14 @@ impl Live<'_> {
 
     /// Lets time pass for the builder. A tick that ends nothing is not worth keeping.
     fn tick(&mut self, until_ns: u64) {
+        while self.outside.front().is_some_and(|(time_ns, _)| *time_ns <= until_ns) {
+            let Some((time_ns, seen)) = self.outside.pop_front() else { break };
+            let copy = seen.clone();
+            self.step(
+                || Recorded::Outside(time_ns, copy),
+                |builder, world| builder.outside(time_ns, &seen, world),
+            );
+        }
         if self.builder.is_due(until_ns) {
             self.step(|| Recorded::Tick(until_ns), |builder, world| builder.tick(until_ns, world));
         }
@@ -294,15 +330,23 @@ impl Live<'_> {
         }
     }
 
+    /// CMD has ended well and left a process behind in another session whose start is under way: a daemon
+    /// is ready when the process is that stays.
+    fn daemon_starts(&self, spawned: &mut Option<host::spawn::Spawned>) -> bool {
+        let ended_well = spawned
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(Some(ended)) if ended.exit_code() == 0));
+        let ours = nix::unistd::getsid(None).map_or(0, |session| session.as_raw().cast_unsigned());
+        let elsewhere = |id: Id| host::world::session(id).is_some_and(|session| session != ours);
+        ended_well && self.timeline && self.builder.starting().any(elsewhere)
+    }
+
     fn deliver(&mut self) {
+        for id in self.builder.settled() {
+            self.probe.settle(id);
+        }
         let mut out = std::mem::take(&mut self.failure);
         for output in self.builder.drain() {
-            if let Output::Start(start) = &output
-                && start.exit.is_none()
-                && let Some(id) = Id::parse(&start.id)
-            {
-                self.probe.settle(id);
-            }
             let is_start = matches!(output, Output::Start(_));
             if self.enough || out.is_some() {
                 self.left_out += u64::from(is_start && self.enough);
@@ -351,6 +395,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let began_wall =
         std::time::UNIX_EPOCH + Duration::from_nanos(began_ns.saturating_add(realtime_offset_ns));
     let window_ns = request.window.map(|window| window.as_nanos().min(u64::MAX.into()) as u64);
+    let quiet_ns = request.quiet_for.map_or(0, |quiet| quiet.as_nanos().min(u64::MAX.into()) as u64);
     let arch = Arch::HERE;
     let options = Options {
         arch,
@@ -359,6 +404,8 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         window_ns,
         selectors: request.selectors.clone(),
         level,
+        ready: request.ready.clone(),
+        quiet_ns,
     };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
@@ -368,6 +415,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         builder: Builder::new(options),
         order: Order::default(),
         machine: Machine::default(),
+        outside: VecDeque::new(),
         loaders: Looks::default(),
         events: request.events.map(std::io::BufWriter::new),
         sink,
@@ -377,6 +425,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         enough: false,
         failure: None,
         until_ns: u64::MAX,
+        timeline: level > crate::level::Level::Lifecycle,
     };
     live.keep(&Recorded::Begin {
         arch,
@@ -385,12 +434,15 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         window_ns,
         selectors: request.selectors.clone(),
         level,
+        ready: request.ready.clone(),
+        quiet_ns,
     });
     // Before a trigger makes any of them end.
     for id in &seeded.processes {
         live.step(|| Recorded::Seed(*id), |builder, world| builder.seed(*id, world));
     }
 
+    let mut lookout = Lookout::new(&request.ready);
     if live.probe.wants_loaders()
         && let Some(path) = command.as_ref().and_then(|argv| program_path(argv, &caller))
     {
@@ -406,7 +458,8 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     // the ring must not wait for a CPU that those have whom we watch; the thread that does it inherits
     // our priority, which has to be raised while we may.
     let nice = priority::nice().and_then(|nice| priority::set_nice(DRAIN_NICE).map(|()| nice));
-    privilege::drop_to(&caller.owner, &[]).map_err(anyhow::Error::from)?;
+    let kept: &[Capability] = if request.when_ready == WhenReady::Kill { &[Capability::Kill] } else { &[] };
+    privilege::drop_to(&caller.owner, kept).map_err(anyhow::Error::from)?;
     live.probe.start_drainer()?;
     if let Ok(nice) = nice {
         let _ = priority::set_nice(nice);
@@ -426,14 +479,28 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let deadline = request.duration.map(|duration| began_ns.saturating_add(duration.as_nanos() as u64));
     let mut signal = None;
     let mut last_call: Option<(u64, &'static str)> = None;
+    let mut round_ns = 0;
+    // When CMD was over.
+    let mut over_ns = None;
+    let daemon_ns = if request.when_ready == WhenReady::GoOn { DAEMON_NS } else { u64::MAX };
     let mut ended_by = loop {
         let mut ready = [EpollEvent::empty(); 8];
-        let timeout = EpollTimeout::try_from(PERIOD).unwrap_or(EpollTimeout::ZERO);
-        match epoll.wait(&mut ready, timeout) {
-            Ok(_) | Err(nix::Error::EINTR) => {}
+        let period = if lookout.is_active() { outside::PERIOD } else { PERIOD };
+        let timeout = EpollTimeout::try_from(period).unwrap_or(EpollTimeout::ZERO);
+        let came = match epoll.wait(&mut ready, timeout) {
+            Ok(came) => came,
+            Err(nix::Error::EINTR) => 0,
             Err(error) => return Err(error.into()),
-        }
+        };
         let now = boottime_ns();
+        if !lookout.is_empty() {
+            live.outside.extend(lookout.look(boottime_ns));
+            if came == 0 && now.saturating_sub(round_ns) < PERIOD.as_nanos() as u64 {
+                continue;
+            }
+            lookout.want(|rule| live.builder.waits_for(rule));
+        }
+        round_ns = now;
         while let Ok(Some(info)) = signals.read_signal() {
             let number = info.ssi_signo as i32;
             if number != libc::SIGCHLD && signal.is_none() {
@@ -484,11 +551,20 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         if deadline.is_some_and(|deadline| now >= deadline) {
             break "duration";
         }
+        if request.when_ready != WhenReady::GoOn && signal.is_none() {
+            match live.builder.command() {
+                CommandStart::Ready => break "ready",
+                CommandStart::TimedOut => break "window",
+                CommandStart::Open | CommandStart::Ended => {}
+            }
+        }
         if last_call.is_none() {
             if let Some(number) = signal {
                 let grace = if targets_command && !command_over { GRACE_NS } else { 0 };
                 last_call = Some((now + grace, signal_word(number)));
-            } else if command_over {
+            } else if command_over
+                && !(now - *over_ns.get_or_insert(now) < daemon_ns && live.daemon_starts(&mut spawned))
+            {
                 last_call = Some((now + LINGER_NS, "command"));
             } else if !pids.is_empty() && pidfds.is_empty() {
                 last_call = Some((now + LINGER_NS, "pids"));
@@ -508,6 +584,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         }
     };
 
+    let tree = if request.when_ready == WhenReady::Kill { live.builder.command_tree() } else { Vec::new() };
     // Before the probes go, one by one: what some of them see then, others miss.
     let ended_ns = boottime_ns();
     live.until_ns = ended_ns;
@@ -535,6 +612,11 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     lost.insert("paths_cut".to_owned(), live.builder.missed.paths);
     lost.insert("seeding_unsettled".to_owned(), seeded.unsettled.into());
     let complete = live.failure.is_none() && is_complete(&lost);
+    let decided = matches!(ended_by, "ready" | "window");
+    let killed = decided && request.when_ready == WhenReady::Kill;
+    if let Some(child) = spawned.as_mut().filter(|_| killed) {
+        kill_tree(child, &tree);
+    }
     let command_end = spawned.as_mut().and_then(|child| child.try_wait().ok().flatten());
     let session = Session {
         mode: match scope {
@@ -565,11 +647,43 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     Ok(Finished {
         session,
         groups,
-        command: command_end.filter(|_| targets_command),
+        command: command_end.filter(|_| targets_command && !decided),
         left_running: left_running.filter(|_| targets_command),
+        not_ready: ended_by == "window",
         signal,
         failure,
     })
+}
+
+/// Ends CMD and what it started: asks CMD, then what it left, and then does not ask.
+fn kill_tree(child: &mut host::spawn::Spawned, tree: &[Id]) {
+    let send = |pid: u32, signal| {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal);
+    };
+    let alive = || tree.iter().filter(|id| host::world::is_alive(**id));
+    let begun_ns = boottime_ns();
+    send(child.pid, Signal::SIGTERM);
+    let mut asked_all = false;
+    loop {
+        let gone = matches!(child.try_wait(), Ok(Some(_)) | Err(_));
+        if gone && alive().next().is_none() {
+            return;
+        }
+        let late = boottime_ns().saturating_sub(begun_ns) > GRACE_NS;
+        if !asked_all && (gone || late) {
+            asked_all = true;
+            alive().for_each(|id| send(id.pid, Signal::SIGTERM));
+        }
+        if boottime_ns().saturating_sub(begun_ns) > 2 * GRACE_NS {
+            alive().for_each(|id| send(id.pid, Signal::SIGKILL));
+            if !gone {
+                send(child.pid, Signal::SIGKILL);
+                let _ = child.wait();
+            }
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// The file that a command most likely is.

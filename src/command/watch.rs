@@ -100,7 +100,7 @@ pub fn run(args: &WatchArgs) -> Exit {
 }
 
 fn conclude(sink: Box<dyn Watching>, finished: Finished, targets_command: bool) -> Exit {
-    let Finished { session, groups, command, left_running, signal, failure } = finished;
+    let Finished { session, groups, command, left_running, signal, failure, .. } = finished;
     let summary = summary(&session, sink.failed_starts());
     let reader_gone = sink.reader_gone();
     let done = match failure {

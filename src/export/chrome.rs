@@ -31,10 +31,31 @@ impl Chrome {
         boottime.saturating_sub(self.begin) as f64 / 1e3
     }
 
-    fn slice(&self, track: u32, category: &str, name: &str, span: (u64, u64), args: Value) -> Value {
+    /// A slice, as its begin and its end. Not as one event with a length: times have fractions here, and
+    /// the sum of begin and length is not always the next one's begin, so that viewers see overlaps.
+    fn slice(
+        &self,
+        track: (u32, u64),
+        category: &str,
+        name: &str,
+        span: (u64, u64),
+        args: Value,
+    ) -> [Value; 2] {
+        let (pid, tid) = track;
         let (at, length) = span;
-        json!({"ph": "X", "cat": category, "name": name, "pid": track, "tid": track, "ts": self.time(at),
-            "dur": length as f64 / 1e3, "args": args})
+        let begin =
+            json!({"ph": "B", "cat": category, "name": name, "pid": pid, "tid": tid, "ts": self.time(at)});
+        let mut end = json!({"ph": "E", "cat": category, "name": name, "pid": pid, "tid": tid,
+            "ts": self.time(at.saturating_add(length))});
+        // Viewers join the arguments of both ends; speedscope makes those of the begin a part of the name.
+        if args.as_object().is_some_and(|args| !args.is_empty()) {
+            end["args"] = args;
+        }
+        [begin, end]
+    }
+
+    fn push_all(&mut self, events: &[Value], out: &mut dyn Write) -> io::Result<()> {
+        events.iter().try_for_each(|event| self.list.push(event, out))
     }
 
     fn name(&mut self, track: u32, name: &str, out: &mut dyn Write) -> io::Result<()> {
@@ -61,9 +82,8 @@ impl Chrome {
         for stretch in stretches {
             let span = (origin.saturating_add(stretch.at_ns), stretch.end_ns.saturating_sub(stretch.at_ns));
             let args = compact(json!({"detail": stretch.detail, "in": stretch.elsewhere}));
-            let mut event = self.slice(track, "state", stretch.state, span, args);
-            event["tid"] = lane.into();
-            self.list.push(&event, out)?;
+            let events = self.slice((track, lane), "state", stretch.state, span, args);
+            self.push_all(&events, out)?;
         }
         Ok(())
     }
@@ -98,15 +118,18 @@ impl Exporter for Chrome {
         let track = self.processes.of(row);
         let origin = start.timeline.origin_boottime_ns;
         self.name(track, &label, out)?;
-        let whole = self.slice(track, "start", &label, (origin, start.timeline.duration_ns), facts(start));
-        self.list.push(&whole, out)?;
+        let own = (track, u64::from(track));
+        let [begin, end] =
+            self.slice(own, "start", &label, (origin, start.timeline.duration_ns), facts(start));
+        self.list.push(&begin, out)?;
         for phase in &start.timeline.phases {
             let exec = phase.exec.and_then(|i| start.execs.get(i as usize));
             let args = compact(json!({"exec": exec.and_then(|exec| exec.path.as_deref())}));
             let span = (origin.saturating_add(phase.at_ns), phase.duration_ns);
-            let event = self.slice(track, "phase", &phase.name, span, args);
-            self.list.push(&event, out)?;
+            let events = self.slice(own, "phase", &phase.name, span, args);
+            self.push_all(&events, out)?;
         }
+        self.list.push(&end, out)?;
         for milestone in &start.timeline.milestones {
             let args = json!({"detail": milestone.detail, "inferred": milestone.inferred});
             let event = json!({"ph": "i", "s": "t", "cat": "milestone", "name": milestone.name, "pid": track,
@@ -116,7 +139,8 @@ impl Exporter for Chrome {
         self.lane(track, start, out)?;
         if let Some(parent) = self.processes.parent(trace, row).filter(|&parent| parent != track) {
             // An arrow needs slices at both ends: the parent's is a moment, as what else it did is not known.
-            let moment = self.slice(parent, "fork", &format!("starts {label}"), (origin, 0), json!({}));
+            let moment = json!({"ph": "X", "cat": "fork", "name": format!("starts {label}"), "pid": parent,
+                "tid": parent, "ts": self.time(origin), "dur": 0});
             self.list.push(&moment, out)?;
             for (ph, pid) in [("s", parent), ("f", track)] {
                 let mut event = json!({"ph": ph, "cat": "fork", "name": "starts", "id": row, "pid": pid, "tid": pid,

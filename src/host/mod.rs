@@ -21,6 +21,7 @@ pub mod privilege;
 pub mod procfs;
 pub mod quota;
 pub mod spawn;
+mod tasks;
 pub mod world;
 
 /// What went wrong, in one sentence that says what to do; the system's own words where it gave any.

@@ -3,28 +3,34 @@
 //! Everything read here belongs to processes that may be hostile or gone: sizes are bounded, and what
 //! cannot be read is simply not known.
 
-use super::procfs;
+use super::{procfs, tasks};
 use crate::elf;
 use crate::event::Id;
 use crate::method::facts::{Fd, FdKind};
-use crate::timeline::world::{Ancestor, ImageKey, Known, Status, World};
+use crate::timeline::world::{Ancestor, ImageKey, Known, Status, TaskNow, World};
 use crate::trace::{schema::Binary, text};
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::{HashMap, VecDeque};
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Arguments of running processes are read up to this size, as those of new ones are.
 const MAX_CMDLINE: u64 = 32 << 10;
 /// Any other file in `/proc`.
 const MAX_PROC: u64 = 64 << 10;
+/// An environment; the kernel allows a quarter of the stack's limit.
+const MAX_ENVIRON: u64 = 2 << 20;
+/// Descriptors of a process that are looked through.
+const MAX_FDS: usize = 4096;
 /// Ancestors that are looked at; a guard against a /proc that changes as it is read.
 const MAX_ANCESTORS: usize = 64;
 /// Executables whose facts are kept.
 const MAX_IMAGES: usize = 4096;
+/// Processes with a root of their own whose roots are tried for those that are gone already.
+const MAX_WITNESSES: usize = 16;
 /// After this time a file is looked at again, in case it was written over in place.
 const TRUST: Duration = Duration::from_secs(2);
 
@@ -38,6 +44,29 @@ struct Cached {
 #[derive(Default)]
 pub struct Machine {
     images: HashMap<(u32, u64), Cached>,
+    witnesses: Witnesses,
+}
+
+/// Pids of processes that were seen in another root than ours (a chroot, a container), latest last: the
+/// way to the executables of their like that end before they are looked at. Pids and not open folders,
+/// which would keep file systems from being unmounted; a pid that came to be another process's gives a
+/// path that leads nowhere, as the device and the inode are checked.
+#[derive(Default)]
+struct Witnesses(VecDeque<u32>);
+
+impl Witnesses {
+    fn note(&mut self, pid: u32) {
+        let root =
+            |pid: &str| std::fs::metadata(format!("/proc/{pid}/root")).map(|m| (m.dev(), m.ino())).ok();
+        let Some(theirs) = root(&pid.to_string()) else { return };
+        if root("self") == Some(theirs) || self.0.contains(&pid) {
+            return;
+        }
+        if self.0.len() >= MAX_WITNESSES {
+            self.0.pop_front();
+        }
+        self.0.push_back(pid);
+    }
 }
 
 impl World for Machine {
@@ -105,7 +134,8 @@ impl World for Machine {
         {
             return cached.binary.clone();
         }
-        let file = open_image(image);
+        self.witnesses.note(image.pid);
+        let file = open_image(image, &self.witnesses);
         let stamp = file.as_ref().and_then(|file| {
             let meta = file.metadata().ok()?;
             Some((meta.size(), meta.mtime(), meta.mtime_nsec()))
@@ -156,6 +186,39 @@ impl World for Machine {
             null_on_pipe: null_at.map(|fd| describe(id.pid, fd as usize).kind == FdKind::Null),
         })
     }
+
+    fn tasks(&mut self, id: Id) -> Option<Vec<TaskNow>> {
+        stat(id.pid).filter(|stat| stat.is(id))?;
+        tasks::now(id.pid)
+    }
+
+    fn notify_socket(&mut self, id: Id) -> Option<bool> {
+        const NAME: &[u8] = b"NOTIFY_SOCKET=";
+        stat(id.pid).filter(|stat| stat.is(id))?;
+        let environ = read(PathBuf::from(format!("/proc/{}/environ", id.pid)), MAX_ENVIRON)?;
+        Some(environ.split(|&b| b == 0).any(|entry| entry.len() > NAME.len() && entry.starts_with(NAME)))
+    }
+
+    fn shares_socket(&mut self, id: Id, fd: u32, with: Id) -> Option<bool> {
+        for process in [id, with] {
+            stat(process.pid).filter(|stat| stat.is(process))?;
+        }
+        let socket = std::fs::read_link(format!("/proc/{}/fd/{fd}", id.pid)).ok()?;
+        socket.to_str().filter(|link| link.starts_with("socket:"))?;
+        let others = std::fs::read_dir(format!("/proc/{}/fd", with.pid)).ok()?;
+        let mut links = others.take(MAX_FDS).filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+        Some(links.any(|link| link == socket))
+    }
+}
+
+/// Is the process that one, and not another with its pid?
+pub fn is_alive(id: Id) -> bool {
+    stat(id.pid).is_some_and(|stat| stat.is(id))
+}
+
+/// The session that a process is in.
+pub fn session(id: Id) -> Option<u32> {
+    stat(id.pid).filter(|stat| stat.is(id)).map(|stat| stat.session)
 }
 
 /// The start of `/proc/PID/stat` that matters here.
@@ -244,28 +307,33 @@ fn kernel_dev(dev: u64) -> u32 {
 }
 
 /// Opens an executable and makes sure that it is the one meant. Through the process itself where it
-/// still runs it; else by its path, in the process's root and in ours.
-fn open_image(image: &ImageKey) -> Option<File> {
+/// still runs it; else by its path, in the process's root, in ours, and in those of the witnesses.
+fn open_image(image: &ImageKey, witnesses: &Witnesses) -> Option<File> {
     let path = text::decode(&image.exe);
     let path = path.strip_suffix(b" (deleted)").unwrap_or(&path);
     let relative = path.strip_prefix(b"/").unwrap_or(path);
     let relative = std::ffi::OsStr::from_bytes(relative);
-    let candidates = [
+    let in_root = |pid: u32| PathBuf::from(format!("/proc/{pid}/root")).join(relative);
+    let own = [
         PathBuf::from(format!("/proc/{}/exe", image.pid)),
-        PathBuf::from(format!("/proc/{}/root", image.pid)).join(relative),
-        PathBuf::from("/").join(relative),
+        in_root(image.pid),
+        Path::new("/").join(relative),
     ];
-    candidates.into_iter().find_map(|candidate| {
-        // Never block on a FIFO that somebody put there.
-        let file = File::options()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(candidate)
-            .ok()?;
-        let meta = file.metadata().ok()?;
-        // Some file systems (btrfs, overlayfs) show another device in stat than the kernel has.
-        (meta.is_file() && meta.ino() == image.inode).then_some(file)
-    })
+    // Some file systems (btrfs, overlayfs) may show another device in stat than the kernel has; in a root
+    // that is not known to be the process's, both have to be right.
+    let same_inode = |meta: &Metadata| meta.ino() == image.inode;
+    let same_file = |meta: &Metadata| same_inode(meta) && kernel_dev(meta.dev()) == image.dev;
+    own.into_iter()
+        .find_map(|candidate| open_if(candidate, same_inode))
+        .or_else(|| witnesses.0.iter().rev().find_map(|&pid| open_if(in_root(pid), same_file)))
+}
+
+fn open_if(candidate: PathBuf, meant: impl Fn(&Metadata) -> bool) -> Option<File> {
+    // Never block on a FIFO that somebody put there.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags).open(candidate).ok()?;
+    let meta = file.metadata().ok()?;
+    (meta.is_file() && meant(&meta)).then_some(file)
 }
 
 fn describe(pid: u32, fd: usize) -> Fd {
@@ -323,7 +391,23 @@ mod tests {
             dev: kernel_dev(meta.dev()),
             inode: meta.ino(),
         };
-        assert!(open_image(&key).is_some());
-        assert!(open_image(&ImageKey { inode: meta.ino() + 1, ..key }).is_none());
+        assert!(open_image(&key, &Witnesses::default()).is_some());
+        assert!(open_image(&ImageKey { inode: meta.ino() + 1, ..key }, &Witnesses::default()).is_none());
+    }
+
+    #[test]
+    fn a_witness_has_another_root_and_device_and_inode_have_to_be_right_there() {
+        let mut witnesses = Witnesses::default();
+        witnesses.note(std::process::id());
+        witnesses.note(0);
+        assert!(witnesses.0.is_empty());
+        // As if this process were in another root.
+        witnesses.0.push_back(std::process::id());
+        let meta = std::fs::metadata("/proc/self/exe").unwrap();
+        let (dev, inode) = (kernel_dev(meta.dev()), meta.ino());
+        // Only by a witness is there a file: pid 0 has no /proc, and in our root the path leads nowhere.
+        let exe = std::fs::read_link("/proc/self/exe").unwrap();
+        let key = ImageKey { pid: 0, exe: exe.to_str().unwrap().to_owned(), dev: dev + 1, inode: inode + 1 };
+        assert!(open_image(&key, &witnesses).is_none());
     }
 }

@@ -3,7 +3,7 @@
 use super::facts::Call;
 use super::kernel::{Mechanism, flag};
 use super::program::Kind;
-use super::rule::{Fit, Rule, fits};
+use super::rule::{Fit, Rule};
 use super::view::{SECOND, View, mask};
 use crate::trace::schema::Confidence::{Guess, Likely};
 
@@ -18,8 +18,10 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "CLONE_PIDFD, no signal at its end, and no exec: Go's one trial of pidfds",
         when: |v| {
             let c = v.creation()?;
-            let trial = v.flags(flag::PIDFD) && c.exit_signal == 0 && !v.meant_to_exec();
-            fits(trial && like_go(v).is_some() && v.facts.child.lived_ns < SECOND)
+            // os/exec blocks every signal around its clone; the trial leaves the thread's mask.
+            let trial = v.made_by(Mechanism::Vfork) && v.flags(flag::PIDFD) && c.exit_signal == 0;
+            let only_exits = !v.meant_to_exec() && v.facts.child.lived_ns < SECOND;
+            (trial && only_exits).then(|| go_or_unread(v))?
         },
     },
     Rule {
@@ -51,8 +53,11 @@ pub(super) const RULES: &[Rule] = &[
 fn like_go<'a>(v: &View<'a>) -> Option<Fit<'a>> {
     let shape =
         v.made_by(Mechanism::Vfork) && (v.call(Call::Clone) || v.call(Call::Clone3)) && v.masked(mask::ALL);
+    shape.then(|| go_or_unread(v))?
+}
+
+fn go_or_unread<'a>(v: &View<'a>) -> Option<Fit<'a>> {
     match v.parent.kind {
-        _ if !shape => None,
         Kind::Go => Some(Fit::FULL),
         // The ELF reader knows Go where it could read the file.
         Kind::Other if v.parent.image.is_some_and(|i| i.linkage.is_some()) => Some(Fit::at_most(Guess)),

@@ -58,7 +58,10 @@ pub(super) const RULES: &[Rule] = &[
             if !is_libc_command(v) {
                 return None;
             }
+            // popen gives its shell one pipe; proc_open and its like give up to three.
             let cap = match (v.new_pipe(0), v.new_pipe(1)) {
+                (Some(true), Some(true)) => return None,
+                _ if v.new_pipe(2) == Some(true) => return None,
                 (Some(true), _) | (_, Some(true)) => Likely,
                 (Some(false), Some(false)) => return None,
                 // INT and QUIT settle it where the descriptors were not seen.
@@ -184,8 +187,11 @@ fn glibc_band(v: &View<'_>) -> &'static str {
     }
 }
 
-/// The first image is the system's shell with the arguments that libc writes.
-fn is_libc_command(v: &View<'_>) -> bool {
+/// The first image is the system's shell with the arguments that libc writes: from 2.38 on, the release
+/// that clears the handlers, glibc puts `--` before the command; who does not is no libc (PHP's proc_open).
+pub(super) fn is_libc_command(v: &View<'_>) -> bool {
     let path = v.first.and_then(|e| e.path.as_deref());
-    is_libc_shell(v.first_argv()) && path.is_none_or(|p| base(p) == "sh")
+    let argv = v.first_argv();
+    let dashes = argv.get(2).is_some_and(|word| word == "--");
+    is_libc_shell(argv) && path.is_none_or(|p| base(p) == "sh") && (dashes || !v.flags(flag::CLEAR_SIGHAND))
 }

@@ -1,8 +1,8 @@
 //! PHP. `exec`, `shell_exec`, `system`, `passthru` and `popen` are libc's popen and are named so;
 //! `proc_open` and `pcntl_fork` are PHP's own.
 
-use super::argv::is_libc_shell;
 use super::kernel::Mechanism;
+use super::libc::is_libc_command;
 use super::program::Kind;
 use super::rule::{Fit, Rule};
 use crate::trace::schema::Confidence::Likely;
@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
         evidence: "the caller is PHP: {parent}",
         when: |v| {
             let trust = v.parent_is(Kind::Php)?;
-            let popen = v.made_by(Mechanism::PosixSpawn) && is_libc_shell(v.first_argv());
+            let popen = v.made_by(Mechanism::PosixSpawn) && is_libc_command(v);
             (v.axis.mechanism.is_some() && !popen).then_some(Fit::at_most(trust))
         },
     },

@@ -4,8 +4,9 @@
 //! line) is a `wrapper` start whoever began it; the evidence says who that was. Not so where a shell
 //! that libc or a library chose came first: `system("env x")` is `system`.
 
+use super::argv::first_word;
 use super::kernel::Mechanism;
-use super::program::{Program, base};
+use super::program::{Kind, Program, base};
 use super::rule::{Fit, Rule, fits};
 use super::view::View;
 use crate::trace::schema::Confidence::{Guess, Likely};
@@ -251,8 +252,12 @@ fn batch_runner<'a>(parent: &Program<'a>) -> Option<&'a str> {
     match parent.name {
         "xargs" | "find" | "run-parts" | "fd" | "fdfind" | "rush" => Some(parent.name),
         // GNU parallel and moreutils' chronic kin are scripts: the interpreter's file is their program.
+        // Where `#!/usr/bin/env perl` began it, the kernel knows env as the script's, and only perl's
+        // arguments tell.
         _ => {
-            let script = parent.image?.script.as_deref()?;
+            let image = parent.image?;
+            let named = || parent.is(Kind::Perl).then(|| first_word(parent.argv(), &[])).flatten();
+            let script = image.script.as_deref().or_else(named)?;
             (base(script) == "parallel").then_some("parallel")
         }
     }

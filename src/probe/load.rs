@@ -53,6 +53,8 @@ pub struct Wanted {
     pub library_probes: bool,
     /// How closely to look.
     pub level: Level,
+    /// All that is written to standard output and error; at [`Level::Deep`] the first write is told anyhow.
+    pub output: bool,
 }
 
 impl Wanted {
@@ -62,6 +64,7 @@ impl Wanted {
             syscall_hooks: scope == Scope::Children,
             library_probes: scope != Scope::System,
             level: Level::default(),
+            output: false,
             scope,
         }
     }
@@ -74,6 +77,8 @@ pub struct Plan {
     pub scope: Scope,
     /// How closely to look.
     pub level: Level,
+    /// All that is written to standard output and error; at [`Level::Deep`] the first write is told anyhow.
+    pub output: bool,
     /// Probes in libc and ld.so.
     pub library_probes: bool,
     /// Entries and failures.
@@ -88,7 +93,7 @@ impl Plan {
     /// # Errors
     /// The kernel lacks what every recording needs.
     pub fn choose(wanted: Wanted) -> Result<Self, Error> {
-        let Wanted { scope, syscall_hooks, library_probes, level } = wanted;
+        let Wanted { scope, syscall_hooks, library_probes, level, output } = wanted;
         let features = features::look();
         if !features.btf {
             return Err(Error::Kernel(format!(
@@ -111,12 +116,17 @@ impl Plan {
         } else {
             Provider::None
         };
-        Ok(Self { scope, level, library_probes, provider, features })
+        Ok(Self { scope, level, output, library_probes, provider, features })
     }
 
     /// Is the time of starts accounted for?
     pub fn watches(&self) -> bool {
         self.level > Level::Lifecycle
+    }
+
+    /// Are writes to standard output and error told, the first of each process at least?
+    pub fn tells_output(&self) -> bool {
+        self.watches() && (self.output || self.level == Level::Deep)
     }
 
     /// The hooks, as `session.hooks` names them.
@@ -158,6 +168,9 @@ impl Plan {
             Provider::MmAlloc => hooks.push("tp_btf/percpu_alloc_percpu".to_owned()),
             Provider::None => {}
         }
+        if self.tells_output() {
+            hooks.extend(WRITES.map(|call| format!("tp/syscalls/sys_enter_{call}")));
+        }
         if self.uprobes().start {
             hooks.push("uprobe/ld.so:_dl_debug_state".to_owned());
             hooks.push("uprobe/libc:__libc_start_main".to_owned());
@@ -178,6 +191,8 @@ impl Plan {
     }
 }
 
+/// The calls that write to standard output.
+const WRITES: [&str; 2] = ["write", "writev"];
 const CALLS: [&str; 6] = ["fork", "vfork", "clone", "clone3", "execve", "execveat"];
 
 /// Are the tracepoints of system calls within reach? A tracefs of our own takes CAP_SYS_ADMIN; without
@@ -300,6 +315,20 @@ impl Probe {
                 attach(&progs.on_percpu_alloc, "tp_btf/percpu_alloc_percpu")?;
             }
             Provider::None => {}
+        }
+        if plan.tells_output() {
+            let tracefs = TraceFs::open()?;
+            let kept = match &mut keeper {
+                Some(kept) => kept,
+                None => keeper.insert(tracefs::Keeper::new()?),
+            };
+            for (prog, call) in [&progs.enter_write, &progs.enter_writev].into_iter().zip(WRITES) {
+                let name = format!("sys_enter_{call}");
+                let event = tracefs::perf_event(tracefs.id("syscalls", &name)?)?;
+                kept.keep(&event)?;
+                links.push(prog.attach_perf_event(event.into_raw_fd())?);
+                hooks.push(format!("tp/syscalls/{name}"));
+            }
         }
         let mut attach = |prog: &ProgramMut<'_>, name: &str| -> Result<(), Error> {
             links.push(prog.attach()?);
@@ -504,6 +533,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     let scratches = cpus + 16;
     open.maps.scratches.set_max_entries(scratches)?;
     let rodata = open.maps.rodata_data.as_deref_mut().ok_or_else(no_section)?;
+    rodata.output_all = plan.output;
     rodata.trace_all = plan.scope == Scope::System;
     rodata.spawner_tgid = if plan.scope == Scope::Children { std::process::id() } else { 0 };
     rodata.cgroup_v1 = std::path::Path::new("/sys/fs/cgroup/cpu").exists();
@@ -532,7 +562,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     load(&mut progs.on_sock_state, watching && plan.features.inet_sock_set_state);
     load(&mut progs.on_sock_send, watching && plan.features.sock_recv_length);
     for prog in [&mut progs.enter_write, &mut progs.enter_writev] {
-        load(prog, false);
+        load(prog, plan.tells_output());
     }
     load(&mut progs.seed_tasks, plan.scope != Scope::Children);
     let fentry = plan.provider == Provider::Fentry;

@@ -92,13 +92,15 @@ impl Builder {
             peer: None,
             reached: None,
         });
-        self.set_deadline(id, began_ns.max(id.birth_ns), 0);
+        self.opened(id, began_ns.max(id.birth_ns), 0);
     }
 
-    pub(super) fn set_deadline(&mut self, id: Id, origin_ns: u64, seq: u32) {
+    /// A start was opened: how long it may take, and what will make it ready.
+    pub(super) fn opened(&mut self, id: Id, origin_ns: u64, seq: u32) {
         if let Some(window) = self.options.window_ns {
             self.deadlines.push_back((origin_ns.saturating_add(window), id, seq));
         }
+        self.begin_ready(id, origin_ns, seq);
     }
 
     pub(super) fn fork(&mut self, time_ns: u64, id: Id, fork: &Fork, world: &mut dyn World) {
@@ -118,7 +120,7 @@ impl Builder {
             creator.forks_before_exec += 1;
         }
         creator.open_children += 1;
-        creator.kids.forked(id, time_ns);
+        creator.kids.forked(id, time_ns, &fork.stdio);
         let program = creator.program.clone();
         let creation = Rc::new(creation(fork, creator.stdio));
         let process = Process {
@@ -136,6 +138,7 @@ impl Builder {
             first_group: fork.group,
             group: fork.group,
             selected: creator.selected || fork.root,
+            is_command: fork.root,
             program: program.clone(),
             next_seq: 1,
             start: Some(OpenStart {
@@ -155,7 +158,8 @@ impl Builder {
             ..Process::default()
         };
         self.insert(id, process, world);
-        self.set_deadline(id, origin_ns, 0);
+        self.tree_grows(fork.creator, time_ns);
+        self.opened(id, origin_ns, 0);
     }
 
     pub(super) fn exec(&mut self, time_ns: u64, id: Id, exec: Exec, world: &mut dyn World) {
@@ -174,6 +178,7 @@ impl Builder {
             world.image(&ImageKey { pid: id.pid, exe: exe.clone(), dev, inode })
         });
         let Some(process) = self.processes.get_mut(&id) else { return };
+        let old_tid = exec.old_tid;
         let script = if exec.interpreter.is_some() { exec.path.clone() } else { None };
         let image = image(exec.exe, exec.argv, &exec.comm, script, binary.as_ref(), exec.dev, exec.inode);
         let program = Rc::new(Program {
@@ -275,7 +280,7 @@ impl Builder {
         process.tasks.exec(id.pid, exec.old_tid, entry_ns, time_ns);
         self.pieces = (self.pieces + process.tasks.len()).saturating_sub(before);
         if let Some((since, seq)) = opened {
-            self.set_deadline(id, since, seq);
+            self.opened(id, since, seq);
         }
         if let Some(creator) = creator.and_then(|creator| self.processes.get_mut(&creator)) {
             if first {
@@ -284,12 +289,13 @@ impl Builder {
             creator.kids.stdio(id, &stdio);
         }
         self.note_selected(id);
+        self.image_is_new(time_ns, id, old_tid, world);
     }
 
     /// What a task of a start did.
     pub(super) fn task(&mut self, time_ns: u64, id: Id, tid: u32, what: &What) {
         let waited = match what {
-            What::Wait(wait) => Some(self.waited(id, tid, time_ns, wait)),
+            What::Wait(wait) => Some(self.told_wait(id, tid, time_ns, wait)),
             _ => None,
         };
         // Of a process that is not known, or whose start is over, only an exec under way matters: it is
@@ -356,7 +362,8 @@ impl Builder {
         }
         if self.start_of(id).is_some() {
             self.finish(id, time_ns, start::End::Exit(status), world);
-        } else if self.is_selected(id)
+        } else if !self.exit_of_held(id, status, time_ns)
+            && self.is_selected(id)
             && let Some(last) = self.processes.get(&id).and_then(|process| process.last.clone())
         {
             let exit = start::exit(status, time_ns.saturating_sub(last.origin_ns));
@@ -378,7 +385,8 @@ impl Builder {
 
     pub(super) fn forget_if_done(&mut self, id: Id) {
         let done = |process: &Process| {
-            process.ended.is_some() && process.start.is_none() && process.open_children == 0
+            let open = process.start.is_some() || process.held || process.open_children > 0;
+            process.ended.is_some() && !open
         };
         if self.processes.get(&id).is_some_and(done)
             && let Some(process) = self.processes.remove(&id)

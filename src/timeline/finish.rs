@@ -2,17 +2,22 @@
 
 use super::past::Story;
 use super::world::World;
-use super::{Builder, Output, start, words};
+use super::{Builder, CommandStart, Output, start, words};
 use crate::event::Id;
 use crate::level::Level;
 
 /// A copy that ended without an exec, or a start with a pipe, is held back for so long: its siblings may
-/// still show that it was one of a pool or of a pipeline.
+/// still show that it was one of a pool or of a pipeline. What is ready early is held back too: its
+/// creator may end, which makes a daemon of it.
 const HOLD_NS: u64 = 100_000_000;
+/// A copy that is ready is held back until it is this old: whether it and its siblings live for long
+/// tells workers from other copies.
+const GROWN_NS: u64 = 1_100_000_000;
 
 impl Builder {
     /// Gives a start out.
     pub(super) fn finish(&mut self, id: Id, end_ns: u64, end: start::End, world: &mut dyn World) {
+        let (end_ns, end) = self.out_of_time(id, end_ns, end, world);
         let live = !matches!(end, start::End::Exit(_) | start::End::Lost);
         if live
             && let Some(status) = world.status(id, self.processes.get(&id).and_then(|p| p.first_pipe_fd))
@@ -20,7 +25,10 @@ impl Builder {
         {
             process.ignored = Some(status.ignored);
             process.null_on_pipe = status.null_on_pipe;
-            process.comm = status.comm;
+            // A mark is no name.
+            if !status.comm.starts_with('@') {
+                process.comm = status.comm;
+            }
             process.uid = status.uid.or(process.uid);
             process.gid = status.gid.or(process.gid);
             process.session_leader = Some(status.session_leader);
@@ -39,6 +47,13 @@ impl Builder {
             let open = process.start.take();
             let tasks = std::mem::take(&mut process.tasks);
             self.pieces = self.pieces.saturating_sub(tasks.len());
+            if process.is_command {
+                self.command = match end {
+                    start::End::Exit(_) | start::End::Lost => CommandStart::Ended,
+                    start::End::Ready => CommandStart::Ready,
+                    start::End::Window | start::End::Recording => CommandStart::TimedOut,
+                };
+            }
             if self.options.level > Level::Lifecycle
                 && let Some(open) = open
             {
@@ -59,29 +74,85 @@ impl Builder {
                 self.past.add(story, || open().map(|start| start.origin_ns).min());
             }
         }
+        self.end_ready(id, end_ns, live);
         // A copy without an exec may turn out to be one of many, and one with a pipe part of a pipeline.
         let copy = built.start.execs.is_empty() && built.start.parent.is_some();
-        if (copy || crate::method::may_be_piped(&built.facts)) && !live && selected {
-            self.held.push_back((end_ns.saturating_add(HOLD_NS), id, built));
-        } else {
-            self.give_out(id, built, selected);
+        let may_be_piped = crate::method::may_be_piped(&built.facts);
+        let until_ns = match end {
+            _ if !selected => None,
+            start::End::Ready if built.start.seq == 0 => {
+                let grown = if copy { built.finished.origin_ns.saturating_add(GROWN_NS) } else { 0 };
+                Some(self.now_ns.max(end_ns).saturating_add(HOLD_NS).max(grown))
+            }
+            _ if live => None,
+            _ => (copy || may_be_piped).then_some(end_ns.saturating_add(HOLD_NS)),
+        };
+        match until_ns {
+            Some(until_ns) => self.hold(until_ns, id, built),
+            None => self.give_out(id, built, selected),
         }
     }
 
-    /// Gives out what was held back, with the siblings as they are known now.
+    fn hold(&mut self, until_ns: u64, id: Id, built: start::Built) {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.held = true;
+        }
+        let at = self.held.iter().rposition(|(until, ..)| *until <= until_ns).map_or(0, |at| at + 1);
+        self.held.insert(at, (until_ns, id, built));
+    }
+
+    /// A process ended: is its last start held back? It then gets its end with it.
+    pub(super) fn exit_of_held(&mut self, id: Id, status: u32, at_ns: u64) -> bool {
+        let Some(process) = self.processes.get(&id).filter(|process| process.held) else { return false };
+        let last = process.last.as_ref().map(|last| &last.start_id);
+        let held = self.held.iter_mut().rev().find(|(.., built)| Some(&built.finished.start_id) == last);
+        let Some((.., built)) = held else { return false };
+        let lived_ns = at_ns.saturating_sub(built.finished.origin_ns);
+        built.start.exit = Some(start::exit(status, lived_ns));
+        true
+    }
+
+    /// Gives out what was held back, with what is known now of it and its siblings.
     pub(super) fn release(&mut self, id: Id, mut built: start::Built, now_ns: u64) {
+        let before = (built.facts.siblings.clone(), built.facts.child.clone());
+        // It was ready, and is a process still or was one for some time.
+        let went_on = built.facts.child.exit.is_none();
         if let Some(creator) = built.creator.and_then(|creator| self.processes.get_mut(&creator)) {
-            let siblings = creator.kids.siblings(id, now_ns);
-            if siblings != built.facts.siblings && creator.execs == built.creator_execs {
-                built.facts.siblings = siblings;
-                built.start.method = crate::method::classify(&built.facts);
+            if creator.execs == built.creator_execs {
+                built.facts.siblings = creator.kids.siblings(id, now_ns);
             }
+            if let Some(ended) = creator.ended.filter(|_| went_on) {
+                let child = &mut built.facts.child;
+                let after = ended.at_ns.saturating_sub(built.finished.origin_ns);
+                child.creator_exited_after_ns = Some(after);
+                child.creator_exit_ok = Some(ended.ok);
+            }
+        }
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.held = false;
+            // Ready, and it went on as the same image: what it has done since tells more.
+            if went_on && process.execs == built.execs && built.start.seq == 0 {
+                let end_ns = process.ended.map_or(now_ns, |ended| ended.at_ns);
+                let exit = built.start.exit.as_ref().map(start::exit_fact_of);
+                let child = process.child_facts(built.finished.origin_ns, end_ns, exit);
+                let creator = &built.facts.child;
+                built.facts.child = crate::method::facts::Child {
+                    creator_exited_after_ns: creator.creator_exited_after_ns,
+                    creator_exit_ok: creator.creator_exit_ok,
+                    creator_is_plain_fork: creator.creator_is_plain_fork,
+                    ..child
+                };
+            }
+        }
+        if before != (built.facts.siblings.clone(), built.facts.child.clone()) {
+            built.start.method = crate::method::classify(&built.facts);
         }
         self.give_out(id, built, true);
     }
 
-    pub(super) fn give_out(&mut self, id: Id, built: start::Built, selected: bool) {
+    pub(super) fn give_out(&mut self, id: Id, mut built: start::Built, selected: bool) {
         if selected {
+            start::note_daemonised(&mut built);
             let owner = built.owner.unwrap_or_default();
             let owner_start = self.processes.get(&owner).and_then(start::current_start_id);
             let owner_start = owner_start.map(|seq| format!("{owner}/{seq}"));

@@ -15,6 +15,7 @@ pub mod phases;
 mod picked;
 pub mod place;
 mod process;
+pub mod ready;
 pub mod replay;
 pub mod select;
 mod start;
@@ -30,7 +31,8 @@ use crate::trace::schema::{self, FailedFork, ProcessRef, Start};
 use apply::YOUNG_NS;
 use process::{ExecMark, OpenStart, Process};
 use select::Selectors;
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::rc::Rc;
 use world::World;
 
@@ -49,6 +51,10 @@ pub struct Options {
     pub selectors: Selectors,
     /// How closely it looks.
     pub level: crate::level::Level,
+    /// What makes a start finished.
+    pub ready: ready::rule::Rules,
+    /// How long a tree has to be quiet; 0: [`ready::QUIET_NS`].
+    pub quiet_ns: u64,
 }
 
 /// What the builder gives out.
@@ -65,6 +71,20 @@ pub enum Output {
     },
     /// A fork failed.
     FailedFork(FailedFork),
+}
+
+/// Where the start of the command stands that the recording began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CommandStart {
+    /// Under way, or not begun.
+    #[default]
+    Open,
+    /// It is ready.
+    Ready,
+    /// It ended.
+    Ended,
+    /// Its window ended first.
+    TimedOut,
 }
 
 /// Ways in which the builder itself can miss something.
@@ -97,6 +117,19 @@ pub struct Builder {
     /// Pieces of time in memory, of starts in progress.
     pieces: usize,
     out: Vec<Output>,
+    /// Starts by the time at which they may have come to rest; stale entries are passed over.
+    due: BinaryHeap<Reverse<(u64, Id, u32)>>,
+    /// Of the rules that have one.
+    patterns: Vec<Option<regex_lite::Regex>>,
+    /// Processes whose start is finished and that go on.
+    settled: Vec<Id>,
+    /// Starts that were asked at the end of the recording what they do.
+    asked_at_end: u32,
+    command: CommandStart,
+    /// The last mark: when, and whose.
+    marking: Option<(u64, Id, u32)>,
+    /// Up to where events and ticks have come.
+    now_ns: u64,
     /// What the starts were named from, where that is asked for.
     facts: Option<Vec<Facts>>,
     /// What was missed so far.
@@ -106,7 +139,18 @@ pub struct Builder {
 impl Builder {
     /// An empty one.
     pub fn new(options: Options) -> Self {
+        let pattern = |rule: &ready::rule::Rule| match &rule.kind {
+            ready::rule::Kind::Output(Some(pattern)) => regex_lite::Regex::new(pattern).ok(),
+            _ => None,
+        };
         Self {
+            due: BinaryHeap::new(),
+            patterns: options.ready.list.iter().map(pattern).collect(),
+            settled: Vec::new(),
+            asked_at_end: 0,
+            marking: None,
+            command: CommandStart::default(),
+            now_ns: 0,
             options,
             processes: HashMap::new(),
             by_pid: HashMap::new(),
@@ -135,6 +179,42 @@ impl Builder {
     /// Takes out what is finished.
     pub fn drain(&mut self) -> std::vec::Drain<'_, Output> {
         self.out.drain(..)
+    }
+
+    /// Takes out the processes whose start is finished and that go on: nothing more has to be known of
+    /// what their tasks do.
+    pub fn settled(&mut self) -> std::vec::Drain<'_, Id> {
+        self.settled.drain(..)
+    }
+
+    /// Where the start of the command stands that the recording began.
+    pub fn command(&self) -> CommandStart {
+        self.command
+    }
+
+    /// The processes that are in the middle of a start.
+    pub fn starting(&self) -> impl Iterator<Item = Id> + '_ {
+        let open = self.processes.iter().filter(|(_, process)| process.start.is_some());
+        open.map(|(id, _)| *id)
+    }
+
+    /// The living processes that descend from the command that the recording began, itself first.
+    pub fn command_tree(&self) -> Vec<Id> {
+        let is_below = |id: &Id| {
+            let mut next = Some(*id);
+            // A chain is as long as the processes are many, at most.
+            for _ in 0..=self.processes.len() {
+                let Some(process) = next.and_then(|id| self.processes.get(&id)) else { return false };
+                if process.is_command {
+                    return true;
+                }
+                next = process.creator;
+            }
+            false
+        };
+        let mut tree: Vec<Id> = self.by_pid.values().copied().filter(is_below).collect();
+        tree.sort_unstable_by_key(|id| (id.birth_ns, id.pid));
+        tree
     }
 
     /// Starts in progress.
@@ -167,6 +247,7 @@ impl Builder {
         if time_ns < self.options.began_ns && !matches!(what, What::Cgroup { .. }) {
             return;
         }
+        self.now_ns = self.now_ns.max(time_ns);
         match what {
             What::Cgroup { cgroup, path } => {
                 self.cgroups.insert(cgroup, path.into());
@@ -192,11 +273,18 @@ impl Builder {
                 };
                 self.exec_failed(id, mark, world);
             }
-            What::Mark(mark) => {
-                self.linking_mark(time_ns, id, &mark);
-                self.task(time_ns, id, tid, &What::Mark(mark));
+            What::Wait(_) | What::Mark(_) => {
+                // How time was spent comes first: what follows may end the start.
+                self.task(time_ns, id, tid, &what);
+                match what {
+                    What::Wait(wait) => self.waited(time_ns, id, tid, &wait),
+                    What::Mark(mark) => {
+                        self.linking_mark(time_ns, id, &mark);
+                        self.marked(time_ns, id, tid, &mark, world);
+                    }
+                    _ => {}
+                }
             }
-            What::Wait(_) => self.task(time_ns, id, tid, &what),
             What::ForkFail { entry_ns, errno, call } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);
@@ -251,15 +339,18 @@ impl Builder {
     /// Would [`Self::tick`] do anything at that time?
     pub fn is_due(&self, now_ns: u64) -> bool {
         let held = self.held.front().is_some_and(|(until, ..)| *until <= now_ns);
-        held || self.deadlines.front().is_some_and(|(deadline, ..)| *deadline <= now_ns)
+        let quiet = self.look_due().is_some_and(|due| due <= now_ns);
+        held || quiet || self.deadlines.front().is_some_and(|(deadline, ..)| *deadline <= now_ns)
     }
 
     /// Lets time pass: ends the starts whose window is over.
     pub fn tick(&mut self, now_ns: u64, world: &mut dyn World) {
+        self.now_ns = self.now_ns.max(now_ns);
         while self.held.front().is_some_and(|(until, ..)| *until <= now_ns) {
             let Some((until, id, built)) = self.held.pop_front() else { break };
             self.release(id, built, until);
         }
+        self.look(now_ns, world);
         while let Some(&(deadline, id, seq)) = self.deadlines.front() {
             if deadline > now_ns {
                 break;

@@ -64,6 +64,16 @@ pub(super) struct Process {
     pub open_children: u32,
     /// A selector picked it, or one of its ancestors.
     pub selected: bool,
+    /// The command that the recording began.
+    pub is_command: bool,
+    /// Towards the readiness of its open start.
+    pub ready: Option<Box<super::ready::State>>,
+    /// NOTIFY_SOCKET is in the environment of its image; `None`: not asked.
+    pub has_notify_socket: Option<bool>,
+    /// It was made ready by READY=1.
+    pub has_notified: bool,
+    /// A start of it is held back.
+    pub held: bool,
     /// Its own start's method as far as known, made when a child asks; dropped when it may change.
     pub method: Option<ParentMethod>,
     /// What its tasks do, in its start.
@@ -190,21 +200,27 @@ const RECENT: usize = 32;
 /// Ended children without exec that are kept.
 const ENDED: usize = 64;
 
+fn pipes(stdio: &[Fd; 3]) -> [Option<u64>; 2] {
+    let pipe = |fd: Fd| (fd.kind == FdKind::Pipe).then_some(fd.inode);
+    [pipe(stdio[0]), pipe(stdio[1])]
+}
+
 impl Kids {
-    pub(super) fn forked(&mut self, id: Id, now: u64) {
+    /// A new child, with the descriptors that it inherits: some shells put a pipeline's pipe onto their own
+    /// before they fork, and a sibling may end before this one has exec'd.
+    pub(super) fn forked(&mut self, id: Id, now: u64, stdio: &[Fd; 3]) {
         self.all += 1;
         self.stale = true;
         self.execless.push(Kid { id, created_ns: now, ended_ns: None });
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back((id, now, [None; 2]));
+        self.recent.push_back((id, now, pipes(stdio)));
     }
 
     pub(super) fn stdio(&mut self, id: Id, stdio: &[Fd; 3]) {
-        let pipe = |fd: Fd| (fd.kind == FdKind::Pipe).then_some(fd.inode);
         if let Some(kid) = self.recent.iter_mut().find(|kid| kid.0 == id) {
-            kid.2 = [pipe(stdio[0]), pipe(stdio[1])];
+            kid.2 = pipes(stdio);
         }
     }
 
@@ -312,15 +328,16 @@ mod tests {
     }
 
     const S: u64 = 1_000_000_000;
+    const NONE: [Fd; 3] = [Fd { kind: FdKind::Unknown, inode: 0 }; 3];
 
     #[test]
     fn children_on_their_way_to_exec_are_no_pool() {
         let mut kids = Kids::default();
-        kids.forked(id(1), 0);
-        kids.forked(id(2), 1000);
+        kids.forked(id(1), 0, &NONE);
+        kids.forked(id(2), 1000, &NONE);
         kids.execed(id(1));
         kids.execed(id(2));
-        kids.forked(id(3), S);
+        kids.forked(id(3), S, &NONE);
         let siblings = kids.siblings(id(3), S + 5);
         assert_eq!((siblings.execless, siblings.execless_peak, siblings.all), (1, 0, 3));
     }
@@ -329,7 +346,7 @@ mod tests {
     fn workers_are_counted_alive_and_ended() {
         let mut kids = Kids::default();
         for pid in 1..=4 {
-            kids.forked(id(pid), u64::from(pid));
+            kids.forked(id(pid), u64::from(pid), &NONE);
         }
         kids.ended(id(1), 2 * S);
         kids.ended(id(2), 3 * S);
@@ -341,7 +358,7 @@ mod tests {
     fn short_lived_workers_that_overlap_are_counted_once_they_have_ended() {
         let mut kids = Kids::default();
         for pid in 1..=3 {
-            kids.forked(id(pid), u64::from(pid) * 1000);
+            kids.forked(id(pid), u64::from(pid) * 1000, &NONE);
         }
         assert_eq!(kids.siblings(id(1), 5000).execless_peak, 0);
         for pid in 1..=3 {
@@ -351,7 +368,7 @@ mod tests {
         // One after the other is no pool.
         let mut serial = Kids::default();
         for pid in 1..=200 {
-            serial.forked(id(pid), u64::from(pid) * S);
+            serial.forked(id(pid), u64::from(pid) * S, &NONE);
             serial.ended(id(pid), u64::from(pid) * S + 7);
         }
         let siblings = serial.siblings(id(200), 300 * S);
@@ -365,13 +382,27 @@ mod tests {
         let tty = fd(FdKind::Tty, 1);
         let mut kids = Kids::default();
         for pid in 1..=3 {
-            kids.forked(id(pid), u64::from(pid) * 1_000_000);
+            kids.forked(id(pid), u64::from(pid) * 1_000_000, &NONE);
         }
         kids.stdio(id(1), &[tty, pipe(7), tty]);
         kids.stdio(id(2), &[pipe(7), pipe(8), tty]);
         kids.stdio(id(3), &[tty, pipe(9), tty]);
         assert_eq!(kids.siblings(id(1), S).pipe_mates, 1);
         assert_eq!(kids.siblings(id(2), S).pipe_mates, 1);
+        assert_eq!(kids.siblings(id(3), S).pipe_mates, 0);
+    }
+
+    #[test]
+    fn a_pipe_on_the_shells_own_descriptor_is_known_from_the_fork_on() {
+        let pipe = |inode| Fd { kind: FdKind::Pipe, inode };
+        let mut kids = Kids::default();
+        kids.forked(id(1), 1000, &[NONE[0], pipe(7), NONE[0]]);
+        kids.ended(id(1), 2000);
+        kids.forked(id(2), 3000, &[pipe(7), NONE[0], NONE[0]]);
+        assert_eq!(kids.siblings(id(1), S).pipe_mates, 1);
+        // A stdin or stdout that both have of the shell is no pipeline.
+        kids.forked(id(3), 4000, &[pipe(8), pipe(9), NONE[0]]);
+        kids.forked(id(4), 5000, &[pipe(8), pipe(9), NONE[0]]);
         assert_eq!(kids.siblings(id(3), S).pipe_mates, 0);
     }
 }

@@ -40,6 +40,12 @@ pub enum Recorded {
         /// How closely it looked; streams of before there were levels have none.
         #[serde(default = "lifecycle")]
         level: Level,
+        /// What made a start finished.
+        #[serde(default)]
+        ready: super::ready::rule::Rules,
+        /// How long a tree had to be quiet.
+        #[serde(default)]
+        quiet_ns: u64,
     },
     /// A process that ran before.
     Seed(Id),
@@ -47,6 +53,8 @@ pub enum Recorded {
     Event(Event),
     /// What user space was asked, and its answer; comes before the event or tick that asked.
     Answer(Answer),
+    /// Something was found out from outside; when.
+    Outside(u64, super::ready::Outside),
     /// Time passed, and something was due: until when.
     Tick(u64),
     /// Last.
@@ -154,11 +162,22 @@ struct Player {
 impl Player {
     /// Takes the next line; whether that was the last.
     fn step(&mut self, line: Recorded) -> Result<bool, &'static str> {
-        if let Recorded::Begin { arch, began_ns, realtime_offset_ns, window_ns, selectors, level } = line {
+        if let Recorded::Begin {
+            arch,
+            began_ns,
+            realtime_offset_ns,
+            window_ns,
+            selectors,
+            level,
+            ready,
+            quiet_ns,
+        } = line
+        {
             if self.builder.is_some() {
                 return Err("a second beginning: several recordings in one file");
             }
-            let options = Options { arch, began_ns, realtime_offset_ns, window_ns, selectors, level };
+            let options =
+                Options { arch, began_ns, realtime_offset_ns, window_ns, selectors, level, ready, quiet_ns };
             self.builder = Some(Builder::new(options).keeping_facts());
             return Ok(false);
         }
@@ -172,6 +191,7 @@ impl Player {
             Recorded::Seed(id) => builder.seed(id, world),
             Recorded::Event(event) => builder.event(event, world),
             Recorded::Answer(answer) => world.answers.push_back(answer),
+            Recorded::Outside(time_ns, seen) => builder.outside(time_ns, &seen, world),
             Recorded::Tick(now_ns) => builder.tick(now_ns, world),
             Recorded::End(now_ns) => {
                 made.out.groups = builder.end(now_ns, world);

@@ -78,7 +78,7 @@ impl Selectors {
     }
 }
 
-fn exe_matches(pattern: &str, exe: &str) -> bool {
+pub(super) fn exe_matches(pattern: &str, exe: &str) -> bool {
     let exe = exe.strip_suffix(" (deleted)").unwrap_or(exe);
     if pattern.contains('/') {
         return glob(pattern, exe);

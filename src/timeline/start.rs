@@ -4,6 +4,7 @@ use super::account::Span;
 use super::path::Subject;
 use super::phases::{self, Mark};
 use super::process::{ExecMark, Finished, OpenStart, Process};
+use super::ready::State;
 use super::{Builder, place};
 use crate::event::Id;
 use crate::method::facts::{Call, ExitFact, Facts, ParentMethod, Peer};
@@ -21,6 +22,8 @@ pub(super) enum End {
     Recording,
     /// The process ended, but that was not seen.
     Lost,
+    /// It is ready; why, its process's record says.
+    Ready,
 }
 
 /// A start, with what the builder keeps of it.
@@ -38,6 +41,10 @@ pub(super) struct Built {
     pub creator_execs: u32,
     /// Its critical path leads into starts that had to be forgotten.
     pub path_cut: bool,
+    /// Execs that the process itself had made.
+    pub execs: u32,
+    /// Its readiness was looked for.
+    pub timeline: bool,
 }
 
 /// A child's own creation decides only up to this many ancestors; each asks for its creator's method.
@@ -82,6 +89,29 @@ fn exit_fact(status: u32) -> ExitFact {
     ExitFact {
         code: (signal == 0).then_some(((status >> 8) & 0xff) as i32),
         signal: (signal != 0).then_some(signal),
+    }
+}
+
+/// The same of an exit as the trace has it.
+pub(super) fn exit_fact_of(exit: &Exit) -> ExitFact {
+    let number = |name: &String| {
+        (1..65).find(|&n| method::signal_name(n).as_ref() == Some(name)).or_else(|| name.parse().ok())
+    };
+    ExitFact { code: exit.code, signal: exit.signal.as_ref().and_then(number) }
+}
+
+/// The process that stays when its creator has ended: from then on it is a daemon.
+pub(super) fn note_daemonised(built: &mut Built) {
+    let daemon = matches!(built.start.method.pattern.as_deref(), Some("daemon" | "double_fork"));
+    let timeline = &mut built.start.timeline;
+    if let Some(at_ns) = built.facts.child.creator_exited_after_ns
+        && daemon
+        && built.timeline
+        && at_ns <= timeline.duration_ns
+    {
+        let milestone = Milestone { name: "daemonised".to_owned(), at_ns, detail: None, inferred: true };
+        let at = timeline.milestones.partition_point(|other| other.at_ns <= at_ns);
+        timeline.milestones.insert(at, milestone);
     }
 }
 
@@ -154,6 +184,7 @@ impl Builder {
         let phases = phases_of(&open, end_ns);
         let duration_ns = end_ns - origin_ns;
         let start_id = format!("{id}/{}", open.seq);
+        let verdict = process.ready.as_ref().and_then(|state| state.verdict.clone());
         let (kind, inferred, detail) = match end {
             End::Exit(_) => ("exit", false, None),
             End::Window => ("timeout", false, Some("the window ended")),
@@ -161,6 +192,7 @@ impl Builder {
             End::Lost => {
                 ("exit", true, Some("its exit was not observed; its pid was given to another process"))
             }
+            End::Ready => ("quiet", true, None),
         };
         let account = self.account(&Span {
             subject: Subject {
@@ -175,6 +207,12 @@ impl Builder {
             },
             later: open.in_place || open.partial,
         });
+        let mut ready =
+            Ready { kind: kind.to_owned(), at_ns: duration_ns, inferred, detail: detail.map(str::to_owned) };
+        if let Some(verdict) = verdict.filter(|_| !matches!(end, End::Exit(_) | End::Lost)) {
+            (ready.kind, ready.inferred) = (verdict.kind.to_owned(), verdict.inferred);
+            ready.detail = verdict.detail;
+        }
         let parent = process.creator.map(|creator| self.reference(creator));
         let requested_by = self.requested_by(&open, &method);
         let owner = requested_by.as_ref().and_then(|_| open.peer?.2).or(process.creator);
@@ -207,12 +245,7 @@ impl Builder {
                 origin_boottime_ns: origin_ns,
                 origin: open.origin,
                 duration_ns,
-                ready: Ready {
-                    kind: kind.to_owned(),
-                    at_ns: duration_ns,
-                    inferred,
-                    detail: detail.map(str::to_owned),
-                },
+                ready,
                 phase_ns: phases::by_name(&phases),
                 phases,
                 states: account.states,
@@ -223,7 +256,7 @@ impl Builder {
                 threads: account.threads,
                 threads_left_out: account.threads_left_out,
                 counters: account.counters,
-                milestones: milestones(&open, end_ns),
+                milestones: milestones(&open, process.ready.as_deref(), end_ns, end),
             },
             exit: if let End::Exit(status) = end { Some(exit(status, duration_ns)) } else { None },
             method,
@@ -240,6 +273,8 @@ impl Builder {
             creator,
             creator_execs,
             path_cut: account.path_cut,
+            timeline: process.ready.is_some(),
+            execs: self.processes.get(&id).map_or(0, |process| process.execs),
         })
     }
 
@@ -325,7 +360,7 @@ fn marks(open: &OpenStart, end_ns: u64) -> Vec<Mark> {
     marks
 }
 
-fn milestones(open: &OpenStart, end_ns: u64) -> Vec<Milestone> {
+fn milestones(open: &OpenStart, state: Option<&State>, end_ns: u64, end: End) -> Vec<Milestone> {
     let origin_ns = open.origin_ns;
     let mut out = Vec::new();
     let mut push = |name: &str, at: u64, detail: Option<String>| {
@@ -341,6 +376,17 @@ fn milestones(open: &OpenStart, end_ns: u64) -> Vec<Milestone> {
         if let Some(at) = exec.linking.libc_start_ns() {
             push("libc_start", at, None);
         }
+    }
+    if let Some(state) = state {
+        if let End::Exit(_) = end {
+            push("exit", end_ns, None);
+        }
+        out.extend(
+            state
+                .milestones(end_ns)
+                .into_iter()
+                .map(|milestone| Milestone { at_ns: milestone.at_ns - origin_ns, ..milestone }),
+        );
     }
     out.sort_by_key(|milestone| milestone.at_ns);
     out

@@ -37,7 +37,7 @@ impl Builder {
     }
 
     /// A wait, with what can be said of it now: those who had a part in it may be forgotten later.
-    pub(super) fn waited(&self, id: Id, tid: u32, back_ns: u64, wait: &Wait) -> Waited {
+    pub(super) fn told_wait(&self, id: Id, tid: u32, back_ns: u64, wait: &Wait) -> Waited {
         let call = wait.nr.map(|nr| Call { nr, compat: wait.compat });
         let wake_ns = wait.off_ns.saturating_add(wait.blocked_ns(back_ns));
         // A shell that waits for SIGCHLD in sigsuspend is woken by the child's end as well.

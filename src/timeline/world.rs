@@ -19,6 +19,60 @@ pub trait World {
     /// How a live process stands now.
     /// `null_at`: a descriptor number to look for /dev/null at.
     fn status(&mut self, id: Id, null_at: Option<u32>) -> Option<Status>;
+    /// What the threads of a live process do now: the kernel tells of a wait only when it is over.
+    fn tasks(&mut self, id: Id) -> Option<Vec<TaskNow>>;
+    /// Has the environment of its image a NOTIFY_SOCKET? Only that is looked for.
+    fn notify_socket(&mut self, id: Id) -> Option<bool>;
+    /// Is the socket that a process has as `fd` also among the descriptors of `with`?
+    fn shares_socket(&mut self, id: Id, fd: u32, with: Id) -> Option<bool>;
+}
+
+/// A thread of a live process at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskNow {
+    /// The thread.
+    pub tid: u32,
+    /// What it does.
+    pub doing: Doing,
+    /// The system call that it is in, by name (by number where it has none here).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+    /// What that concerns: a file, a peer, a child.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// Its time on a CPU since it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_ns: Option<u64>,
+}
+
+/// What a thread does at one moment, as far as it matters to whether a program is at rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doing {
+    /// It runs, or could.
+    Running,
+    /// It waits and cannot be interrupted: for a disk, as a rule.
+    Busy,
+    /// It is stopped.
+    Stopped,
+    /// It sleeps for a time that it chose.
+    Sleep {
+        /// The system call by number.
+        nr: i32,
+        /// Its first three arguments.
+        args: [u64; 3],
+    },
+    /// It waits for a child.
+    Child,
+    /// It waits for a file's lock.
+    Lock,
+    /// It waits for a peer that it connects to, or asked.
+    Peer,
+    /// It waits for clients: in accept, or on a set with a socket that listens.
+    Clients,
+    /// It waits for something else to happen.
+    #[default]
+    Idle,
 }
 
 /// A process that ran before, as found in `/proc`. Strings are encoded as in [`crate::trace::text`].
@@ -111,6 +165,12 @@ pub enum Answer {
     Image(ImageKey, Option<Binary>),
     /// To [`World::status`].
     Status(Id, Option<Status>),
+    /// To [`World::tasks`].
+    Tasks(Id, Option<Vec<TaskNow>>),
+    /// To [`World::notify_socket`].
+    NotifySocket(Id, Option<bool>),
+    /// To [`World::shares_socket`], without the descriptor's number.
+    SharesSocket(Id, Id, Option<bool>),
 }
 
 /// Passes questions on and keeps the answers.
@@ -143,6 +203,24 @@ impl World for Recorder<'_> {
     fn status(&mut self, id: Id, null_at: Option<u32>) -> Option<Status> {
         let answer = self.inner.status(id, null_at);
         self.answers.push(Answer::Status(id, answer.clone()));
+        answer
+    }
+
+    fn tasks(&mut self, id: Id) -> Option<Vec<TaskNow>> {
+        let answer = self.inner.tasks(id);
+        self.answers.push(Answer::Tasks(id, answer.clone()));
+        answer
+    }
+
+    fn notify_socket(&mut self, id: Id) -> Option<bool> {
+        let answer = self.inner.notify_socket(id);
+        self.answers.push(Answer::NotifySocket(id, answer));
+        answer
+    }
+
+    fn shares_socket(&mut self, id: Id, fd: u32, with: Id) -> Option<bool> {
+        let answer = self.inner.shares_socket(id, fd, with);
+        self.answers.push(Answer::SharesSocket(id, with, answer));
         answer
     }
 }
@@ -188,6 +266,26 @@ impl World for Replay {
     fn status(&mut self, id: Id, _: Option<u32>) -> Option<Status> {
         self.take(|a| match a {
             Answer::Status(asked, answer) if *asked == id => Some(answer.clone()),
+            _ => None,
+        })
+    }
+    fn tasks(&mut self, id: Id) -> Option<Vec<TaskNow>> {
+        self.take(|a| match a {
+            Answer::Tasks(asked, answer) if *asked == id => Some(answer.clone()),
+            _ => None,
+        })
+    }
+
+    fn notify_socket(&mut self, id: Id) -> Option<bool> {
+        self.take(|a| match a {
+            Answer::NotifySocket(asked, answer) if *asked == id => Some(*answer),
+            _ => None,
+        })
+    }
+
+    fn shares_socket(&mut self, id: Id, _: u32, with: Id) -> Option<bool> {
+        self.take(|a| match a {
+            Answer::SharesSocket(asked, other, answer) if (*asked, *other) == (id, with) => Some(*answer),
             _ => None,
         })
     }

@@ -145,7 +145,7 @@ pub fn record<A: AsRef<OsStr>, C: AsRef<OsStr>>(args: &[A], cmd: &[C]) -> Record
 
 /// The same without any check: for recordings that have to fail or to be incomplete.
 pub fn record_unchecked<A: AsRef<OsStr>, C: AsRef<OsStr>>(args: &[A], cmd: &[C]) -> Recorded {
-    let mut running = Background::spawn(args, cmd);
+    let mut running = Background::begin(args, cmd);
     let status = running.wait(LIMIT);
     running.collect(status)
 }
@@ -153,7 +153,7 @@ pub fn record_unchecked<A: AsRef<OsStr>, C: AsRef<OsStr>>(args: &[A], cmd: &[C])
 /// Starts `startrace record -o TEMP ARGS` (`-p`, `-a` or a selector) and returns when its probes are
 /// live. End it with [`Background::stop`].
 pub fn record_background<A: AsRef<OsStr>>(args: &[A]) -> Background {
-    let mut running = Background::spawn::<A, &str>(args, &[]);
+    let mut running = Background::begin::<A, &str>(args, &[]);
     running.wait_live();
     running
 }
@@ -165,7 +165,8 @@ pub struct Background {
 }
 
 impl Background {
-    fn spawn<A: AsRef<OsStr>, C: AsRef<OsStr>>(args: &[A], cmd: &[C]) -> Self {
+    /// Starts `startrace record -o TEMP ARGS -- CMD`.
+    pub fn begin<A: AsRef<OsStr>, C: AsRef<OsStr>>(args: &[A], cmd: &[C]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| File::create(folder.path().join(name)).unwrap();
         let mut command = Command::new(startrace());
@@ -275,7 +276,8 @@ impl Background {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn collect(mut self, status: ExitStatus) -> Recorded {
+    /// What it left, after its end.
+    pub fn collect(mut self, status: ExitStatus) -> Recorded {
         let trace = match fs::read(self.folder().join("trace.json")) {
             Ok(bytes) => parse(&bytes),
             Err(_) => Value::Null,

@@ -29,12 +29,12 @@ pub enum Grade {
 }
 
 /// Judges a trace; the error says which start is not there.
-pub fn judge(row: &Row, trace: &Value, stdout: &str) -> Result<Vec<Verdict>, String> {
+pub fn judge(row: &Row, root: &str, trace: &Value, stdout: &str) -> Result<Vec<Verdict>, String> {
     let starts = trace["starts"].as_array().map_or(&[][..], Vec::as_slice);
     let by_id: HashMap<&str, &Value> =
         starts.iter().filter_map(|start| Some((start["start_id"].as_str()?, start))).collect();
     let mut verdicts = Vec::new();
-    for expect in &row.expect {
+    for expect in row.expect.iter().filter(|expect| expect.is_for(root)) {
         let pids = match &expect.role {
             Some(pointer) => Some(told(stdout, pointer)?),
             None => None,
@@ -51,6 +51,7 @@ pub fn judge(row: &Row, trace: &Value, stdout: &str) -> Result<Vec<Verdict>, Str
             ));
         }
         for start in found {
+            says(expect, start)?;
             verdicts.push(verdict(expect, start)?);
         }
     }
@@ -139,6 +140,15 @@ fn verdict(expect: &Expect, start: &Value) -> Result<Verdict, String> {
     Ok(Verdict { grade, kernel, library: right[2], pattern: right[3], confidence, why })
 }
 
+fn says(expect: &Expect, start: &Value) -> Result<(), String> {
+    let Some(wanted) = &expect.says else { return Ok(()) };
+    let lines = start["method"]["evidence"].as_array().map_or(&[][..], Vec::as_slice);
+    if lines.iter().filter_map(Value::as_str).any(|line| line.contains(wanted.as_str())) {
+        return Ok(());
+    }
+    Err(format!("the evidence of {} does not say {wanted:?}: {lines:?}", start["argv"]))
+}
+
 fn describe(expect: &Expect) -> String {
     let mut words = Vec::new();
     if let Some(argv) = &expect.argv {
@@ -201,13 +211,16 @@ mod tests {
             ("{exe = 'true', execs = false, is = 'clone fork_exec glibc *'}", None),
             ("{exe = 'true', max = 1, is = 'clone fork_exec glibc *'}", None),
             ("{role = '/a/0', is = 'clone fork_exec glibc *'}", Some(2)),
+            ("{exe = 'true', says = 'e', is = 'clone fork_exec glibc *'}", Some(2)),
+            ("{exe = 'true', says = 'f', is = 'clone fork_exec glibc *'}", None),
+            ("{exe = 'true', roots = ['forky'], is = 'clone fork_exec glibc *'}", Some(0)),
         ] {
-            let found = judge(&row(expect), &trace(), "noise\n{\"a\": [7]}\n");
+            let found = judge(&row(expect), "host", &trace(), "noise\n{\"a\": [7]}\n");
             assert_eq!(found.as_ref().ok().map(Vec::len), n, "{expect}: {found:?}");
         }
         let missing = row("{role = '/b', is = 'clone fork_exec glibc *'}");
-        assert!(judge(&missing, &trace(), "{\"a\": 1}").is_err());
-        assert!(judge(&missing, &trace(), "").is_err());
+        assert!(judge(&missing, "host", &trace(), "{\"a\": 1}").is_err());
+        assert!(judge(&missing, "host", &trace(), "").is_err());
     }
 
     #[test]
@@ -221,12 +234,12 @@ mod tests {
             ("clone fork_exec musl batch", Grade::Wrong),
         ] {
             let row = row(&format!("{{argv = ['true', '*'], is = '{is}'}}"));
-            let verdicts = judge(&row, &trace(), "").unwrap();
+            let verdicts = judge(&row, "host", &trace(), "").unwrap();
             assert_eq!(verdicts[0].grade, grade, "{is}");
             assert_eq!(verdicts[0].confidence, "likely");
         }
         let open = row("{argv = ['sh', '...'], is = 'clone fork_exec glibc system'}");
-        let verdicts = judge(&open, &trace(), "").unwrap();
+        let verdicts = judge(&open, "host", &trace(), "").unwrap();
         assert_eq!(
             (verdicts[0].grade, verdicts[0].kernel, verdicts[0].pattern),
             (Grade::Partly, true, false)

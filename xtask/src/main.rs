@@ -24,10 +24,12 @@ The project's chores.
   cargo xtask test [--all] [--unprivileged] [FILTER]
       Setup, formatting, clippy, docs, all tests, the privileged ones as root, and the quick rows of
       the corpus. --all: the slow tests and the whole corpus too, whose runtimes it installs. --unprivileged: without those that need root. FILTER: only tests with that name.
-  cargo xtask corpus [--all] [--quick] [--record FOLDER] [--family FAMILY] [NAME]
+  cargo xtask corpus [--all] [--quick] [--record FOLDER] [--family FAMILY] [--root ROOT] [NAME]
       Start the real programs of tests/corpus/corpus.toml, name their start methods, and print how
-      right that is. --all: install the runtimes that are missing first. --record: keep the event
-      streams of what ran, for tests without root (tests/fixtures/corpus).
+      right that is. --all: install the runtimes that are missing first, and the userlands of other
+      Debian releases (target/roots; they need root and some 7 GB). --root: only the rows in that
+      userland: host, debian-11, debian-12, debian-13, forky. --record: keep the event streams of
+      what ran, for tests without root (tests/fixtures/corpus).
   cargo xtask bench [--rounds N] [--only ROW[,ROW]] [--json FILE] [--no-peers] [--install-peers]
       Measure what startrace costs, beside the other tracers that are installed.
   cargo xtask docs [--check]

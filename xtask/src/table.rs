@@ -27,6 +27,31 @@ pub const FAMILIES: &[&str] = &[
     "adversarial",
 ];
 
+/// A release of Debian whose userland rows may run in, by the name that rows call it.
+pub struct Release {
+    pub name: &'static str,
+    /// What the archive calls it.
+    pub suite: &'static str,
+    /// What it brings, for the list of what a row may name.
+    pub glibc: &'static str,
+}
+
+/// The releases that rows may name. Forky is a release to come: what it brings moves on.
+pub const RELEASES: &[Release] = &[
+    Release { name: "debian-11", suite: "bullseye", glibc: "2.31" },
+    Release { name: "debian-12", suite: "bookworm", glibc: "2.36" },
+    Release { name: "debian-13", suite: "trixie", glibc: "2.41" },
+    Release { name: "forky", suite: "forky", glibc: "2.43" },
+];
+
+/// This machine itself, among the names of roots.
+pub const HOST: &str = "host";
+
+/// The root that a job's name ends with, as in `libc/fork_exec@debian-13`.
+pub fn root_of(job: &str) -> &str {
+    job.rsplit_once('@').map_or(HOST, |(_, root)| root)
+}
+
 const PRIMITIVES: &[&str] = &["fork", "vfork", "clone", "clone3", "exec", "kernel"];
 const MECHANISMS: &[&str] = &[
     "fork",
@@ -55,9 +80,13 @@ pub struct Row {
     pub family: String,
     /// Unique in its family.
     pub name: String,
-    /// A default machine has the runtime, and the row is quick.
+    /// A default machine has the runtime, and the row is quick: on this machine, not in other roots.
     #[serde(default)]
     pub quick: bool,
+    /// Where it runs, once in each: `host` (this machine), or releases of [`RELEASES`], whose userland is
+    /// installed for it. Without: here only.
+    #[serde(default = "here")]
+    pub roots: Vec<String>,
     /// The command line that is recorded. `{c:NAME}`, `{static:NAME}`, `{musl:NAME}`, `{muslstatic:NAME}`: a starter in C,
     /// built so; `{rust:NAME}`, `{go:NAME}`, `{java:NAME}`: likewise; `{file:NAME}`: a starter as it is; `{python}`: the row's interpreter;
     /// `{dir}`: an empty folder, which is the working folder too; `{venv}`: where PyPI's packages are.
@@ -74,7 +103,7 @@ pub struct Row {
     /// Programs that have to be in PATH (or paths).
     #[serde(default)]
     pub needs: Vec<String>,
-    /// Debian's packages that bring them.
+    /// Debian's packages that bring them (in other roots, compilers and Python bring themselves).
     #[serde(default)]
     pub apt: Vec<String>,
     /// PyPI's packages, for `{venv}`.
@@ -112,6 +141,11 @@ pub struct Expect {
     pub min: usize,
     /// At most (without: as many as there are).
     pub max: Option<usize>,
+    /// Expected only in these of the row's roots.
+    #[serde(default)]
+    pub roots: Vec<String>,
+    /// What one line of its evidence has to say among other things.
+    pub says: Option<String>,
     /// `PRIMITIVE MECHANISM LIBRARY PATTERN`; each a name, names with `|` between, `-` for null, or
     /// `*` where the table of start methods does not say.
     pub is: String,
@@ -121,11 +155,20 @@ fn one() -> usize {
     1
 }
 
+fn here() -> Vec<String> {
+    vec![HOST.to_owned()]
+}
+
 /// The four names, each with what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names<'t>(pub [Vec<&'t str>; 4]);
 
 impl Expect {
+    /// Is it meant for that root?
+    pub fn is_for(&self, root: &str) -> bool {
+        self.roots.is_empty() || self.roots.iter().any(|name| name == root)
+    }
+
     /// Takes `is` apart.
     pub fn names(&self) -> Result<Names<'_>> {
         let words: Vec<&str> = self.is.split_whitespace().collect();
@@ -171,6 +214,7 @@ fn check(table: &Table) -> Result<()> {
         if row.expect.is_empty() {
             bail!("{name} expects nothing");
         }
+        check_roots(row).with_context(|| name.clone())?;
         for expect in &row.expect {
             let names = expect.names().with_context(|| name.clone())?;
             for (allowed, known) in names.0.iter().zip([PRIMITIVES, MECHANISMS]) {
@@ -182,6 +226,30 @@ fn check(table: &Table) -> Result<()> {
                 bail!("{name}: which start is {:?}?", expect.is);
             }
         }
+    }
+    Ok(())
+}
+
+fn check_roots(row: &Row) -> Result<()> {
+    for root in &row.roots {
+        if root != HOST && !RELEASES.iter().any(|release| release.name == root) {
+            bail!("there is no root {root:?}");
+        }
+        if !row.expect.iter().any(|expect| expect.is_for(root)) {
+            bail!("expects nothing in {root}");
+        }
+    }
+    if row.roots.is_empty() {
+        bail!("it runs nowhere");
+    }
+    if let Some(root) = row.expect.iter().flat_map(|e| &e.roots).find(|root| !row.roots.contains(root)) {
+        bail!("expects something in {root}, where it does not run");
+    }
+    if row.roots.iter().any(|root| root != HOST) && !row.pip.is_empty() {
+        bail!("PyPI's packages are on this machine only");
+    }
+    if row.quick && !row.roots.iter().any(|root| root == HOST) {
+        bail!("the quick rows run on this machine");
     }
     Ok(())
 }
@@ -221,6 +289,10 @@ mod tests {
             "family = 'libc'\nrun = ['x']\nexpect = [{exe = 'x', is = 'clone spoon - -'}]",
             "family = 'libc'\nrun = ['x']\nexpect = [{is = 'clone fork - -'}]",
             "family = 'libc'\nrun = ['x']\nexpect = []",
+            "family = 'libc'\nrun = ['x']\nroots = []\nexpect = [{exe = 'x', is = 'clone fork - -'}]",
+            "family = 'libc'\nrun = ['x']\nroots = ['x']\nexpect = [{exe = 'x', is = 'clone fork - -'}]",
+            "family = 'libc'\nrun = ['x']\nroots = ['forky']\nquick = true\nexpect = [{exe = 'x', is = 'clone fork - -'}]",
+            "family = 'libc'\nrun = ['x']\nexpect = [{exe = 'x', roots = ['forky'], is = 'clone fork - -'}]",
         ] {
             assert!(row(bad).is_err(), "{bad}");
         }

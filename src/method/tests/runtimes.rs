@@ -139,6 +139,30 @@ fn system_and_popen() {
 }
 
 #[test]
+fn php_proc_open_by_posix_spawn_is_no_popen() {
+    let pipe = |inode| fd(FdKind::Pipe, inode);
+    let spawned = || spawn(image("/usr/bin/php8.4", &["php"])).stdio(1, pipe(77));
+    let cleared = || {
+        spawned().creation(|c| {
+            c.call = Call::Clone3;
+            c.flags |= flag::CLEAR_SIGHAND;
+        })
+    };
+    let bare = |start: Start| start.exec_as(Some("/bin/sh"), sh(&["sh", "-c", "ls"]));
+    let own = || Want("posix_spawn", Some("php"), None, Likely);
+    // glibc 2.38 and up, which clears the handlers, would have written `--`.
+    check("2.38", &bare(cleared()), own());
+    let popen = cleared().exec_as(Some("/bin/sh"), sh(&["sh", "-c", "--", "ls"]));
+    check("popen, 2.38", &popen, Want("posix_spawn", Some("glibc"), Some("popen"), Likely));
+    // popen gives one pipe.
+    let two = bare(spawned().stdio(0, pipe(78)));
+    let errors = bare(spawned().stdio(2, pipe(79)));
+    for (what, start) in [("two pipes", two), ("stderr", errors)] {
+        assert_eq!(start.method().pattern, None, "{what}");
+    }
+}
+
+#[test]
 fn go_by_its_clone() {
     let go = || with_runtime("/usr/bin/dockerd", "go 1.22", &["dockerd"]);
     check("go", &go_clone(go()).exec(ls()), Want("vfork_exec", Some("go"), None, Likely));
@@ -153,9 +177,15 @@ fn go_by_its_clone() {
         .creation(|c| {
             c.flags |= flag::PIDFD;
             c.exit_signal = 0;
+            // As Go 1.24 and 1.27 were seen to do it: with the thread's own mask.
+            c.blocked = 0;
         })
         .exited(0, 400_000);
     check("probe", &trial, Want("vfork", Some("go"), Some("probe"), Likely));
+    let of = |image| trial.clone().with(|f| f.parent = Some(image));
+    let unread = Image { linkage: None, interpreter: None, ..image("/usr/bin/tool", &["tool"]) };
+    check("an unread file", &of(unread), Want("vfork", Some("go"), Some("probe"), Likely));
+    assert_ne!(of(c_program()).method().confidence, Confidence::Likely, "a C program's own vfork");
     let user = fork(go()).creation(|c| {
         c.flags = 0x1000_0000;
         c.blocked = mask::ALL;

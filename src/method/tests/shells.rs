@@ -191,6 +191,11 @@ fn build_and_batch() {
         ..with_runtime("/usr/bin/perl", "perl", &["perl", "/usr/bin/parallel", "ls"])
     };
     check("parallel", &fork(parallel).exec(ls()), Want("fork_exec", Some("perl"), Some("batch"), Likely));
+    // Debian 11's begins with `#!/usr/bin/env perl`.
+    let by_env = with_runtime("/usr/bin/perl", "perl", &["perl", "/usr/bin/parallel", "ls"]);
+    check("by env", &fork(by_env).exec(ls()), Want("fork_exec", Some("perl"), Some("batch"), Likely));
+    let other = with_runtime("/usr/bin/perl", "perl", &["perl", "/srv/x.pl", "parallel"]);
+    check("an argument", &fork(other).exec(ls()), Want("fork_exec", Some("perl"), None, Likely));
 }
 
 #[test]

@@ -1,112 +1,124 @@
-//! What rows need on this machine: built starters, interpreters, packages.
+//! What rows need: the places where they run, their packages, and the values that fill them in.
 
+use super::place::Place;
+use super::roots::{self, Root};
 use crate::{setup, shell};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use xtask::table::Row;
+use xtask::table::{HOST, RELEASES, Row};
 
-/// Starters, interpreters and packages, looked up once.
+/// Places, interpreters and packages, looked up once.
 pub struct Kit {
-    /// Where built starters go.
-    folder: PathBuf,
-    built: Mutex<BTreeMap<String, PathBuf>>,
-    /// CPython by version.
-    pub pythons: BTreeMap<(u32, u32), PathBuf>,
-    /// The version that `python3` is.
-    pub python3: Option<(u32, u32)>,
-    /// PyPI's packages that are in the virtual environment.
+    /// This machine and the roots that are there.
+    places: BTreeMap<String, Place>,
+    /// The roots that could not be made, and why.
+    absent: BTreeMap<String, String>,
+    /// Packages that could not be had in a root, by its name.
+    refused: BTreeMap<String, Vec<String>>,
+    /// PyPI's packages that are in this machine's virtual environment.
     pips: BTreeSet<String>,
 }
 
-/// The languages that starters are built from, and what builds them.
-const BUILDERS: &[(&str, &str)] = &[
-    ("c", "gcc"),
-    ("static", "gcc"),
-    ("musl", "musl-gcc"),
-    ("muslstatic", "musl-gcc"),
-    ("rust", "rustc"),
-    ("go", "go"),
-    ("java", "javac"),
-];
-
 impl Kit {
+    /// What is there without installing anything.
     pub fn new() -> Result<Self> {
-        let folder = shell::target().join("corpus");
-        fs::create_dir_all(folder.join("programs"))?;
-        let mut kit = Self {
-            folder,
-            built: Mutex::default(),
-            pythons: BTreeMap::new(),
-            python3: None,
-            pips: BTreeSet::new(),
-        };
-        kit.find_pythons();
+        let places = BTreeMap::from([(HOST.to_owned(), Place::host()?)]);
+        let mut kit =
+            Self { places, absent: BTreeMap::new(), refused: BTreeMap::new(), pips: BTreeSet::new() };
+        for release in RELEASES {
+            if let Some(root) = Root::find(release.name) {
+                kit.places.insert(release.name.to_owned(), Place::in_root(root)?);
+            }
+        }
         kit.find_pips();
         Ok(kit)
     }
 
-    fn find_pythons(&mut self) {
-        let mut candidates: Vec<PathBuf> =
-            ["python3", "python2.7", "/usr/bin/python3"].map(PathBuf::from).into();
-        candidates.extend((6..=20).map(|minor| PathBuf::from(format!("python3.{minor}"))));
-        let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
-        let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv"));
-        for folder in [root, home].into_iter().flatten() {
-            if let Ok(versions) = fs::read_dir(folder.join("versions")) {
-                let mut found: Vec<PathBuf> =
-                    versions.flatten().map(|v| v.path().join("bin/python")).collect();
-                found.sort();
-                candidates.extend(found);
-            }
-        }
-        for candidate in candidates {
-            let Some((version, path)) = version_of(&candidate) else { continue };
-            if candidate == Path::new("python3") {
-                self.python3 = Some(version);
-            }
-            self.pythons.entry(version).or_insert(path);
-        }
+    /// The place of that name, or why there is none.
+    pub fn place(&self, name: &str) -> Result<&Place, String> {
+        self.places.get(name).ok_or_else(|| match self.absent.get(name) {
+            Some(why) => format!("no root {name} could be made: {why}"),
+            None => format!("there is no root {name} (--all makes it)"),
+        })
     }
 
-    fn venv(&self) -> PathBuf {
-        self.folder.join("venv")
+    fn venv() -> PathBuf {
+        shell::target().join("corpus/venv")
     }
 
     fn find_pips(&mut self) {
-        let Ok(output) = Command::new(self.venv().join("bin/pip")).args(["list", "--format=freeze"]).output()
-        else {
+        let pip = Self::venv().join("bin/pip");
+        let Ok(output) = Command::new(pip).args(["list", "--format=freeze"]).output() else {
             return;
         };
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         self.pips = text.lines().filter_map(|l| Some(l.split_once("==")?.0.to_lowercase())).collect();
     }
 
-    /// What a row lacks here; empty if it can run.
-    pub fn lacks(&self, row: &Row) -> Vec<String> {
-        let text = || row.run.iter().chain(&row.script).chain(row.files.values()).chain(&row.shell);
-        let builders = BUILDERS
-            .iter()
-            .filter(|(kind, _)| text().any(|t| t.contains(&format!("{{{kind}:"))))
-            .map(|(_, builder)| *builder);
-        let needs = row.needs.iter().map(String::as_str).chain(builders);
-        let mut lacks: Vec<String> = needs.filter(|need| !is_there(need)).map(str::to_owned).collect();
+    /// What a row lacks in a place, in words; `None` if it can run.
+    pub fn lacks(&self, row: &Row, place: &str, tried: bool) -> Option<String> {
+        let there = match self.place(place) {
+            Ok(there) => there,
+            Err(why) => return Some(why),
+        };
+        let mut lacks = there.lacks(row);
         lacks.extend(row.pip.iter().filter(|p| !self.pips.contains(*p)).map(|p| format!("{p} of PyPI")));
-        lacks
+        if lacks.is_empty() {
+            return None;
+        }
+        let refused = self.refused.get(place).map_or(String::new(), |all| {
+            let packages = there.packages(row);
+            let ours = all.iter().filter(|refused| packages.iter().any(|p| refused.starts_with(p.as_str())));
+            ours.fold(String::new(), |text, why| format!("{text}; {why}"))
+        });
+        let hint = if tried { "" } else { " (--all installs it)" };
+        Some(format!("there is no {}{hint}{refused}", lacks.join(" and no ")))
     }
 
-    /// Installs what rows lack: Debian's packages, then PyPI's. What cannot be had is said, and its rows do not run.
-    pub fn install(&mut self, rows: &[&Row]) {
+    /// Makes the roots and installs what rows lack: Debian's packages, then PyPI's. What cannot be had is
+    /// said, and its rows do not run.
+    pub fn install(&mut self, rows: &[(&Row, &str)]) {
+        let _quiet = NoServices::begin();
+        let names: BTreeSet<&str> = rows.iter().map(|(_, place)| *place).collect();
+        for name in names {
+            let rows = rows.iter().filter(|(row, place)| *place == name && row.not_yet.is_none());
+            let rows: Vec<&Row> = rows.map(|(row, _)| *row).collect();
+            if name == HOST {
+                self.install_here(&rows);
+            } else if let Err(why) = self.install_in_root(name, &rows) {
+                eprintln!("corpus: {name}: {why:#}");
+                self.absent.insert(name.to_owned(), format!("{why:#}"));
+            }
+        }
+    }
+
+    fn install_in_root(&mut self, name: &str, rows: &[&Row]) -> Result<()> {
+        if !self.places.contains_key(name) {
+            self.places.insert(name.to_owned(), Place::in_root(roots::make(name)?)?);
+        }
+        let place = self.places.get_mut(name).context("no place")?;
+        let packages: BTreeSet<String> = rows.iter().flat_map(|row| place.packages(row)).collect();
+        if let (false, Some(root)) = (packages.is_empty(), &place.root) {
+            eprintln!("corpus: {name}: installs {}", packages.iter().cloned().collect::<Vec<_>>().join(" "));
+            let failed = root.install(&packages);
+            for why in &failed {
+                eprintln!("corpus: {name}: cannot be installed: {why}");
+            }
+            self.refused.insert(name.to_owned(), failed);
+            place.find_pythons();
+        }
+        Ok(())
+    }
+
+    fn install_here(&mut self, rows: &[&Row]) {
         let mut packages = BTreeSet::new();
         let mut pips = BTreeSet::new();
-        for row in rows.iter().filter(|row| row.not_yet.is_none() && !self.lacks(row).is_empty()) {
+        for row in rows.iter().filter(|row| self.lacks(row, HOST, true).is_some()) {
             packages.extend(row.apt.iter().cloned());
             pips.extend(row.pip.iter().filter(|pip| !self.pips.contains(*pip)).cloned());
         }
-        let _quiet = NoServices::begin();
         for package in packages {
             if let Err(why) = setup::install_one(&package) {
                 eprintln!("corpus: {package} cannot be installed: {why:#}");
@@ -121,26 +133,37 @@ impl Kit {
     }
 
     fn install_pips(&self, pips: &BTreeSet<String>) -> Result<()> {
-        let python = self.pythons.range((3, 9)..).next_back().context("no CPython from 3.9 on")?.1;
-        if !self.venv().join("bin/pip").exists() {
-            shell::run(Command::new(python).args(["-m", "venv"]).arg(self.venv()))?;
+        let host = self.places.get(HOST).context("no host")?;
+        let python = host.pythons.range((3, 9)..).next_back().context("no CPython from 3.9 on")?.1;
+        let pip = Self::venv().join("bin/pip");
+        if !pip.exists() {
+            shell::run(Command::new(python).args(["-m", "venv"]).arg(Self::venv()))?;
         }
-        shell::run(
-            Command::new(self.venv().join("bin/pip"))
-                .args(["install", "--quiet", "--disable-pip-version-check"])
-                .args(pips),
-        )
+        let quiet = ["install", "--quiet", "--disable-pip-version-check"];
+        shell::run(Command::new(pip).args(quiet).args(pips))
     }
+}
 
+/// What a row's texts are filled in with.
+pub struct Filler<'k> {
+    /// Where the row runs.
+    pub place: &'k Place,
+    /// `{dir}`, as programs there see it.
+    pub dir: PathBuf,
+    /// `{python}`.
+    pub python: Option<&'k Path>,
+}
+
+impl Filler<'_> {
     /// Puts values in the place of `{...}`.
-    pub fn fill(&self, text: &str, dir: &Path, python: Option<&Path>) -> Result<String> {
+    pub fn fill(&self, text: &str) -> Result<String> {
         let mut out = String::new();
         let mut rest = text;
         while let Some(at) = rest.find('{') {
             let (before, from) = rest.split_at(at);
             out.push_str(before);
             let end = from.find('}').unwrap_or(from.len() - 1);
-            let value = self.value(&from[1..end], dir, python)?;
+            let value = self.value(&from[1..end])?;
             match value {
                 Some(value) => {
                     out.push_str(&value);
@@ -157,48 +180,17 @@ impl Kit {
         Ok(out)
     }
 
-    fn value(&self, name: &str, dir: &Path, python: Option<&Path>) -> Result<Option<String>> {
+    fn value(&self, name: &str) -> Result<Option<String>> {
         let path = match name {
-            "dir" => dir.to_owned(),
-            "venv" => self.venv(),
-            "python" => python.context("the row names no version of Python")?.to_owned(),
+            "dir" => Some(self.dir.clone()),
+            "venv" => Some(Kit::venv()),
+            "python" => Some(self.python.context("the row names no version of Python")?.to_owned()),
             _ => match name.split_once(':') {
-                Some(("file", file)) => shell::root().join("tests/programs").join(file),
-                Some((kind, file)) if BUILDERS.iter().any(|(have, _)| *have == kind) => {
-                    self.build(kind, file)?
-                }
-                _ => return Ok(None),
+                Some((kind, file)) => self.place.starter(kind, file)?,
+                None => None,
             },
         };
-        Ok(Some(path.display().to_string()))
-    }
-
-    /// Builds a starter, unless that was done since its source changed.
-    fn build(&self, kind: &str, name: &str) -> Result<PathBuf> {
-        let mut built = self.built.lock().map_err(|_| anyhow::anyhow!("another row's build failed"))?;
-        if let Some(path) = built.get(&format!("{kind}:{name}")) {
-            return Ok(path.clone());
-        }
-        let programs = shell::root().join("tests/programs");
-        let extension = match kind {
-            "rust" => "rs",
-            "go" => "go",
-            "java" => "java",
-            _ => "c",
-        };
-        let source = programs.join(format!("{name}.{extension}"));
-        let target = self.folder.join("programs").join(if kind == "java" {
-            format!("{name}.class")
-        } else {
-            format!("{kind}-{name}")
-        });
-        if modified(&target) <= modified(&source).max(modified(&programs.join("starter.h"))) {
-            compile(kind, &source, &target)?;
-        }
-        // Java is named by the folder of its classes.
-        let path = if kind == "java" { self.folder.join("programs") } else { target };
-        built.insert(format!("{kind}:{name}"), path.clone());
-        Ok(path)
+        Ok(path.map(|path| path.display().to_string()))
     }
 }
 
@@ -224,62 +216,6 @@ impl Drop for NoServices {
             eprintln!("corpus: {POLICY} stays: remove it, or no package will start its server");
         }
     }
-}
-
-fn compile(kind: &str, source: &Path, target: &Path) -> Result<()> {
-    let c = ["-std=gnu11", "-O1", "-g", "-pthread"];
-    let mut command;
-    match kind {
-        "musl" | "muslstatic" => {
-            command = Command::new("musl-gcc");
-            command.args((kind == "muslstatic").then_some("-static"));
-            // The kernel's own headers lie beside the other libc's.
-            command.args(c).args(["-idirafter", "/usr/include", "-idirafter"]);
-            command.arg(format!("/usr/include/{}-linux-gnu", std::env::consts::ARCH));
-        }
-        "c" | "static" => {
-            command = Command::new("gcc");
-            command.args(c).args((kind == "static").then_some("-static"));
-        }
-        "rust" => {
-            command = Command::new("rustc");
-            command.args(["--edition", "2021", "-O"]);
-        }
-        "go" => {
-            command = Command::new("go");
-            command.arg("build");
-            command.env("CGO_ENABLED", "0").env("GO111MODULE", "off").env("GOFLAGS", "");
-        }
-        "java" => {
-            command = Command::new("javac");
-            command.arg("-d").arg(target.parent().context("no folder")?).arg(source);
-            shell::plain_environment(&mut command);
-            return shell::run(&mut command);
-        }
-        other => bail!("no compiler for {other}"),
-    }
-    shell::plain_environment(&mut command);
-    shell::run(command.arg("-o").arg(target).arg(source))
-}
-
-fn modified(path: &Path) -> Option<std::time::SystemTime> {
-    fs::metadata(path).and_then(|info| info.modified()).ok()
-}
-
-fn is_there(need: &str) -> bool {
-    if need.contains('/') { Path::new(need).exists() } else { shell::which(need).is_some() }
-}
-
-fn version_of(python: &Path) -> Option<((u32, u32), PathBuf)> {
-    let ask = "import platform, sys\n\
-               print('%s %d %d %s' % ((platform.python_implementation(),) + sys.version_info[:2] + (sys.executable,)))";
-    let output = Command::new(python).args(["-S", "-c", ask]).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let mut words = text.trim_end().splitn(4, ' ');
-    let (kind, major, minor, path) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    // A wrapper may enter another root, whose paths mean nothing here.
-    let path = fs::canonicalize(path).ok()?;
-    (kind == "CPython").then_some(((major.parse().ok()?, minor.parse().ok()?), path))
 }
 
 /// `3.8-3.12`, `3.13-`, `-3.9`, `2.7`.

@@ -2,7 +2,9 @@
 
 mod keep;
 mod kit;
+mod place;
 mod report;
+mod roots;
 mod run;
 
 use crate::tracefs::Tracefs;
@@ -12,6 +14,7 @@ use kit::Kit;
 use report::Report;
 use run::{Job, Outcome};
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc;
@@ -29,6 +32,8 @@ pub struct Options {
     pub quick: bool,
     /// Only this family.
     pub family: Option<String>,
+    /// Only in this root (`host`: this machine).
+    pub root: Option<String>,
     /// Only rows with this in their name.
     pub filter: Option<String>,
     /// Keep the event streams there, for tests without root.
@@ -37,7 +42,7 @@ pub struct Options {
 
 impl Options {
     fn parse(args: &[String]) -> Result<Self> {
-        let usage = "usage: cargo xtask corpus [--all] [--quick] [--record FOLDER] [--family FAMILY] [NAME]";
+        let usage = "usage: cargo xtask corpus [--all] [--quick] [--record FOLDER] [--family FAMILY] [--root ROOT] [NAME]";
         let mut options = Self::default();
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -54,6 +59,14 @@ impl Options {
                         bail!("--family {family}: there are {}", table::FAMILIES.join(", "));
                     }
                     options.family = Some(family.clone());
+                }
+                "--root" => {
+                    let known = || table::RELEASES.iter().map(|r| r.name).chain([table::HOST]);
+                    let Some(root) = args.next() else { bail!("--root needs a root; {usage}") };
+                    if !known().any(|name| name == root) {
+                        bail!("--root {root}: there are {}", known().collect::<Vec<_>>().join(", "));
+                    }
+                    options.root = Some(root.clone());
                 }
                 flag if flag.starts_with('-') => bail!("no flag {flag}; {usage}"),
                 _ if options.filter.is_some() => bail!("one NAME at a time; {usage}"),
@@ -79,26 +92,19 @@ pub fn run(options: &Options) -> Result<Report> {
     let binary = shell::target().join("debug/startrace");
     let table = table::read()?;
     let mut kit = Kit::new()?;
-    let rows: Vec<&table::Row> = table
-        .row
-        .iter()
-        .filter(|row| !options.quick || row.quick)
-        .filter(|row| options.family.as_ref().is_none_or(|family| row.family == *family))
-        .collect();
+    let rows = wanted(&table, options);
     if options.install {
         kit.install(&rows);
     }
     let mut report = Report::default();
     let mut jobs = VecDeque::new();
-    for row in rows {
-        for job in jobs_of(row, &kit, options.quick)? {
+    for (row, root) in rows {
+        for job in jobs_of(row, root, &kit, options.quick)? {
             if options.filter.as_ref().is_some_and(|filter| !job.name.contains(filter)) {
                 continue;
             }
-            let lacks = if row.not_yet.is_some() { Vec::new() } else { kit.lacks(row) };
-            if !lacks.is_empty() {
-                let hint = if options.install { "" } else { " (--all installs it)" };
-                let why = format!("there is no {}{hint}", lacks.join(" and no "));
+            let lacks = if row.not_yet.is_some() { None } else { kit.lacks(row, root, options.install) };
+            if let Some(why) = lacks {
                 report.add(&job, Outcome::NotRun(why));
             } else if row.python.is_some() && job.python.is_none() {
                 report.add(&job, Outcome::NotRun("there is no such CPython".to_owned()));
@@ -140,22 +146,48 @@ pub fn run(options: &Options) -> Result<Report> {
     Ok(report)
 }
 
-/// A row once for each interpreter that it is for; for the quick set, only for `python3`.
-fn jobs_of(row: &table::Row, kit: &Kit, quick: bool) -> Result<Vec<Job>> {
+/// The rows that are asked for, each with the root that it is to run in.
+fn wanted<'t>(table: &'t table::Table, options: &Options) -> Vec<(&'t table::Row, &'t str)> {
+    let rows = table
+        .row
+        .iter()
+        .filter(|row| !options.quick || row.quick)
+        .filter(|row| options.family.as_ref().is_none_or(|family| row.family == *family))
+        // A filter may go on with a version or a root.
+        .filter(|row| {
+            let name = format!("{}/{}", row.family, row.name);
+            options
+                .filter
+                .as_ref()
+                .is_none_or(|f| name.contains(f) || f.contains(&row.name) || f.starts_with('@'))
+        });
+    rows.flat_map(|row| row.roots.iter().map(move |root| (row, root.as_str())))
+        .filter(|(_, root)| !options.quick || *root == table::HOST)
+        .filter(|(_, root)| options.root.as_ref().is_none_or(|only| only == root))
+        .collect()
+}
+
+/// A row in a root, once for each interpreter that it is for; for the quick set, only for `python3`.
+fn jobs_of(row: &table::Row, root: &str, kit: &Kit, quick: bool) -> Result<Vec<Job>> {
     let base = format!("{}/{}", row.family, row.name);
+    let at = if root == table::HOST { String::new() } else { format!("@{root}") };
+    let job = |name: String, python| Job { row: row.clone(), name, root: root.to_owned(), python };
     let Some(range) = &row.python else {
-        return Ok(vec![Job { row: row.clone(), name: base, python: None }]);
+        return Ok(vec![job(base + &at, None)]);
     };
     let mut jobs = Vec::new();
-    for (version, path) in &kit.pythons {
-        if kit::in_range(range, *version)? && (!quick || Some(*version) == kit.python3) {
-            let name = format!("{base}-{}.{}", version.0, version.1);
-            jobs.push(Job { row: row.clone(), name, python: Some(path.clone()) });
+    let place = kit.place(root).ok();
+    for (version, path) in place.iter().flat_map(|place| &place.pythons) {
+        let newest = place.is_some_and(|place| place.python3 == Some(*version));
+        if kit::in_range(range, *version)? && (!quick || newest) {
+            jobs.push(job(format!("{base}-{}.{}{at}", version.0, version.1), Some(path.clone())));
         }
     }
-    // In the quick set, a row for other versions than python3's is simply not in it.
-    if jobs.is_empty() && !quick {
-        jobs.push(Job { row: row.clone(), name: format!("{base} ({range})"), python: None });
+    // In the quick set, a row for other versions than python3's is simply not in it; nor is it in a
+    // root, which has one version.
+    let another = quick || (root != table::HOST && place.is_some_and(|place| !place.pythons.is_empty()));
+    if jobs.is_empty() && !another {
+        jobs.push(job(format!("{base} ({range}){at}"), None));
     }
     Ok(jobs)
 }
@@ -163,7 +195,11 @@ fn jobs_of(row: &table::Row, kit: &Kit, quick: bool) -> Result<Vec<Job>> {
 /// Where traces and events stay until the next run: one folder a row. Below /tmp, where every user can go.
 fn scratch() -> Result<PathBuf> {
     let user = nix::unistd::geteuid();
-    let folder = std::env::temp_dir().join(format!("startrace-corpus-{user}"));
+    // One for each checkout: others may be at work.
+    let mut hasher = DefaultHasher::new();
+    shell::root().hash(&mut hasher);
+    let name = format!("startrace-corpus-{user}-{:04x}", hasher.finish() & 0xffff);
+    let folder = std::env::temp_dir().join(name);
     shell::succeeds(shell::as_root("rm").arg("-rf").arg(&folder));
     std::fs::create_dir(&folder)?;
     Ok(folder)

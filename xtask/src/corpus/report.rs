@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use xtask::judge::{Grade, Verdict};
-use xtask::table::FAMILIES;
+use xtask::table::{FAMILIES, HOST};
 
 const CONFIDENCES: [&str; 3] = ["certain", "likely", "guess"];
 
@@ -17,6 +17,8 @@ const DECEIVERS: &str = "adversarial";
 #[derive(Default)]
 pub struct Report {
     families: BTreeMap<usize, Family>,
+    /// The same by userland; this machine's comes first.
+    roots: BTreeMap<(bool, String), Family>,
     problems: Vec<String>,
     not_run: Vec<String>,
     /// Where the traces are.
@@ -31,28 +33,59 @@ struct Family {
     verdicts: Vec<Verdict>,
 }
 
+impl Family {
+    fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Ran(verdicts) => {
+                self.ran += 1;
+                self.verdicts.extend(verdicts.iter().cloned());
+            }
+            Outcome::Broken(_) => self.broken += 1,
+            Outcome::NotRun(_) => self.not_run += 1,
+        }
+    }
+
+    fn line(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |grade| self.verdicts.iter().filter(|v| v.grade == grade).count();
+        writeln!(
+            f,
+            "{name:<12} {:>5} {:>7} {:>7} {:>7} {:>7} {:>7}{}",
+            self.ran + self.broken,
+            self.not_run,
+            self.verdicts.len(),
+            count(Grade::Exact),
+            count(Grade::Partly),
+            count(Grade::Wrong),
+            if self.broken > 0 { format!("   {} broken", self.broken) } else { String::new() }
+        )
+    }
+}
+
+fn head(what: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "\n{what:<12} {:>5} {:>7} {:>7} {:>7} {:>7} {:>7}",
+        "rows", "not run", "starts", "exact", "partly", "wrong"
+    )
+}
+
 impl Report {
     /// Takes a row's outcome in.
     pub fn add(&mut self, job: &Job, outcome: Outcome) {
         let place = FAMILIES.iter().position(|family| *family == job.row.family).unwrap_or(FAMILIES.len());
-        let family = self.families.entry(place).or_default();
+        self.families.entry(place).or_default().count(&outcome);
+        self.roots.entry((job.root != HOST, job.root.clone())).or_default().count(&outcome);
         match outcome {
             Outcome::Ran(verdicts) => {
-                family.ran += 1;
                 for verdict in verdicts.iter().filter(|v| v.grade != Grade::Exact) {
                     let grade = if verdict.grade == Grade::Wrong { "WRONG" } else { "partly" };
                     self.problems.push(format!("{grade}: {}: {}", job.name, verdict.why));
                 }
-                family.verdicts.extend(verdicts);
             }
             Outcome::Broken(why) => {
-                family.broken += 1;
                 self.problems.push(format!("DID NOT RUN AS IT SHOULD: {}: {why}", job.name));
             }
-            Outcome::NotRun(why) => {
-                family.not_run += 1;
-                self.not_run.push(format!("{}: {why}", job.name));
-            }
+            Outcome::NotRun(why) => self.not_run.push(format!("{}: {why}", job.name)),
         }
     }
 
@@ -134,25 +167,15 @@ impl fmt::Display for Report {
         for line in &self.not_run {
             writeln!(f, "not run: {line}")?;
         }
-        writeln!(
-            f,
-            "\n{:<12} {:>5} {:>7} {:>7} {:>7} {:>7} {:>7}",
-            "family", "rows", "not run", "starts", "exact", "partly", "wrong"
-        )?;
+        head("family", f)?;
         for (place, family) in &self.families {
-            let name = FAMILIES.get(*place).copied().unwrap_or("?");
-            let count = |grade| family.verdicts.iter().filter(|v| v.grade == grade).count();
-            writeln!(
-                f,
-                "{name:<12} {:>5} {:>7} {:>7} {:>7} {:>7} {:>7}{}",
-                family.ran + family.broken,
-                family.not_run,
-                family.verdicts.len(),
-                count(Grade::Exact),
-                count(Grade::Partly),
-                count(Grade::Wrong),
-                if family.broken > 0 { format!("   {} broken", family.broken) } else { String::new() }
-            )?;
+            family.line(FAMILIES.get(*place).copied().unwrap_or("?"), f)?;
+        }
+        if self.roots.keys().any(|(other, _)| *other) {
+            head("userland", f)?;
+            for ((_, name), root) in &self.roots {
+                root.line(name, f)?;
+            }
         }
         writeln!(f, "\n{:<12} {:>7} {:>7} {:>7}", "confidence", "exact", "partly", "wrong")?;
         for confidence in CONFIDENCES {

@@ -1,6 +1,7 @@
 //! Runs one row of the table under `startrace record`.
 
-use super::kit::Kit;
+use super::kit::{Filler, Kit};
+use super::roots::SHELF;
 use crate::shell;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use xtask::judge::{self, Verdict};
-use xtask::table::Row;
+use xtask::table::{HOST, Row};
 
 /// The longest recording.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -30,8 +31,10 @@ pub enum Outcome {
 #[derive(Clone)]
 pub struct Job {
     pub row: Row,
-    /// `family/name`, with the version.
+    /// `family/name`, with the version and the root.
     pub name: String,
+    /// The root that it runs in.
+    pub root: String,
     /// Its interpreter.
     pub python: Option<PathBuf>,
 }
@@ -42,7 +45,7 @@ pub fn run(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Outcome {
         return Outcome::NotRun(format!("not yet: {why}"));
     }
     match record(job, kit, binary, scratch) {
-        Ok((trace, stdout)) => match judge::judge(&job.row, &trace, &stdout) {
+        Ok((trace, stdout)) => match judge::judge(&job.row, &job.root, &trace, &stdout) {
             Ok(verdicts) => Outcome::Ran(verdicts),
             Err(why) => Outcome::Broken(why),
         },
@@ -52,37 +55,60 @@ pub fn run(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Outcome {
 
 fn record(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Result<(Value, String)> {
     let row = &job.row;
+    let place = kit.place(&job.root).map_err(|why| anyhow::anyhow!(why))?;
     let folder = folder(job, scratch);
-    if folder.exists() {
-        shell::succeeds(shell::as_root("rm").arg("-rf").arg(&folder));
+    // In another root the row's folder lies where programs there see it.
+    let inside = match folder.file_name() {
+        Some(name) if job.root != HOST => Path::new(SHELF).join("run").join(name),
+        _ => folder.join("dir"),
+    };
+    let dir = place.outside(&inside);
+    for old in [&folder, &dir] {
+        if old.exists() {
+            shell::succeeds(shell::as_root("rm").arg("-rf").arg(old));
+        }
     }
-    let dir = folder.join("dir");
-    fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    for new in [&folder, &dir] {
+        fs::create_dir_all(new).with_context(|| new.display().to_string())?;
+    }
     open_to_all(&dir)?;
-    let fill = |text: &str| kit.fill(text, &dir, job.python.as_deref());
+    let filler = Filler { place, dir: inside, python: job.python.as_deref() };
+    let fill = |text: &str| filler.fill(text);
     for (name, text) in &row.files {
         write_executable(&dir.join(name), &fill(text)?)?;
     }
     let command: Vec<String> = match &row.script {
         Some(script) => {
-            let file = dir.join("row.sh");
-            write_executable(&file, &fill(script)?)?;
+            write_executable(&dir.join("row.sh"), &fill(script)?)?;
             let mut command = row.shell.iter().map(|word| fill(word)).collect::<Result<Vec<_>>>()?;
             if command.is_empty() {
                 command.push("/bin/sh".to_owned());
             }
-            command.push(file.display().to_string());
+            command.push(filler.dir.join("row.sh").display().to_string());
             command
         }
         None => row.run.iter().map(|word| fill(word)).collect::<Result<_>>()?,
     };
     let trace = folder.join("trace.json");
-    let mut startrace = shell::as_root(binary);
+    let mut startrace = match &place.root {
+        Some(root) => root.beside(binary),
+        None => shell::as_root(binary),
+    };
     startrace.args(["record", "-q", "-o"]).arg(&trace).arg("--events").arg(folder.join("events.ndjson"));
-    if let Some(user) = &row.user {
+    if let (Some(user), None) = (&row.user, &place.root) {
         startrace.args(["--run-as", user]);
     }
-    startrace.arg("--").args(&command).current_dir(&dir).stdin(Stdio::null());
+    startrace.arg("--");
+    if let Some(root) = &place.root {
+        startrace.arg("chroot");
+        // startrace itself has to be root up to the chroot.
+        startrace.args(row.user.as_ref().map(|user| format!("--userspec={user}")));
+        startrace.arg(&root.path).args(["env", "-C"]).arg(&filler.dir);
+    }
+    startrace.args(&command).current_dir(&folder).stdin(Stdio::null());
+    if place.root.is_none() {
+        startrace.current_dir(&dir);
+    }
     let (stdout, stderr) = (folder.join("stdout"), folder.join("stderr"));
     startrace.stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
     shell::plain_environment(&mut startrace);

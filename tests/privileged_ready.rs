@@ -1,0 +1,587 @@
+//! Readiness of real programs, compared with what they say themselves and with observers from outside.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::{Background, Recorded, program, python, record, record_unchecked};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const MS: u64 = 1_000_000;
+const NO_ARGS: [&str; 0] = [];
+
+fn boottime_ns() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+}
+
+const HTTP: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+/// A port that nobody has.
+fn port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What an observer saw from outside, on the clock of all events.
+#[derive(Debug, Clone, Copy)]
+struct Observed {
+    /// Begin of the last attempt to connect that failed, and end of the first that did not.
+    refused: u64,
+    connected: u64,
+    /// The first answer.
+    answered: u64,
+}
+
+/// Connects every millisecond, sends a line to whoever accepts and waits for an answer.
+fn observer(port: u16, request: &'static [u8]) -> JoinHandle<Observed> {
+    std::thread::spawn(move || {
+        let begun = Instant::now();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut refused = boottime_ns();
+        loop {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nobody listens on {port}");
+            let attempt = boottime_ns();
+            let Ok(mut stream) = TcpStream::connect(address) else {
+                refused = attempt;
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            };
+            let connected = boottime_ns();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            stream.write_all(request).unwrap();
+            let n = stream.read(&mut [0; 64]).unwrap();
+            assert!(n > 0, "no answer from {port}");
+            return Observed { refused, connected, answered: boottime_ns() };
+        }
+    })
+}
+
+fn ready(start: &Value) -> (&str, u64) {
+    let ready = &start["timeline"]["ready"];
+    (ready["kind"].as_str().unwrap(), ready["at_ns"].as_u64().unwrap())
+}
+
+fn kind(start: &Value) -> &str {
+    ready(start).0
+}
+
+fn milestone<'a>(start: &'a Value, name: &str) -> &'a Value {
+    let all = start["timeline"]["milestones"].as_array().unwrap();
+    all.iter().find(|milestone| milestone["name"] == name).unwrap_or_else(|| panic!("no {name} in {all:#?}"))
+}
+
+fn at(start: &Value, name: &str) -> u64 {
+    milestone(start, name)["at_ns"].as_u64().unwrap() + origin(start)
+}
+
+fn origin(start: &Value) -> u64 {
+    start["timeline"]["origin_boottime_ns"].as_u64().unwrap()
+}
+
+/// The start of the command itself: the first one.
+fn command(recorded: &Recorded) -> &Value {
+    recorded.starts().iter().min_by_key(|start| origin(start)).unwrap()
+}
+
+/// Is `first_listen` when a client could connect, and `ready` when it is served? Always in order; how
+/// close is the load's matter, too, and the caller's to judge.
+fn compare(start: &Value, seen: Observed) -> (u64, u64) {
+    let listens = at(start, "first_listen");
+    let serves = origin(start) + ready(start).1;
+    assert!((seen.refused..=seen.connected).contains(&listens), "listens at {listens}: {seen:?}");
+    assert!((listens..=seen.answered).contains(&serves), "serves at {serves}: {seen:?}");
+    (seen.connected - listens, seen.answered - serves)
+}
+
+#[test]
+fn servers_are_ready_when_an_observer_is_served() {
+    common::require_root();
+    let serve = program("serve");
+    for how in ["accept", "poll", "select", "epoll"] {
+        let mut best = (u64::MAX, u64::MAX);
+        for _ in 0..5 {
+            let port = port();
+            let observer = observer(port, b"q");
+            let where_ = port.to_string();
+            let recorded = record(&NO_ARGS, &[serve.to_str().unwrap(), how, &where_]);
+            let seen = observer.join().unwrap();
+            let start = command(&recorded);
+            assert_eq!(kind(start), "accept", "{how}: {start:#}");
+            let told = recorded.told();
+            let listens = at(start, "first_listen");
+            assert!(
+                (told["before"].as_u64().unwrap()..=told["after"].as_u64().unwrap()).contains(&listens),
+                "{how}: {listens} and {told}"
+            );
+            assert!(origin(start) + ready(start).1 >= told["waits"].as_u64().unwrap(), "{how}");
+            assert_eq!(milestone(start, "first_listen")["detail"], format!("tcp 127.0.0.1:{port}"));
+            // The end comes after the start was finished.
+            assert_eq!(start["exit"]["code"], 0, "{how}");
+            let off = compare(start, seen);
+            best = (best.0.min(off.0), best.1.min(off.1));
+            if best.0 <= 2 * MS && best.1 <= 5 * MS {
+                break;
+            }
+        }
+        assert!(best.0 <= 2 * MS && best.1 <= 5 * MS, "{how}: {best:?} ns off");
+    }
+}
+
+#[test]
+fn a_server_without_clients_is_ready_when_it_waits_for_one() {
+    common::require_root();
+    let serve = program("serve");
+    for how in ["accept", "poll", "select", "epoll"] {
+        let where_ = port().to_string();
+        let recorded = record(&["--kill-when-ready"], &[serve.to_str().unwrap(), how, &where_]);
+        let start = command(&recorded);
+        let (kind, ready_ns) = ready(start);
+        assert_eq!((kind, &start["timeline"]["ready"]["inferred"]), ("accept", &Value::Bool(false)), "{how}");
+        assert_eq!(start["timeline"]["ready"]["detail"], format!("tcp 127.0.0.1:{where_}"), "{how}");
+        assert!(origin(start) + ready_ns >= recorded.told()["waits"].as_u64().unwrap(), "{how}");
+        assert_eq!(recorded.trace["session"]["ended_by"], "ready");
+        assert_eq!(recorded.status.code(), Some(0));
+        assert!(!alive(recorded.pid("self")), "{how} was to be ended");
+    }
+}
+
+#[test]
+fn unix_servers() {
+    common::require_root();
+    let serve = program("serve");
+    for how in ["unix-accept", "unix-poll", "unix-epoll"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let recorded =
+            record(&["--kill-when-ready"], &[serve.to_str().unwrap(), how, path.to_str().unwrap()]);
+        let start = command(&recorded);
+        assert_eq!(kind(start), "accept", "{how}: {start:#}");
+        assert_eq!(milestone(start, "first_listen")["inferred"], true, "nothing tells of it before");
+        let waits = recorded.told()["waits"].as_u64().unwrap();
+        let served = origin(start) + ready(start).1;
+        assert!(served + 5 * MS >= waits && served <= waits + 50 * MS, "{how}: {served} and {waits}");
+    }
+}
+
+fn alive(pid: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+/// A server that is observed until it has answered, and ended then.
+fn served(line: &[&str], port: u16, request: &'static [u8]) -> (Recorded, Observed) {
+    let observer = observer(port, request);
+    let mut running = Background::begin(&NO_ARGS, line);
+    let seen = observer.join().unwrap();
+    running.signal(nix::sys::signal::Signal::SIGTERM);
+    let status = running.wait(Duration::from_secs(60));
+    let recorded = running.collect(status);
+    common::check_all(&recorded);
+    (recorded, seen)
+}
+
+#[test]
+fn python_http_server() {
+    common::require_root();
+    let python = python();
+    let best = (0..5)
+        .map(|_| {
+            let port = port();
+            let where_ = port.to_string();
+            let line = [python.to_str().unwrap(), "-m", "http.server", "--bind", "127.0.0.1", &where_];
+            let (recorded, seen) = served(&line, port, HTTP);
+            assert_eq!(kind(command(&recorded)), "accept");
+            compare(command(&recorded), seen)
+        })
+        .find(|off| off.0 <= 2 * MS && off.1 <= 5 * MS);
+    // Answering takes Python itself a while; in one of five it has the CPU.
+    assert!(best.is_some());
+}
+
+#[test]
+fn a_daemon_is_ready_when_the_process_is_that_stays() {
+    common::require_root();
+    let port = port();
+    let observer = observer(port, b"q");
+    let where_ = port.to_string();
+    let recorded = record(&NO_ARGS, &[program("serve").to_str().unwrap(), "daemon", &where_, "200"]);
+    let seen = observer.join().unwrap();
+    let daemon = recorded.start_of(recorded.pid("self"));
+    assert_eq!(kind(daemon), "accept", "{:#}", recorded.outline());
+    compare(daemon, seen);
+    assert_eq!(daemon["method"]["pattern"], "double_fork");
+    assert_eq!(milestone(daemon, "daemonised")["inferred"], true);
+    assert_eq!(kind(command(&recorded)), "exit");
+    assert_eq!(recorded.status.code(), Some(0));
+}
+
+#[test]
+fn a_command_that_ends_is_ready_by_that() {
+    common::require_root();
+    let recorded = record(&NO_ARGS, &["sh", "-c", "sleep 0.02; exit 3"]);
+    let start = command(&recorded);
+    assert_eq!((kind(start), recorded.status.code()), ("exit", Some(3)));
+    assert_eq!(milestone(start, "exit")["at_ns"], start["timeline"]["duration_ns"]);
+}
+
+#[test]
+fn quiet_begins_where_the_work_ends() {
+    common::require_root();
+    let script = "import time, signal, json, os\n\
+                  time.sleep(1.2)\n\
+                  end = time.monotonic() + 0.3\n\
+                  while time.monotonic() < end: pass\n\
+                  print(json.dumps({'self': os.getpid(), 'at': time.clock_gettime_ns(7)}), flush=True)\n\
+                  signal.pause()";
+    let recorded = record(&["--kill-when-ready"], &[python().to_str().unwrap(), "-c", script]);
+    let start = command(&recorded);
+    let (kind, ready_ns) = ready(start);
+    assert_eq!(kind, "quiet", "{start:#}");
+    // Not in the sleep that it chose.
+    let (told, found) = (recorded.told()["at"].as_u64().unwrap(), origin(start) + ready_ns);
+    assert!(found.abs_diff(told) <= 20 * MS, "told {told}, found {found}");
+    assert_eq!(start["timeline"]["ready"]["inferred"], true);
+}
+
+#[test]
+fn a_pool_is_ready_with_its_workers() {
+    common::require_root();
+    let script = "import multiprocessing, signal, time\n\
+                  def begin(): time.sleep(0.4)\n\
+                  if __name__ == '__main__':\n\
+                  \x20   pool = multiprocessing.get_context('fork').Pool(3, begin)\n\
+                  \x20   signal.pause()";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pool.py");
+    std::fs::write(&path, script).unwrap();
+    let line = [python().to_str().unwrap().to_owned(), path.to_str().unwrap().to_owned()];
+    let recorded = record(&["--kill-when-ready"], &line);
+    let pool = command(&recorded);
+    assert_eq!(kind(pool), "quiet", "{:#}", recorded.outline());
+    let workers = recorded.filter(|start| start["method"]["pattern"] == "multiprocessing.fork");
+    assert_eq!(workers.len(), 3, "{:#}", recorded.outline());
+    let last = workers.iter().map(|start| origin(start) + ready(start).1).max().unwrap();
+    for worker in &workers {
+        assert_eq!(kind(worker), "quiet");
+        assert!(ready(worker).1 >= 400 * MS, "its initialiser sleeps");
+    }
+    assert_eq!(at(pool, "workers_ready"), last);
+    assert!(origin(pool) + ready(pool).1 >= last);
+}
+
+#[test]
+fn notify_and_nothing_else_where_there_is_a_notify_socket() {
+    common::require_root();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let script = "import os, socket, time\n\
+                  s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+                  s.connect(os.environ['NOTIFY_SOCKET'])\n\
+                  l = socket.create_server(('127.0.0.1', 0))\n\
+                  l.settimeout(0.2)\n\
+                  try: l.accept()\n\
+                  except TimeoutError: pass\n\
+                  s.send(b'STATUS=almost\\nEXTEND_TIMEOUT_USEC=3000000')\n\
+                  time.sleep(0.05)\n\
+                  s.sendall(b'READY=1\\nMAINPID=%d' % os.getpid())\n\
+                  time.sleep(30)";
+    let setting = format!("NOTIFY_SOCKET={}", path.display());
+    let line = ["env", &setting, python().to_str().unwrap(), "-c", script].map(str::to_owned);
+    let recorded = record(&["--kill-when-ready"], &line);
+    let start = command(&recorded);
+    assert_eq!(kind(start), "notify", "{start:#}");
+    let waited = at(start, "first_accept_wait");
+    assert!(at(start, "notify_ready") > waited + 200 * MS);
+    assert_eq!(milestone(start, "notify_status")["detail"], "almost");
+    assert_eq!(milestone(start, "notify_extend_timeout")["detail"], "3000000 us");
+    drop(socket);
+}
+
+#[test]
+fn marks() {
+    common::require_root();
+    let script = "sleep 0.05; echo @warm > /proc/$$/comm; sleep 0.05; echo @up > /proc/$$/comm; \
+                  echo sh > /proc/$$/comm; sleep 30";
+    let recorded = record(&["--ready", "mark:up", "--kill-when-ready"], &["sh", "-c", script]);
+    let start = command(&recorded);
+    assert_eq!(kind(start), "mark", "{start:#}");
+    assert_eq!(start["timeline"]["ready"]["detail"], "up");
+    assert_eq!(milestone(start, "mark")["detail"], "warm");
+    assert!(at(start, "mark") + 50 * MS <= origin(start) + ready(start).1);
+    assert_eq!(start["comm"], "sh");
+}
+
+#[test]
+fn what_never_is_ready_says_what_it_waits_for() {
+    common::require_root();
+    let recorded =
+        record_unchecked(&["--window", "1500ms", "--kill-when-ready"], &["sh", "-c", "sleep 30; exec true"]);
+    common::check_all(&recorded);
+    let start = command(&recorded);
+    assert_eq!(ready(start), ("timeout", 1500 * MS));
+    let detail = start["timeline"]["ready"]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("the window ended; it waits in wait4"), "{detail}");
+    assert_eq!(recorded.status.code(), Some(1));
+    assert!(recorded.stderr.contains("--window"), "{}", recorded.stderr);
+}
+
+#[test]
+fn stop_when_ready_leaves_the_command_running() {
+    common::require_root();
+    let where_ = port().to_string();
+    let recorded = record(&["--stop-when-ready"], &[program("serve").to_str().unwrap(), "poll", &where_]);
+    assert_eq!(kind(command(&recorded)), "accept");
+    assert_eq!(recorded.status.code(), Some(0));
+    let pid = recorded.pid("self");
+    assert!(alive(pid) && recorded.stderr.contains(&format!("still running (pid {pid})")));
+    // Its standard output is gone with the recording, so it is asked.
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{where_}")).unwrap();
+    stream.write_all(b"q").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+}
+
+#[test]
+fn what_is_seen_from_outside() {
+    common::require_root();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("app.pid");
+    // It listens, answers 503 for a while, then 200, then writes a file.
+    let script = "import http.server, threading, time, sys\n\
+                  class H(http.server.BaseHTTPRequestHandler):\n\
+                  \x20   code = 503\n\
+                  \x20   def do_GET(self):\n\
+                  \x20       self.send_response(H.code); self.end_headers()\n\
+                  \x20   def log_message(self, *args): pass\n\
+                  time.sleep(0.2)\n\
+                  s = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), H)\n\
+                  threading.Thread(target=s.serve_forever, daemon=True).start()\n\
+                  time.sleep(0.2); H.code = 200\n\
+                  time.sleep(0.2); open(sys.argv[2], 'w').close()\n\
+                  time.sleep(0.2); print('now ready', flush=True)\n\
+                  time.sleep(30)";
+    let mut last = 0;
+    for how in ["tcp", "http", "file", "output"] {
+        let _ = std::fs::remove_file(&file);
+        let port = port().to_string();
+        let rule = match how {
+            "tcp" => format!("tcp:{port}"),
+            "http" => format!("http://127.0.0.1:{port}/health"),
+            "file" => format!("file:{}", file.display()),
+            _ => "output:^now r".to_owned(),
+        };
+        let line =
+            [python().to_str().unwrap(), "-c", script, &port, file.to_str().unwrap()].map(str::to_owned);
+        let recorded = record(&["--ready", &rule, "--kill-when-ready"], &line);
+        let start = command(&recorded);
+        let (kind, ready_ns) = ready(start);
+        assert_eq!(kind, how, "{start:#}");
+        let detail = start["timeline"]["ready"]["detail"].as_str().unwrap();
+        match how {
+            "tcp" => assert!(detail.starts_with("tcp 127.0.0.1:") && detail.contains("in vain"), "{detail}"),
+            "http" => assert!(detail.starts_with("HTTP 200 from http://"), "{detail}"),
+            "file" => assert!(detail.ends_with("app.pid; looked for every ms"), "{detail}"),
+            _ => assert_eq!(detail, "matches ^now r"),
+        }
+        if how == "tcp" {
+            let late = origin(start) + ready_ns - at(start, "first_listen");
+            assert!(late < 100 * MS, "{late}");
+        }
+        assert!(ready_ns > last, "{how} comes after what was before");
+        last = ready_ns.saturating_sub(250 * MS).max(200 * MS);
+    }
+}
+
+#[test]
+fn rules_for_an_executable() {
+    common::require_root();
+    let recorded =
+        record(&["--ready", "sleep=200ms", "--ready", "exit"], &["sh", "-c", "sleep 0.6; sleep 0.01"]);
+    assert_eq!(kind(command(&recorded)), "exit");
+    let mut sleeps: Vec<_> =
+        recorded.filter(|start| start["argv"][0] == "sleep").into_iter().map(ready).collect();
+    sleeps.sort_unstable();
+    assert_eq!(sleeps.len(), 2);
+    assert_eq!((sleeps[0].0, sleeps[1]), ("exit", ("time", 200 * MS)));
+}
+
+#[test]
+fn replays_make_the_same_readiness() {
+    common::require_root();
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events");
+    let port = port().to_string();
+    let line = [program("serve").to_str().unwrap(), "accept", &port].map(str::to_owned);
+    for rule in ["auto".to_owned(), format!("tcp:{port}"), "quiet".to_owned()] {
+        let recorded =
+            record(&["--events", events.to_str().unwrap(), "--ready", &rule, "--kill-when-ready"], &line);
+        let file = std::io::BufReader::new(std::fs::File::open(&events).unwrap());
+        let replayed = startrace::timeline::replay::replay(file).unwrap();
+        assert_eq!(replayed.unasked, 0, "{rule}");
+        let made = serde_json::to_value(&replayed.starts).unwrap();
+        assert_eq!(made.as_array().unwrap()[..], recorded.starts()[..], "{rule}");
+    }
+}
+
+#[test]
+fn wrong_ways_to_ask_name_the_flag() {
+    common::require_root();
+    for (args, cmd, why) in [
+        (vec!["--ready", "soon"], vec!["true"], "--ready: "),
+        (vec!["--ready", "listen", "--level", "lifecycle"], vec!["true"], "--level timeline"),
+        (vec!["--ready", "exit", "--ready", "exec"], vec!["true"], "EXE=KIND"),
+        (vec!["--quiet-for", "1ms"], vec!["true"], "--quiet-for"),
+        (vec!["-a", "--stop-when-ready", "--duration", "1s"], vec![], "--stop-when-ready"),
+    ] {
+        let refused = record_unchecked(&args, &cmd);
+        assert_eq!(refused.status.code(), Some(2), "{args:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains(why), "{args:?}: {}", refused.stderr);
+    }
+}
+
+/// Servers of other people, on ports of their own.
+struct Server {
+    name: &'static str,
+    line: String,
+    port: u16,
+    /// More than that: who answers how.
+    request: &'static [u8],
+}
+
+fn which(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+/// Each is observed by a client that connects every millisecond and waits for its answer, in a shell
+/// that ends the server then.
+#[test]
+#[ignore = "needs servers that the whole corpus installs"]
+fn servers_of_other_people() {
+    common::require_root();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
+    let d = dir.display();
+    let mut servers = Vec::new();
+    let mut missing = Vec::new();
+    let mut add = |name: &'static str, needs: &str, request: &'static [u8], line: &dyn Fn(u16) -> String| {
+        if which(needs) {
+            let port = port();
+            servers.push(Server { name, line: line(port), port, request });
+        } else {
+            missing.push(needs.to_owned());
+        }
+    };
+    add("nginx", "nginx", HTTP, &|port| {
+        let text = format!(
+            "worker_processes 2; daemon off; pid {d}/nginx.pid; error_log {d}/nginx.log;\n\
+             events {{}}\nhttp {{ access_log off; server {{ listen 127.0.0.1:{port}; return 204; }} }}\n"
+        );
+        write("nginx.conf", &text);
+        format!("exec nginx -c {d}/nginx.conf")
+    });
+    add("redis", "redis-server", b"PING\r\n", &|port| {
+        format!("cd {d}; exec redis-server --bind 127.0.0.1 --port {port} --save ''")
+    });
+    add("node", "node", HTTP, &|port| {
+        write(
+            "server.js",
+            &format!("require('http').createServer((q, r) => r.end('x')).listen({port}, '127.0.0.1')"),
+        );
+        format!("exec node {d}/server.js")
+    });
+    add("java", "java", HTTP, &|port| {
+        write(
+            "Server.java",
+            &format!(
+                "import com.sun.net.httpserver.*; import java.net.*;\n\
+             public class Server {{ public static void main(String[] a) throws Exception {{\n\
+             HttpServer s = HttpServer.create(new InetSocketAddress(\"127.0.0.1\", {port}), 0);\n\
+             s.createContext(\"/\", x -> {{ x.sendResponseHeaders(204, -1); x.close(); }}); s.start(); }} }}"
+            ),
+        );
+        format!("exec java {d}/Server.java")
+    });
+    add("go", "go", HTTP, &|port| {
+        write(
+            "server.go",
+            &format!(
+                "package main\nimport \"net/http\"\nfunc main() {{ http.ListenAndServe(\"127.0.0.1:{port}\", \
+             http.NotFoundHandler()) }}\n"
+            ),
+        );
+        let built = std::process::Command::new("go")
+            .args(["build", "-o"])
+            .arg(dir.join("server-go"))
+            .arg(dir.join("server.go"))
+            .env("GOFLAGS", "-mod=mod")
+            .env("HOME", dir)
+            .output()
+            .unwrap();
+        assert!(built.status.success(), "{built:?}");
+        format!("exec {d}/server-go")
+    });
+    add("postgres", "postgres", b"\0\0\0\x08\x04\xd2\x16\x2f", &|port| {
+        // As the user that it installs; it refuses to be root.
+        format!(
+            "mkdir {d}/pg && chown nobody {d}/pg && cd / && \
+             setpriv --reuid nobody --clear-groups $(dirname $(readlink -f $(command -v postgres)))/initdb -D {d}/pg >/dev/null && \
+             exec setpriv --reuid nobody --clear-groups postgres -D {d}/pg -p {port} -h 127.0.0.1 -k {d}/pg"
+        )
+    });
+    for (name, package, line) in [
+        ("gunicorn", "gunicorn", "-w 2 -b 127.0.0.1:PORT app:app"),
+        ("uvicorn", "uvicorn", "--host 127.0.0.1 --port PORT --lifespan off asgi:app"),
+    ] {
+        write("app.py", "def app(environ, start):\n    start('200 OK', [])\n    return [b'x']\n");
+        write(
+            "asgi.py",
+            "async def app(scope, receive, send):\n    \
+            await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n    \
+            await send({'type': 'http.response.body', 'body': b'x'})\n",
+        );
+        let venv = dir.join("venv");
+        let run = |program: &Path, args: &[&str]| {
+            std::process::Command::new(program)
+                .args(args)
+                .output()
+                .is_ok_and(|output| output.status.success())
+        };
+        let made = run(&python(), &["-m", "venv", venv.to_str().unwrap()])
+            && run(&venv.join("bin/pip"), &["install", "-q", package]);
+        if made {
+            let port = port();
+            let line = line.replace("PORT", &port.to_string());
+            servers.push(Server {
+                name,
+                line: format!("cd {d}; exec {d}/venv/bin/{package} {line}"),
+                port,
+                request: HTTP,
+            });
+        } else {
+            missing.push(format!("pip install {package}"));
+        }
+    }
+    for server in &servers {
+        let (recorded, seen) = served(&["sh", "-c", &server.line], server.port, server.request);
+        let start = command(&recorded);
+        assert_eq!(kind(start), "accept", "{}: {start:#}", server.name);
+        let (connect, answer) = compare(start, seen);
+        println!(
+            "{}: first_listen {:.2} ms before the observer's connection, ready {:.2} ms before its answer",
+            server.name,
+            connect as f64 / 1e6,
+            answer as f64 / 1e6
+        );
+    }
+    assert!(missing.is_empty(), "all others are right, but these are not here: {missing:?}");
+}
