@@ -309,7 +309,7 @@ fn notify_and_nothing_else_where_there_is_a_notify_socket() {
 fn marks() {
     common::require_root();
     let script = "sleep 0.05; echo @warm > /proc/$$/comm; sleep 0.05; echo @up > /proc/$$/comm; \
-                  echo sh > /proc/$$/comm; sleep 30";
+                  printf sh > /proc/$$/comm; sleep 30";
     let recorded = record(&["--ready", "mark:up", "--kill-when-ready"], &["sh", "-c", script]);
     let start = command(&recorded);
     assert_eq!(kind(start), "mark", "{start:#}");
