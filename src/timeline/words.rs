@@ -218,6 +218,15 @@ fn named(path: &str) -> String {
     }
 }
 
+/// An object's name, no longer than a sentence bears.
+pub(super) fn short(object: &str) -> String {
+    let mut out: String = object.chars().take(4 * COMMAND).collect();
+    if out.len() < object.len() {
+        out.push('…');
+    }
+    out
+}
+
 /// A command line in short.
 pub(super) fn command(argv: Option<&[String]>, comm: &str) -> String {
     let Some([first, rest @ ..]) = argv else { return comm.to_owned() };
