@@ -526,10 +526,9 @@ fn play(acts: &[(u8, u8, Act)]) -> Vec<Event> {
     let mut s = Stream::default();
     let mut tasks: Vec<(u32, u32)> = vec![(10, 10)];
     let mut all = tasks.clone();
-    let mut next = 11;
     let mut now = 5;
     s.fork((1, 1), 10, [0, 2, 4]);
-    for (which, pause, act) in acts {
+    for (next, (which, pause, act)) in (11..).zip(acts) {
         let Some(&task) = tasks.get(usize::from(*which) % tasks.len().max(1)) else { break };
         now += 1 + u64::from(pause % 32);
         let at = now.max(s.told.get(&task).map_or(0, |told| told.div_ceil(MS)));
@@ -570,7 +569,6 @@ fn play(acts: &[(u8, u8, Act)]) -> Vec<Event> {
             }
         }
         all.clone_from(&tasks);
-        next += 1;
     }
     s.events.sort_by_key(|event| event.time_ns);
     s.events

@@ -27,7 +27,7 @@ Examples:
   sudo startrace record --unit app --duration 20s -- systemctl restart app
   sudo startrace record -a --duration 10s -o all.ndjson
   sudo startrace record --kill-when-ready -- nginx -g 'daemon off;'
-                                             a server, until it waits for clients
+                                             a server, until it has started
   sudo startrace record --ready http://localhost:8080/health -- ./app
   startrace report                           show the newest trace again
 
