@@ -120,12 +120,17 @@ fn assert_observed(start: &Value) {
     assert!(unknown <= most, "{}: {}", start["argv"], timeline["states"]);
 }
 
-/// Within a millisecond or a hundredth.
+/// Within a millisecond or a hundredth. What the program tells is wall time less its time on a CPU and its
+/// delays; a delay is counted when it ends, so one that began before its clocks ran may be among them. On
+/// a busy machine a file is also waited for in other ways than for storage.
 fn near(case: &Case<'_>, found: u64) {
     let told = case.told["blocked"].as_u64().unwrap();
+    let delay = case.told["delay"].as_u64().unwrap();
     let most = (told / 100).max(MS);
+    let others = ["memory", "other:read", "other:pread64"].iter();
+    let others: u64 = others.filter_map(|kind| case.timeline["states"]["blocked"][*kind].as_u64()).sum();
     assert!(
-        found.abs_diff(told) <= most,
+        (told.saturating_sub(most + others)..=told + most + delay).contains(&found),
         "{found} ns in the trace; by its own clocks {}; waits: {}",
         case.told,
         case.timeline["waits"]

@@ -33,16 +33,16 @@ Examples:
 
 Readiness: a start is finished when it is ready. 'auto' is, of a process and all
 that descends from it: READY=1 and nothing else where NOTIFY_SOCKET is set; else
-the first wait for clients on a listening socket; else 1 s (--quiet-for) of rest,
-dated back to its beginning; else its end. Other kinds:
+the first wait for clients on a listening socket; else 1 s (--quiet-for) of
+rest, dated back to its beginning; else its end. Other kinds:
   listen, accept   a socket listens; somebody waits for clients on it
   notify, quiet, exit, exec, 500ms           only that, or a fixed time
   mark:NAME        the program writes @NAME to /proc/self/comm
-  output[:REGEX]   it writes to standard output or error (something that matches);
+  output[:REGEX]   it writes to standard output or error (what matches); that
                    takes hooks that slow down every system call of the machine
   file:PATH, tcp:[HOST:]PORT, http://HOST:PORT/PATH
-                   from outside, looked at every ms: a new file, an open port, an
-                   answer with status 200 to 399
+                   from outside, looked at every ms: a new file, an open
+                   port, an answer with status 200 to 399
 
 CMD runs as the user who called sudo, with their groups, limits and environment.
 Exit status: CMD's own (128 + signal; 126 not executable, 127 not found); 125 if
