@@ -126,7 +126,9 @@ fn assert_observed(start: &Value) {
 fn near(case: &Case<'_>, found: u64) {
     let told = case.told["blocked"].as_u64().unwrap();
     let delay = case.told["delay"].as_u64().unwrap();
-    let most = (told / 100).max(MS);
+    // The scheduler's clocks and its tracepoints are some microseconds apart at each switch.
+    let switches = case.timeline["counters"]["voluntary_switches"].as_u64().unwrap();
+    let most = (told / 100).max(MS) + 20_000 * switches;
     let others = ["memory", "other:read", "other:pread64"].iter();
     let others: u64 = others.filter_map(|kind| case.timeline["states"]["blocked"][*kind].as_u64()).sum();
     assert!(

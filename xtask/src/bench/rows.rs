@@ -56,8 +56,8 @@ impl Mode {
                 run(&line)
             }
             Self::System(level) => {
-                let mut args = vec!["-q", "-a", "-o", &trace];
-                args.extend(level_of(level));
+                let mut args: Vec<&str> = level_of(level).collect();
+                args.extend(["-q", "-a", "-o", &*trace]);
                 let tracer = Tracer::start(bench, &args)?;
                 let result = run(argv);
                 tracer.stop()?;
@@ -79,7 +79,7 @@ impl Mode {
 }
 
 /// The option for a level, where one is named.
-fn level_of(level: &'static str) -> impl Iterator<Item = &'static str> {
+fn level_of<'a>(level: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
     ["--level", level].into_iter().filter(move |_| !level.is_empty())
 }
 
