@@ -90,7 +90,7 @@ fn a_start_that_the_recording_does_not_outlive_is_a_timeout() {
     let sleep = recorded.start_of(recorded.pid("sleep"));
     assert_eq!(sleep["exit"], Value::Null);
     assert_eq!(sleep["timeline"]["ready"]["kind"], "timeout");
-    assert_eq!(sleep["timeline"]["ready"]["detail"], "the recording ended");
+    assert_eq!(sleep["timeline"]["ready"]["detail"], "the recording ended; it waits in clock_nanosleep");
     assert_eq!(phases(sleep), common::phases(&["fork", "schedule", "setup", "image"]));
     assert!(sleep["timeline"]["duration_ns"].as_u64().unwrap() < 2_000_000_000, "{:#}", sleep["timeline"]);
     assert_eq!(recorded.trace["session"]["ended_by"], "command");
@@ -99,7 +99,7 @@ fn a_start_that_the_recording_does_not_outlive_is_a_timeout() {
         common::record::<&str, &str>(&["--window", "100ms"], &["sh", "-c", "/bin/sleep 0.4; exit 3"]);
     let sleep = recorded.start_with_argv(&["/bin/sleep", "0.4"]);
     assert_eq!(sleep["timeline"]["duration_ns"], 100_000_000);
-    assert_eq!(sleep["timeline"]["ready"]["detail"], "the window ended");
+    assert_eq!(sleep["timeline"]["ready"]["detail"], "the window ended; it waits in clock_nanosleep");
     assert_eq!(sleep["exit"]["code"], 0, "{:#}", sleep["exit"]);
     assert!(sleep["exit"]["at_ns"].as_u64().unwrap() >= 400_000_000, "{:#}", sleep["exit"]);
     assert_eq!(recorded.status.code(), Some(3));

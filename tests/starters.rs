@@ -54,7 +54,17 @@ const C: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// C starters that need root or a folder of their own.
-const APART: &[&str] = &["clone_newpid", "exec_paths", "fork_enomem", "pid_reuse"];
+const APART: &[&str] = &[
+    "clone_newpid",
+    "constructor",
+    "exec_paths",
+    "fork_enomem",
+    "no_clone3",
+    "pid_reuse",
+    "pidfd_spawn",
+    "serve",
+    "spend",
+];
 
 fn run(path: &Path, args: &[&str]) -> Value {
     let output = Command::new(path).args(args).output().unwrap();

@@ -439,6 +439,44 @@ fn an_exec_in_place_begins_anew() {
 }
 
 #[test]
+fn a_task_that_sleeps_at_the_end_is_asked_for() {
+    use startrace::timeline::world::{Answer, Doing, TaskNow};
+    for (running_ms, expected) in [
+        (Some(9), json!({"running_ns": 9 * MS, "unknown_ns": 0, "blocked": {"futex": 89 * MS}})),
+        (None, json!({"running_ns": 3 * MS, "unknown_ns": 20 * MS, "blocked": {"futex": 75 * MS}})),
+    ] {
+        let mut s = Stream::default();
+        s.fork((1, 1), 10, [0, 1, 2]);
+        s.mark((10, 10), 5, Moment::Sums);
+        let mut builder = Builder::new(Options { level: Level::Timeline, ..Options::default() });
+        let mut world = Replay::default();
+        let now = TaskNow {
+            tid: 10,
+            doing: Doing::Idle,
+            call: Some("futex".into()),
+            object: None,
+            running_ns: running_ms.map(|ms: u64| ms * MS),
+        };
+        for _ in 0..2 {
+            world.answers.push_back(Answer::Tasks(id(10), Some(vec![now.clone()])));
+        }
+        for event in s.events {
+            builder.event(event, &mut world);
+        }
+        builder.end(100 * MS, &mut world);
+        let Some(Output::Start(start)) = builder.drain().next() else { panic!() };
+        let start = serde_json::to_value(*start).unwrap();
+        check::timelines(&json!({"starts": [start], "session": {"starts": 1}})).unwrap();
+        for (name, value) in expected.as_object().unwrap() {
+            assert_eq!(states(&start)[name], *value, "{name} {running_ms:?}");
+        }
+        let wait = &start["timeline"]["waits"][0];
+        assert_eq!((&wait["syscall"], &wait["woken_by"]), (&json!("futex"), &Value::Null));
+        assert_eq!(path(&start).last().unwrap().1, "futex");
+    }
+}
+
+#[test]
 fn at_lifecycle_nothing_is_said() {
     let mut s = Stream::default();
     s.fork((1, 1), 10, [0, 1, 2]);
@@ -526,10 +564,9 @@ fn play(acts: &[(u8, u8, Act)]) -> Vec<Event> {
     let mut s = Stream::default();
     let mut tasks: Vec<(u32, u32)> = vec![(10, 10)];
     let mut all = tasks.clone();
-    let mut next = 11;
     let mut now = 5;
     s.fork((1, 1), 10, [0, 2, 4]);
-    for (which, pause, act) in acts {
+    for (next, (which, pause, act)) in (11..).zip(acts) {
         let Some(&task) = tasks.get(usize::from(*which) % tasks.len().max(1)) else { break };
         now += 1 + u64::from(pause % 32);
         let at = now.max(s.told.get(&task).map_or(0, |told| told.div_ceil(MS)));
@@ -570,7 +607,6 @@ fn play(acts: &[(u8, u8, Act)]) -> Vec<Event> {
             }
         }
         all.clone_from(&tasks);
-        next += 1;
     }
     s.events.sort_by_key(|event| event.time_ns);
     s.events

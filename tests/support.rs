@@ -17,7 +17,14 @@ fn start(id: &str, parent: Option<&str>) -> Value {
                 {"name": "fork", "at_ns": 0, "duration_ns": 3, "exec": null},
                 {"name": "exec", "at_ns": 3, "duration_ns": 2, "exec": 0},
                 {"name": "app", "at_ns": 5, "duration_ns": 5, "exec": 0}],
-            "phase_ns": {"app": 5, "exec": 2, "fork": 3}},
+            "phase_ns": {"app": 5, "exec": 2, "fork": 3},
+            "states": {"creating_ns": 3, "running_ns": 4, "runnable_ns": 1, "exited_ns": 0, "unknown_ns": 0,
+                       "blocked": {"disk": 2}},
+            "waits": [],
+            "critical_path": [
+                {"at_ns": 0, "duration_ns": 3, "start_id": format!("{id}/0"), "tid": 1, "state": "creating"},
+                {"at_ns": 3, "duration_ns": 7, "start_id": format!("{id}/0"), "tid": 1, "state": "running"}],
+            "path_ns": {"creating": 3, "running": 7}},
     })
 }
 
@@ -32,7 +39,12 @@ fn a_sound_trace_passes() {
 
 #[test]
 fn what_is_wrong_is_found() {
-    let cases: [(&str, Value, &str); 7] = [
+    let cases: [(&str, Value, &str); 12] = [
+        ("/timeline/states/running_ns", json!(5), "states add up to 11"),
+        ("/timeline/states/blocked/disk", json!(1), "states add up to 9"),
+        ("/timeline/critical_path/1/duration_ns", json!(6), "path adds up to 9"),
+        ("/timeline/critical_path/1/at_ns", json!(4), "after 3"),
+        ("/timeline/path_ns/running", json!(8), "path_ns"),
         ("/timeline/duration_ns", json!(11), "ready at 10"),
         ("/timeline/phases/1/at_ns", json!(4), "begins at 4"),
         ("/timeline/phases/2/duration_ns", json!(6), "add up to 11"),

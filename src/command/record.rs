@@ -27,11 +27,11 @@ Examples:
   sudo startrace record --unit app --duration 20s -- systemctl restart app
   sudo startrace record -a --duration 10s -o all.ndjson
   sudo startrace record --kill-when-ready -- nginx -g 'daemon off;'
-                                             a server, until it waits for clients
+                                             a server, until it has started
   sudo startrace record --ready http://localhost:8080/health -- ./app
   startrace report                           show the newest trace again
 
-Readiness: a start is finished when it is ready. 'auto' is, for a process and all
+Readiness: a start is finished when it is ready. 'auto' is, of a process and all
 that descends from it: READY=1 and nothing else where NOTIFY_SOCKET is set; else
 the first wait for clients on a listening socket; else 1 s (--quiet-for) of rest,
 dated back to its beginning; else its end. Other kinds:

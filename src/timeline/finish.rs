@@ -37,6 +37,9 @@ impl Builder {
             process.foreground = status.foreground;
             process.stdio = status.stdio;
         }
+        if live {
+            self.ask_standing(id, end_ns, end, world);
+        }
         self.note_selected(id);
         let selected = self.is_selected(id);
         let Some(built) = self.build(id, end_ns, end) else { return };

@@ -18,6 +18,7 @@ mod process;
 pub mod ready;
 pub mod replay;
 pub mod select;
+mod standing;
 mod start;
 mod syscall;
 mod tasks;
@@ -116,6 +117,8 @@ pub struct Builder {
     past: past::Past,
     /// Pieces of time in memory, of starts in progress.
     pieces: usize,
+    /// Processes that were asked at the end of the recording what they do.
+    asked_standing: u32,
     out: Vec<Output>,
     /// Starts by the time at which they may have come to rest; stale entries are passed over.
     due: BinaryHeap<Reverse<(u64, Id, u32)>>,
@@ -160,6 +163,7 @@ impl Builder {
             groups: groups::Groups::default(),
             past: past::Past::default(),
             pieces: 0,
+            asked_standing: 0,
             out: Vec::new(),
             facts: None,
             missed: Missed::default(),

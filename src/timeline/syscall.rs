@@ -20,6 +20,16 @@ pub(super) fn name(arch: Arch, nr: i32, compat: bool) -> Option<&'static str> {
     }
 }
 
+/// The number of a system call of 64-bit programs.
+pub(super) fn number(arch: Arch, name: &str) -> Option<i32> {
+    match arch {
+        Arch::X86_64 => syscalls::x86_64::Sysno::iter().find(|call| call.name() == name).map(|c| c.id()),
+        Arch::Aarch64 | Arch::Other => {
+            syscalls::aarch64::Sysno::iter().find(|call| call.name() == name).map(|c| c.id())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Arch, name};

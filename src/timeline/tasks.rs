@@ -479,6 +479,18 @@ impl Tasks {
         self.bound(2 * MAX_WAITS, MAX_WAITS, MAX_PIECES);
     }
 
+    /// Takes in what a task has done since its last record, as found elsewhere.
+    pub(super) fn stood(&mut self, pid: u32, tid: u32, spent: &Spent, wait: Option<Waited>) {
+        self.pid = pid;
+        self.flush(tid);
+        let Some(lane) = self.lane_mut(tid, spent.since_ns) else { return };
+        lane.spent(spent);
+        if let Some(wait) = wait.filter(|wait| wait.back_ns > wait.off_ns) {
+            lane.push(Piece::Wait(Box::new(wait)));
+        }
+        self.count();
+    }
+
     /// Takes a moment in.
     pub(super) fn mark(&mut self, pid: u32, tid: u32, time_ns: u64, mark: &Mark) {
         self.pid = pid;

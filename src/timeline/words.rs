@@ -40,6 +40,9 @@ impl Builder {
     pub(super) fn told_wait(&self, id: Id, tid: u32, back_ns: u64, wait: &Wait) -> Waited {
         let call = wait.nr.map(|nr| Call { nr, compat: wait.compat });
         let wake_ns = wait.off_ns.saturating_add(wait.blocked_ns(back_ns));
+        // A shell that waits for SIGCHLD in sigsuspend is woken by the child's end as well.
+        let by_child = matches!(wait.waker, Waker::Task { pid, .. } if wait.signal && self.is_child(id, pid));
+        let believed = by_child || is_believed(id, wait);
         Waited {
             off_ns: wait.off_ns,
             wake_ns,
@@ -47,11 +50,9 @@ impl Builder {
             state: State::of(wait.kind, call),
             call,
             detail: self.detail(id, call, wait).map(Into::into),
-            woken_by: woken_by(id, wake_ns, self.timeout(call, wait), wait),
+            woken_by: woken_by(id, wake_ns, self.timeout(call, wait), believed, wait),
             waker: match &wait.waker {
-                Waker::Task { pid, tid: by, .. }
-                    if *by != tid && (is_believed(id, wait) || is_sender(wait)) =>
-                {
+                Waker::Task { pid, tid: by, .. } if *by != tid && (believed || is_sender(wait)) => {
                     Some((*pid, *by))
                 }
                 Waker::Softirq { pid, tid: by, .. } if *by != tid && is_sender(wait) => Some((*pid, *by)),
@@ -217,6 +218,15 @@ fn named(path: &str) -> String {
     }
 }
 
+/// An object's name, no longer than a sentence bears.
+pub(super) fn short(object: &str) -> String {
+    let mut out: String = object.chars().take(4 * COMMAND).collect();
+    if out.len() < object.len() {
+        out.push('…');
+    }
+    out
+}
+
 /// A command line in short.
 pub(super) fn command(argv: Option<&[String]>, comm: &str) -> String {
     let Some([first, rest @ ..]) = argv else { return comm.to_owned() };
@@ -294,7 +304,7 @@ fn is_sender(wait: &Wait) -> bool {
     peer.or(local).is_some_and(|ip| ip.is_loopback()) || (peer.is_some() && peer == local)
 }
 
-fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, wait: &Wait) -> Option<WokenBy> {
+fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, believed: bool, wait: &Wait) -> Option<WokenBy> {
     let storage = matches!(wait.kind, WaitKind::Disk | WaitKind::PageFault);
     let over = timeout_ns.is_some_and(|ns| wake_ns.saturating_sub(wait.off_ns) >= ns);
     let (kind, who) = match &wait.waker {
@@ -302,7 +312,7 @@ fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, wait: &Wait) -> Optio
         Waker::Task { pid, comm, .. } if !wait.waker_exact && is_sender(wait) => {
             ("softirq", Some((*pid, comm)))
         }
-        Waker::Task { .. } | Waker::Kernel { .. } if !is_believed(id, wait) => match wait.kind {
+        Waker::Task { .. } | Waker::Kernel { .. } if !believed => match wait.kind {
             _ if wait.signal => ("signal", None),
             WaitKind::Disk | WaitKind::PageFault => ("io", None),
             WaitKind::Sleep => ("timer", None),
@@ -423,9 +433,9 @@ mod tests {
             (wait(WaitKind::Futex, Waker::Unknown), "unknown", None),
         ];
         for (wait, kind, pid) in cases {
-            let by = woken_by(id, 150, wait.timeout_ns, &wait).unwrap();
+            let by = woken_by(id, 150, wait.timeout_ns, is_believed(id, &wait), &wait).unwrap();
             assert_eq!((&*by.kind, by.pid), (kind, pid), "{wait:?}");
         }
-        assert_eq!(woken_by(id, 150, None, &wait(WaitKind::Cpu, task())), None);
+        assert_eq!(woken_by(id, 150, None, true, &wait(WaitKind::Cpu, task())), None);
     }
 }

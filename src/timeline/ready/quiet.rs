@@ -52,7 +52,7 @@ impl Quiet {
         }
         self.since_ns = at_ns;
         while let Some(first) = self.ran.front().filter(|ran| ran.until_ns <= at_ns) {
-            self.sum_ns -= first.running_ns;
+            self.sum_ns = self.sum_ns.saturating_sub(first.running_ns);
             self.ran.pop_front();
         }
     }
@@ -66,23 +66,25 @@ impl Quiet {
         let new = Ran {
             from_ns: spent.since_ns.max(self.since_ns),
             until_ns: spent.until_ns,
-            running_ns: spent.running_ns,
+            // Records that contradict themselves come from nowhere but a broken stream.
+            running_ns: spent.running_ns.min(spent.until_ns.saturating_sub(spent.since_ns)),
         };
-        self.sum_ns += new.running_ns;
+        self.sum_ns = self.sum_ns.saturating_add(new.running_ns);
         let at = self.ran.iter().rposition(|ran| ran.until_ns <= new.until_ns).map_or(0, |at| at + 1);
         match at.checked_sub(1).and_then(|before| self.ran.get_mut(before)) {
             Some(last)
-                if new.from_ns <= last.until_ns + NEAR_NS && new.until_ns - last.from_ns <= MERGED_NS =>
+                if new.from_ns <= last.until_ns.saturating_add(NEAR_NS)
+                    && new.until_ns.saturating_sub(last.from_ns) <= MERGED_NS =>
             {
                 last.until_ns = new.until_ns;
-                last.running_ns += new.running_ns;
+                last.running_ns = last.running_ns.saturating_add(new.running_ns);
             }
             _ => self.ran.insert(at, new),
         }
         while self.sum_ns > budget_ns
             && let Some(first) = self.ran.pop_front()
         {
-            self.sum_ns -= first.running_ns;
+            self.sum_ns = self.sum_ns.saturating_sub(first.running_ns);
             self.since_ns = self.since_ns.max(first.until_ns);
         }
     }
@@ -97,13 +99,15 @@ impl Quiet {
         });
         let mut all: Vec<Ran> = self.ran.iter().copied().chain(untold).collect();
         all.sort_unstable_by_key(|ran| ran.until_ns);
-        let sum_ns: u64 = all.iter().map(|ran| ran.running_ns).sum();
+        let sum_ns: u64 = all.iter().fold(0, |sum, ran| sum.saturating_add(ran.running_ns));
         if sum_ns > budget_ns {
             return Err(all.last().map_or(self.since_ns, |ran| ran.until_ns));
         }
         let mut begin = self.since_ns;
         for ran in &all {
-            if ran.from_ns > begin + PAUSE_NS || ran.until_ns > self.since_ns + EBB_NS {
+            if ran.from_ns > begin.saturating_add(PAUSE_NS)
+                || ran.until_ns > self.since_ns.saturating_add(EBB_NS)
+            {
                 break;
             }
             begin = begin.max(ran.until_ns);

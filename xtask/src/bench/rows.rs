@@ -14,10 +14,10 @@ use std::time::Duration;
 enum Mode {
     /// Not at all: what the others are compared with.
     Plain,
-    /// `startrace record -- WORKLOAD`.
-    Command,
-    /// `startrace record -a` beside it.
-    System,
+    /// `startrace record -- WORKLOAD`, at this level (empty: the default).
+    Command(&'static str),
+    /// `startrace record -a` beside it, at this level.
+    System(&'static str),
     /// `startrace record -p` of some other process beside it.
     Stranger,
     /// Another tracer around it.
@@ -28,8 +28,10 @@ impl Mode {
     fn name(&self) -> String {
         match self {
             Self::Plain => "untraced".into(),
-            Self::Command => "startrace record -- CMD".into(),
-            Self::System => "startrace record -a".into(),
+            Self::Command("") => "startrace record -- CMD".into(),
+            Self::Command(level) => format!("startrace record --level {level} -- CMD"),
+            Self::System("") => "startrace record -a".into(),
+            Self::System(level) => format!("startrace record --level {level} -a"),
             Self::Stranger => "startrace record -p OTHER".into(),
             Self::Peer(peer) => peer.name.into(),
         }
@@ -45,14 +47,18 @@ impl Mode {
         let trace = trace.to_string_lossy();
         let result = match self {
             Self::Plain => run(argv),
-            Self::Command => {
+            Self::Command(level) => {
                 let mut line = vec![bench.startrace.to_string_lossy().into_owned()];
-                line.extend(["record", "-q", "-o", &trace, "--"].map(str::to_owned));
+                line.extend(["record", "-q", "-o", &trace].map(str::to_owned));
+                line.extend(level_of(level).map(str::to_owned));
+                line.push("--".to_owned());
                 line.extend_from_slice(argv);
                 run(&line)
             }
-            Self::System => {
-                let tracer = Tracer::start(bench, &["-q", "-a", "-o", &trace])?;
+            Self::System(level) => {
+                let mut args = vec!["-q", "-a", "-o", &trace];
+                args.extend(level_of(level));
+                let tracer = Tracer::start(bench, &args)?;
                 let result = run(argv);
                 tracer.stop()?;
                 result
@@ -70,6 +76,11 @@ impl Mode {
         let _ = std::fs::remove_file(&*trace);
         result
     }
+}
+
+/// The option for a level, where one is named.
+fn level_of(level: &'static str) -> impl Iterator<Item = &'static str> {
+    ["--level", level].into_iter().filter(move |_| !level.is_empty())
 }
 
 /// A process that does nothing, to be traced while the workload is not.
@@ -141,7 +152,7 @@ fn tax(
                 }
                 Err(why) => (None, why.replace('\n', " ")),
             };
-            let own = matches!(mode, Mode::Command | Mode::System | Mode::Stranger);
+            let own = matches!(mode, Mode::Command(_) | Mode::System(_) | Mode::Stranger);
             Figure { row, what: mode.name(), value, unit: "x", goal: own.then_some(goal), note }
         })
         .collect())
@@ -152,11 +163,27 @@ fn with_peers(bench: &Bench, mut modes: Vec<Mode>) -> Vec<Mode> {
     modes
 }
 
-/// 1,500 starts of /bin/true, one after the other, all of them traced.
+/// 1,500 starts of /bin/true, one after the other, all of them traced; at `timeline`, a command's link
+/// phases are observed too, those under `-a` are not.
 pub fn start_tax(bench: &Bench) -> Result<Vec<Figure>> {
     let workload = Workload::build(bench, "spawn_true", &["1500"])?;
-    let modes = with_peers(bench, vec![Mode::Plain, Mode::Command, Mode::System]);
-    tax(bench, "start-tax", "<= 1.03", &modes, &workload, (1500.0, "start"))
+    let own = vec![
+        Mode::Plain,
+        Mode::Command("lifecycle"),
+        Mode::System("lifecycle"),
+        Mode::System("timeline"),
+        Mode::Command("timeline"),
+    ];
+    let modes = with_peers(bench, own);
+    let mut figures = tax(bench, "start-tax", "<= 1.03", &modes, &workload, (1500.0, "start"))?;
+    for (mode, figure) in modes.iter().zip(&mut figures) {
+        match mode {
+            Mode::System("timeline") => figure.goal = Some("<= 1.04"),
+            Mode::Command("timeline") => figure.goal = Some("<= 1.15"),
+            _ => {}
+        }
+    }
+    Ok(figures)
 }
 
 /// 200 forks of a process with 1 GiB resident.
@@ -179,28 +206,28 @@ pub fn fork_tax(bench: &Bench) -> Result<Vec<Figure>> {
         }]);
     }
     let workload = Workload::build(bench, "fork_large", &[&MIB.to_string(), "200"])?;
-    let modes = [Mode::Plain, Mode::Command, Mode::System];
+    let modes = [Mode::Plain, Mode::Command(""), Mode::System("")];
     tax(bench, "fork-tax", "<= 1.01", &modes, &workload, (200.0, "fork"))
 }
 
 /// System calls of a process that is not traced while another is, and under `-a`.
 pub fn syscall_tax(bench: &Bench) -> Result<Vec<Figure>> {
     let workload = Workload::build(bench, "getppid_loop", &["5000000"])?;
-    let modes = [Mode::Plain, Mode::Stranger, Mode::System];
+    let modes = [Mode::Plain, Mode::Stranger, Mode::System("")];
     tax(bench, "syscall-tax", "1.00", &modes, &workload, (5e6, "call"))
 }
 
 /// Switches between two processes that are not traced, and under `-a`.
 pub fn switch_tax(bench: &Bench) -> Result<Vec<Figure>> {
     let workload = Workload::build(bench, "ping_pong", &["200000"])?;
-    let modes = [Mode::Plain, Mode::Stranger, Mode::System];
+    let modes = [Mode::Plain, Mode::Stranger, Mode::System("")];
     tax(bench, "switch-tax", "<= 1.03", &modes, &workload, (4e5, "switch"))
 }
 
 /// From the exec of the tracer to the first instructions of the command that it starts.
 pub fn own_start(bench: &Bench) -> Result<Vec<Figure>> {
     let workload = Workload::build(bench, "boottime", &[])?;
-    let mut modes = with_peers(bench, vec![Mode::Plain, Mode::Command]);
+    let mut modes = with_peers(bench, vec![Mode::Plain, Mode::Command("")]);
     modes.retain(|mode| !matches!(mode, Mode::Peer(peer) if !peer.starts_commands()));
     let line = workload.command_line();
     let measured = rounds(bench, &modes, |mode| {
@@ -221,7 +248,7 @@ pub fn own_start(bench: &Bench) -> Result<Vec<Figure>> {
             what: mode.name(),
             value: result.as_deref().ok().and_then(Stat::of),
             unit: "ms",
-            goal: matches!(mode, Mode::Command).then_some("<= 60"),
+            goal: matches!(mode, Mode::Command(_)).then_some("<= 60"),
             note: result.err().unwrap_or_default().replace('\n', " "),
         })
         .collect())
