@@ -18,6 +18,7 @@ use std::path::PathBuf;
 type Stream = (&'static str, usize, &'static [(&'static str, usize)]);
 
 const STREAMS: &[Stream] = &[
+    ("linking", 2, &[("shell.command", 1), ("wrapper", 1)]),
     ("posix_spawn", 4, &[("-", 4)]),
     ("pipeline", 4, &[("-", 1), ("shell.pipeline", 3)]),
     ("pipeline_bash", 4, &[("-", 1), ("shell.pipeline", 3)]),
@@ -120,6 +121,15 @@ fn details_that_only_the_whole_stream_tells() {
     let second = late.starts.iter().find(|s| s.seq == 1 && s.argv.as_ref().unwrap()[0] == "true").unwrap();
     let json = serde_json::to_value(second).unwrap();
     assert_eq!(phases(&json), ["exec", "app"]);
+    let linking = replayed("linking");
+    let image = ["exec", "load", "link", "init", "app"];
+    for (start, want) in linking.starts.iter().zip([vec!["exec", "app"], image.repeat(3)]) {
+        let json = serde_json::to_value(start).unwrap();
+        let from = phases(&json).iter().position(|name| *name == "exec").unwrap();
+        assert_eq!(phases(&json)[from..], want);
+        let milestones = start.timeline.milestones.iter().filter(|m| m.name == "libc_start");
+        assert_eq!(milestones.count(), want.len() / 5);
+    }
     let failed = replayed("failed_fork").failed_forks;
     assert_eq!(failed.iter().map(|f| f.error.as_str()).collect::<Vec<_>>(), ["EAGAIN"]);
 }

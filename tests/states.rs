@@ -107,6 +107,8 @@ impl Stream {
 
     fn gone(&mut self, pid: u32, at: u64) {
         let what = What::Exit {
+            group: None,
+            foreground: None,
             status: 0,
             uid: 0,
             gid: 0,
@@ -117,8 +119,6 @@ impl Stream {
             ignored: 0,
             written: None,
             null_on_pipe: None,
-            group: Default::default(),
-            foreground: None,
         };
         self.push(at * MS, pid, pid, what);
     }
@@ -521,6 +521,7 @@ fn acts() -> impl Strategy<Value = Vec<(u8, u8, Act)>> {
 }
 
 /// Plays it: one thing after the other, on tasks chosen by number.
+#[allow(clippy::explicit_counter_loop, reason = "not every step takes a new number")]
 fn play(acts: &[(u8, u8, Act)]) -> Vec<Event> {
     let mut s = Stream::default();
     let mut tasks: Vec<(u32, u32)> = vec![(10, 10)];

@@ -26,12 +26,29 @@ Examples:
                                              what a signal makes it start
   sudo startrace record --unit app --duration 20s -- systemctl restart app
   sudo startrace record -a --duration 10s -o all.ndjson
+  sudo startrace record --kill-when-ready -- nginx -g 'daemon off;'
+                                             a server, until it waits for clients
+  sudo startrace record --ready http://localhost:8080/health -- ./app
   startrace report                           show the newest trace again
+
+Readiness: a start is finished when it is ready. 'auto' is, for a process and all
+that descends from it: READY=1 and nothing else where NOTIFY_SOCKET is set; else
+the first wait for clients on a listening socket; else 1 s (--quiet-for) of rest,
+dated back to its beginning; else its end. Other kinds:
+  listen, accept   a socket listens; somebody waits for clients on it
+  notify, quiet, exit, exec, 500ms           only that, or a fixed time
+  mark:NAME        the program writes @NAME to /proc/self/comm
+  output[:REGEX]   it writes to standard output or error (something that matches);
+                   takes hooks that slow down every system call of the machine
+  file:PATH, tcp:[HOST:]PORT, http://HOST:PORT/PATH
+                   from outside, looked at every ms: a new file, an open port, an
+                   answer with status 200 to 399
 
 CMD runs as the user who called sudo, with their groups, limits and environment.
 Exit status: CMD's own (128 + signal; 126 not executable, 127 not found); 125 if
-startrace itself failed. Without CMD: 0, 1 failure, 2 usage. With and without:
-77 if privileges or kernel do not allow it.";
+startrace itself failed; with --stop-when-ready and --kill-when-ready 0, and 1 if
+it was not ready within --window. Without CMD: 0, 1 failure, 2 usage. With and
+without: 77 if privileges or kernel do not allow it.";
 
 /// Options of `record`.
 #[derive(Debug, Args)]
@@ -135,7 +152,7 @@ pub struct WhatArgs {
     pub window: Option<Duration>,
 
     /// What makes a start finished: auto, listen, accept, notify, quiet, exit, exec, output[:REGEX],
-    /// file:PATH, mark:NAME, a time, http://HOST:PORT/PATH or tcp:PORT; see 'Readiness' below. It is for
+    /// file:PATH, mark:NAME, a time, http://HOST:PORT/PATH or tcp:PORT; see the end of 'record --help'. It is for
     /// CMD; with -p, -a and selectors for every start. EXE=KIND is for the starts of an executable (a path
     /// or a base name; * and ? allowed), and may be given several times [default: auto]
     #[arg(long, value_name = "KIND", help_heading = READY)]
@@ -149,8 +166,8 @@ pub struct WhatArgs {
     #[arg(long, value_enum, default_value_t, hide_default_value = true)]
     pub level: Level,
 
-    /// With -a and selectors, too, look into libc and ld.so: phases of linking, failed execs. It costs
-    /// every process of the machine some 70 us at its start. Always on for a command and for -p
+    /// With -a and selectors, too, look into libc and ld.so: phases load, link and init, failed execs. It
+    /// costs every process of the machine some 120 us at its start. Always on for a command and for -p
     #[arg(long)]
     pub library_probes: bool,
 
@@ -638,8 +655,13 @@ fn cost(plan: &Plan) -> String {
             "Entry times and failed execs are not observed on this kernel; exact ones: --syscall-hooks."
         }
     };
+    let libraries = if plan.probes_libraries() {
+        "\n  Probes in ld.so and libc: every start of a dynamic program on the machine takes some 120 us longer."
+    } else {
+        ""
+    };
     format!(
-        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.\n  {}",
+        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.{libraries}\n  {}",
         calls.replace('\n', "\n  ")
     )
 }

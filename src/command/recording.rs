@@ -562,9 +562,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
             if let Some(number) = signal {
                 let grace = if targets_command && !command_over { GRACE_NS } else { 0 };
                 last_call = Some((now + grace, signal_word(number)));
-            } else if command_over
-                && !(now - *over_ns.get_or_insert(now) < daemon_ns && live.daemon_starts(&mut spawned))
-            {
+            } else if command_over {
                 last_call = Some((now + LINGER_NS, "command"));
             } else if !pids.is_empty() && pidfds.is_empty() {
                 last_call = Some((now + LINGER_NS, "pids"));
@@ -578,7 +576,12 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
                 let drained = now > at.saturating_sub(LINGER_NS) && live.order.is_empty();
                 drained && live.builder.in_progress() == 0
             };
-            if now >= at || over {
+            // A daemon may be seen only after the command's end.
+            let stays = why == "command"
+                && signal.is_none()
+                && now.saturating_sub(*over_ns.get_or_insert(now)) < daemon_ns
+                && live.daemon_starts(&mut spawned);
+            if over || (now >= at && !stays) {
                 break why;
             }
         }

@@ -182,6 +182,11 @@ impl Plan {
         hooks
     }
 
+    /// Are there probes in libraries?
+    pub fn probes_libraries(&self) -> bool {
+        self.uprobes().start || self.uprobes().execve
+    }
+
     fn uprobes(&self) -> Kinds {
         Kinds {
             multi: self.features.uprobe_multi,

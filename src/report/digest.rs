@@ -1,6 +1,7 @@
 //! What a report needs of a trace, a few hundred bytes a start, so that a million starts fit.
 
 use super::intern::{Interner, Sym};
+use super::path::{MAX_STORIES, Story};
 use super::{label, link, phase};
 use crate::trace::read::{self, Ending, Item, Loaded, ReadError};
 use crate::trace::schema::{Exit, FailedFork, Group, Header, ProcessRef, Session, Start};
@@ -111,6 +112,13 @@ pub(crate) struct ParentLink {
     pub(crate) comm: Sym,
 }
 
+/// A path, with the labels of the starts on it.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) story: Story,
+    commands: HashMap<String, Sym>,
+}
+
 /// What a report needs of a trace.
 #[derive(Debug)]
 pub struct Digest {
@@ -126,6 +134,8 @@ pub struct Digest {
     pub(crate) failures: Vec<Failure>,
     /// Failed forks in all.
     pub(crate) failed_forks: u64,
+    /// Where the time of the slowest start of each kind went, by row.
+    stories: HashMap<u32, Told>,
     pub(crate) texts: Interner,
     pub(crate) exit_kind: Sym,
     pub(crate) timeout_kind: Sym,
@@ -172,6 +182,14 @@ impl Digest {
         self.texts.get(sym)
     }
 
+    /// Where the time of a row's start went, in sentences and by the main thread's states; nothing but
+    /// for the slowest of its kind.
+    pub(crate) fn told(&self, row: usize, all: bool) -> Option<(Vec<String>, Option<String>)> {
+        let told = self.stories.get(&u32::try_from(row).ok()?)?;
+        let command = |id: &str| told.commands.get(id).map(|sym| self.text(*sym).to_owned());
+        Some((told.story.sentences(all, command), told.story.states().filter(|_| all)))
+    }
+
     pub(crate) fn row(&self, index: u32) -> Option<&Row> {
         self.rows.get(index as usize)
     }
@@ -208,6 +226,8 @@ struct Builder {
     failures: Vec<Failure>,
     failure_of: HashMap<(u64, Sym), usize>,
     failed_forks: u64,
+    /// By kind: how long, which row, and where its time went.
+    stories: HashMap<(Sym, u64), (u64, u32, Story)>,
     state: RandomState,
     exit_kind: Sym,
     timeout_kind: Sym,
@@ -228,6 +248,7 @@ impl Builder {
             failures: Vec::new(),
             failure_of: HashMap::new(),
             failed_forks: 0,
+            stories: HashMap::new(),
             state: RandomState::new(),
         }
     }
@@ -295,6 +316,22 @@ impl Builder {
             outside: None,
         };
         let parent = start.parent.as_ref().map(|parent| self.parent(parent));
+        let kind = (row.method, row.shape);
+        let slowest = self.stories.get(&kind).map(|(duration, ..)| *duration);
+        // As the report does, the first of several that take as long.
+        if !row.partial
+            && row.ready != self.timeout_kind
+            && slowest.map_or(self.stories.len() < MAX_STORIES, |slowest| row.duration > slowest)
+        {
+            match Story::of(start) {
+                Some(story) => {
+                    self.stories.insert(kind, (row.duration, self.rows.len() as u32, story));
+                }
+                None => {
+                    self.stories.remove(&kind);
+                }
+            }
+        }
         self.links.push(Link {
             start: self.state.hash_one(&*start.start_id),
             process: self.state.hash_one(&*start.id),
@@ -342,6 +379,15 @@ impl Builder {
                 row.method = *method;
             }
         }
+        let stories = std::mem::take(&mut self.stories).into_values().map(|(_, row, story)| {
+            let label = |id: &str| {
+                let row = by_start.last(self.state.hash_one(id))?;
+                self.rows.get(row as usize).map(|row| row.label)
+            };
+            let commands = story.others().filter_map(|id| Some((id.to_owned(), label(id)?))).collect();
+            (row, Told { story, commands })
+        });
+        let stories: HashMap<u32, Told> = stories.collect();
         let outside = link::join(&mut self.rows, &self.links, &by_start);
         Digest {
             header: ending.header,
@@ -354,6 +400,7 @@ impl Builder {
             outside,
             failures: self.failures,
             failed_forks: self.failed_forks,
+            stories,
             texts: self.texts,
             exit_kind: self.exit_kind,
             timeout_kind: self.timeout_kind,

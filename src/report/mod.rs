@@ -10,6 +10,7 @@ pub(crate) mod intern;
 pub(crate) mod label;
 mod line;
 mod link;
+mod path;
 pub(crate) mod phase;
 mod sections;
 mod style;

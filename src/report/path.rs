@@ -65,6 +65,11 @@ impl Story {
         Some(Self { total, stops, states })
     }
 
+    /// The other starts on it.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &str> {
+        self.stops.iter().filter_map(|stop| stop.of.as_ref().map(|(id, _)| id.as_str()))
+    }
+
     /// Sentences, one for each process on the path that matters. `command` names other starts.
     pub(crate) fn sentences(&self, all: bool, command: impl Fn(&str) -> Option<String>) -> Vec<String> {
         let mut out = Vec::new();
@@ -102,8 +107,9 @@ impl Story {
     /// The main thread's states.
     pub(crate) fn states(&self) -> Option<String> {
         let parts = self.states.iter().take(8);
-        let parts: Vec<String> =
-            parts.map(|(ns, name)| format!("{name} {} ({})", within(*ns), percent(*ns, self.total))).collect();
+        let parts: Vec<String> = parts
+            .map(|(ns, name)| format!("{name} {} ({})", within(*ns), percent(*ns, self.total)))
+            .collect();
         (!parts.is_empty()).then(|| format!("main thread: {}", parts.join(", ")))
     }
 }

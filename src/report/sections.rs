@@ -103,8 +103,11 @@ fn is_helper(digest: &Digest, row: &Row) -> bool {
 
 /// Starts whose duration is a start's: seen from the beginning, and to the end.
 fn measured(digest: &Digest) -> impl Iterator<Item = &Row> {
-    let rows = digest.rows.iter();
-    rows.filter(|row| !row.partial && !digest.is_unfinished(row))
+    digest.rows.iter().filter(|row| is_measured(digest, row))
+}
+
+fn is_measured(digest: &Digest, row: &Row) -> bool {
+    !row.partial && !digest.is_unfinished(row)
 }
 
 /// The warning of an incomplete trace, and one sentence: how many starts, of what, over how long, and
@@ -251,22 +254,22 @@ pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wr
 
 /// The slowest start of each kind, with its phases.
 pub(crate) fn slowest(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let mut kinds: HashMap<(Sym, u64), (&Row, u64)> = HashMap::new();
-    for row in measured(digest) {
-        let (slowest, n) = kinds.entry((row.method, row.shape)).or_insert((row, 0));
+    let mut kinds: HashMap<(Sym, u64), (&Row, u64, usize)> = HashMap::new();
+    for (at, row) in digest.rows.iter().enumerate().filter(|(_, row)| is_measured(digest, row)) {
+        let (slowest, n, place) = kinds.entry((row.method, row.shape)).or_insert((row, 0, at));
         *n += 1;
         if row.duration > slowest.duration {
-            *slowest = row;
+            (*slowest, *place) = (row, at);
         }
     }
-    let mut kinds: Vec<(&Row, u64)> = kinds.into_values().collect();
-    kinds.sort_unstable_by_key(|(row, _)| (std::cmp::Reverse(row.duration), row.origin, row.pid));
+    let mut kinds: Vec<(&Row, u64, usize)> = kinds.into_values().collect();
+    kinds.sort_unstable_by_key(|(row, ..)| (std::cmp::Reverse(row.duration), row.origin, row.pid));
     let limit = if all { 4 * SLOWEST } else { SLOWEST };
     if kinds.is_empty() {
         return Ok(());
     }
     heading(style, "Slowest", out)?;
-    for (row, n) in kinds.iter().take(limit) {
+    for (row, n, at) in kinds.iter().take(limit) {
         let time = format!("{:>9}  ", duration(row.duration));
         let mut after = format!("  {}  pid {}", digest.text(row.method), row.pid);
         if *n > 1 {
@@ -283,6 +286,15 @@ pub(crate) fn slowest(digest: &Digest, all: bool, style: &Style, out: &mut dyn W
         writeln!(out, "{line}")?;
         let split = format!("           {}", split(digest, row));
         writeln!(out, "{}", style.paint(Ink::Dim, &style.fit(split.trim_end(), style.width)))?;
+        let Some((sentences, states)) = digest.told(*at, all) else { continue };
+        for sentence in sentences {
+            for line in wrap(style, &sentence, "           ", "             ") {
+                writeln!(out, "{line}")?;
+            }
+        }
+        for line in states.iter().flat_map(|text| wrap(style, text, "           ", "             ")) {
+            writeln!(out, "{}", style.paint(Ink::Dim, &line))?;
+        }
     }
     Ok(())
 }

@@ -277,7 +277,7 @@ impl Builder {
                 // How time was spent comes first: what follows may end the start.
                 self.task(time_ns, id, tid, &what);
                 match what {
-                    What::Wait(wait) => self.waited(time_ns, id, tid, &wait),
+                    What::Wait(wait) => self.wait_ended(time_ns, id, tid, &wait),
                     What::Mark(mark) => {
                         self.linking_mark(time_ns, id, &mark);
                         self.marked(time_ns, id, tid, &mark, world);

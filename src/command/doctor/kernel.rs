@@ -153,16 +153,28 @@ fn tracepoints(fentry: bool, tried: &Result<(), String>) -> Check {
 
 fn uprobes(fentry: bool, hooks: &[String]) -> Check {
     let check = |state, found: String, meaning| {
-        Check::new("uprobes", "function hooks in libc (uprobes)", state, found, meaning)
+        Check::new("uprobes", "function hooks in libc and ld.so (uprobes)", state, found, meaning)
     };
-    let hook = hooks.iter().find_map(|hook| hook.strip_prefix("uprobe/"));
-    match hook {
-        _ if fentry => check(State::Ok, "not needed".to_owned(), "fentry tells of failed execs"),
-        Some(place) => check(State::Ok, place.to_owned(), "with -p and -a failed execs are seen"),
+    let files = |function: &str| {
+        let hooks = hooks.iter().filter_map(|hook| hook.strip_prefix("uprobe/")?.strip_suffix(function));
+        hooks.collect::<std::collections::BTreeSet<_>>()
+    };
+    let (loaders, execves) = (files(":_dl_debug_state"), files(":execve"));
+    let failed_execs = fentry || !execves.is_empty();
+    let found = loaders.iter().copied().collect::<Vec<_>>().join(", ");
+    match loaders.first() {
+        Some(_) if failed_execs => {
+            check(State::Ok, found, "phases load, link and init, and failed execs, are seen")
+        }
+        Some(_) => check(
+            State::Limited,
+            found,
+            "with -p and -a failed execs are not seen; --syscall-hooks sees them",
+        ),
         None => check(
             State::Limited,
-            "no libc with execve was found, or the kernel refuses them".to_owned(),
-            "with -p and -a failed execs are not seen; --syscall-hooks sees them",
+            "no loader or libc was found, or the kernel refuses them".to_owned(),
+            "phases load, link and init are not seen, nor with -p and -a failed execs",
         ),
     }
 }
@@ -213,7 +225,11 @@ mod tests {
     fn good() -> Trial {
         Trial {
             took: Duration::from_millis(90),
-            hooks: vec!["tp_btf/task_newtask".into(), "uprobe//lib/libc.so.6:execve".into()],
+            hooks: vec![
+                "tp_btf/task_newtask".into(),
+                "uprobe//lib/ld.so:_dl_debug_state".into(),
+                "uprobe//lib/libc.so.6:execve".into(),
+            ],
             seeded: Ok(Seeded {
                 processes: vec![crate::event::Id::default()],
                 since_ns: 0,
@@ -229,7 +245,8 @@ mod tests {
         let checks = programs(&Ok(good()));
         assert!(checks.iter().all(|check| check.state == State::Ok), "{checks:?}");
         assert_eq!(checks[0].found, "loaded and attached to 1 tracepoints in 90.0 ms");
-        assert_eq!(uprobes(false, &good().hooks).found, "/lib/libc.so.6:execve");
+        assert_eq!(uprobes(false, &good().hooks).found, "/lib/ld.so");
+        assert_eq!(uprobes(false, &good().hooks).state, State::Ok);
     }
 
     #[test]
@@ -251,7 +268,8 @@ mod tests {
     fn what_fentry_replaces_is_not_missed() {
         assert_eq!(fentry_check(true).state, State::Ok);
         assert_eq!(fentry_check(false).state, State::Limited);
-        assert_eq!(uprobes(true, &[]).state, State::Ok);
+        assert_eq!(uprobes(true, &good().hooks[..2]).state, State::Ok);
+        assert_eq!(uprobes(false, &good().hooks[..2]).state, State::Limited);
         assert_eq!(tracepoints(true, &Err("no".into())).state, State::Ok);
         assert_eq!(optional(&Features { fentry: true, ..Features::default() }).len(), 2);
     }

@@ -199,6 +199,10 @@ impl Builder {
         for owner in trees.into_iter().filter(|owner| *owner != id) {
             let Some(state) = self.state(owner) else { continue };
             state.open_below = state.open_below.saturating_sub(1);
+            if ready {
+                // The whole does not rest before its parts.
+                state.quiet.active(end_ns);
+            }
             if copy && ready && creator == Some(owner) {
                 state.workers += 1;
                 state.workers_ns = state.workers_ns.max(end_ns);
@@ -319,7 +323,7 @@ impl Builder {
     }
 
     /// A task waited.
-    pub(super) fn waited(&mut self, time_ns: u64, id: Id, tid: u32, wait: &Wait) {
+    pub(super) fn wait_ended(&mut self, time_ns: u64, id: Id, tid: u32, wait: &Wait) {
         let asked = self.asked(id, wait);
         let Some(state) = self.state(id) else { return };
         let work = state.told(tid, &wait.spent, time_ns).waited(wait, time_ns) || asked;
@@ -406,6 +410,8 @@ impl Builder {
             Moment::Notify => self.notified(time_ns, id, mark.text.as_deref().unwrap_or_default(), world),
             Moment::Name => {
                 if let Some(name) = mark.text.as_deref().and_then(|text| text.strip_prefix('@')) {
+                    // As `echo` writes it.
+                    let name = name.trim_end_matches('\n');
                     self.marked_itself(time_ns, id, name, world);
                 }
             }

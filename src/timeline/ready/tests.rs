@@ -460,7 +460,7 @@ fn a_rule_without_an_executable_is_for_the_command_alone() {
     stage.fork(0, 1, 5).fork(10, 5, 6).mark(20, 6, Moment::AcceptWait, "", tcp(80));
     stage.fork(30, 5, 7).exec(40, 7, "/opt/helper").mark(50, 7, Moment::AcceptWait, "", tcp(81));
     // A mark of any of its tree is the command's.
-    stage.mark(60, 7, Moment::Name, "@up", None);
+    stage.mark(60, 7, Moment::Name, "@up\n", None);
     let starts = stage.end(4000);
     let kinds: Vec<_> = starts.iter().map(ready).collect();
     assert_eq!(kinds, [("mark", 60), ("accept", 10), ("time", 2000)]);
