@@ -112,12 +112,13 @@ function drawDetail(start, i, model) {
     parts.push(...section("Main thread", times(all.map(([name, ns]) => [name, ns, stateColour(name)]), whole)));
   }
   if ((time.waits || []).length > 0) {
-    const waits = [...time.waits].sort((a, b) => b.duration_ns - a.duration_ns).slice(0, 50);
-    const rows = waits.map((w) => make("tr", "", make("td", "n", duration(w.at_ns)), make("td", "n", duration(w.duration_ns)),
+    const lost = (w) => w.duration_ns + (w.runnable_ns || 0);
+    const waits = [...time.waits].sort((a, b) => lost(b) - lost(a)).slice(0, 50);
+    const rows = waits.map((w) => make("tr", "", make("td", "n", duration(w.at_ns)), make("td", "n", duration(w.duration_ns)), make("td", "n", w.runnable_ns ? duration(w.runnable_ns) : ""),
       make("td", "n dim", w.tid === start.pid ? "main" : w.tid),
-      make("td", "", dot(stateColour(w.kind)), text(w.kind)), make("td", "mono", text(w.syscall || "")), make("td", "", w.detail ? text(w.detail) : ""),
+      make("td", "k", dot(stateColour(w.kind)), text(w.kind)), make("td", "mono k", text(w.syscall || "")), make("td", "", w.detail ? text(w.detail) : ""),
       make("td", "dim", w.woken_by ? text(w.woken_by.kind + (w.woken_by.pid ? " " + (w.woken_by.comm || "") + " (pid " + w.woken_by.pid + ")" : "")) : "")));
-    const head = make("tr", "", ...["From", "Time", "Thread"].map((n) => make("th", "n", n)), ...["Waits for", "Call", "What", "Woken by"].map((n) => make("th", "", n)));
+    const head = make("tr", "", ...["From", "Time", "Then for a CPU", "Thread"].map((n) => make("th", "n", n)), ...["Waits for", "Call", "What", "Woken by"].map((n) => make("th", "", n)));
     const all = time.waits.length + (time.waits_left_out || 0);
     parts.push(...section("Longest waits" + (all > 50 ? " (50 of " + count(all) + ")" : ""), make("table", "", head, ...rows)));
   }
