@@ -46,9 +46,9 @@ rest, dated back to its beginning; else its end. Other kinds:
 
 CMD runs as the user who called sudo, with their groups, limits and environment.
 Exit status: CMD's own (128 + signal; 126 not executable, 127 not found); 125 if
-startrace itself failed; with --stop-when-ready and --kill-when-ready 0, and 1 if
-it was not ready within --window. Without CMD: 0, 1 failure, 2 usage. With and
-without: 77 if privileges or kernel do not allow it.";
+startrace itself failed; with --stop-when-ready and --kill-when-ready 0, and 1
+if it was not ready within --window. Without CMD: 0, 1 failure, 2 usage. With
+and without: 77 if privileges or kernel do not allow it.";
 
 /// Options of `record`.
 #[derive(Debug, Args)]
