@@ -414,6 +414,9 @@ static __always_inline __u32 fill_text(struct scratch *s, struct mark_what *what
 /*
  * Writes a mark of the current task, which is watched. It ends the time since the task's last record.
  */
+static __always_inline void come_back(struct task_struct *task, struct task_state *st,
+				      struct task_struct *rival, __u64 now);
+
 __noinline int write_mark(struct task_state *st, struct mark_what *what)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -428,6 +431,9 @@ __noinline int write_mark(struct task_state *st, struct mark_what *what)
 		return 0;
 	if (!st->since_ns)
 		st->since_ns = now;
+	/* It runs, so it came back, unseen: there are kernels that do not trace every switch. */
+	if (!st->on_ns && st->off_ns)
+		come_back(task, st, task, st->wake_ns > st->off_ns && st->wake_ns < now ? st->wake_ns : now);
 	if (st->on_ns && now > st->on_ns)
 		st->running_ns += now - st->on_ns;
 	s = scratch_take(sizeof(*ev));
