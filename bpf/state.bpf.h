@@ -244,10 +244,29 @@ static __always_inline void scratch_give(struct scratch *s)
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
 /*
+ * Numbers of the kernel's types, which the loader fills in by these names: libbpf, which could, sees only
+ * the part of the kernel's type information that src/probe/btf.rs copies out for it.
+ */
+#define READ_TYPES(X)                                                                              \
+	X(cgroup) X(cgroup_subsys_state) X(css_set) X(dentry) X(fdtable) X(file) X(files_struct)   \
+	X(fs_struct) X(inode) X(kernfs_node) X(linux_binprm) X(mount) X(pid) X(signal_struct)      \
+	X(sock) X(super_block) X(task_struct) X(tty_struct) X(vfsmount)
+
+#define TYPE_NUMBER(name) __u32 name;
+struct type_ids {
+	READ_TYPES(TYPE_NUMBER)
+};
+
+const volatile struct type_ids type_ids;
+
+#define TYPE_CASE(name) , struct name * : type_ids.name
+#define TYPE_ID(type) _Generic((type *)0 READ_TYPES(TYPE_CASE))
+
+/*
  * Kernel objects are read by plain loads where the kernel can check those (bpf_rdonly_cast, since
  * 6.2), by bpf_probe_read_kernel() before: 2 ns against 25.
  */
-#define AS(type, object) ((type *)bpf_rdonly_cast((object), bpf_core_type_id_kernel(type)))
+#define AS(type, object) ((type *)bpf_rdonly_cast((object), TYPE_ID(type)))
 #define READ(type, object, field)                                           \
 	({                                                                  \
 		typeof(((type *)0)->field) value_;                          \
