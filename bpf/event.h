@@ -21,6 +21,7 @@ enum event_kind {
 	EVENT_CGROUP = 7,
 	EVENT_WAIT = 8,
 	EVENT_MARK = 9,
+	EVENT_IMPORT = 10,
 };
 
 /* What a task that is off its CPU waits for. */
@@ -321,6 +322,31 @@ struct event_mark {
 	__u32 text_len;
 	__u32 fd;
 	struct event_sock sock;
+};
+
+#define MODULE_CAP 112
+
+enum import_step {
+	IMPORT_BEGIN = 1,             /* head.time_ns: an import begins */
+	IMPORT_END = 2,               /* ... or ends */
+	IMPORT_WHOLE = 3,             /* it began at since_ns and ends now */
+};
+
+enum import_fact {
+	IMPORT_FOUND = 1 << 0,        /* the module is there now */
+	IMPORT_NAME_CUT = 1 << 1,
+};
+
+/* A step of an import of a language runtime. */
+struct event_import {
+	struct event_head head;
+	__u64 since_ns;
+	__u64 live_ns;                /* since when all imports of the file are told; 0: not yet */
+	__u32 step;
+	__u32 facts;
+	__u32 dots;                   /* of a relative import: how many levels up */
+	__u32 name_len;
+	char name[MODULE_CAP];        /* as the runtime has it; not to be trusted */
 };
 
 /* One process found by the seeding iterator (read from the iterator, not from the ring). */

@@ -15,6 +15,7 @@
 #include "task.bpf.h"
 #include "peer.bpf.h"
 #include "link.bpf.h"
+#include "python.bpf.h"
 #include "exec.bpf.h"
 #include "exit.bpf.h"
 #include "entry.bpf.h"

@@ -37,6 +37,7 @@ struct wire_types {
 	struct event_cgroup cgroup;
 	struct event_wait wait;
 	struct event_mark mark;
+	struct event_import import;
 	struct seed seed;
 	enum event_kind kind;
 	enum fact fact;
@@ -45,6 +46,8 @@ struct wire_types {
 	enum waker_kind waker;
 	enum mark_kind mark_kind;
 	enum ld_state ld_state;
+	enum import_step import_step;
+	enum import_fact import_fact;
 };
 const volatile struct wire_types wire_types = {};
 

@@ -16,6 +16,7 @@ mod image;
 pub mod ldcache;
 pub mod libraries;
 mod notes;
+pub mod python;
 pub mod resolve;
 pub mod root;
 mod runtime;

@@ -2,7 +2,7 @@
 //! what does not parse is named, counted by the caller and passed over.
 
 use super::task::{Mark, Moment, Socket, Spent, Usage, Wait, WaitKind, Waker};
-use super::{CgroupId, Entry, Event, Exec, Fork, Id, What};
+use super::{CgroupId, Entry, Event, Exec, Fork, Id, Import, ImportStep, What};
 use crate::bpf::types as wire;
 use crate::method::arch::Arch;
 use crate::method::facts::{Call, Fd, FdKind};
@@ -55,6 +55,8 @@ const _: () = {
     assert!(offset_of!(wire::event_wait, sock) == 32 + 192 + 8 * 7 + 4 * 12);
     assert!(size_of::<wire::event_usage>() == 72);
     assert!(size_of::<wire::event_mark>() == 32 + 192 + 72 + 8 + 16 + 48);
+    assert!(size_of::<wire::event_import>() == 32 + 16 + 16 + 112);
+    assert!(offset_of!(wire::event_import, name) == 32 + 16 + 16);
     assert!(size_of::<wire::seed>() == 16);
 };
 
@@ -84,6 +86,8 @@ unsafe impl Plain for wire::event_cgroup {}
 unsafe impl Plain for wire::event_wait {}
 // SAFETY: as above.
 unsafe impl Plain for wire::event_mark {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_import {}
 // SAFETY: as above.
 unsafe impl Plain for wire::seed {}
 
@@ -249,6 +253,10 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
         wire::event_kind::EVENT_MARK => {
             let (ev, rest) = read(head.kind, bytes)?;
             What::Mark(Box::new(mark(&ev, rest)?))
+        }
+        wire::event_kind::EVENT_IMPORT => {
+            let (ev, _) = read(head.kind, bytes)?;
+            What::Import(Box::new(import(&ev)?))
         }
         wire::event_kind(kind) => return Err(Error::Kind(kind)),
     };
@@ -442,6 +450,38 @@ fn mark(ev: &wire::event_mark, mut rest: &[u8]) -> Result<Mark, Error> {
     })
 }
 
+fn import(ev: &wire::event_import) -> Result<Import, Error> {
+    let step = match wire::import_step(ev.step) {
+        wire::import_step::IMPORT_BEGIN => ImportStep::Begin,
+        wire::import_step::IMPORT_END => ImportStep::End,
+        wire::import_step::IMPORT_WHOLE => ImportStep::Whole(ev.since_ns),
+        wire::import_step(step) => return Err(Error::Kind(step)),
+    };
+    let name = ev.name.map(|b| b as u8);
+    let name = name.get(..ev.name_len as usize).unwrap_or(&name);
+    Ok(Import {
+        step,
+        module: module(name, ev.dots, ev.facts & wire::import_fact::IMPORT_NAME_CUT.0 != 0),
+        found: ev.facts & wire::import_fact::IMPORT_FOUND.0 != 0,
+        live_ns: some(ev.live_ns),
+    })
+}
+
+/// A module's name. What is none was read from where this build of the runtime does not keep it.
+fn module(name: &[u8], dots: u32, cut: bool) -> Option<String> {
+    let dots = dots.min(16) as usize;
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-') || !b.is_ascii();
+    if (name.is_empty() && dots == 0) || !name.iter().all(is_name) {
+        return None;
+    }
+    let name = std::str::from_utf8(name).ok().or_else(|| {
+        // Cut within a character.
+        let whole = std::str::from_utf8(name).err().filter(|_| cut)?.valid_up_to();
+        std::str::from_utf8(name.get(..whole)?).ok()
+    })?;
+    Some(format!("{}{name}{}", ".".repeat(dots), if cut { "..." } else { "" }))
+}
+
 /// A process that the seeding iterator found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seed {
@@ -553,6 +593,22 @@ mod tests {
         assert_eq!(record(&bytes_of(&head)), Err(Error::Kind(99)));
         head.kind = wire::event_kind::EVENT_FORK.0;
         assert_eq!(record(&bytes_of(&head)), Err(Error::Short { kind: 1, len: 32 }));
+    }
+
+    #[test]
+    fn a_modules_name_is_one_or_is_not_known() {
+        assert_eq!(module(b"os.path", 0, false).as_deref(), Some("os.path"));
+        assert_eq!(module(b"", 2, false).as_deref(), Some(".."));
+        assert_eq!(module("größe".as_bytes(), 1, false).as_deref(), Some(".größe"));
+        assert_eq!(module(&"größe".as_bytes()[..3], 0, true).as_deref(), Some("gr..."));
+        for odd in [&b""[..], b"\x1b[2J", b"a b", b"\xff\xfe", b"x\n"] {
+            assert_eq!(module(odd, 0, false), None, "{odd:?}");
+        }
+        let mut ev = wire::event_import { step: 9, ..Default::default() };
+        ev.head.kind = wire::event_kind::EVENT_IMPORT.0;
+        assert_eq!(record(&bytes_of(&ev)), Err(Error::Kind(9)));
+        (ev.step, ev.name_len) = (2, u32::MAX);
+        assert!(record(&bytes_of(&ev)).is_ok());
     }
 
     #[test]

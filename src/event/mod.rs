@@ -114,6 +114,8 @@ pub enum What {
     Wait(Box<task::Wait>),
     /// A task of a start passed a moment.
     Mark(Box<task::Mark>),
+    /// A language runtime imports.
+    Import(Box<Import>),
     /// The name of a cgroup.
     Cgroup {
         /// Its id as in other events.
@@ -121,6 +123,34 @@ pub enum What {
         /// Path from the root of its hierarchy.
         path: String,
     },
+}
+
+/// A step of an import, as CPython takes it in `import_find_and_load`: for modules that are not loaded yet,
+/// as `-X importtime` lists them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Import {
+    /// Which; the event's time is its own.
+    pub step: ImportStep,
+    /// The module's full name where the runtime told it at that place, else the name as the statement has
+    /// it, with its leading dots. `None` where it is no name or could not be read.
+    pub module: Option<String>,
+    /// At the end: the module is there.
+    pub found: bool,
+    /// Since when all imports of this interpreter are told; `None`: not yet.
+    pub live_ns: Option<u64>,
+}
+
+/// The steps of an import.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportStep {
+    /// It begins.
+    #[default]
+    Begin,
+    /// It ends; the latest of this task that began and has the same name.
+    End,
+    /// It ends, and began at this time.
+    Whole(u64),
 }
 
 /// A cgroup's number.

@@ -179,12 +179,20 @@ impl Plan {
             hooks.push("uprobe/libc:execve".to_owned());
             hooks.push("uretprobe/libc:execve".to_owned());
         }
+        if self.uprobes().imports {
+            hooks.push("usdt/python:import__find__load__start".to_owned());
+            hooks.push("usdt/python:import__find__load__done".to_owned());
+        }
+        if self.uprobes().import_calls {
+            hooks.push("uprobe/python:PyImport_ImportModuleLevelObject".to_owned());
+            hooks.push("uretprobe/python:PyImport_ImportModuleLevelObject".to_owned());
+        }
         hooks
     }
 
     /// Are there probes in libraries?
     pub fn probes_libraries(&self) -> bool {
-        self.uprobes().start || self.uprobes().execve
+        self.uprobes().any()
     }
 
     fn uprobes(&self) -> Kinds {
@@ -192,6 +200,8 @@ impl Plan {
             multi: self.features.uprobe_multi,
             start: self.library_probes && self.level >= Level::Timeline,
             execve: self.library_probes && self.provider == Provider::MmAlloc,
+            imports: self.library_probes && self.watches(),
+            import_calls: self.library_probes && self.level == Level::Deep,
         }
     }
 }
@@ -347,7 +357,19 @@ impl Probe {
         self.links = links;
         self.keeper = keeper;
         self.hooks = hooks;
+        self.note_live();
         Ok(())
+    }
+
+    /// The programs have to know since when they see all of what an interpreter does.
+    fn note_live(&mut self) {
+        let fresh = std::mem::take(&mut self.uprobes.live);
+        let Some(bss) = self.skel.maps.bss_data.as_deref_mut() else { return };
+        for number in fresh {
+            if let Some(live) = bss.python_live_ns.get_mut(number) {
+                counter_of(live).store(boottime_ns(), Ordering::Relaxed);
+            }
+        }
     }
 
     /// What is attached.
@@ -368,12 +390,17 @@ impl Probe {
 
     /// Probes the loader that a process was started with, and its C library, unless they are probed.
     pub fn look_at_loader(&mut self, started: &Started<'_>) {
-        self.uprobes.look(&library_programs(&self.skel.progs), started);
+        let programs = library_programs(&self.skel.progs);
+        // The interpreter first: it is on its way to its first import.
+        self.uprobes.look_at_runtime(&programs, started);
+        self.uprobes.look(&programs, started);
+        self.note_live();
     }
 
     /// The same for a program that will be started.
     pub fn look_at_program(&mut self, path: &Path) {
         self.uprobes.program(&library_programs(&self.skel.progs), path);
+        self.note_live();
     }
 
     /// From here on the ring is emptied when it is a quarter full, whatever the caller does meanwhile.
@@ -410,8 +437,7 @@ impl Probe {
         let Some(bss) = self.skel.maps.bss_data.as_deref_mut() else { return u64::MAX };
         flag(&mut bss.seeding).store(on, Ordering::SeqCst);
         // After the flag: who is born from here on is marked by the programs themselves.
-        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-        let now = now.map_or(u64::MAX, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
+        let now = boottime_ns();
         if on {
             counter_of(&mut bss.seeding_since_ns).store(now, Ordering::SeqCst);
         }
@@ -465,9 +491,15 @@ impl Probe {
             [&progs.on_newtask, &progs.on_wakeup_new, &progs.on_switch, &progs.on_exec, &progs.on_exit];
         let link = [&progs.on_ld_state, &progs.on_libc_start];
         let link = link.into_iter().filter(|_| self.uprobes.kinds().start);
+        let import = [&progs.on_import_begin, &progs.on_import_end];
+        let import = import.into_iter().filter(|_| self.uprobes.kinds().imports);
+        let call = [&progs.on_import_call, &progs.on_import_return];
+        let call = call.into_iter().filter(|_| self.uprobes.kinds().import_calls);
         always
             .into_iter()
             .chain(link)
+            .chain(import)
+            .chain(call)
             .filter_map(|prog| program_info(prog.as_fd()))
             .map(|info| info.recursion_misses)
             .sum()
@@ -483,6 +515,11 @@ fn program_info(fd: BorrowedFd<'_>) -> Option<libbpf_rs::libbpf_sys::bpf_prog_in
         libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), &raw mut info, &raw mut len)
     };
     (failed == 0).then_some(info)
+}
+
+fn boottime_ns() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    now.map_or(u64::MAX, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }
 
 /// A flag that the programs share with us.
@@ -503,6 +540,10 @@ fn library_programs<'a>(p: &'a crate::bpf::StartraceProgs<'a>) -> Programs<'a> {
         libc_start: &p.on_libc_start,
         execve: &p.on_libc_execve,
         execve_return: &p.on_libc_execve_return,
+        import_begin: &p.on_import_begin,
+        import_end: &p.on_import_end,
+        import_call: &p.on_import_call,
+        import_return: &p.on_import_return,
     }
 }
 
@@ -612,6 +653,13 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     for prog in [&mut progs.on_ld_state, &mut progs.on_libc_start] {
         library(prog, uprobes.start);
     }
+    for prog in [&mut progs.on_import_begin, &mut progs.on_import_end] {
+        library(prog, uprobes.imports);
+    }
+    for prog in [&mut progs.on_import_call, &mut progs.on_import_return] {
+        library(prog, uprobes.import_calls);
+    }
+    open.maps.imports.set_autocreate(uprobes.import_calls)?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod account;
 mod apply;
 mod finish;
 pub mod groups;
+mod imports;
 mod linking;
 mod past;
 mod path;
@@ -289,6 +290,7 @@ impl Builder {
                     _ => {}
                 }
             }
+            What::Import(import) => self.import(time_ns, id, tid, &import),
             What::ForkFail { entry_ns, errno, call } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);

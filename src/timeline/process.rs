@@ -1,5 +1,6 @@
 //! What the builder remembers of a process.
 
+use super::imports::Imports;
 use super::linking::Linking;
 use super::tasks::Tasks;
 use crate::event::{CgroupId, Entry, Id};
@@ -78,6 +79,8 @@ pub(super) struct Process {
     pub method: Option<ParentMethod>,
     /// What its tasks do, in its start.
     pub tasks: Tasks,
+    /// What its language runtime imports, in its start.
+    pub imports: Option<Box<Imports>>,
 }
 
 /// A start that was written.

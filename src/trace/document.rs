@@ -393,6 +393,7 @@ pub(crate) mod tests {
                 path_ns: Default::default(),
                 threads: Vec::new(),
                 threads_left_out: 0,
+                imports: None,
                 counters: None,
                 milestones: Vec::new(),
             },
