@@ -660,8 +660,13 @@ fn cost(plan: &Plan) -> String {
     } else {
         ""
     };
+    let imports = if plan.probes_imports() {
+        "\n  Probes in CPython: a module that a process loads takes some 6 us longer."
+    } else {
+        ""
+    };
     format!(
-        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.{libraries}\n  {}",
+        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.{libraries}{imports}\n  {}",
         calls.replace('\n', "\n  ")
     )
 }

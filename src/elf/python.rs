@@ -179,13 +179,8 @@ pub fn library(file: &File, path: &Path, root: &Root) -> Option<PathBuf> {
     if !facts(file).ok()?.needed.iter().any(|name| is_python(name)) {
         return None;
     }
-    let settings = resolve::Settings {
-        root,
-        cwd: PathBuf::from("/"),
-        library_path: None,
-        preload: None,
-        secure: false,
-    };
+    let settings =
+        resolve::Settings { root, cwd: PathBuf::from("/"), library_path: None, preload: None, secure: false };
     let found = resolve::resolve(file, path, &settings).ok()?;
     let library = found.libraries.into_iter().find(|library| is_python(&library.name))?;
     Some(std::ffi::OsString::from_vec(text::decode(&library.path?)).into())
@@ -210,7 +205,8 @@ mod tests {
         assert_eq!(arm("-4@w21"), Some(21));
         assert_eq!(arm("8@[sp, 16]"), Some(31 | DEREF | 16 << 6));
         assert_eq!(arm("8@[x29]"), Some(29 | DEREF));
-        for odd in ["", "8@", "8@$5", "8@%xmm0", "8@99999999(%rax)", "8@name(%rip)", "8@(%rax,%rbx,8)", "8@x(%rax)"]
+        for odd in
+            ["", "8@", "8@$5", "8@%xmm0", "8@99999999(%rax)", "8@name(%rip)", "8@(%rax,%rbx,8)", "8@x(%rax)"]
         {
             assert_eq!(x86(odd), None, "{odd}");
         }

@@ -195,6 +195,11 @@ impl Plan {
         self.uprobes().any()
     }
 
+    /// Are there probes for what CPython imports?
+    pub fn probes_imports(&self) -> bool {
+        self.uprobes().imports
+    }
+
     fn uprobes(&self) -> Kinds {
         Kinds {
             multi: self.features.uprobe_multi,

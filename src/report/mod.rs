@@ -6,6 +6,7 @@
 
 pub(crate) mod digest;
 mod human;
+mod imports;
 pub(crate) mod intern;
 pub(crate) mod label;
 mod line;

@@ -272,13 +272,15 @@ mod tests {
     }
 
     fn phases(app_ns: u64, end_ns: u64) -> Vec<Phase> {
-        let phase = |name: &str, at_ns, duration_ns| Phase { name: name.into(), at_ns, duration_ns, exec: None };
+        let phase =
+            |name: &str, at_ns, duration_ns| Phase { name: name.into(), at_ns, duration_ns, exec: None };
         vec![phase("exec", 0, app_ns), phase("app", app_ns, end_ns - app_ns)]
     }
 
     fn lines(imports: &schema::Imports) -> Vec<String> {
         let line = |m: &schema::Import| {
-            let (name, found) = (m.module.as_deref().unwrap_or("?"), if m.found == Some(true) { "" } else { "!" });
+            let (name, found) =
+                (m.module.as_deref().unwrap_or("?"), if m.found == Some(true) { "" } else { "!" });
             format!("{name}{found} {}+{} own {} in {:?}", m.at_ns, m.duration_ns, m.own_ns, m.importer)
         };
         imports.modules.iter().map(line).collect()
@@ -287,7 +289,7 @@ mod tests {
     #[test]
     fn own_time_is_what_others_do_not_take() {
         let mut imports = Imports::default();
-        let end = script(&mut imports, 7, "encodings() site(os(stat()posix())) http(sock!x())");
+        let end = script(&mut imports, 7, "encodings() site(os(stat()posix())) http(sock(!x())");
         let got = imports.account(7, 0, &phases(5, end + 100)).unwrap();
         assert_eq!(
             lines(&got),
@@ -351,7 +353,7 @@ mod tests {
     fn what_goes_on_at_the_end_is_cut_there() {
         let mut imports = Imports::default();
         script(&mut imports, 1, "a(b()c()");
-        script(&mut imports, 9, "late() later(");
+        script(&mut imports, 9, "late()later(");
         let got = imports.account(1, 0, &phases(1, 35)).unwrap();
         let mut got = lines(&got);
         got.sort();

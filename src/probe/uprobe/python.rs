@@ -80,7 +80,8 @@ impl Uprobes {
             Some(library) => library,
             None => {
                 let path = root.outside(&file).unwrap_or(path);
-                let path = crate::trace::text::encode(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
+                let path =
+                    crate::trace::text::encode(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
                 Library { file, path, id }
             }
         };
