@@ -53,6 +53,7 @@ enum {
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 #define S_IFREG 0100000
+#define S_IFDIR 0040000
 #define S_IFCHR 0020000
 #define S_IFIFO 0010000
 #define TS_COMPAT 2
@@ -106,6 +107,7 @@ struct super_block {
 struct inode {
 	unsigned short i_mode;
 	__u32 i_rdev;
+	long long i_size;
 	unsigned long i_ino;
 	struct super_block *i_sb;
 };

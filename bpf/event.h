@@ -22,6 +22,8 @@ enum event_kind {
 	EVENT_WAIT = 8,
 	EVENT_MARK = 9,
 	EVENT_IMPORT = 10,
+	EVENT_FILE = 11,
+	EVENT_FILES = 12,
 };
 
 /* What a task that is off its CPU waits for. */
@@ -347,6 +349,39 @@ struct event_import {
 	__u32 dots;                   /* of a relative import: how many levels up */
 	__u32 name_len;
 	char name[MODULE_CAP];        /* as the runtime has it; not to be trusted */
+};
+
+enum file_op {
+	FILE_OPEN = 1,
+	FILE_LOOK = 2,                /* stat, access and the like: is it there? */
+};
+
+enum file_fact {
+	FILE_FOLDER = 1 << 0,         /* what was opened is one */
+	FILE_PATH_CUT = 1 << 1,
+	FILE_REGULAR = 1 << 2,
+};
+
+/* A call that names a file has returned. Followed by the path as it was given, with its NUL. */
+struct event_file {
+	struct event_head head;
+	__u64 since_ns;
+	__u64 bytes;                  /* size of what was opened */
+	__s32 result;                 /* as the call returns it: a negative errno, or a descriptor */
+	__u32 op;
+	__u32 facts;
+	__u32 path_len;
+};
+
+/* Such calls of a task that are not told singly, because its process makes too many. */
+struct event_files {
+	struct event_head head;
+	__u64 since_ns;
+	__u64 spent_ns;
+	__u32 opened;
+	__u32 open_failed;
+	__u32 found;
+	__u32 missed;
 };
 
 /* One process found by the seeding iterator (read from the iterator, not from the ring). */

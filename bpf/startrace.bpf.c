@@ -16,6 +16,7 @@
 #include "peer.bpf.h"
 #include "link.bpf.h"
 #include "python.bpf.h"
+#include "files.bpf.h"
 #include "exec.bpf.h"
 #include "exit.bpf.h"
 #include "entry.bpf.h"

@@ -1,6 +1,7 @@
 //! Raw records to events. The records come from our own programs, but are checked as if they did not:
 //! what does not parse is named, counted by the caller and passed over.
 
+use super::file;
 use super::task::{Mark, Moment, Socket, Spent, Usage, Wait, WaitKind, Waker};
 use super::{CgroupId, Entry, Event, Exec, Fork, Id, Import, ImportStep, What};
 use crate::bpf::types as wire;
@@ -57,6 +58,8 @@ const _: () = {
     assert!(size_of::<wire::event_mark>() == 32 + 192 + 72 + 8 + 16 + 48);
     assert!(size_of::<wire::event_import>() == 32 + 16 + 16 + 112);
     assert!(offset_of!(wire::event_import, name) == 32 + 16 + 16);
+    assert!(size_of::<wire::event_file>() == 32 + 16 + 16);
+    assert!(size_of::<wire::event_files>() == 32 + 16 + 16);
     assert!(size_of::<wire::seed>() == 16);
 };
 
@@ -88,6 +91,10 @@ unsafe impl Plain for wire::event_wait {}
 unsafe impl Plain for wire::event_mark {}
 // SAFETY: as above.
 unsafe impl Plain for wire::event_import {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_file {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_files {}
 // SAFETY: as above.
 unsafe impl Plain for wire::seed {}
 
@@ -257,6 +264,21 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
         wire::event_kind::EVENT_IMPORT => {
             let (ev, _) = read(head.kind, bytes)?;
             What::Import(Box::new(import(&ev)?))
+        }
+        wire::event_kind::EVENT_FILE => {
+            let (ev, rest) = read(head.kind, bytes)?;
+            What::File(Box::new(file_call(&ev, rest)?))
+        }
+        wire::event_kind::EVENT_FILES => {
+            let (ev, _) = read::<wire::event_files>(head.kind, bytes)?;
+            What::Files(Box::new(file::Sums {
+                since_ns: ev.since_ns,
+                spent_ns: ev.spent_ns,
+                opened: ev.opened,
+                open_failed: ev.open_failed,
+                found: ev.found,
+                missed: ev.missed,
+            }))
         }
         wire::event_kind(kind) => return Err(Error::Kind(kind)),
     };
@@ -482,6 +504,25 @@ fn module(name: &[u8], dots: u32, cut: bool) -> Option<String> {
     Some(format!("{}{name}{}", ".".repeat(dots), if cut { "..." } else { "" }))
 }
 
+fn file_call(ev: &wire::event_file, mut rest: &[u8]) -> Result<file::Call, Error> {
+    let op = match wire::file_op(ev.op) {
+        wire::file_op::FILE_OPEN => file::Op::Open,
+        wire::file_op::FILE_LOOK => file::Op::Look,
+        wire::file_op(op) => return Err(Error::Kind(op)),
+    };
+    let is_regular = ev.facts & wire::file_fact::FILE_REGULAR.0 != 0;
+    let cut = ev.facts & wire::file_fact::FILE_PATH_CUT.0 != 0;
+    Ok(file::Call {
+        since_ns: ev.since_ns,
+        op,
+        path: c_string(take(&mut rest, ev.path_len)).map(|path| if cut { path + "..." } else { path }),
+        error: (ev.result < 0).then(|| ev.result.saturating_neg()),
+        is_folder: ev.facts & wire::file_fact::FILE_FOLDER.0 != 0,
+        is_regular,
+        bytes: is_regular.then_some(ev.bytes),
+    })
+}
+
 /// A process that the seeding iterator found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seed {
@@ -609,6 +650,24 @@ mod tests {
         assert_eq!(record(&bytes_of(&ev)), Err(Error::Kind(9)));
         (ev.step, ev.name_len) = (2, u32::MAX);
         assert!(record(&bytes_of(&ev)).is_ok());
+    }
+
+    #[test]
+    fn a_file_is_decoded_whatever_it_says() {
+        let mut ev = wire::event_file { op: 1, result: -2, path_len: 6, bytes: 7, ..Default::default() };
+        ev.head.kind = wire::event_kind::EVENT_FILE.0;
+        let mut bytes = bytes_of(&ev);
+        bytes.extend_from_slice(b"/x\xff/y\0");
+        let call = match record(&bytes).unwrap().what {
+            What::File(call) => *call,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((call.error, call.bytes, call.path.as_deref()), (Some(2), None, Some("/x\u{efff}/y")));
+        ev.result = i32::MIN;
+        ev.path_len = u32::MAX;
+        assert!(matches!(record(&bytes_of(&ev)).unwrap().what, What::File(call) if call.path.is_none()));
+        ev.op = 0;
+        assert_eq!(record(&bytes_of(&ev)), Err(Error::Kind(0)));
     }
 
     #[test]

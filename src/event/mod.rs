@@ -4,6 +4,7 @@
 //! user space gave about processes and files, see [`crate::timeline::world`]) replays to the same trace.
 
 pub mod decode;
+pub mod file;
 pub mod order;
 pub mod task;
 
@@ -116,6 +117,10 @@ pub enum What {
     Mark(Box<task::Mark>),
     /// A language runtime imports.
     Import(Box<Import>),
+    /// A call that names a file has returned.
+    File(Box<file::Call>),
+    /// Such calls that are not told singly.
+    Files(Box<file::Sums>),
     /// The name of a cgroup.
     Cgroup {
         /// Its id as in other events.

@@ -129,6 +129,11 @@ impl Plan {
         self.watches() && (self.output || self.level == Level::Deep)
     }
 
+    /// Are opened files told, and what was looked for?
+    pub fn tells_files(&self) -> bool {
+        self.level == Level::Deep
+    }
+
     /// The hooks, as `session.hooks` names them.
     pub fn hooks(&self) -> Vec<String> {
         let mut hooks: Vec<String> =
@@ -170,6 +175,12 @@ impl Plan {
         }
         if self.tells_output() {
             hooks.extend(WRITES.map(|call| format!("tp/syscalls/sys_enter_{call}")));
+        }
+        if self.tells_files() {
+            for call in FILES {
+                hooks.push(format!("tp/syscalls/sys_enter_{call}"));
+                hooks.push(format!("tp/syscalls/sys_exit_{call}"));
+            }
         }
         if self.uprobes().start {
             hooks.push("uprobe/ld.so:_dl_debug_state".to_owned());
@@ -213,6 +224,23 @@ impl Plan {
 
 /// The calls that write to standard output.
 const WRITES: [&str; 2] = ["write", "writev"];
+/// The calls that name a file and open it, or ask whether it is there.
+const FILES: &[&str] = if cfg!(target_arch = "x86_64") {
+    &[
+        "open",
+        "openat",
+        "openat2",
+        "newstat",
+        "newlstat",
+        "newfstatat",
+        "statx",
+        "access",
+        "faccessat",
+        "faccessat2",
+    ]
+} else {
+    &["openat", "openat2", "newfstatat", "statx", "faccessat", "faccessat2"]
+};
 const CALLS: [&str; 6] = ["fork", "vfork", "clone", "clone3", "execve", "execveat"];
 
 /// Are the tracepoints of system calls within reach? A tracefs of our own takes CAP_SYS_ADMIN; without
@@ -336,14 +364,24 @@ impl Probe {
             }
             Provider::None => {}
         }
+        let mut calls: Vec<(&ProgramMut<'_>, String)> = Vec::new();
         if plan.tells_output() {
+            calls.push((&progs.enter_write, "sys_enter_write".to_owned()));
+            calls.push((&progs.enter_writev, "sys_enter_writev".to_owned()));
+        }
+        if plan.tells_files() {
+            for call in FILES {
+                calls.push((&progs.enter_file, format!("sys_enter_{call}")));
+                calls.push((&progs.exit_file, format!("sys_exit_{call}")));
+            }
+        }
+        if !calls.is_empty() {
             let tracefs = TraceFs::open()?;
             let kept = match &mut keeper {
                 Some(kept) => kept,
                 None => keeper.insert(tracefs::Keeper::new()?),
             };
-            for (prog, call) in [&progs.enter_write, &progs.enter_writev].into_iter().zip(WRITES) {
-                let name = format!("sys_enter_{call}");
+            for (prog, name) in calls {
                 let event = tracefs::perf_event(tracefs.id("syscalls", &name)?)?;
                 kept.keep(&event)?;
                 links.push(prog.attach_perf_event(event.into_raw_fd())?);
@@ -355,6 +393,10 @@ impl Probe {
             hooks.push(name.to_owned());
             Ok(())
         };
+        if plan.tells_files() {
+            attach(&progs.on_exec_files, "tp_btf/sched_process_exec")?;
+            attach(&progs.on_exit_files, "tp_btf/sched_process_exit")?;
+        }
         // Before the creations: what is started under the programs' eyes is seen whole.
         let pids: &[u32] = if let Scope::Pids(pids) = &plan.scope { pids } else { &[] };
         self.uprobes.begin(&library_programs(progs), pids);
@@ -615,6 +657,13 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     for prog in [&mut progs.enter_write, &mut progs.enter_writev] {
         load(prog, plan.tells_output());
     }
+    for prog in [&mut progs.enter_file, &mut progs.exit_file] {
+        load(prog, plan.tells_files());
+    }
+    for prog in [&mut progs.on_exec_files, &mut progs.on_exit_files] {
+        load(prog, plan.tells_files());
+    }
+    open.maps.file_states.set_autocreate(plan.tells_files())?;
     load(&mut progs.seed_tasks, plan.scope != Scope::Children);
     let fentry = plan.provider == Provider::Fentry;
     for prog in [

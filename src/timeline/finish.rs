@@ -49,6 +49,7 @@ impl Builder {
             process.last = Some(built.finished.clone());
             let open = process.start.take();
             process.imports = None;
+            process.files = None;
             let tasks = std::mem::take(&mut process.tasks);
             self.pieces = self.pieces.saturating_sub(tasks.len());
             if process.is_command {

@@ -6,6 +6,7 @@
 
 mod account;
 mod apply;
+mod files;
 mod finish;
 pub mod groups;
 mod imports;
@@ -290,6 +291,8 @@ impl Builder {
                     _ => {}
                 }
             }
+            What::File(call) => self.file_call(time_ns, id, tid, &call),
+            What::Files(sums) => self.file_sums(time_ns, id, &sums),
             What::Import(import) => self.import(time_ns, id, tid, &import),
             What::ForkFail { entry_ns, errno, call } => {
                 if !self.processes.contains_key(&id) {

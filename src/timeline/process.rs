@@ -1,5 +1,6 @@
 //! What the builder remembers of a process.
 
+use super::files::Files;
 use super::imports::Imports;
 use super::linking::Linking;
 use super::tasks::Tasks;
@@ -81,6 +82,8 @@ pub(super) struct Process {
     pub tasks: Tasks,
     /// What its language runtime imports, in its start.
     pub imports: Option<Box<Imports>>,
+    /// The files that it opens and looks for, in its start.
+    pub files: Option<Box<Files>>,
 }
 
 /// A start that was written.

@@ -219,6 +219,8 @@ impl Builder {
         let cgroup = self.cgroup_path(process);
         let imports = process.imports.as_ref();
         let imports = imports.and_then(|imports| imports.account(id.pid, origin_ns, &phases));
+        let files = process.files.as_ref();
+        let files = files.and_then(|files| files.account(origin_ns, end_ns, &phases));
         let program = &process.program;
         let start = Start {
             start_id: start_id.clone(),
@@ -259,6 +261,7 @@ impl Builder {
                 threads_left_out: account.threads_left_out,
                 counters: account.counters,
                 imports,
+                files,
                 milestones: milestones(&open, process.ready.as_deref(), end_ns, end),
             },
             exit: if let End::Exit(status) = end { Some(exit(status, duration_ns)) } else { None },

@@ -394,6 +394,7 @@ pub(crate) mod tests {
                 threads: Vec::new(),
                 threads_left_out: 0,
                 imports: None,
+                files: None,
                 counters: None,
                 milestones: Vec::new(),
             },

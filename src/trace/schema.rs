@@ -7,6 +7,10 @@
 //!
 //! Strings that come from a traced process keep every byte: see [`super::text`].
 
+mod files;
+
+pub use files::{FileSums, Files, FolderMisses, OpenedFile, SourcedFile};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -272,6 +276,9 @@ pub struct Timeline {
     /// What the language runtime imported; `null` where none is seen into (see [`Imports`]).
     #[serde(default)]
     pub imports: Option<Imports>,
+    /// The files that it opened and looked for; `null` below `--level deep`.
+    #[serde(default)]
+    pub files: Option<Files>,
     /// Things that happened on the way, in order of time.
     pub milestones: Vec<Milestone>,
 }
