@@ -660,13 +660,19 @@ fn cost(plan: &Plan) -> String {
     } else {
         ""
     };
+    let files = if plan.tells_files() {
+        "\n  Tracepoints of open, stat, access and write (--level deep): while the recording runs, every system\n  \
+         call of the machine takes some 50 ns longer, and these of processes in their start 0.5 us more."
+    } else {
+        ""
+    };
     let imports = if plan.probes_imports() {
         "\n  Probes in CPython: a module that a process loads takes some 6 us longer."
     } else {
         ""
     };
     format!(
-        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.{libraries}{imports}\n  {}",
+        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.{libraries}{imports}{files}\n  {}",
         calls.replace('\n', "\n  ")
     )
 }

@@ -313,6 +313,10 @@ impl Probe {
             hooks.push(name.to_owned());
             Ok(())
         };
+        // What is left to say of a task, before its end is told.
+        if plan.tells_files() {
+            attach(&progs.on_exit_files, "tp_btf/sched_process_exit")?;
+        }
         // Ends and images first, creations last: what is followed is then followed whole.
         attach(&progs.on_exit, "tp_btf/sched_process_exit")?;
         attach(&progs.on_exec, "tp_btf/sched_process_exec")?;
@@ -395,7 +399,6 @@ impl Probe {
         };
         if plan.tells_files() {
             attach(&progs.on_exec_files, "tp_btf/sched_process_exec")?;
-            attach(&progs.on_exit_files, "tp_btf/sched_process_exit")?;
         }
         // Before the creations: what is started under the programs' eyes is seen whole.
         let pids: &[u32] = if let Scope::Pids(pids) = &plan.scope { pids } else { &[] };

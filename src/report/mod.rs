@@ -5,6 +5,7 @@
 //! computed with saturating arithmetic, and walked without recursion.
 
 pub(crate) mod digest;
+mod files;
 mod human;
 mod imports;
 pub(crate) mod intern;

@@ -23,8 +23,8 @@ pub(crate) struct Story {
     stops: Vec<Stop>,
     /// The main thread's states, longest first.
     states: Vec<(u64, String)>,
-    /// What it imported, in short and at length.
-    imports: [Vec<String>; 2],
+    /// What it imported and which files it opened, in short and at length.
+    inside: [Vec<String>; 2],
 }
 
 /// A process that the path leads through.
@@ -64,8 +64,11 @@ impl Story {
         stops.truncate(MAX_PARTS);
         stops.iter_mut().for_each(|stop| stop.parts.sort_by_key(|part| std::cmp::Reverse(part.0)));
         let states = timeline.states.as_ref().map(by_length).unwrap_or_default();
-        let imports = [false, true].map(|long| super::imports::sentences(start, long));
-        Some(Self { total, stops, states, imports })
+        let inside = [false, true].map(|long| {
+            let files = super::files::sentences(start, long);
+            super::imports::sentences(start, long).into_iter().chain(files).collect()
+        });
+        Some(Self { total, stops, states, inside })
     }
 
     /// The other starts on it.
@@ -104,7 +107,7 @@ impl Story {
         if rest > 0 && matters(rest) && !out.is_empty() {
             out.push(format!("{}: {}", within(rest), "other processes"));
         }
-        let [short, long] = &self.imports;
+        let [short, long] = &self.inside;
         out.extend(if all { long } else { short }.iter().cloned());
         out
     }
@@ -206,7 +209,7 @@ mod tests {
             total: stops.iter().map(|stop| stop.ns).sum(),
             stops,
             states: Vec::new(),
-            imports: Default::default(),
+            inside: Default::default(),
         }
     }
 

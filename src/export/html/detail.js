@@ -82,6 +82,20 @@ function imports(all) {
   return section(title, make("table", "", ...rows), ...late, make("table", "", head, ...modules));
 }
 
+/** The files that it opened and looked for: by phase and kind, where in vain, and what a shell read. */
+function files(all) {
+  const head = (...names) => make("tr", "", make("th", "", names[0]), make("th", "", names[1]), ...names.slice(2).map((n) => make("th", "n", n)));
+  const some = (n) => make("td", "n", n > 0 ? count(n) : "");
+  const sums = all.sums.slice(0, 100).map((s) => make("tr", "", make("td", "", text(s.phase)), make("td", "", text(s.kind)),
+    some(s.opened), some(s.open_failed), some(s.found), some(s.missed), make("td", "n", duration(s.spent_ns))));
+  const parts = section("Files", make("table", "", head("Phase", "Kind", "Opened", "in vain", "Looked up", "in vain", "Time"), ...sums));
+  const misses = all.misses.slice(0, 20).map((m) => make("tr", "", make("td", "mono", long(m.folder)), make("td", "n", count(m.n)), make("td", "n", duration(m.spent_ns))));
+  if (misses.length > 0) parts.push(...section("Looked for in vain in", make("table", "", ...misses)));
+  const read = (all.sourced || []).slice(0, 100).map((s) => make("tr", "", make("td", "n", duration(s.at_ns)), make("td", "n", duration(s.duration_ns)), make("td", "mono", long(s.path))));
+  if (read.length > 0) parts.push(...section("Read by the shell (until the next)", make("table", "", ...read)));
+  return parts;
+}
+
 function drawDetail(start, i, model) {
   const { timeline: time, method, exit } = start;
   const whole = Math.max(time.duration_ns, 1);
@@ -140,6 +154,7 @@ function drawDetail(start, i, model) {
     parts.push(...section("Longest waits" + (all > 50 ? " (50 of " + count(all) + ")" : ""), make("table", "", head, ...rows)));
   }
   if (time.imports) parts.push(...imports(time.imports));
+  if (time.files) parts.push(...files(time.files));
   if ((time.threads || []).length > 0) {
     const rows = [...time.threads].sort((a, b) => b.running_ns - a.running_ns).slice(0, 50).map((t) => make("tr", "", make("td", "n", t.tid), make("td", "", text(t.comm || "?")), make("td", "n", duration(t.running_ns)), make("td", "n", duration(t.runnable_ns))));
     parts.push(...section("Other threads", make("table", "", make("tr", "", make("th", "n", "Thread"), make("th", "", "Name"), make("th", "n", "On a CPU"), make("th", "n", "Waiting for one")), ...rows)));

@@ -40,7 +40,8 @@ pub(super) fn kind(path: &str, folder: bool) -> &'static str {
 /// Is that a program that reads commands from files that it opens, by its name?
 pub(super) fn is_shell(exe: Option<&str>, program: Option<&str>) -> bool {
     let name = exe.and_then(|exe| exe.rsplit('/').next()).unwrap_or_default();
-    let shell = |name: &str| matches!(name, "bash" | "zsh" | "dash" | "sh" | "ash" | "ksh" | "mksh" | "rbash");
+    let shell =
+        |name: &str| matches!(name, "bash" | "zsh" | "dash" | "sh" | "ash" | "ksh" | "mksh" | "rbash");
     program.is_some_and(shell) || shell(name)
 }
 
@@ -118,7 +119,9 @@ mod tests {
     fn shells_and_what_they_source() {
         assert!(is_shell(Some("/usr/bin/dash"), None) && is_shell(Some("/opt/x"), Some("zsh")));
         assert!(!is_shell(Some("/usr/bin/make"), Some("make")) && !is_shell(None, None));
-        for path in ["/root/.bashrc", "/etc/profile.d/01-locale.sh", "/etc/profile", "x.zsh", "/v/bin/activate"] {
+        for path in
+            ["/root/.bashrc", "/etc/profile.d/01-locale.sh", "/etc/profile", "x.zsh", "/v/bin/activate"]
+        {
             assert!(is_script(path, None), "{path}");
         }
         assert!(is_script("./run", Some("./run")) && !is_script("./run", None));

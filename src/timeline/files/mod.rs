@@ -4,8 +4,8 @@ mod kind;
 
 use super::process::ExecMark;
 use super::{Builder, errno_name, start};
-use crate::event::file::{Call, Op, Sums};
 use crate::event::Id;
+use crate::event::file::{Call, Op, Sums};
 use crate::trace::schema::{self, FileSums, FolderMisses, OpenedFile, Phase, SourcedFile};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -47,13 +47,21 @@ struct Source {
 /// Where a phase stands in the list of a start's phases, and the kind of file.
 type Key = (usize, &'static str);
 
+/// Failed calls in one folder.
+#[derive(Debug, Clone, Copy, Default)]
+struct Misses {
+    n: u64,
+    libraries: u64,
+    spent_ns: u64,
+}
+
 /// What calls add up to.
 #[derive(Debug, Clone, Default)]
 struct Total {
     /// By the phase's name and exec, as places in the list of phases change while it grows at its end only.
     sums: BTreeMap<Key, FileSums>,
     errors: BTreeMap<i32, u64>,
-    misses: HashMap<Box<str>, (u64, u64)>,
+    misses: HashMap<Box<str>, Misses>,
     misses_left_out: u64,
     listed: Vec<(Kept, u64)>,
     files_left_out: u64,
@@ -89,8 +97,9 @@ impl Total {
                 match call.name.as_ref() {
                     Some(folder) if room || self.misses.contains_key(folder) => {
                         let miss = self.misses.entry(folder.clone()).or_default();
-                        miss.0 += 1;
-                        miss.1 += spent_ns;
+                        miss.n += 1;
+                        miss.libraries += u64::from(call.kind == "shared_library");
+                        miss.spent_ns += spent_ns;
                     }
                     _ => self.misses_left_out += 1,
                 }
@@ -149,7 +158,7 @@ impl Files {
                 total.add(call, at, phase);
             }
         }
-        for (at_ns, _, counts) in self.summed.iter().filter(|(at_ns, end, _)| within(*at_ns) && *end <= end_ns) {
+        for (at_ns, _, counts) in self.summed.iter().filter(|(at_ns, ..)| within(*at_ns)) {
             if let Some((at, phase)) = phase_at(phases, at_ns - origin_ns) {
                 let sums = total.sums.entry((at, UNTOLD)).or_default();
                 place(sums, phase, UNTOLD);
@@ -170,7 +179,12 @@ impl Files {
         let mut misses: Vec<FolderMisses> = total
             .misses
             .into_iter()
-            .map(|(folder, (n, spent_ns))| FolderMisses { folder: folder.into(), n, spent_ns })
+            .map(|(folder, Misses { n, libraries, spent_ns })| FolderMisses {
+                folder: folder.into(),
+                n,
+                libraries,
+                spent_ns,
+            })
             .collect();
         misses.sort_by(|a, b| b.n.cmp(&a.n).then_with(|| a.folder.cmp(&b.folder)));
         let rest = misses.split_off(misses.len().min(MAX_MISSES));

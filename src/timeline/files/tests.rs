@@ -45,8 +45,11 @@ fn calls_are_summed_by_phase_and_kind() {
         ]
     );
     assert_eq!((got.opened, got.open_failed, got.found, got.missed, got.spent_ns), (2, 2, 1, 1, 6000));
-    assert_eq!(got.errors.iter().map(|(k, n)| (k.as_str(), *n)).collect::<Vec<_>>(), [("EACCES", 1), ("ENOENT", 2)]);
-    assert_eq!((got.misses[0].folder.as_str(), got.misses[0].n), ("/opt/a", 2));
+    assert_eq!(
+        got.errors.iter().map(|(k, n)| (k.as_str(), *n)).collect::<Vec<_>>(),
+        [("EACCES", 1), ("ENOENT", 2)]
+    );
+    assert_eq!((got.misses[0].folder.as_str(), got.misses[0].n, got.misses[0].libraries), ("/opt/a", 2, 2));
     assert_eq!(got.files.iter().map(|f| f.at_ns).collect::<Vec<_>>(), [2 * MS + 2, 8 * MS]);
     assert!(Files::default().account(0, 9, &phases()).is_none());
 }

@@ -71,6 +71,8 @@ pub struct FolderMisses {
     pub folder: String,
     /// How many calls failed.
     pub n: u64,
+    /// Of those, the ones that looked for a shared library.
+    pub libraries: u64,
     /// Time spent in them.
     pub spent_ns: u64,
 }
