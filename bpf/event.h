@@ -24,6 +24,7 @@ enum event_kind {
 	EVENT_IMPORT = 10,
 	EVENT_FILE = 11,
 	EVENT_FILES = 12,
+	EVENT_SAMPLE = 13,
 };
 
 /* What a task that is off its CPU waits for. */
@@ -382,6 +383,13 @@ struct event_files {
 	__u32 open_failed;
 	__u32 found;
 	__u32 missed;
+};
+
+/* A task was on its CPU. Followed by return addresses, the kernel's and then the program's, leaf first. */
+struct event_sample {
+	struct event_head head;
+	__u32 kernel_len;             /* bytes */
+	__u32 user_len;
 };
 
 /* One process found by the seeding iterator (read from the iterator, not from the ring). */

@@ -17,6 +17,7 @@
 #include "link.bpf.h"
 #include "python.bpf.h"
 #include "files.bpf.h"
+#include "profile.bpf.h"
 #include "exec.bpf.h"
 #include "exit.bpf.h"
 #include "entry.bpf.h"

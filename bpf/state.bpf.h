@@ -40,6 +40,7 @@ struct wire_types {
 	struct event_import import;
 	struct event_file file;
 	struct event_files files;
+	struct event_sample sample;
 	struct seed seed;
 	enum event_kind kind;
 	enum fact fact;

@@ -373,7 +373,7 @@ impl Live<'_> {
 /// It could not begin; nothing was traced then, and CMD was not started or could not be.
 pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let Request { wanted, command, caller, .. } = request;
-    let (scope, level) = (wanted.scope.clone(), wanted.level);
+    let (scope, level, profile_hz) = (wanted.scope.clone(), wanted.level, wanted.profile_hz);
     let mut mask = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
         mask.add(signal);
@@ -407,6 +407,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         level,
         ready: request.ready.clone(),
         quiet_ns,
+        profile_hz,
     };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
@@ -437,12 +438,16 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         level,
         ready: request.ready.clone(),
         quiet_ns,
+        profile_hz,
     });
     // Before a trigger makes any of them end.
     for id in &seeded.processes {
         live.step(|| Recorded::Seed(*id), |builder, world| builder.seed(*id, world));
     }
 
+    if profile_hz > 0 {
+        live.machine.learn_kernel();
+    }
     let mut lookout = Lookout::new(&request.ready);
     if live.probe.wants_loaders()
         && let Some(path) = command.as_ref().and_then(|argv| program_path(argv, &caller))

@@ -11,6 +11,7 @@
 
 mod error;
 mod facts;
+mod functions;
 mod hooks;
 mod image;
 pub mod ldcache;
@@ -29,5 +30,6 @@ mod tests;
 
 pub use error::Error;
 pub use facts::{Facts, Kind, facts};
+pub use functions::Functions;
 pub use hooks::{Hooks, hooks};
 pub use notes::{Probe, probes};

@@ -3,7 +3,7 @@
 
 use super::file;
 use super::task::{Mark, Moment, Socket, Spent, Usage, Wait, WaitKind, Waker};
-use super::{CgroupId, Entry, Event, Exec, Fork, Id, Import, ImportStep, What};
+use super::{CgroupId, Entry, Event, Exec, Fork, Id, Import, ImportStep, Sample, What};
 use crate::bpf::types as wire;
 use crate::method::arch::Arch;
 use crate::method::facts::{Call, Fd, FdKind};
@@ -60,6 +60,7 @@ const _: () = {
     assert!(offset_of!(wire::event_import, name) == 32 + 16 + 16);
     assert!(size_of::<wire::event_file>() == 32 + 16 + 16);
     assert!(size_of::<wire::event_files>() == 32 + 16 + 16);
+    assert!(size_of::<wire::event_sample>() == 40);
     assert!(size_of::<wire::seed>() == 16);
 };
 
@@ -95,6 +96,8 @@ unsafe impl Plain for wire::event_import {}
 unsafe impl Plain for wire::event_file {}
 // SAFETY: as above.
 unsafe impl Plain for wire::event_files {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_sample {}
 // SAFETY: as above.
 unsafe impl Plain for wire::seed {}
 
@@ -279,6 +282,11 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
                 found: ev.found,
                 missed: ev.missed,
             }))
+        }
+        wire::event_kind::EVENT_SAMPLE => {
+            let (ev, mut rest) = read::<wire::event_sample>(head.kind, bytes)?;
+            let kernel = addresses(take(&mut rest, ev.kernel_len));
+            What::Sample(Box::new(Sample { kernel, user: addresses(take(&mut rest, ev.user_len)) }))
         }
         wire::event_kind(kind) => return Err(Error::Kind(kind)),
     };
@@ -504,6 +512,12 @@ fn module(name: &[u8], dots: u32, cut: bool) -> Option<String> {
     Some(format!("{}{name}{}", ".".repeat(dots), if cut { "..." } else { "" }))
 }
 
+/// What the kernel could not find out about a stack ends in zeros.
+fn addresses(bytes: &[u8]) -> Vec<u64> {
+    let words = bytes.chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_ne_bytes));
+    words.take_while(|address| *address != 0).collect()
+}
+
 fn file_call(ev: &wire::event_file, mut rest: &[u8]) -> Result<file::Call, Error> {
     let op = match wire::file_op(ev.op) {
         wire::file_op::FILE_OPEN => file::Op::Open,
@@ -668,6 +682,23 @@ mod tests {
         assert!(matches!(record(&bytes_of(&ev)).unwrap().what, What::File(call) if call.path.is_none()));
         ev.op = 0;
         assert_eq!(record(&bytes_of(&ev)), Err(Error::Kind(0)));
+    }
+
+    #[test]
+    fn a_sample_has_two_stacks() {
+        let mut ev = wire::event_sample { kernel_len: 8, user_len: 24, ..Default::default() };
+        ev.head.kind = wire::event_kind::EVENT_SAMPLE.0;
+        let mut bytes = bytes_of(&ev);
+        for address in [u64::MAX, 1, 2, 0] {
+            bytes.extend_from_slice(&address.to_ne_bytes());
+        }
+        let sample = |bytes: &[u8]| match record(bytes).unwrap().what {
+            What::Sample(sample) => *sample,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(sample(&bytes), Sample { kernel: vec![u64::MAX], user: vec![1, 2] });
+        (ev.kernel_len, ev.user_len) = (u32::MAX, u32::MAX);
+        assert_eq!(sample(&bytes_of(&ev)), Sample::default());
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub enum What {
     File(Box<file::Call>),
     /// Such calls that are not told singly.
     Files(Box<file::Sums>),
+    /// A task was on its CPU when it was looked at.
+    Sample(Box<Sample>),
     /// The name of a cgroup.
     Cgroup {
         /// Its id as in other events.
@@ -143,6 +145,17 @@ pub struct Import {
     pub found: bool,
     /// Since when all imports of this interpreter are told; `None`: not yet.
     pub live_ns: Option<u64>,
+}
+
+/// Where a task was on its CPU: return addresses, leaf first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// In the kernel; empty where it ran in the program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel: Vec<u64>,
+    /// In the program, as far as frame pointers lead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub user: Vec<u64>,
 }
 
 /// The steps of an import.

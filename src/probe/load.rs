@@ -55,6 +55,8 @@ pub struct Wanted {
     pub level: Level,
     /// All that is written to standard output and error; at [`Level::Deep`] the first write is told anyhow.
     pub output: bool,
+    /// Samples a second and CPU of what runs; 0: none.
+    pub profile_hz: u32,
 }
 
 impl Wanted {
@@ -65,6 +67,7 @@ impl Wanted {
             library_probes: scope != Scope::System,
             level: Level::default(),
             output: false,
+            profile_hz: 0,
             scope,
         }
     }
@@ -81,6 +84,8 @@ pub struct Plan {
     pub output: bool,
     /// Probes in libc and ld.so.
     pub library_probes: bool,
+    /// Samples a second and CPU of what runs; 0: none.
+    pub profile_hz: u32,
     /// Entries and failures.
     pub provider: Provider,
     /// What the kernel has.
@@ -93,7 +98,7 @@ impl Plan {
     /// # Errors
     /// The kernel lacks what every recording needs.
     pub fn choose(wanted: Wanted) -> Result<Self, Error> {
-        let Wanted { scope, syscall_hooks, library_probes, level, output } = wanted;
+        let Wanted { scope, syscall_hooks, library_probes, level, output, profile_hz } = wanted;
         let features = features::look();
         if !features.btf {
             return Err(Error::Kernel(format!(
@@ -116,7 +121,7 @@ impl Plan {
         } else {
             Provider::None
         };
-        Ok(Self { scope, level, output, library_probes, provider, features })
+        Ok(Self { scope, level, output, library_probes, profile_hz, provider, features })
     }
 
     /// Is the time of starts accounted for?
@@ -132,6 +137,11 @@ impl Plan {
     /// Are opened files told, and what was looked for?
     pub fn tells_files(&self) -> bool {
         self.level == Level::Deep
+    }
+
+    /// Is sampled what runs?
+    pub fn profiles(&self) -> bool {
+        self.profile_hz > 0 && self.watches()
     }
 
     /// The hooks, as `session.hooks` names them.
@@ -181,6 +191,9 @@ impl Plan {
                 hooks.push(format!("tp/syscalls/sys_enter_{call}"));
                 hooks.push(format!("tp/syscalls/sys_exit_{call}"));
             }
+        }
+        if self.profiles() {
+            hooks.push("perf_event/cpu-clock".to_owned());
         }
         if self.uprobes().start {
             hooks.push("uprobe/ld.so:_dl_debug_state".to_owned());
@@ -391,6 +404,12 @@ impl Probe {
                 links.push(prog.attach_perf_event(event.into_raw_fd())?);
                 hooks.push(format!("tp/syscalls/{name}"));
             }
+        }
+        if plan.profiles() {
+            for event in super::sampling::clocks(plan.profile_hz)? {
+                links.push(progs.on_sample.attach_perf_event(event.into_raw_fd())?);
+            }
+            hooks.push("perf_event/cpu-clock".to_owned());
         }
         let mut attach = |prog: &ProgramMut<'_>, name: &str| -> Result<(), Error> {
             links.push(prog.attach()?);
@@ -666,6 +685,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     for prog in [&mut progs.on_exec_files, &mut progs.on_exit_files] {
         load(prog, plan.tells_files());
     }
+    load(&mut progs.on_sample, plan.profiles());
     open.maps.file_states.set_autocreate(plan.tells_files())?;
     load(&mut progs.seed_tasks, plan.scope != Scope::Children);
     let fentry = plan.provider == Provider::Fentry;

@@ -5,6 +5,7 @@
 pub mod features;
 mod inbox;
 mod load;
+mod sampling;
 pub mod seed;
 mod tracefs;
 mod uprobe;

@@ -14,6 +14,7 @@ mod line;
 mod link;
 mod path;
 pub(crate) mod phase;
+mod profile;
 mod sections;
 mod style;
 mod table;

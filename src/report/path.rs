@@ -66,7 +66,8 @@ impl Story {
         let states = timeline.states.as_ref().map(by_length).unwrap_or_default();
         let inside = [false, true].map(|long| {
             let files = super::files::sentences(start, long);
-            super::imports::sentences(start, long).into_iter().chain(files).collect()
+            let profile = super::profile::sentence(start, long);
+            super::imports::sentences(start, long).into_iter().chain(files).chain(profile).collect()
         });
         Some(Self { total, stops, states, inside })
     }

@@ -227,6 +227,9 @@ impl Builder {
         if let Some(imports) = &mut process.imports {
             imports.exec(time_ns);
         }
+        if let Some(profile) = &mut process.profile {
+            profile.exec();
+        }
         let creator = process.creator;
         let stdio = process.stdio;
         let first = process.execs == 1;

@@ -50,6 +50,7 @@ impl Builder {
             let open = process.start.take();
             process.imports = None;
             process.files = None;
+            process.profile = None;
             let tasks = std::mem::take(&mut process.tasks);
             self.pieces = self.pieces.saturating_sub(tasks.len());
             if process.is_command {

@@ -3,6 +3,7 @@
 use super::files::Files;
 use super::imports::Imports;
 use super::linking::Linking;
+use super::profile::Profile;
 use super::tasks::Tasks;
 use crate::event::{CgroupId, Entry, Id};
 use crate::method::facts::{Child, Creation, ExecFact, ExitFact, Fd, FdKind, Image, ParentMethod, Siblings};
@@ -84,6 +85,8 @@ pub(super) struct Process {
     pub imports: Option<Box<Imports>>,
     /// The files that it opens and looks for, in its start.
     pub files: Option<Box<Files>>,
+    /// Where its tasks were on their CPUs, in its start.
+    pub profile: Option<Box<Profile>>,
 }
 
 /// A start that was written.

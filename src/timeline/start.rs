@@ -221,6 +221,9 @@ impl Builder {
         let imports = imports.and_then(|imports| imports.account(id.pid, origin_ns, &phases));
         let files = process.files.as_ref();
         let files = files.and_then(|files| files.account(origin_ns, end_ns, &phases));
+        let profile = process.profile.as_ref();
+        let hz = self.options.profile_hz;
+        let profile = profile.and_then(|profile| profile.account(hz, origin_ns, end_ns, &phases));
         let program = &process.program;
         let start = Start {
             start_id: start_id.clone(),
@@ -262,6 +265,7 @@ impl Builder {
                 counters: account.counters,
                 imports,
                 files,
+                profile,
                 milestones: milestones(&open, process.ready.as_deref(), end_ns, end),
             },
             exit: if let End::Exit(status) = end { Some(exit(status, duration_ns)) } else { None },

@@ -395,6 +395,7 @@ pub(crate) mod tests {
                 threads_left_out: 0,
                 imports: None,
                 files: None,
+                profile: None,
                 counters: None,
                 milestones: Vec::new(),
             },

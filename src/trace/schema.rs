@@ -8,8 +8,10 @@
 //! Strings that come from a traced process keep every byte: see [`super::text`].
 
 mod files;
+mod profile;
 
 pub use files::{FileSums, Files, FolderMisses, OpenedFile, SourcedFile};
+pub use profile::{Profile, ProfiledFunction, ProfiledStack};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -279,6 +281,9 @@ pub struct Timeline {
     /// The files that it opened and looked for; `null` below `--level deep`.
     #[serde(default)]
     pub files: Option<Files>,
+    /// Where its tasks were on their CPUs; `null` without `--profile`, and where no sample fell into the start.
+    #[serde(default)]
+    pub profile: Option<Profile>,
     /// Things that happened on the way, in order of time.
     pub milestones: Vec<Milestone>,
 }
