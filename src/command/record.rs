@@ -288,7 +288,9 @@ impl WhatArgs {
             rules.list.push(rule);
         }
         if self.profile.is_some() && self.level == Level::Lifecycle {
-            return Err("--profile: there are no samples at --level lifecycle; use --level timeline".to_owned());
+            return Err(
+                "--profile: there are no samples at --level lifecycle; use --level timeline".to_owned()
+            );
         }
         if self.quiet_for.is_some() && self.level == Level::Lifecycle {
             return Err(
@@ -676,7 +678,10 @@ fn cost(plan: &Plan) -> String {
         ""
     };
     let profile = if plan.profiles() {
-        format!("\n  Sampling: {} times a second and CPU, some 5 us each for the processes followed.", plan.profile_hz)
+        format!(
+            "\n  Sampling: {} times a second and CPU, some 5 us each for the processes followed.",
+            plan.profile_hz
+        )
     } else {
         String::new()
     };

@@ -91,7 +91,13 @@ impl Frames {
         Frame { function: found.map(|(_, name)| name.to_string()), module: Some("[kernel]".to_owned()) }
     }
 
-    fn mapping(&mut self, id: Id, is: impl Fn(u32) -> bool, address: u64, fresh: &mut bool) -> Option<Mapping> {
+    fn mapping(
+        &mut self,
+        id: Id,
+        is: impl Fn(u32) -> bool,
+        address: u64,
+        fresh: &mut bool,
+    ) -> Option<Mapping> {
         let find = |all: &Vec<Mapping>| all.iter().find(|m| (m.from..m.to).contains(&address)).cloned();
         if let Some(found) = self.maps.get(&id).and_then(find) {
             return Some(found);
@@ -168,9 +174,13 @@ mod tests {
 
     #[test]
     fn lines_of_maps() {
-        let line = b"7f1c00000000-7f1c00001000 r-xp 00002000 08:01 1234                       /lib/a b.so (deleted)";
+        let line =
+            b"7f1c00000000-7f1c00001000 r-xp 00002000 08:01 1234                       /lib/a b.so (deleted)";
         let got = mapping(line).unwrap();
-        assert_eq!((got.from, got.to, got.offset, got.inode), (0x7f1c_0000_0000, 0x7f1c_0000_1000, 0x2000, 1234));
+        assert_eq!(
+            (got.from, got.to, got.offset, got.inode),
+            (0x7f1c_0000_0000, 0x7f1c_0000_1000, 0x2000, 1234)
+        );
         assert_eq!(&*got.path, b"/lib/a b.so (deleted)");
         assert!(mapping(b"7f1c00000000-7f1c00001000 rw-p 00002000 08:01 1234 /lib/a.so").is_none());
         assert_eq!(&*mapping(b"1000-2000 r-xp 0 00:00 0").unwrap().path, b"");

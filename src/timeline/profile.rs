@@ -35,13 +35,13 @@ pub(super) struct Profile {
 
 impl Profile {
     fn frame(&mut self, frame: Frame) -> u32 {
-        if let Some(&place) = self.frame_places.get(&frame) {
-            return place;
-        }
-        // The first stands for all that there is no room for.
+        // The first stands for what is not known, and for all that there is no room for.
         if self.frames.is_empty() {
             self.frames.push(Frame::default());
             self.frame_places.insert(Frame::default(), 0);
+        }
+        if let Some(&place) = self.frame_places.get(&frame) {
+            return place;
         }
         if self.frames.len() >= MAX_FRAMES || frame == Frame::default() {
             return 0;
@@ -71,8 +71,14 @@ impl Profile {
     }
 
     fn take(&mut self, time_ns: u64, id: Id, sample: &Sample, world: &mut dyn World) {
-        let addresses: Vec<u64> =
-            sample.kernel.iter().chain(&sample.user).copied().take(MAX_DEPTH).collect();
+        // All but the innermost are return addresses: the call is before them.
+        let calls = |stack: &[u64]| -> Vec<u64> {
+            let each = stack.iter().enumerate();
+            each.map(|(at, address)| if at == 0 { *address } else { address.saturating_sub(1) }).collect()
+        };
+        let mut addresses = calls(&sample.kernel);
+        addresses.extend(calls(&sample.user));
+        addresses.truncate(MAX_DEPTH);
         if self.addresses.len() > MAX_ADDRESSES {
             self.addresses.clear();
         }
@@ -87,7 +93,12 @@ impl Profile {
                 self.addresses.insert(address, frame);
             }
         }
-        let stack = addresses.iter().filter_map(|address| self.addresses.get(address).copied()).collect();
+        let mut stack: Vec<u32> =
+            addresses.iter().filter_map(|address| self.addresses.get(address).copied()).collect();
+        // Where there is no code no call came from: what follows is not the stack's.
+        if let Some(end) = stack.iter().skip(1).position(|frame| *frame == 0) {
+            stack.truncate(end + 1);
+        }
         let stack = self.stack(stack);
         self.samples.push((time_ns, stack));
     }
@@ -148,7 +159,8 @@ impl Profile {
             functions: functions
                 .into_iter()
                 .map(|((at, frame), (own, all))| {
-                    let Frame { function, module } = self.frames.get(frame as usize).cloned().unwrap_or_default();
+                    let Frame { function, module } =
+                        self.frames.get(frame as usize).cloned().unwrap_or_default();
                     let (phase, exec) = phase(at);
                     ProfiledFunction { function, module, phase, exec, own, all }
                 })
@@ -199,15 +211,16 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::world::Replay;
     use crate::timeline::world::Answer;
+    use crate::timeline::world::Replay;
 
     fn frame(function: &str) -> Frame {
         Frame { function: Some(function.into()), module: Some("/bin/x".into()) }
     }
 
     fn phases() -> Vec<Phase> {
-        let phase = |name: &str, at_ns, duration_ns| Phase { name: name.into(), at_ns, duration_ns, exec: None };
+        let phase =
+            |name: &str, at_ns, duration_ns| Phase { name: name.into(), at_ns, duration_ns, exec: None };
         vec![phase("load", 0, 100), phase("app", 100, 900)]
     }
 
@@ -219,8 +232,9 @@ mod tests {
     fn samples_are_summed_by_phase_function_and_stack() {
         let mut world = Replay::default();
         let answer = |frames: Vec<Frame>| Answer::Frames(id(), frames);
-        // Asked in the order of the addresses, each once.
+        // Asked in the order of the addresses, each once; a caller's is the one before the return's.
         world.answers.push_back(answer(vec![frame("main"), frame("leaf")]));
+        world.answers.push_back(answer(vec![frame("leaf")]));
         world.answers.push_back(answer(vec![Frame { function: None, module: Some("/lib/liby.so".into()) }]));
         let mut profile = Profile::default();
         let stack = |user: &[u64]| Sample { user: user.to_vec(), kernel: Vec::new() };
@@ -238,10 +252,20 @@ mod tests {
             .collect();
         assert_eq!(
             own,
-            [("app", "leaf", 2, 2), ("load", "leaf", 1, 1), ("app", "-", 1, 1), ("app", "main", 0, 2), ("load", "main", 0, 1)]
+            [
+                ("app", "leaf", 2, 2),
+                ("load", "leaf", 1, 1),
+                ("app", "-", 1, 1),
+                ("app", "main", 0, 2),
+                ("load", "main", 0, 1)
+            ]
         );
         let stacks: Vec<_> = got.stacks.iter().map(|s| s.frames.join(";")).collect();
         assert_eq!(stacks, ["main;leaf", "main;leaf", "main;leaf;leaf", "[liby.so]"]);
+        // Nothing is known of the second: chance, and all above it.
+        profile.take(60, id(), &stack(&[20, 777, 10]), &mut world);
+        let got = profile.account(100, 55, 70, &phases()).unwrap();
+        assert_eq!(got.stacks[0].frames, ["leaf"]);
         assert!(Profile::default().account(100, 0, 1000, &phases()).is_none());
     }
 

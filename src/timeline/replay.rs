@@ -180,8 +180,17 @@ impl Player {
             if self.builder.is_some() {
                 return Err("a second beginning: several recordings in one file");
             }
-            let options =
-                Options { arch, began_ns, realtime_offset_ns, window_ns, selectors, level, ready, quiet_ns, profile_hz };
+            let options = Options {
+                arch,
+                began_ns,
+                realtime_offset_ns,
+                window_ns,
+                selectors,
+                level,
+                ready,
+                quiet_ns,
+                profile_hz,
+            };
             self.builder = Some(Builder::new(options).keeping_facts());
             return Ok(false);
         }

@@ -82,6 +82,14 @@ function imports(all) {
   return section(title, make("table", "", ...rows), ...late, make("table", "", head, ...modules));
 }
 
+/** Which functions ran, by samples. */
+function profile(all) {
+  const rows = all.functions.slice(0, 50).map((f) => make("tr", "", make("td", "mono", f.function ? long(f.function) : "?"), make("td", "mono", f.module ? long(f.module) : "?"), make("td", "", text(f.phase)),
+    make("td", "n", count(f.own)), make("td", "n dim", share(f.own, all.samples)), make("td", "n", count(f.all))));
+  const head = make("tr", "", ...["Function", "File", "Phase"].map((n) => make("th", "", n)), make("th", "n", "Ran"), make("th", "n", ""), make("th", "n", "On the stack"));
+  return section("On the CPU (" + count(all.samples) + " samples, " + all.hz + " a second)", make("table", "", head, ...rows));
+}
+
 /** The files that it opened and looked for: by phase and kind, where in vain, and what a shell read. */
 function files(all) {
   const head = (...names) => make("tr", "", make("th", "", names[0]), make("th", "", names[1]), ...names.slice(2).map((n) => make("th", "n", n)));
@@ -155,6 +163,7 @@ function drawDetail(start, i, model) {
   }
   if (time.imports) parts.push(...imports(time.imports));
   if (time.files) parts.push(...files(time.files));
+  if (time.profile) parts.push(...profile(time.profile));
   if ((time.threads || []).length > 0) {
     const rows = [...time.threads].sort((a, b) => b.running_ns - a.running_ns).slice(0, 50).map((t) => make("tr", "", make("td", "n", t.tid), make("td", "", text(t.comm || "?")), make("td", "n", duration(t.running_ns)), make("td", "n", duration(t.runnable_ns))));
     parts.push(...section("Other threads", make("table", "", make("tr", "", make("th", "n", "Thread"), make("th", "", "Name"), make("th", "n", "On a CPU"), make("th", "n", "Waiting for one")), ...rows)));
