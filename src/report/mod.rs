@@ -5,13 +5,16 @@
 //! computed with saturating arithmetic, and walked without recursion.
 
 pub(crate) mod digest;
+mod files;
 mod human;
+mod imports;
 pub(crate) mod intern;
 pub(crate) mod label;
 mod line;
 mod link;
 mod path;
 pub(crate) mod phase;
+mod profile;
 mod sections;
 mod style;
 mod table;
