@@ -13,6 +13,7 @@ Examples:
   sudo startrace record -p 4242            follow a running service until Ctrl-C
   sudo startrace watch                     a line for every start on the machine
   startrace report                         show the newest trace here again
+  startrace diff before.json after.json    what became slower?
   startrace export app.json --to chrome    for ui.perfetto.dev and other tools
   startrace inspect /usr/bin/git           what an ELF file says about its start
   sudo startrace doctor                    does recording work here?
@@ -41,6 +42,8 @@ pub enum Command {
     Watch(command::watch::WatchArgs),
     /// Show a trace: tree of starts, where their time went, the slowest
     Report(command::report::Options),
+    /// Say what became slower between two traces, or two sets of traces
+    Diff(Box<command::diff::Options>),
     /// Turn a trace into another tool's format: a viewer's, a database's, a collector's
     Export(command::export::Options),
     /// Say what an ELF file or a process's executable means for its start
@@ -70,6 +73,7 @@ pub fn run() -> Exit {
         Command::Record(args) => return record::run(args),
         Command::Watch(args) => return command::watch::run(args),
         Command::Doctor(options) => return doctor(options),
+        Command::Diff(options) => return command::diff::run(options),
         Command::Report(options) => command::report::run(options),
         Command::Export(options) => command::export::run(options),
         Command::Inspect(options) => {
