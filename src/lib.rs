@@ -14,6 +14,7 @@ pub mod level;
 pub mod method;
 pub mod probe;
 pub mod report;
+pub mod scrub;
 pub mod timeline;
 
 pub mod trace;

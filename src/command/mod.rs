@@ -1,5 +1,6 @@
 //! The subcommands: one file each.
 
+pub mod check;
 pub mod diff;
 pub mod doctor;
 pub mod export;
@@ -9,6 +10,8 @@ pub mod record;
 pub mod recording;
 pub mod report;
 pub mod schema;
+pub mod scrub;
+pub mod stat;
 mod untraced;
 pub mod watch;
 

@@ -4,7 +4,7 @@ use super::fold::{self, Map};
 use crate::report::intern::{Interner, Sym};
 use crate::report::label;
 use crate::trace::read::{Ending, Item, ReadError, Reader};
-use crate::trace::schema::{Start, Timeline};
+use crate::trace::schema::{self, Start, Timeline};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::ops::ControlFlow;
@@ -21,6 +21,8 @@ const MAX_DEPTH: u32 = 64;
 pub struct Side(pub u16);
 
 impl Side {
+    /// No run's.
+    const NONE: Self = Self(u16::MAX);
     /// What is compared with.
     pub const BASE: Self = Self(0);
     /// What is compared.
@@ -33,6 +35,8 @@ pub(crate) enum PartKind {
     Phase,
     /// Of the critical path.
     State,
+    /// A finding, with its cost.
+    Finding,
 }
 
 /// What can change between two starts that are the same; most starts of a program share one.
@@ -52,6 +56,8 @@ pub(crate) struct Facts {
 pub(crate) struct Row {
     /// Index into [`Digest::runs`].
     pub(crate) run: u32,
+    /// Boottime clock, nanoseconds.
+    pub(crate) origin: u64,
     pub(crate) duration: u64,
     /// The executable, as a path.
     pub(crate) exe: u64,
@@ -70,6 +76,8 @@ pub(crate) struct Row {
     first_part: usize,
     part_count: u16,
     pub(crate) failed_execs: u16,
+    /// The first start of its process.
+    pub(crate) first: bool,
     /// Nobody that the trace knows has started it.
     pub(crate) root: bool,
     /// The recording began in the middle of it.
@@ -89,6 +97,27 @@ impl Row {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
     pub(crate) side: Side,
+    /// The start of the command, of a run of `stat`.
+    pub(crate) root: Option<u32>,
+    pub(crate) exit: Option<u8>,
+    pub(crate) pss: Option<u64>,
+}
+
+/// A trace that is being read.
+#[derive(Debug)]
+pub struct Reading {
+    side: Side,
+    run: u32,
+    joining: Joining,
+}
+
+/// To which side the runs of `stat` belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sides {
+    /// To that of their trace.
+    Given,
+    /// To one for each command.
+    ByName,
 }
 
 /// A trace that was read.
@@ -133,12 +162,14 @@ pub struct Digest {
     pub(crate) on_path: Vec<OnPath>,
     pub(crate) texts: Interner,
     pub(crate) timeout: Sym,
+    /// The traces say what was found in each start.
+    pub(crate) has_findings: bool,
     maps: Vec<Map>,
     state: RandomState,
 }
 
 /// What joins the rows of one file; dropped at its end.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Joining {
     /// By the hash of the start's id (keyed at random, so that no file can be made to collide).
     rows: HashMap<u64, u32>,
@@ -153,6 +184,7 @@ impl Digest {
         let mut texts = Interner::default();
         Self {
             timeout: texts.add("timeout"),
+            has_findings: false,
             rows: Vec::new(),
             parts: Vec::new(),
             runs: Vec::new(),
@@ -174,31 +206,51 @@ impl Digest {
     /// As [`Reader::read`].
     pub fn add(&mut self, reader: Reader, side: Side) -> Result<(), ReadError> {
         let name = reader.name().to_owned();
-        let mut joining = Joining { first: self.rows.len(), ..Joining::default() };
-        let run = self.runs.len() as u32;
-        self.runs.push(Run { side });
+        let mut reading = self.begin(side);
         let ending = reader.read(&mut |item| {
-            match item {
-                Item::Header(_) | Item::FailedFork(_) => {}
-                Item::Start(start) => self.start(&start, side, run, &mut joining),
-                Item::Exit { start_id, exit } => {
-                    let failed = exit.code.is_some_and(|code| code != 0) || exit.signal.is_some();
-                    if let Some(row) = self.known(&joining, &start_id) {
-                        row.failed = failed;
-                    }
-                }
-                Item::Method { start_id, method } => {
-                    let name = self.short(&method.name);
-                    if let Some(row) = self.known(&joining, &start_id) {
-                        row.method = name;
-                    }
-                }
-            }
+            self.item(&mut reading, item);
             ControlFlow::Continue(())
         })?;
-        self.join(&joining);
-        self.note(name, side, ending, &joining);
+        self.end(reading, name, ending, Sides::Given);
         Ok(())
+    }
+
+    /// Begins a trace that comes item by item.
+    pub fn begin(&mut self, side: Side) -> Reading {
+        let run = self.runs.len() as u32;
+        self.runs.push(Run { side, root: None, exit: None, pss: None });
+        Reading { side, run, joining: Joining { first: self.rows.len(), ..Joining::default() } }
+    }
+
+    /// Takes an item of it.
+    pub fn item(&mut self, reading: &mut Reading, item: Item) {
+        match item {
+            Item::Header(_) | Item::FailedFork(_) => {}
+            Item::Start(start) => self.start(&start, reading),
+            Item::Exit { start_id, exit } => {
+                let failed = exit.code.is_some_and(|code| code != 0) || exit.signal.is_some();
+                if let Some(row) = self.known(&reading.joining, &start_id) {
+                    row.failed = failed;
+                }
+            }
+            Item::Method { start_id, method } => {
+                let name = self.short(&method.name);
+                if let Some(row) = self.known(&reading.joining, &start_id) {
+                    row.method = name;
+                }
+            }
+        }
+    }
+
+    /// Takes its end. With [`Sides::ByName`] each command of `stat` becomes a side, in the order in which
+    /// they were run first; their names are told.
+    pub fn end(&mut self, reading: Reading, name: String, ending: Ending, sides: Sides) -> Vec<String> {
+        let joining = reading.joining;
+        self.join(&joining);
+        let runs = ending.session.as_ref().map_or(&[][..], |session| &session.runs);
+        let names = self.split(&joining, reading.run, runs, sides);
+        self.note(name, reading.side, ending, &joining);
+        names
     }
 
     fn known(&mut self, joining: &Joining, start_id: &str) -> Option<&mut Row> {
@@ -232,7 +284,9 @@ impl Digest {
         self.runs.get(row.run as usize).map_or(Side::BASE, |run| run.side)
     }
 
-    fn start(&mut self, start: &Start, side: Side, run: u32, joining: &mut Joining) {
+    fn start(&mut self, start: &Start, reading: &mut Reading) {
+        let Reading { side, run, joining } = reading;
+        let (side, run) = (*side, *run);
         // Rows are numbered in 32 bits; four billion of them do not fit into memory anyway.
         if self.rows.len() >= u32::MAX as usize {
             return;
@@ -262,6 +316,7 @@ impl Digest {
         self.divide(&start.timeline);
         let row = Row {
             run,
+            origin: start.timeline.origin_boottime_ns,
             duration: start.timeline.duration_ns,
             exe: exe_hash,
             program,
@@ -271,6 +326,7 @@ impl Digest {
             facts,
             method: self.short(&start.method.name),
             ready: self.short(&start.timeline.ready.kind),
+            first: start.seq == 0,
             label,
             first_part,
             part_count: (self.parts.len() - first_part) as u16,
@@ -385,6 +441,52 @@ impl Digest {
             // What the file does not have is the root's.
             Some(OnPath { root, whose: joining.rows.get(&whose).copied().unwrap_or(root), ns })
         }));
+    }
+
+    /// Gives the rows of a trace of `stat` to its runs; those that belong to none count nowhere.
+    fn split(&mut self, joining: &Joining, file: u32, runs: &[schema::Run], sides: Sides) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        if runs.is_empty() {
+            return names;
+        }
+        let given = self.runs.get(file as usize).map_or(Side::BASE, |run| run.side);
+        if let Some(run) = self.runs.get_mut(file as usize) {
+            run.side = Side::NONE;
+        }
+        let mut run_of: HashMap<u32, u32> = HashMap::new();
+        for run in runs {
+            let name = label::harmless(&run.name, 200);
+            let place = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                names.push(name);
+                names.len() - 1
+            });
+            let side = match sides {
+                Sides::Given => given,
+                Sides::ByName => Side(place.min(usize::from(u16::MAX - 1)) as u16),
+            };
+            let root = run.start_id.as_deref().and_then(|id| joining.rows.get(&self.state.hash_one(id)));
+            if let Some(root) = root {
+                run_of.insert(*root, self.runs.len() as u32);
+            }
+            self.runs.push(Run { side, root: root.copied(), exit: run.exit, pss: run.pss_bytes });
+        }
+        for number in joining.first..self.rows.len() {
+            let mut at = number as u32;
+            // As for places: no further than so many ancestors.
+            for _ in 0..=MAX_DEPTH {
+                if let Some(&run) = run_of.get(&at) {
+                    if let Some(row) = self.rows.get_mut(number) {
+                        row.run = run;
+                    }
+                    break;
+                }
+                match self.rows.get(at as usize).and_then(|row| row.parent) {
+                    Some(parent) => at = parent,
+                    None => break,
+                }
+            }
+        }
+        names
     }
 
     fn note(&mut self, name: String, side: Side, ending: Ending, joining: &Joining) {

@@ -8,21 +8,25 @@
 //! - `digest.rs` - what is kept of each start, and to which run it belongs.
 //! - `fold.rs` - what makes two command lines the same. `pairs.rs` - which kinds of start belong together.
 //! - `stats.rs` - ranks, medians, intervals. `comparison.rs` - one pair's numbers; `gate.rs` - yes or no.
+//! - `budget.rs` - what a start may take.
+//! - `spread.rs` - many runs of the same command: what `stat` says.
 //! - `text.rs`, `markdown.rs` - for people.
 
+pub mod budget;
 mod comparison;
 mod digest;
 mod fold;
 mod gate;
 mod markdown;
 mod pairs;
+pub mod spread;
 pub mod stats;
 mod text;
 
 pub use comparison::{
     Change, Comparison, Kind, Options, Pair, Part, SideNote, Tally, TraceNote, Unit, Verdict, compare,
 };
-pub use digest::{Digest, Side};
+pub use digest::{Digest, Reading, Side, Sides};
 pub use fold::Map;
 pub use gate::{Gate, Limit, Outcome};
 pub use markdown::markdown;

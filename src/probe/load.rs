@@ -85,6 +85,9 @@ pub struct Plan {
     pub provider: Provider,
     /// What the kernel has.
     pub features: Features,
+    /// The process whose children are followed with [`Scope::Children`]: this one, unless somebody else
+    /// starts them for us.
+    pub spawner: u32,
 }
 
 impl Plan {
@@ -116,7 +119,8 @@ impl Plan {
         } else {
             Provider::None
         };
-        Ok(Self { scope, level, output, library_probes, provider, features })
+        let spawner = std::process::id();
+        Ok(Self { scope, level, output, library_probes, provider, features, spawner })
     }
 
     /// Is the time of starts accounted for?
@@ -540,7 +544,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error>
     let rodata = open.maps.rodata_data.as_deref_mut().ok_or_else(no_section)?;
     rodata.output_all = plan.output;
     rodata.trace_all = plan.scope == Scope::System;
-    rodata.spawner_tgid = if plan.scope == Scope::Children { std::process::id() } else { 0 };
+    rodata.spawner_tgid = if plan.scope == Scope::Children { plan.spawner } else { 0 };
     rodata.cgroup_v1 = std::path::Path::new("/sys/fs/cgroup/cpu").exists();
     rodata.scratch_count = scratches;
     rodata.link_probes = plan.uprobes().start;
