@@ -167,7 +167,7 @@ fn what_goes_wrong_is_said() {
     require_root();
     for (args, code, said) in [
         (&["-n", "2", "--", "/nowhere/nothing"][..], 127, "cannot start"),
-        (&["-n", "2", "--", "/etc/passwd"], 126, "cannot start"),
+        (&["-n", "2", "--", "/etc/passwd"], 126, "cannot execute"),
         (&["-n", "3", "--", "sh", "-c", "exit 3"], 1, "ended with status 3"),
         (&["-n", "3", "--prepare", "exit 4", "--", "true"], 1, "--prepare failed: it ended with 4"),
         (&["--name", "a", "true", "--name", "a", "true"], 2, "another of that name"),

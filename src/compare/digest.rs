@@ -437,9 +437,11 @@ impl Digest {
                 row.place = place;
             }
         }
-        self.on_path.extend(joining.paths.iter().filter_map(|&(root, whose, ns)| {
-            // What the file does not have is the root's.
-            Some(OnPath { root, whose: joining.rows.get(&whose).copied().unwrap_or(root), ns })
+        // What the file does not have is the root's.
+        self.on_path.extend(joining.paths.iter().map(|&(root, whose, ns)| OnPath {
+            root,
+            whose: joining.rows.get(&whose).copied().unwrap_or(root),
+            ns,
         }));
     }
 

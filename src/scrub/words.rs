@@ -1,5 +1,7 @@
 //! Which words stay, and what the others become.
 
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -224,7 +226,7 @@ impl Pseudonyms {
         if let Some(address) = self.address(text) {
             return address;
         }
-        self.tokens(text, is_program)
+        self.tokens(text, |word| is_program(word) || EXTENSIONS.contains(&word))
     }
 
     /// A task's name.
@@ -236,7 +238,6 @@ impl Pseudonyms {
     pub(super) fn name(&self, name: &str) -> String {
         let own = |part: &str| {
             part.len() <= 1
-                || part.bytes().all(|byte| byte.is_ascii_digit())
                 || NAMES.contains(&part)
                 || self.own.binary_search(&part).is_ok()
                 || is_program(part)
@@ -253,19 +254,25 @@ impl Pseudonyms {
 
     /// `ENOENT`, `SIGKILL`, `CLONE_VM`.
     pub(super) fn constant(&self, text: &str) -> String {
-        let known = ["SIG", "CLONE_"].iter().any(|prefix| text.starts_with(prefix)) || text.starts_with('E');
-        let shaped = text.len() <= 24
-            && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"_+".contains(&b));
-        if known && shaped { text.to_owned() } else { self.text(text) }
+        let known = text.parse::<Signal>().is_ok()
+            || text.strip_prefix("SIGRTMIN+").is_some_and(|n| n.len() <= 2 && n.parse::<u8>().is_ok())
+            || (1..=200).any(|n| {
+                let error = Errno::from_raw(n);
+                error != Errno::UnknownErrno && format!("{error:?}") == text
+            });
+        if known { text.to_owned() } else { self.text(text) }
     }
 
     /// `pid@time/seq`, which are numbers.
     pub(super) fn id(&self, id: &str) -> String {
-        if id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_digit() || b"@/".contains(&byte)) {
-            id.to_owned()
-        } else {
-            self.word(id)
-        }
+        let (process, seq) = id.split_once('/').unwrap_or((id, "0"));
+        let number = |text: &str, most: usize| {
+            !text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let is_ours = process
+            .split_once('@')
+            .is_some_and(|(pid, birth)| number(pid, 10) && number(birth, 20) && number(seq, 10));
+        if is_ours { id.to_owned() } else { self.word(id) }
     }
 
     /// RFC 3339.
@@ -290,8 +297,8 @@ impl Pseudonyms {
     pub(super) fn version(&self, text: &str) -> String {
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, rest) = text.split_at(end);
-        // No version is so long.
-        if number.len() > 16 {
+        // A number alone is no version, and none is so long.
+        if number.len() > 16 || !number.contains('.') {
             return self.text(text);
         }
         format!(

@@ -103,7 +103,7 @@ pub fn markdown(checked: &Checked, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "| | of | limit | actual | |\n|---|---|---|---:|---|")?;
     for line in &checked.lines {
-        let detail = line.detail.as_deref().map(|detail| code(detail)).unwrap_or_default();
+        let detail = line.detail.as_deref().map(code).unwrap_or_default();
         writeln!(
             out,
             "| {} | {} | {} | {} | {detail} |",
