@@ -414,15 +414,12 @@ static __always_inline __u32 fill_text(struct scratch *s, struct mark_what *what
 /*
  * Writes a mark of the current task, which is watched. It ends the time since the task's last record.
  */
-static __always_inline void come_back(struct task_struct *task, struct task_state *st,
-				      struct task_struct *rival, __u64 now);
-
 __noinline int write_mark(struct task_state *st, struct mark_what *what)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct event_mark *ev;
+	__u64 now, until;
 	struct scratch *s;
-	__u64 now;
 
 	if (!st || !what)
 		return 0;
@@ -431,15 +428,13 @@ __noinline int write_mark(struct task_state *st, struct mark_what *what)
 		return 0;
 	if (!st->since_ns)
 		st->since_ns = now;
-	/* It runs, so it came back, unseen: there are kernels that do not trace every switch. */
-	if (!st->on_ns && st->off_ns)
-		come_back(task, st, task, st->wake_ns > st->off_ns && st->wake_ns < now ? st->wake_ns : now);
+	until = !st->on_ns && st->off_ns ? st->off_ns : now;
 	if (st->on_ns && now > st->on_ns)
 		st->running_ns += now - st->on_ns;
 	s = scratch_take(sizeof(*ev));
 	if (s) {
 		ev = (void *)s->data;
-		take_spent(st, &ev->spent, now);
+		take_spent(st, &ev->spent, until);
 		fill_usage(&ev->usage, task);
 		ev->value = what->value;
 		ev->mark = what->mark;
@@ -455,7 +450,7 @@ __noinline int write_mark(struct task_state *st, struct mark_what *what)
 		head_fill(&ev->head, EVENT_MARK, s->at, task, now);
 		scratch_send(s);
 		scratch_give(s);
-		st->since_ns = now;
+		st->since_ns = until;
 	}
 	if (st->on_ns)
 		st->on_ns = now;
@@ -615,7 +610,7 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 	st->nr = -1;
 	st->timeout_ns = 0;
 	st->args[0] = st->args[1] = st->args[2] = 0;
-	state = task->__state;
+	state = plain(task)->__state;
 	if (preempt || !state) {
 		st->kind = is_throttled(task) ? WAIT_THROTTLED : WAIT_CPU;
 		return false;
@@ -643,7 +638,7 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 		return false;
 	}
 #if defined(__TARGET_ARCH_x86)
-	if (task->thread_info.status & TS_COMPAT) {
+	if (plain(task)->thread_info.status & TS_COMPAT) {
 		st->facts |= FACT_COMPAT_CALL;
 		st->kind = st->facts & FACT_IOWAIT ? WAIT_DISK : WAIT_OTHER;
 		return false;
@@ -708,14 +703,19 @@ out:
 	st->on_ns = now;
 }
 
+/* It runs: if its coming was not seen, it came when it was woken. */
+static __always_inline void came_unseen(struct task_struct *task, struct task_state *st, __u64 now)
+{
+	if (!st->on_ns)
+		come_back(task, st, task, st->wake_ns && st->wake_ns > st->off_ns ? st->wake_ns : now);
+}
+
 static __always_inline void leave(struct task_struct *task, struct task_state *st, bool preempt,
 				  __u64 now)
 {
 	struct mark_what what = { .now = now, .fd = -1 };
 
-	/* Its coming was not seen: then it came when it was woken. */
-	if (!st->on_ns)
-		come_back(task, st, task, st->wake_ns && st->wake_ns > st->off_ns ? st->wake_ns : now);
+	came_unseen(task, st, now);
 	if (settle_kind(task, st, preempt)) {
 		struct files_struct *files = BPF_CORE_READ(task, files);
 		struct task_state *leader = state_of_leader(task);
@@ -742,7 +742,7 @@ int BPF_PROG(on_switch_watched, bool preempt, struct task_struct *prev, struct t
 	struct task_state *st;
 	__u64 now;
 
-	if (prev->pid) {
+	if (plain(prev)->pid) {
 		st = state_of(prev);
 		if (st && (st->flags & (TASK_WATCHED | TASK_FRESH))) {
 			now = bpf_ktime_get_boot_ns();
@@ -751,11 +751,11 @@ int BPF_PROG(on_switch_watched, bool preempt, struct task_struct *prev, struct t
 				leave(prev, st, preempt, now);
 		}
 	}
-	if (!next->pid)
+	if (!plain(next)->pid)
 		return 0;
 	st = state_of(next);
 	if (!st) {
-		if (!next->se.sum_exec_runtime)
+		if (!plain(next)->se.sum_exec_runtime)
 			first_run_refused(next);
 		return 0;
 	}
@@ -770,18 +770,19 @@ int BPF_PROG(on_switch_watched, bool preempt, struct task_struct *prev, struct t
 
 static __always_inline struct task_struct *note_waker(struct task_state *st)
 {
-	struct task_struct *waker = bpf_get_current_task_btf();
+	struct task_struct *current = bpf_get_current_task_btf();
+	struct task_struct *waker = plain(current);
 
 	st->wake_ns = bpf_ktime_get_boot_ns();
 	st->waker_pid = waker->tgid;
 	st->waker_tid = waker->pid;
 	__builtin_memcpy(st->waker_comm, waker->comm, COMM_LEN);
-	return waker;
+	return current;
 }
 
 static __always_inline __u32 task_or_kernel(struct task_struct *waker)
 {
-	return waker->flags & PF_KTHREAD ? WAKER_KERNEL : WAKER_TASK;
+	return plain(waker)->flags & PF_KTHREAD ? WAKER_KERNEL : WAKER_TASK;
 }
 
 /*
@@ -798,7 +799,7 @@ int BPF_PROG(on_waking, struct task_struct *task)
 	if (!is_watched(st))
 		return 0;
 	waker = note_waker(st);
-	if (!waker->pid || (!(waker->flags & PF_KTHREAD) &&
+	if (!plain(waker)->pid || (!(plain(waker)->flags & PF_KTHREAD) &&
 			    syscall_nr((void *)bpf_task_pt_regs(waker)) < 0))
 		st->waker_kind = WAKER_HARDIRQ;
 	else
@@ -873,7 +874,7 @@ int BPF_PROG(on_sock_state, const struct sock *sk, const int oldstate, const int
 /* A client's socket, by its port. Once for each of the flags. */
 static __always_inline bool is_clients(const struct sock *sk, struct task_state *leader, __u32 flag)
 {
-	__u16 family = sk->__sk_common.skc_family;
+	__u16 family = READ(struct sock, sk, __sk_common.skc_family);
 
 	return (family == AF_INET || family == AF_INET6) && leader && leader->listen_port &&
 	       !(leader->flags & flag) &&
@@ -919,7 +920,7 @@ int BPF_PROG(on_sock_send, struct sock *sk, int ret)
 
 	if (ret <= 0)
 		return 0;
-	family = sk->__sk_common.skc_family;
+	family = READ(struct sock, sk, __sk_common.skc_family);
 	if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
 		return 0;
 	task = bpf_get_current_task_btf();
@@ -927,7 +928,7 @@ int BPF_PROG(on_sock_send, struct sock *sk, int ret)
 	if (!is_watched(st))
 		return 0;
 	if (family == AF_UNIX) {
-		if (sk->sk_type != SOCK_DGRAM)
+		if (READ(struct sock, sk, sk_type) != SOCK_DGRAM)
 			return 0;
 		what.mark = MARK_NOTIFY;
 		sent_text(task, &what);
