@@ -13,7 +13,7 @@ Examples:
   sudo startrace record -p 4242            follow a running service until Ctrl-C
   sudo startrace watch                     a line for every start on the machine
   startrace report                         show the newest trace here again
-  sudo startrace stat -- ./app --version   start it ten times: how long, and why?
+  sudo startrace stat -- ./app --version    start it ten times: where is time?
   startrace diff before.json after.json    what became slower?
   startrace export app.json --to chrome    for ui.perfetto.dev and other tools
   startrace inspect /usr/bin/git           what an ELF file says about its start

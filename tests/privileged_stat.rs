@@ -239,3 +239,41 @@ fn an_interrupt_keeps_the_runs_until_then() {
 fn lines(path: &Path) -> usize {
     std::fs::read_to_string(path).map_or(0, |text| text.lines().count())
 }
+
+/// The commands are the caller's, and so is the process that reads what strangers' processes tell.
+#[test]
+fn nobody_but_the_launcher_stays_root() {
+    require_root();
+    let dir = tempfile::tempdir().unwrap();
+    let alice = 54341;
+    nix::unistd::chown(dir.path(), Some(alice.into()), Some(alice.into())).unwrap();
+    let out = dir.path().join("out");
+    // Effective user, effective capabilities and no_new_privs: of the command, its parent and its parent's.
+    let text = format!(
+        "t=$(awk '/^PPid/{{print $2}}' /proc/$PPID/status)
+         awk '/^(Uid|CapEff|NoNewPrivs)/{{print $2}}' /proc/self/status /proc/$PPID/status /proc/$t/status > {}",
+        out.display()
+    );
+    let output = Command::new(startrace())
+        .args(["stat", "-n", "1", "--json", "--", "sh", "-c", &text])
+        .env("SUDO_UID", alice.to_string())
+        .env("SUDO_GID", alice.to_string())
+        .env("SUDO_USER", "alice")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    json(&output);
+    let told = std::fs::read_to_string(&out).unwrap();
+    let told: Vec<&str> = told.split_whitespace().collect();
+    let [command, command_caps, free, launcher, launcher_caps, _, tracer, tracer_caps, bound] = told[..]
+    else {
+        panic!("{told:?}")
+    };
+    let number = |text: &str| u64::from_str_radix(text, 16).unwrap();
+    assert_eq!((command, number(command_caps), free), ("54341", 0, "0"));
+    assert_eq!(launcher, "0");
+    assert!(number(launcher_caps) > 0);
+    let kept = startrace::host::privilege::KEPT.iter().fold(0, |set, capability| set | capability.bit());
+    assert_eq!((tracer, bound), ("54341", "1"));
+    assert_eq!(number(tracer_caps) & !kept, 0, "{tracer_caps}");
+}

@@ -97,7 +97,7 @@ proptest! {
         let mut value = serde_json::to_value(&start).unwrap();
         let mut n = 0;
         poison(&mut value, "", &secret, &mut n);
-        prop_assert!(n > 20);
+        prop_assert!(n > 8);
         let start: Start = serde_json::from_value(value).unwrap();
         let copy = serde_json::to_value(Pseudonyms::random().start(start)).unwrap();
         let mut left = Vec::new();
