@@ -13,6 +13,8 @@ Examples:
   sudo startrace record -p 4242            follow a running service until Ctrl-C
   sudo startrace watch                     a line for every start on the machine
   startrace report                         show the newest trace here again
+  sudo startrace stat -- ./app --version    start it ten times: where is time?
+  startrace diff before.json after.json    what became slower?
   startrace export app.json --to chrome    for ui.perfetto.dev and other tools
   startrace inspect /usr/bin/git           what an ELF file says about its start
   sudo startrace doctor                    does recording work here?
@@ -41,6 +43,14 @@ pub enum Command {
     Watch(command::watch::WatchArgs),
     /// Show a trace: tree of starts, where their time went, the slowest
     Report(command::report::Options),
+    /// Say what became slower between two traces, or two sets of traces
+    Diff(Box<command::diff::Options>),
+    /// Start a command many times, and say how its start times lie
+    Stat(Box<command::stat::StatArgs>),
+    /// Hold a trace against a budget: times, processes, methods, findings
+    Check(command::check::Options),
+    /// Make a copy of a trace without names: arguments, paths, peers, users, hosts
+    Scrub(command::scrub::Options),
     /// Turn a trace into another tool's format: a viewer's, a database's, a collector's
     Export(command::export::Options),
     /// Say what an ELF file or a process's executable means for its start
@@ -70,6 +80,10 @@ pub fn run() -> Exit {
         Command::Record(args) => return record::run(args),
         Command::Watch(args) => return command::watch::run(args),
         Command::Doctor(options) => return doctor(options),
+        Command::Stat(args) => return command::stat::run(args),
+        Command::Check(options) => return command::check::run(options),
+        Command::Scrub(options) => return command::scrub::run(options),
+        Command::Diff(options) => return command::diff::run(options),
         Command::Report(options) => command::report::run(options),
         Command::Export(options) => command::export::run(options),
         Command::Inspect(options) => {

@@ -5,6 +5,7 @@
 pub mod bpf;
 pub mod cli;
 pub mod command;
+pub mod compare;
 pub mod elf;
 pub mod event;
 pub mod export;
@@ -13,6 +14,7 @@ pub mod level;
 pub mod method;
 pub mod probe;
 pub mod report;
+pub mod scrub;
 pub mod timeline;
 
 pub mod trace;

@@ -419,6 +419,7 @@ fn session() -> Session {
         hooks_missing: Default::default(),
         starts: 0,
         left_out: 0,
+        runs: Vec::new(),
     }
 }
 

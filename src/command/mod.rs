@@ -1,5 +1,7 @@
 //! The subcommands: one file each.
 
+pub mod check;
+pub mod diff;
 pub mod doctor;
 pub mod export;
 pub mod inspect;
@@ -8,6 +10,8 @@ pub mod record;
 pub mod recording;
 pub mod report;
 pub mod schema;
+pub mod scrub;
+pub mod stat;
 mod untraced;
 pub mod watch;
 
@@ -20,6 +24,10 @@ pub enum Exit {
     Failure,
     /// 2: the command line.
     Usage,
+    /// 3: slower than allowed, or over budget.
+    Slower,
+    /// 4: too few samples to say.
+    TooFew,
     /// 77: privileges or the kernel do not allow it.
     Unable,
     /// 125: startrace's own failure, where there is a command whose status would be expected.
@@ -35,6 +43,8 @@ impl Exit {
             Self::Success => 0,
             Self::Failure => 1,
             Self::Usage => 2,
+            Self::Slower => 3,
+            Self::TooFew => 4,
             Self::Unable => 77,
             Self::Own => 125,
             Self::Code(code) => code,

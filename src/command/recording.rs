@@ -1,5 +1,7 @@
 //! The recording loop that `record` and `watch` share: from the probes to finished starts.
 
+pub mod series;
+
 use super::outside::{self, Lookout};
 use crate::event::order::Order;
 use crate::event::{Event, Id, What};
@@ -619,13 +621,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         events.flush().map_err(anyhow::Error::from)?;
     }
 
-    let mut lost = live.probe.lost();
-    lost.insert("late_events".to_owned(), live.order.late);
-    lost.insert("exits_unseen".to_owned(), live.builder.missed.exits);
-    lost.insert("forks_unseen".to_owned(), live.builder.missed.forks);
-    lost.insert("execs_dropped".to_owned(), live.builder.missed.execs);
-    lost.insert("paths_cut".to_owned(), live.builder.missed.paths);
-    lost.insert("seeding_unsettled".to_owned(), seeded.unsettled.into());
+    let lost = losses(&mut live, seeded.unsettled.into());
     let complete = live.failure.is_none() && is_complete(&lost);
     let decided = matches!(ended_by, "ready" | "window");
     let killed = decided && request.when_ready == WhenReady::Kill;
@@ -656,6 +652,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         hooks_missing: live.probe.hooks_missing(),
         starts: live.starts,
         left_out: live.left_out,
+        runs: Vec::new(),
     };
     let left_running = spawned.as_ref().filter(|_| command_end.is_none()).map(|child| child.pid);
     let failure = live.failure.take();
@@ -668,6 +665,18 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         signal,
         failure,
     })
+}
+
+/// All counters of what was missed.
+fn losses(live: &mut Live<'_>, seeding_unsettled: u64) -> Lost {
+    let mut lost = live.probe.lost();
+    lost.insert("late_events".to_owned(), live.order.late);
+    lost.insert("exits_unseen".to_owned(), live.builder.missed.exits);
+    lost.insert("forks_unseen".to_owned(), live.builder.missed.forks);
+    lost.insert("execs_dropped".to_owned(), live.builder.missed.execs);
+    lost.insert("paths_cut".to_owned(), live.builder.missed.paths);
+    lost.insert("seeding_unsettled".to_owned(), seeding_unsettled);
+    lost
 }
 
 /// Ends CMD and what it started: asks CMD, then what it left, and then does not ask.

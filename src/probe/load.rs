@@ -91,6 +91,9 @@ pub struct Plan {
     pub provider: Provider,
     /// What the kernel has.
     pub features: Features,
+    /// The process whose children are followed with [`Scope::Children`]: this one, unless somebody else
+    /// starts them for us.
+    pub spawner: u32,
 }
 
 impl Plan {
@@ -122,7 +125,8 @@ impl Plan {
         } else {
             Provider::None
         };
-        Ok(Self { scope, level, output, library_probes, profile_hz, provider, features })
+        let spawner = std::process::id();
+        Ok(Self { scope, level, output, library_probes, profile_hz, provider, features, spawner })
     }
 
     /// Is the time of starts accounted for?
@@ -691,7 +695,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
     types.fill(&mut rodata.type_ids);
     rodata.output_all = plan.output;
     rodata.trace_all = plan.scope == Scope::System;
-    rodata.spawner_tgid = if plan.scope == Scope::Children { std::process::id() } else { 0 };
+    rodata.spawner_tgid = if plan.scope == Scope::Children { plan.spawner } else { 0 };
     rodata.cgroup_v1 = std::path::Path::new("/sys/fs/cgroup/cpu").exists();
     rodata.scratch_count = scratches;
     rodata.link_probes = plan.uprobes().start;

@@ -26,6 +26,7 @@ pub(crate) use human::counted;
 pub use human::{count, duration};
 pub use line::Layout;
 pub use style::{ColorWhen, MAX_WIDTH, MIN_WIDTH, Style};
+pub(crate) use style::{Ink, wrap};
 
 use std::io::{self, Write};
 

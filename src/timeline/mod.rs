@@ -201,6 +201,11 @@ impl Builder {
         self.command
     }
 
+    /// Another command is about to be started: the one before is no longer asked about.
+    pub fn next_command(&mut self) {
+        self.command = CommandStart::Open;
+    }
+
     /// The processes that are in the middle of a start.
     pub fn starting(&self) -> impl Iterator<Item = Id> + '_ {
         let open = self.processes.iter().filter(|(_, process)| process.start.is_some());

@@ -351,6 +351,7 @@ pub(crate) mod tests {
             hooks_missing: 0,
             starts: 0,
             left_out: 0,
+            runs: Vec::new(),
         }
     }
 

@@ -593,6 +593,24 @@ pub struct Session {
     /// Starts that are left out because `--count` was reached first: under way then, or finished since.
     #[serde(default)]
     pub left_out: u64,
+    /// The measured runs of `stat`, in order of time; absent for other recordings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Run>,
+}
+
+/// One run of `stat`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// Which command: its `--name`, or the command itself.
+    pub name: String,
+    /// The start of the command, where it was seen.
+    pub start_id: Option<String>,
+    /// Exit status (128 and the signal's number where one ended it); `null` where `stat` itself ended the
+    /// command, or did not see its end.
+    pub exit: Option<u8>,
+    /// Memory of all its processes together (PSS, bytes) when it was ready; `null` where it had ended by
+    /// then, or some of them could not be read.
+    pub pss_bytes: Option<u64>,
 }
 
 /// What was to be recorded.

@@ -1,0 +1,506 @@
+//! Many commands, one after the other, under one set of probes: what `stat` does.
+
+use super::{
+    DRAIN_NICE, Error, GRACE_NS, LINGER_NS, Live, Looks, PERIOD, Progress, Request, Sink, WhenReady,
+    boottime_ns, encode, is_complete, losses, program_path, signal_word,
+};
+use super::{Lookout, Rules, outside};
+use crate::event::Id;
+use crate::event::order::Order;
+use crate::host::launcher::{Launcher, Outputs, Said};
+use crate::host::spawn::Ended;
+use crate::host::world::Machine;
+use crate::host::{self, memory, priority, privilege, privilege::Capability};
+use crate::method::arch::Arch;
+use crate::probe::{Plan, Probe};
+use crate::timeline::{Builder, CommandStart, Options};
+use crate::trace::schema::{Group, Session, Target};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A command that is ready and goes on gets this long until somebody is told that it may never end.
+const PATIENCE_NS: u64 = 5_000_000_000;
+/// What a command leaves behind, and that is to be ended, gets this long to be ready.
+const LEFT_NS: u64 = 10_000_000_000;
+
+/// One run that is to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Planned {
+    /// Which command.
+    pub command: usize,
+    /// Which of [`Series::prepare`] comes first.
+    pub prepare: Option<usize>,
+    /// It is not measured.
+    pub warmup: bool,
+}
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// The commands.
+    pub commands: Vec<Vec<OsString>>,
+    /// Commands that are run before, and not traced.
+    pub prepare: Vec<Vec<OsString>>,
+    /// In which order.
+    pub plan: Vec<Planned>,
+    /// What the commands write.
+    pub outputs: Outputs,
+    /// Go on after a command that failed.
+    pub ignore_failure: bool,
+}
+
+/// What the sink may know of the series while it goes on.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// Runs done, warm-ups too.
+    pub done: Rc<Cell<usize>>,
+    /// When the first run began that is measured (boottime clock); `u64::MAX` before.
+    pub measured_from_ns: Rc<Cell<u64>>,
+}
+
+/// One run that was.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// Which of the plan.
+    pub planned: Planned,
+    /// The command's process.
+    pub pid: u32,
+    /// Not later than its creation, on the boottime clock.
+    pub asked_ns: u64,
+    /// How it ended, where that was not our doing.
+    pub ended: Option<Ended>,
+    /// It was not ready within `--window`.
+    pub not_ready: bool,
+    /// Memory of all its processes, when it was ready.
+    pub pss_bytes: Option<u64>,
+}
+
+/// The end of a series.
+pub struct Finished {
+    /// For the footer.
+    pub session: Session,
+    /// For the footer.
+    pub groups: Vec<Group>,
+    /// The parent of every command.
+    pub launcher: u32,
+    /// In order of time.
+    pub runs: Vec<Done>,
+    /// Why it ended before its time.
+    pub stopped: Option<Stopped>,
+    /// The sink failed.
+    pub failure: Option<anyhow::Error>,
+}
+
+/// Why a series ended before its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stopped {
+    /// A signal.
+    Signal(i32),
+    /// A command cannot be started: the exit code for that, and why.
+    Refused(u8, String),
+    /// A command (by its place) failed, as `ended` says.
+    Failed(usize, Ended),
+    /// A `--prepare` failed.
+    Unprepared(String),
+}
+
+struct Running<'a> {
+    live: Live<'a>,
+    launcher: Launcher,
+    /// Starts what is not traced.
+    helper: Launcher,
+    epoll: Epoll,
+    signals: SignalFd,
+    signal: Option<i32>,
+    /// The command that runs, who gets the signals that are for us alone.
+    current: Option<u32>,
+    began_ns: u64,
+    /// When a second signal came, or the first and its grace is over.
+    give_up: bool,
+    signalled_ns: u64,
+    kill: bool,
+    hinted: bool,
+    lookout: Lookout,
+    round_ns: u64,
+    rules: Rules,
+}
+
+/// Runs a series.
+///
+/// # Errors
+/// It could not begin: nothing was started.
+pub fn run(
+    request: Request,
+    series: &Series,
+    standing: &Standing,
+    sink: &mut dyn Sink,
+) -> Result<Finished, Error> {
+    let level = request.wanted.level;
+    // Before anything is open that they should not hold.
+    let other = anyhow::Error::from;
+    let launcher = Launcher::fork(&series.commands, &request.caller, series.outputs).map_err(other)?;
+    let helper = Launcher::fork(&series.prepare, &request.caller, series.outputs).map_err(other)?;
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        mask.add(signal);
+    }
+    mask.thread_block()?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let mut plan = Plan::choose(request.wanted.clone())?;
+    plan.spawner = launcher.pid();
+    let probe = Probe::attach(&plan)?;
+    let began_ns = boottime_ns();
+    let realtime_offset_ns =
+        host::facts::boottime_to_realtime_ns().map_err(anyhow::Error::from)?.max(0).cast_unsigned();
+    let began_wall =
+        std::time::UNIX_EPOCH + Duration::from_nanos(began_ns.saturating_add(realtime_offset_ns));
+    let nanoseconds = |time: Duration| time.as_nanos().min(u64::MAX.into()) as u64;
+    let options = Options {
+        arch: Arch::HERE,
+        began_ns,
+        realtime_offset_ns,
+        window_ns: request.window.map(nanoseconds),
+        selectors: request.selectors.clone(),
+        level,
+        ready: request.ready.clone(),
+        quiet_ns: request.quiet_for.map_or(0, nanoseconds),
+    };
+    let mut live = Live {
+        probe,
+        builder: Builder::new(options),
+        order: Order::default(),
+        machine: Machine::default(),
+        outside: VecDeque::new(),
+        loaders: Looks::default(),
+        events: None,
+        sink,
+        starts: 0,
+        left_out: 0,
+        count: None,
+        enough: false,
+        failure: None,
+        until_ns: u64::MAX,
+        timeline: level > crate::level::Level::Lifecycle,
+    };
+    if live.probe.wants_loaders() {
+        for path in series.commands.iter().filter_map(|argv| program_path(argv, &request.caller)) {
+            live.probe.look_at_program(&path);
+        }
+    }
+    // As in a recording of one command, but that the launchers stay as we were.
+    let nice = priority::nice().and_then(|nice| priority::set_nice(DRAIN_NICE).map(|()| nice));
+    let kill = request.when_ready == WhenReady::Kill;
+    privilege::drop_to(&request.caller.owner, if kill { &[Capability::Kill] } else { &[] })
+        .map_err(anyhow::Error::from)?;
+    live.probe.start_drainer()?;
+    if let Ok(nice) = nice {
+        let _ = priority::set_nice(nice);
+    }
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+    epoll.add(launcher.socket(), EpollEvent::new(EpollFlags::EPOLLIN, 1))?;
+    let mut running = Running {
+        live,
+        launcher,
+        helper,
+        epoll,
+        signals,
+        signal: None,
+        current: None,
+        began_ns,
+        give_up: false,
+        signalled_ns: 0,
+        kill,
+        hinted: false,
+        lookout: Lookout::new(&request.ready),
+        round_ns: 0,
+        rules: request.ready.clone(),
+    };
+    let mut runs = Vec::new();
+    let mut stopped = None;
+    for planned in &series.plan {
+        match running.one(*planned, standing) {
+            Ok(done) => {
+                let failed = done.ended.filter(|ended| ended.exit_code() != 0);
+                runs.push(done);
+                if let Some(ended) = failed.filter(|_| !series.ignore_failure && running.signal.is_none()) {
+                    stopped = Some(Stopped::Failed(planned.command, ended));
+                }
+            }
+            Err(Broken::Stopped(why)) => stopped = Some(why),
+            Err(Broken::Error(error)) => return Err(error),
+        }
+        standing.done.set(runs.len());
+        if let Some(signal) = running.signal {
+            stopped = Some(Stopped::Signal(signal));
+        }
+        if stopped.is_some() || running.live.failure.is_some() || running.live.enough {
+            break;
+        }
+    }
+    // The run that a signal cut short is none.
+    if matches!(stopped, Some(Stopped::Signal(_))) {
+        runs.pop();
+    }
+    running.finish(request, series, runs, stopped, began_wall)
+}
+
+enum Broken {
+    Stopped(Stopped),
+    Error(Error),
+}
+
+impl<E: Into<Error>> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl Running<'_> {
+    /// One round of watching: at most 20 ms, and shorter where a command ends.
+    fn round(&mut self) -> Result<Option<Said>, Error> {
+        let now = loop {
+            let mut ready = [EpollEvent::empty(); 4];
+            let period = if self.lookout.is_active() { outside::PERIOD } else { PERIOD };
+            let timeout = EpollTimeout::try_from(period).unwrap_or(EpollTimeout::ZERO);
+            let came = match self.epoll.wait(&mut ready, timeout) {
+                Ok(came) => came,
+                Err(nix::Error::EINTR) => 0,
+                Err(error) => return Err(error.into()),
+            };
+            let now = boottime_ns();
+            self.live.outside.extend(self.lookout.look(boottime_ns));
+            if came > 0 || now.saturating_sub(self.round_ns) >= PERIOD.as_nanos() as u64 {
+                break now;
+            }
+        };
+        self.round_ns = now;
+        self.lookout.want(|rule| self.live.builder.waits_for(rule));
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let number = info.ssi_signo.cast_signed();
+            self.give_up |= self.signal.is_some();
+            self.signal.get_or_insert(number);
+            self.signalled_ns = now;
+            // The terminal gives Ctrl-C to the command as well; what was sent to us alone is passed on.
+            if let (Some(pid), false) = (self.current, info.ssi_code > 0) {
+                send(pid, Signal::try_from(number).unwrap_or(Signal::SIGTERM));
+            }
+        }
+        self.give_up |= self.signal.is_some() && now.saturating_sub(self.signalled_ns) > GRACE_NS;
+        self.live.pump(false)?;
+        self.live.tick(now.saturating_sub(PERIOD.as_nanos() as u64));
+        self.live.deliver();
+        let progress = Progress {
+            elapsed: Duration::from_nanos(now.saturating_sub(self.began_ns)),
+            starts: self.live.starts,
+            in_progress: self.live.builder.in_progress(),
+        };
+        match self.live.sink.tick(&progress) {
+            Ok(super::Flow::More) => {}
+            Ok(super::Flow::Enough) => self.live.enough = true,
+            Err(error) => self.live.failure = self.live.failure.take().or(Some(error)),
+        }
+        self.launcher.hear().map_err(|error| Error::Other(error.into()))
+    }
+
+    /// Runs what is not traced, to its end.
+    fn prepare(&mut self, which: usize) -> Result<(), Broken> {
+        let lost = |error: host::Error| Error::Other(error.into());
+        self.helper.start(which).map_err(lost)?;
+        loop {
+            match self.helper.hear().map_err(lost)? {
+                Some(Said::Started(pid)) => self.current = Some(pid),
+                Some(Said::Refused { why, .. }) => return Err(Broken::Stopped(Stopped::Unprepared(why))),
+                Some(Said::Ended(ended)) => {
+                    self.current = None;
+                    return match ended.exit_code() {
+                        0 => Ok(()),
+                        code => Err(Broken::Stopped(Stopped::Unprepared(format!("it ended with {code}")))),
+                    };
+                }
+                None => {}
+            }
+            self.round()?;
+            if let (Some(signal), true) = (self.signal, self.give_up) {
+                return Err(Broken::Stopped(Stopped::Signal(signal)));
+            }
+        }
+    }
+
+    fn one(&mut self, planned: Planned, standing: &Standing) -> Result<Done, Broken> {
+        if let Some(which) = planned.prepare {
+            self.prepare(which)?;
+        }
+        self.live.builder.next_command();
+        // What is there now is not of this run.
+        self.lookout = Lookout::new(&self.rules);
+        let asked_ns = boottime_ns();
+        if !planned.warmup && standing.measured_from_ns.get() == u64::MAX {
+            standing.measured_from_ns.set(asked_ns);
+        }
+        self.launcher.start(planned.command).map_err(|error| Error::Other(error.into()))?;
+        let mut done = Done { planned, pid: 0, asked_ns, ended: None, not_ready: false, pss_bytes: None };
+        let mut ready_ns = None;
+        // Killed by us: how it ends says nothing.
+        let mut killed = false;
+        let mut over_ns = None;
+        loop {
+            match self.round()? {
+                Some(Said::Started(pid)) => {
+                    done.pid = pid;
+                    self.current = Some(pid);
+                }
+                Some(Said::Refused { code, why }) => {
+                    return Err(Broken::Stopped(Stopped::Refused(code, why)));
+                }
+                Some(Said::Ended(ended)) => {
+                    done.ended = Some(ended).filter(|_| !killed);
+                    over_ns = Some(boottime_ns());
+                    self.current = None;
+                }
+                None => {}
+            }
+            let now = boottime_ns();
+            let state = self.live.builder.command();
+            if ready_ns.is_none() && matches!(state, CommandStart::Ready | CommandStart::TimedOut) {
+                ready_ns = Some(now);
+                done.not_ready = state == CommandStart::TimedOut;
+                if over_ns.is_none() && !done.not_ready {
+                    done.pss_bytes = self.memory(asked_ns);
+                }
+            }
+            let stop = self.give_up || self.live.failure.is_some() || self.live.enough;
+            if let Some(over_ns) = over_ns {
+                // What it left may be on its way to us, or still start.
+                let drained = now > over_ns && self.live.order.is_empty();
+                let limit = if self.kill && !killed { LEFT_NS } else { LINGER_NS };
+                let late = now.saturating_sub(over_ns) > limit;
+                if stop || late || (drained && self.live.builder.in_progress() == 0) {
+                    if self.kill {
+                        self.end(asked_ns, 0, &mut Some(over_ns))?;
+                    }
+                    return Ok(done);
+                }
+                continue;
+            }
+            if self.kill && ready_ns.is_some() && done.pid != 0 && !killed {
+                killed = true;
+                self.end(asked_ns, done.pid, &mut over_ns)?;
+                self.current = None;
+            } else if stop {
+                return Ok(done);
+            } else if !self.kill
+                && !self.hinted
+                && ready_ns.is_some_and(|ready| now.saturating_sub(ready) > PATIENCE_NS)
+            {
+                self.hinted = true;
+                eprintln!("startrace: the command is ready and goes on: for servers use --kill-when-ready");
+            }
+        }
+    }
+
+    /// The processes of the run that has begun then.
+    fn tree(&self, asked_ns: u64) -> Vec<Id> {
+        let mut tree = self.live.builder.command_tree();
+        tree.retain(|id| id.birth_ns >= asked_ns && host::world::is_alive(*id));
+        tree
+    }
+
+    /// Of all processes, or nothing: a sum without some of them would say too little.
+    fn memory(&self, asked_ns: u64) -> Option<u64> {
+        let tree = self.tree(asked_ns);
+        if tree.is_empty() {
+            return None;
+        }
+        tree.iter().map(|id| memory::pss(id.pid)).try_fold(0_u64, |sum, pss| sum.checked_add(pss?))
+    }
+
+    /// Ends the command and what it started: asks the command, then what it left, and then does not ask.
+    fn end(&mut self, asked_ns: u64, pid: u32, over_ns: &mut Option<u64>) -> Result<(), Error> {
+        let begun_ns = boottime_ns();
+        let tree = self.tree(asked_ns);
+        if pid != 0 {
+            send(pid, Signal::SIGTERM);
+        }
+        let mut asked_all = false;
+        loop {
+            let alive = || tree.iter().filter(|id| host::world::is_alive(**id));
+            if over_ns.is_some() && alive().next().is_none() {
+                return Ok(());
+            }
+            let now = boottime_ns();
+            let took = now.saturating_sub(begun_ns);
+            if !asked_all && (over_ns.is_some() || took > GRACE_NS) {
+                asked_all = true;
+                alive().for_each(|id| send(id.pid, Signal::SIGTERM));
+            }
+            if took > 2 * GRACE_NS {
+                alive().for_each(|id| send(id.pid, Signal::SIGKILL));
+                if pid != 0 && over_ns.is_none() {
+                    send(pid, Signal::SIGKILL);
+                }
+            }
+            if took > 4 * GRACE_NS {
+                return Err(Error::Other(anyhow::anyhow!("the command (pid {pid}) cannot be ended")));
+            }
+            if let Some(Said::Ended(_)) = self.round()? {
+                *over_ns = Some(boottime_ns());
+            }
+        }
+    }
+
+    fn finish(
+        self,
+        request: Request,
+        series: &Series,
+        runs: Vec<Done>,
+        stopped: Option<Stopped>,
+        began_wall: std::time::SystemTime,
+    ) -> Result<Finished, Error> {
+        let Self { mut live, launcher, began_ns, signal, .. } = self;
+        let ended_ns = boottime_ns();
+        live.until_ns = ended_ns;
+        live.probe.detach();
+        if live.failure.is_none() {
+            live.pump(true)?;
+        }
+        let groups = live.builder.end(ended_ns, &mut live.machine);
+        live.enough = false;
+        live.deliver();
+        let lost = losses(&mut live, 0);
+        let complete = live.failure.is_none() && is_complete(&lost);
+        let command = |argv: &Vec<OsString>| argv.iter().map(encode).collect();
+        let session = Session {
+            mode: "command".to_owned(),
+            target: Target {
+                argv: series.commands.first().map(command),
+                pids: None,
+                selectors: request.selectors.describe(),
+            },
+            level: request.wanted.level.name().to_owned(),
+            env_source: Some(request.caller.env_source.as_str().to_owned()),
+            started_at: humantime::format_rfc3339_nanos(began_wall).to_string(),
+            duration_ns: ended_ns.saturating_sub(began_ns),
+            ended_by: signal.map_or("command", signal_word).to_owned(),
+            complete,
+            lost,
+            hooks: live.probe.hooks(),
+            hooks_missing: live.probe.hooks_missing(),
+            starts: live.starts,
+            left_out: live.left_out,
+            runs: Vec::new(),
+        };
+        let failure = live.failure.take();
+        Ok(Finished { session, groups, launcher: launcher.pid(), runs, stopped, failure })
+    }
+}
+
+fn send(pid: u32, signal: Signal) {
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal);
+}

@@ -1,0 +1,529 @@
+//! What a comparison needs of each start, a few hundred bytes, so that a million starts fit.
+
+use super::fold::{self, Map};
+use crate::report::intern::{Interner, Sym};
+use crate::report::label;
+use crate::trace::read::{Ending, Item, ReadError, Reader};
+use crate::trace::schema::{self, Start, Timeline};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::ops::ControlFlow;
+
+/// States, or phases, that are kept of one start: the largest.
+const MAX_PARTS: usize = 64;
+/// Other starts that are kept of one critical path: those with most time on it.
+const MAX_ON_PATH: usize = 4096;
+/// Ancestors that tell the place of a start.
+const MAX_DEPTH: u32 = 64;
+
+/// Which side of a comparison a trace is on. For `stat` with several commands there are more than two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Side(pub u16);
+
+impl Side {
+    /// No run's.
+    const NONE: Self = Self(u16::MAX);
+    /// What is compared with.
+    pub const BASE: Self = Self(0);
+    /// What is compared.
+    pub const NEW: Self = Self(1);
+}
+
+/// How a start's time is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum PartKind {
+    Phase,
+    /// Of the critical path.
+    State,
+    /// A finding, with its cost.
+    Finding,
+}
+
+/// What can change between two starts that are the same; most starts of a program share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Facts {
+    pub(crate) exe: Option<Sym>,
+    pub(crate) build_id: Option<Sym>,
+    pub(crate) linkage: Option<Sym>,
+    pub(crate) interpreter: Option<Sym>,
+    pub(crate) runtime: Option<Sym>,
+    pub(crate) needed: Option<u32>,
+    pub(crate) relocations: Option<u64>,
+}
+
+/// One start.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// Index into [`Digest::runs`].
+    pub(crate) run: u32,
+    /// Boottime clock, nanoseconds.
+    pub(crate) origin: u64,
+    pub(crate) duration: u64,
+    /// The executable, as a path.
+    pub(crate) exe: u64,
+    /// The executable, whatever its version and place.
+    pub(crate) program: u64,
+    /// The arguments, folded.
+    pub(crate) argv: u64,
+    /// The folded programs and arguments of the ancestors.
+    pub(crate) place: u64,
+    pub(crate) parent: Option<u32>,
+    pub(crate) facts: u32,
+    pub(crate) method: Sym,
+    pub(crate) ready: Sym,
+    /// By `argv` and `program`.
+    pub(crate) label: u32,
+    first_part: usize,
+    part_count: u16,
+    pub(crate) failed_execs: u16,
+    /// The first start of its process.
+    pub(crate) first: bool,
+    /// Nobody that the trace knows has started it.
+    pub(crate) root: bool,
+    /// The recording began in the middle of it.
+    pub(crate) partial: bool,
+    /// It ended with a status other than 0.
+    pub(crate) failed: bool,
+}
+
+impl Row {
+    /// From its beginning to its end: it can be compared.
+    pub(crate) fn is_measured(&self, digest: &Digest) -> bool {
+        !self.partial && self.ready != digest.timeout
+    }
+}
+
+/// What is sampled together: a trace, or one run of `stat`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) side: Side,
+    /// The start of the command, of a run of `stat`.
+    pub(crate) root: Option<u32>,
+    pub(crate) exit: Option<u8>,
+    pub(crate) pss: Option<u64>,
+}
+
+/// A trace that is being read.
+#[derive(Debug)]
+pub struct Reading {
+    side: Side,
+    run: u32,
+    joining: Joining,
+}
+
+/// To which side the runs of `stat` belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sides {
+    /// To that of their trace.
+    Given,
+    /// To one for each command.
+    ByName,
+}
+
+/// A trace that was read.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    pub(crate) side: Side,
+    pub(crate) name: String,
+    pub(crate) cut_off: Option<String>,
+    /// What was lost, by counter; `None` where the end is missing.
+    pub(crate) lost: Option<Vec<(String, u64)>>,
+    pub(crate) complete: bool,
+    pub(crate) hostname: String,
+    pub(crate) kernel: String,
+    pub(crate) cpus: u32,
+    pub(crate) cpu_model: String,
+    pub(crate) version: String,
+    pub(crate) level: Option<String>,
+    pub(crate) mode: Option<String>,
+    pub(crate) unknown_lines: u64,
+    pub(crate) starts: u64,
+}
+
+/// How much of a root's critical path is whose.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnPath {
+    pub(crate) root: u32,
+    pub(crate) whose: u32,
+    pub(crate) ns: u64,
+}
+
+/// All that is compared.
+#[derive(Debug)]
+pub struct Digest {
+    pub(crate) rows: Vec<Row>,
+    parts: Vec<(PartKind, Sym, u64)>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) files: Vec<File>,
+    pub(crate) facts: Vec<Facts>,
+    fact_of: HashMap<Facts, u32>,
+    labels: Vec<String>,
+    label_of: HashMap<(u64, u64), u32>,
+    pub(crate) on_path: Vec<OnPath>,
+    pub(crate) texts: Interner,
+    pub(crate) timeout: Sym,
+    /// The traces say what was found in each start.
+    pub(crate) has_findings: bool,
+    maps: Vec<Map>,
+    state: RandomState,
+}
+
+/// What joins the rows of one file; dropped at its end.
+#[derive(Debug, Default)]
+struct Joining {
+    /// By the hash of the start's id (keyed at random, so that no file can be made to collide).
+    rows: HashMap<u64, u32>,
+    parents: Vec<Option<u64>>,
+    first: usize,
+    paths: Vec<(u32, u64, u64)>,
+}
+
+impl Digest {
+    /// Of nothing yet. `maps` are applied to the paths of [`Side::BASE`].
+    pub fn new(maps: Vec<Map>) -> Self {
+        let mut texts = Interner::default();
+        Self {
+            timeout: texts.add("timeout"),
+            has_findings: false,
+            rows: Vec::new(),
+            parts: Vec::new(),
+            runs: Vec::new(),
+            files: Vec::new(),
+            facts: Vec::new(),
+            fact_of: HashMap::new(),
+            labels: Vec::new(),
+            label_of: HashMap::new(),
+            on_path: Vec::new(),
+            texts,
+            maps,
+            state: RandomState::new(),
+        }
+    }
+
+    /// Reads a trace to its end, holding one start at a time.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn add(&mut self, reader: Reader, side: Side) -> Result<(), ReadError> {
+        let name = reader.name().to_owned();
+        let mut reading = self.begin(side);
+        let ending = reader.read(&mut |item| {
+            self.item(&mut reading, item);
+            ControlFlow::Continue(())
+        })?;
+        self.end(reading, name, ending, Sides::Given);
+        Ok(())
+    }
+
+    /// Begins a trace that comes item by item.
+    pub fn begin(&mut self, side: Side) -> Reading {
+        let run = self.runs.len() as u32;
+        self.runs.push(Run { side, root: None, exit: None, pss: None });
+        Reading { side, run, joining: Joining { first: self.rows.len(), ..Joining::default() } }
+    }
+
+    /// Takes an item of it.
+    pub fn item(&mut self, reading: &mut Reading, item: Item) {
+        match item {
+            Item::Header(_) | Item::FailedFork(_) => {}
+            Item::Start(start) => self.start(&start, reading),
+            Item::Exit { start_id, exit } => {
+                let failed = exit.code.is_some_and(|code| code != 0) || exit.signal.is_some();
+                if let Some(row) = self.known(&reading.joining, &start_id) {
+                    row.failed = failed;
+                }
+            }
+            Item::Method { start_id, method } => {
+                let name = self.short(&method.name);
+                if let Some(row) = self.known(&reading.joining, &start_id) {
+                    row.method = name;
+                }
+            }
+        }
+    }
+
+    /// Takes its end. With [`Sides::ByName`] each command of `stat` becomes a side, in the order in which
+    /// they were run first; their names are told.
+    pub fn end(&mut self, reading: Reading, name: String, ending: Ending, sides: Sides) -> Vec<String> {
+        let joining = reading.joining;
+        self.join(&joining);
+        let runs = ending.session.as_ref().map_or(&[][..], |session| &session.runs);
+        let names = self.split(&joining, reading.run, runs, sides);
+        self.note(name, reading.side, ending, &joining);
+        names
+    }
+
+    fn known(&mut self, joining: &Joining, start_id: &str) -> Option<&mut Row> {
+        let row = *joining.rows.get(&self.state.hash_one(start_id))?;
+        self.rows.get_mut(row as usize)
+    }
+
+    /// A short name out of the file.
+    fn short(&mut self, text: &str) -> Sym {
+        self.texts.add(&label::harmless(text, 80))
+    }
+
+    pub(crate) fn text(&self, sym: Sym) -> &str {
+        self.texts.get(sym)
+    }
+
+    pub(crate) fn label(&self, row: &Row) -> &str {
+        self.labels.get(row.label as usize).map_or("", String::as_str)
+    }
+
+    pub(crate) fn fact(&self, row: &Row) -> Option<&Facts> {
+        self.facts.get(row.facts as usize)
+    }
+
+    pub(crate) fn parts(&self, row: &Row) -> &[(PartKind, Sym, u64)] {
+        let end = row.first_part + usize::from(row.part_count);
+        self.parts.get(row.first_part..end).unwrap_or(&[])
+    }
+
+    pub(crate) fn side(&self, row: &Row) -> Side {
+        self.runs.get(row.run as usize).map_or(Side::BASE, |run| run.side)
+    }
+
+    fn start(&mut self, start: &Start, reading: &mut Reading) {
+        let Reading { side, run, joining } = reading;
+        let (side, run) = (*side, *run);
+        // Rows are numbered in 32 bits; four billion of them do not fit into memory anyway.
+        if self.rows.len() >= u32::MAX as usize {
+            return;
+        }
+        let maps: &[Map] = if side == Side::BASE { &self.maps } else { &[] };
+        let own = start.exe.as_deref().map(|exe| fold::mapped(maps, exe).unwrap_or_else(|| exe.to_owned()));
+        let exe = own.as_deref().map(fold::exe);
+        let program = exe.map(fold::program);
+        let mut argv = self.state.build_hasher();
+        match &start.argv {
+            Some(list) => {
+                for arg in list.iter().skip(1) {
+                    fold::argument(fold::mapped(maps, arg).as_deref().unwrap_or(arg)).hash(&mut argv);
+                }
+                // A multi-call binary is the program that it was called as.
+                list.first().map(|arg| fold::program(arg)).hash(&mut argv);
+            }
+            // A copy of its parent: only its own name tells it apart.
+            None => fold::program(&start.comm).hash(&mut argv),
+        }
+        let argv = argv.finish();
+        let program = self.state.hash_one(&program);
+        let exe_hash = self.state.hash_one(exe);
+        let facts = self.facts(start, exe);
+        let label = self.labelled(start, (program, argv));
+        let first_part = self.parts.len();
+        self.divide(&start.timeline);
+        let row = Row {
+            run,
+            origin: start.timeline.origin_boottime_ns,
+            duration: start.timeline.duration_ns,
+            exe: exe_hash,
+            program,
+            argv,
+            place: 0,
+            parent: None,
+            facts,
+            method: self.short(&start.method.name),
+            ready: self.short(&start.timeline.ready.kind),
+            first: start.seq == 0,
+            label,
+            first_part,
+            part_count: (self.parts.len() - first_part) as u16,
+            failed_execs: start.execs.iter().filter(|exec| exec.error.is_some()).count().min(0xffff) as u16,
+            root: start.parent.as_ref().is_none_or(|parent| parent.start_id.is_none()),
+            partial: start.partial,
+            failed: start
+                .exit
+                .as_ref()
+                .is_some_and(|exit| exit.signal.is_some() || exit.code.is_some_and(|code| code != 0)),
+        };
+        let number = self.rows.len() as u32;
+        if row.root {
+            self.path(start, number, joining);
+        }
+        let hash = |id: &str| self.state.hash_one(id);
+        joining.rows.insert(hash(&start.start_id), number);
+        joining.parents.push(start.parent.as_ref().and_then(|parent| parent.start_id.as_deref()).map(hash));
+        self.rows.push(row);
+    }
+
+    fn facts(&mut self, start: &Start, exe: Option<&str>) -> u32 {
+        let text = |digest: &mut Self, text: &Option<String>| text.as_deref().map(|text| digest.short(text));
+        let exe = exe.map(|exe| self.texts.add(&label::harmless(exe, 200)));
+        let binary = start.binary.as_ref();
+        let facts = Facts {
+            exe,
+            build_id: binary.and_then(|binary| text(self, &binary.build_id)),
+            linkage: binary.and_then(|binary| text(self, &binary.linkage)),
+            interpreter: binary.and_then(|binary| text(self, &binary.interpreter)),
+            runtime: binary.and_then(|binary| text(self, &binary.runtime)),
+            needed: binary.and_then(|binary| binary.needed),
+            relocations: binary.and_then(|binary| binary.relocations),
+        };
+        *self.fact_of.entry(facts).or_insert_with(|| {
+            self.facts.push(facts);
+            (self.facts.len() - 1) as u32
+        })
+    }
+
+    /// One label for all that look the same, with `#` for the numbers in which they differ.
+    fn labelled(&mut self, start: &Start, shape: (u64, u64)) -> u32 {
+        let label = label::of_start(start);
+        if let Some(&number) = self.label_of.get(&shape) {
+            if let Some(known) = self.labels.get_mut(number as usize)
+                && *known != label
+            {
+                *known = label::common(known, std::iter::once(&*label));
+            }
+            return number;
+        }
+        self.labels.push(label);
+        let number = (self.labels.len() - 1) as u32;
+        self.label_of.insert(shape, number);
+        number
+    }
+
+    fn divide(&mut self, timeline: &Timeline) {
+        for (kind, map) in [(PartKind::Phase, &timeline.phase_ns), (PartKind::State, &timeline.path_ns)] {
+            let mut parts: Vec<(&String, u64)> = map.iter().map(|(name, &ns)| (name, ns)).collect();
+            if parts.len() > MAX_PARTS {
+                parts.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+                parts.truncate(MAX_PARTS);
+            }
+            for (name, ns) in parts {
+                let name = self.texts.add(&label::harmless(name, 40));
+                self.parts.push((kind, name, ns));
+            }
+        }
+    }
+
+    /// Of a root's path: who has how much of it.
+    fn path(&mut self, start: &Start, root: u32, joining: &mut Joining) {
+        let mut shares: HashMap<&str, u64> = HashMap::new();
+        for segment in &start.timeline.critical_path {
+            let share = shares.entry(&segment.start_id).or_default();
+            *share = share.saturating_add(segment.duration_ns);
+        }
+        let mut shares: Vec<(u64, u64)> =
+            shares.into_iter().map(|(id, ns)| (self.state.hash_one(id), ns)).collect();
+        if shares.len() > MAX_ON_PATH {
+            shares.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+            shares.truncate(MAX_ON_PATH);
+        }
+        joining.paths.extend(shares.into_iter().map(|(whose, ns)| (root, whose, ns)));
+    }
+
+    /// Parents, places and paths of one file's rows.
+    fn join(&mut self, joining: &Joining) {
+        for (i, parent) in joining.parents.iter().enumerate() {
+            let number = (joining.first + i) as u32;
+            let parent = parent.and_then(|hash| joining.rows.get(&hash)).copied();
+            if let Some(row) = self.rows.get_mut(number as usize) {
+                row.parent = parent.filter(|parent| *parent != number);
+            }
+        }
+        for number in joining.first..self.rows.len() {
+            // No further than so many ancestors, so that a loop does no harm.
+            let mut place = self.state.build_hasher();
+            let mut at = self.rows.get(number).and_then(|row| row.parent);
+            for _ in 0..MAX_DEPTH {
+                let Some(row) = at.and_then(|at| self.rows.get(at as usize)) else { break };
+                (row.program, row.argv).hash(&mut place);
+                at = row.parent;
+            }
+            let place = place.finish();
+            if let Some(row) = self.rows.get_mut(number) {
+                row.place = place;
+            }
+        }
+        // What the file does not have is the root's.
+        self.on_path.extend(joining.paths.iter().map(|&(root, whose, ns)| OnPath {
+            root,
+            whose: joining.rows.get(&whose).copied().unwrap_or(root),
+            ns,
+        }));
+    }
+
+    /// Gives the rows of a trace of `stat` to its runs; those that belong to none count nowhere.
+    fn split(&mut self, joining: &Joining, file: u32, runs: &[schema::Run], sides: Sides) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        if runs.is_empty() {
+            return names;
+        }
+        let given = self.runs.get(file as usize).map_or(Side::BASE, |run| run.side);
+        if let Some(run) = self.runs.get_mut(file as usize) {
+            run.side = Side::NONE;
+        }
+        let mut run_of: HashMap<u32, u32> = HashMap::new();
+        for run in runs {
+            let name = label::harmless(&run.name, 200);
+            let place = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                names.push(name);
+                names.len() - 1
+            });
+            let side = match sides {
+                Sides::Given => given,
+                Sides::ByName => Side(place.min(usize::from(u16::MAX - 1)) as u16),
+            };
+            let root = run.start_id.as_deref().and_then(|id| joining.rows.get(&self.state.hash_one(id)));
+            if let Some(root) = root {
+                run_of.insert(*root, self.runs.len() as u32);
+            }
+            self.runs.push(Run { side, root: root.copied(), exit: run.exit, pss: run.pss_bytes });
+        }
+        for number in joining.first..self.rows.len() {
+            let mut at = number as u32;
+            // As for places: no further than so many ancestors.
+            for _ in 0..=MAX_DEPTH {
+                if let Some(&run) = run_of.get(&at) {
+                    if let Some(row) = self.rows.get_mut(number) {
+                        row.run = run;
+                    }
+                    break;
+                }
+                match self.rows.get(at as usize).and_then(|row| row.parent) {
+                    Some(parent) => at = parent,
+                    None => break,
+                }
+            }
+        }
+        names
+    }
+
+    fn note(&mut self, name: String, side: Side, ending: Ending, joining: &Joining) {
+        let host = &ending.header.host;
+        let session = ending.session.as_ref();
+        self.files.push(File {
+            side,
+            name,
+            lost: session.map(|session| {
+                let lost = session.lost.iter().filter(|(_, n)| **n > 0);
+                lost.map(|(name, n)| (label::harmless(name, 40), *n)).take(32).collect()
+            }),
+            complete: ending.cut_off.is_none() && session.is_some_and(|session| session.complete),
+            hostname: label::harmless(&host.hostname, 64),
+            kernel: label::harmless(&host.kernel, 64),
+            cpus: host.cpus,
+            cpu_model: label::harmless(host.cpu_model.as_deref().unwrap_or(""), 80),
+            version: label::harmless(&ending.header.tool.version, 20),
+            level: session.map(|session| label::harmless(&session.level, 20)),
+            mode: session.map(|session| label::harmless(&session.mode, 20)),
+            cut_off: ending.cut_off.map(|why| label::harmless(&why, 200)),
+            unknown_lines: ending.unknown_lines,
+            starts: (self.rows.len() - joining.first) as u64,
+        });
+    }
+}
+
+impl Digest {
+    /// Every trace is that of a command.
+    pub(crate) fn records_commands(&self) -> bool {
+        self.files.iter().all(|file| file.mode.as_deref() == Some("command"))
+    }
+
+    /// Runs of one side.
+    pub(crate) fn run_count(&self, side: Side) -> u64 {
+        self.runs.iter().filter(|run| run.side == side).count() as u64
+    }
+}

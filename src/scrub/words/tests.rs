@@ -1,0 +1,76 @@
+use super::*;
+
+fn with() -> Pseudonyms {
+    Pseudonyms::seeded("test")
+}
+
+#[test]
+fn lists_are_in_order() {
+    for list in [OWN, PROGRAMS, FOLDERS] {
+        assert!(list.lines().is_sorted());
+        assert!(list.lines().all(|line| !line.is_empty() && line.trim() == line));
+    }
+}
+
+#[test]
+fn the_same_becomes_the_same() {
+    let (a, b) = (with(), Pseudonyms::random());
+    assert_eq!(a.path("/srv/acme/serve.py"), a.path("/srv/acme/serve.py"));
+    assert_eq!(a.path("/srv/acme/serve.py"), Pseudonyms::seeded("test").path("/srv/acme/serve.py"));
+    assert_ne!(a.path("/srv/acme/serve.py"), b.path("/srv/acme/serve.py"));
+    assert_ne!(a.path("/srv/acme/serve.py"), Pseudonyms::seeded("other").path("/srv/acme/serve.py"));
+    // As a folder, as an argument, in a sentence.
+    let name = a.file_name("acme");
+    assert!(a.path("/srv/acme").ends_with(&name));
+    assert!(a.argument("--for=acme").ends_with(&name));
+    assert!(a.text("waits for acme").ends_with(&name));
+    let mut all: Vec<String> = (0..100_000).map(|i| a.file_name(&format!("name{i}"))).collect();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 100_000);
+}
+
+#[test]
+fn what_everybody_has_stays() {
+    let a = with();
+    for path in
+        ["/usr/bin/python3.11", "/bin/sh", "/lib64/ld-linux-x86-64.so.2", "/proc/self/fd/3", "/", "", "."]
+    {
+        assert_eq!(a.path(path), path);
+    }
+    assert!(a.path("/usr/lib/python3.11/acme.py").starts_with("/usr/lib/python3.11/x"));
+    assert!(a.path("/usr/lib/python3.11/acme.py").ends_with(".py"));
+    assert!(a.path("/srv/acme (deleted)").ends_with(" (deleted)"));
+    for name in
+        ["multiprocessing.spawn", "fork_exec", "shell.pipeline", "other:rt_sigsuspend", "page_fault", "app"]
+    {
+        assert_eq!(a.name(name), name);
+    }
+    assert_ne!(a.name("acme.launcher.secretive"), "acme.launcher.secretive");
+    assert_eq!(a.constant("CLONE_VM"), "CLONE_VM");
+    assert_ne!(a.constant("ACME"), "ACME");
+    assert_eq!(a.id("4242@81236123456789/0"), "4242@81236123456789/0");
+    assert_ne!(a.id("acme@1"), "acme@1");
+    assert_eq!(a.hook("tp_btf/sched_switch"), "tp_btf/sched_switch");
+    let libc = "uprobe//usr/lib/x86_64-linux-gnu/libc.so.6:__libc_start_main";
+    assert_eq!(a.hook(libc), libc);
+    assert!(!a.hook("uprobe//home/jane/lib/libc.so.6:__libc_start_main").contains("jane"));
+    assert_eq!(a.user(0), 0);
+    assert_ne!(a.user(1000), 1000);
+    assert_eq!(a.runtime("cpython 3.11"), "cpython 3.11");
+    assert_eq!(a.version("6.18.0"), "6.18.0");
+    assert!(!a.version("6.18.0-acme").contains("acme"));
+}
+
+#[test]
+fn peers_become_others_and_pids_stay() {
+    let a = with();
+    let told = a.text("tcp 10.1.2.3:5432 from pid 4243 (acmed), unix /run/acme.sock");
+    for gone in ["10.1.2.3", "5432", "acme"] {
+        assert!(!told.contains(gone), "{told}");
+    }
+    assert!(told.starts_with("tcp 198.1") && told.contains("pid 4243 ("), "{told}");
+    assert_eq!(a.text("tcp 127.0.0.1:0"), "tcp 127.0.0.1:0");
+    assert!(a.text("tcp [fe80::17]:8080").starts_with("tcp [2001:db8:"), "{}", a.text("tcp [fe80::17]:8080"));
+    assert!(!a.argument("10.9.8.7").contains("10.9.8.7"));
+}
