@@ -3,8 +3,9 @@
 use super::intern::{Interner, Sym};
 use super::path::{MAX_STORIES, Story};
 use super::{label, link, phase};
+use crate::diagnose::{Diagnoser, Thresholds};
 use crate::trace::read::{self, Ending, Item, Loaded, ReadError};
-use crate::trace::schema::{Exit, FailedFork, Group, Header, ProcessRef, Session, Start};
+use crate::trace::schema::{Diagnosis, Exit, FailedFork, Group, Header, ProcessRef, Session, Start};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
@@ -124,6 +125,10 @@ pub(crate) struct Told {
 pub struct Digest {
     pub(crate) header: Header,
     pub(crate) groups: Vec<Group>,
+    /// What makes the starts slow.
+    pub(crate) diagnosis: Diagnosis,
+    /// Sentences with the number that matters.
+    pub(crate) verdict: Vec<String>,
     pub(crate) session: Option<Session>,
     pub(crate) cut_off: Option<String>,
     pub(crate) unknown_lines: u64,
@@ -147,17 +152,30 @@ impl Digest {
     /// # Errors
     /// As [`read::Reader::read`].
     pub fn read(reader: read::Reader) -> Result<Self, ReadError> {
-        Self::read_with(reader, &mut |_| {})
+        Self::read_with(reader, None, &mut |_| {})
+    }
+
+    /// The same, looking for findings anew with these thresholds, whatever the trace says of them.
+    ///
+    /// # Errors
+    /// As [`read::Reader::read`].
+    pub fn diagnose(reader: read::Reader, thresholds: Thresholds) -> Result<Self, ReadError> {
+        Self::read_with(reader, Some(thresholds), &mut |_| {})
     }
 
     /// The same, and shows every item to somebody else too.
     pub(crate) fn read_with(
         reader: read::Reader,
+        thresholds: Option<Thresholds>,
         also: &mut dyn FnMut(&read::Item),
     ) -> Result<Self, ReadError> {
         let mut builder = Builder::new();
+        builder.anew = thresholds.is_some();
+        // Traces of before there were findings, and those without an end, have none of their own.
+        builder.diagnoser = Diagnoser::new(thresholds.unwrap_or_default());
         let ending = reader.read(&mut |item| {
             also(&item);
+            builder.diagnoser.item(&item);
             builder.add(item);
             ControlFlow::Continue(())
         })?;
@@ -167,11 +185,16 @@ impl Digest {
     /// From a trace that is in memory already.
     pub fn of(loaded: &Loaded) -> Self {
         let mut builder = Builder::new();
-        loaded.starts.iter().for_each(|start| builder.start(start));
+        builder.diagnoser.header(&loaded.header);
+        for start in &loaded.starts {
+            builder.diagnoser.start(start);
+            builder.start(start);
+        }
         loaded.failed_forks.iter().for_each(|failed| builder.failed_fork(failed));
         builder.finish(Ending {
             header: loaded.header.clone(),
             groups: loaded.groups.clone(),
+            diagnosis: loaded.diagnosis.clone(),
             session: loaded.session.clone(),
             cut_off: loaded.cut_off.clone(),
             unknown_lines: loaded.unknown_lines,
@@ -217,6 +240,8 @@ impl Digest {
 }
 
 struct Builder {
+    diagnoser: Diagnoser,
+    anew: bool,
     rows: Vec<Row>,
     spans: Vec<Span>,
     links: Vec<Link>,
@@ -237,6 +262,8 @@ impl Builder {
     fn new() -> Self {
         let mut texts = Interner::default();
         Self {
+            diagnoser: Diagnoser::new(Thresholds::default()),
+            anew: false,
             exit_kind: texts.add("exit"),
             timeout_kind: texts.add("timeout"),
             rows: Vec::new(),
@@ -367,6 +394,9 @@ impl Builder {
 
     fn finish(mut self, ending: Ending) -> Digest {
         self.texts.freeze();
+        let recorded = ending.diagnosis.filter(|_| !self.anew);
+        let diagnoser = std::mem::replace(&mut self.diagnoser, Diagnoser::new(Thresholds::default()));
+        let said = diagnoser.finish(&ending.groups, ending.session.as_ref(), recorded);
         self.spans.shrink_to_fit();
         let by_start = link::Index::new(self.links.iter().map(|link| link.start));
         for (key, end, core) in &self.exits {
@@ -392,6 +422,8 @@ impl Builder {
         Digest {
             header: ending.header,
             groups: ending.groups,
+            diagnosis: said.diagnosis,
+            verdict: said.verdict,
             session: ending.session,
             cut_off: ending.cut_off,
             unknown_lines: ending.unknown_lines,

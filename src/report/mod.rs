@@ -5,7 +5,7 @@
 //! computed with saturating arithmetic, and walked without recursion.
 
 pub(crate) mod digest;
-mod human;
+pub(crate) mod human;
 pub(crate) mod intern;
 pub(crate) mod label;
 mod line;
@@ -45,6 +45,7 @@ pub(crate) fn headline(digest: &Digest) -> String {
 /// `out` cannot be written.
 pub fn render(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     sections::headline(digest, style, out)?;
+    sections::findings(digest, all, style, out)?;
     if !digest.rows.is_empty() {
         writeln!(out)?;
         let lines = tree::plan(digest, (!all).then_some(TREE_LINES));

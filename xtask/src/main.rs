@@ -4,6 +4,7 @@ mod bench;
 mod corpus;
 mod demo;
 mod docs;
+mod findings;
 mod readers;
 mod setup;
 mod shell;
@@ -30,6 +31,9 @@ The project's chores.
       Debian releases (target/roots; they need root and some 7 GB). --root: only the rows in that
       userland: host, debian-11, debian-12, debian-13, forky. --record: keep the event streams of
       what ran, for tests without root (tests/fixtures/corpus).
+  cargo xtask findings [--record] [NAME]
+      Run the programs of tests/findings, each slow for one reason or nearly so, and print how right the
+      findings and their prices are. --record: keep their event streams, for tests without root.
   cargo xtask bench [--rounds N] [--only ROW[,ROW]] [--json FILE] [--no-peers] [--install-peers]
       Measure what startrace costs, beside the other tracers that are installed.
   cargo xtask docs [--check]
@@ -62,6 +66,7 @@ fn run() -> Result<()> {
         Some("test") => test::command(&rest),
         Some("corpus") => corpus::command(&rest),
         Some("docs") => docs::command(&rest),
+        Some("findings") => findings::command(&rest),
         Some("bench") => bench::command(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

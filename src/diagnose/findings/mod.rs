@@ -1,0 +1,29 @@
+//! The findings, one a file (but for those that differ in a word only, and those that wait for their events).
+
+pub(super) mod awaited;
+pub(super) mod cold_cache;
+pub(super) mod connect_wait;
+pub(super) mod constructors;
+pub(super) mod cpu_bound;
+pub(super) mod cpu_starved;
+pub(super) mod dns_wait;
+pub(super) mod exec_slow;
+pub(super) mod fd_close_loop;
+pub(super) mod fixed_sleep;
+pub(super) mod fork_after_threads;
+pub(super) mod fork_large_parent;
+pub(super) mod fsync;
+pub(super) mod helper_wait;
+pub(super) mod lock_wait;
+pub(super) mod never_ready;
+pub(super) mod path_walk;
+pub(super) mod peer_wait;
+pub(super) mod pickle_pipe_stall;
+pub(super) mod process_storm;
+pub(super) mod serial_spawn;
+pub(super) mod shell_rc;
+pub(super) mod simple_waits;
+pub(super) mod spawn_reimport;
+pub(super) mod start_failed;
+pub(super) mod vfork_parent_blocked;
+pub(super) mod wrapper_chain;
