@@ -333,6 +333,7 @@ struct task_struct {
 	struct sched_info sched_info;
 	struct css_set *cgroups;
 	struct task_io_accounting ioac;
+	struct bpf_local_storage *bpf_storage;
 };
 
 /* Since 6.18: a throttled task leaves the run queue by itself. */

@@ -186,7 +186,7 @@ int BPF_PROG(on_percpu_alloc)
 
 	if (!st && !trace_all)
 		return 0;
-	if (task->flags & PF_KTHREAD)
+	if (plain(task)->flags & PF_KTHREAD)
 		return 0;
 	switch (syscall_nr((void *)bpf_task_pt_regs(task))) {
 #if defined(__TARGET_ARCH_x86)

@@ -122,8 +122,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		facts = ev->facts;
 		mm = plain(task)->mm;
 		fs = plain(task)->fs;
-		filename = bprm->filename;
-		interp = bprm->interp;
+		filename = READ(struct linux_binprm, bprm, filename);
+		interp = READ(struct linux_binprm, bprm, interp);
 		ev->filename_len = fill_kernel_str(s, filename);
 		ev->interp_len = interp != filename ? fill_kernel_str(s, interp) : 0;
 		ev->exe_len = fill_path(s, mm->exe_file->f_path.dentry, mm->exe_file->f_path.mnt, fs,

@@ -58,9 +58,9 @@ static __always_inline bool leaves_unmarked(struct task_struct *task)
 {
 	struct children_walk w = { .since_ns = seeding_since_ns };
 
+	task = plain(task);
 	if (task->signal->nr_threads > 1)
 		return true;
-	task = plain(task);
 	w.end = (void *)task + bpf_core_field_offset(struct task_struct, children);
 	w.at = BPF_CORE_READ(task, children.next);
 	bpf_loop(CHILDREN_STEPS, look_at_child, &w, 0);
@@ -70,7 +70,8 @@ static __always_inline bool leaves_unmarked(struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	struct signal_struct *signal = plain(task)->signal;
+	struct task_struct *about = plain(task);
+	struct signal_struct *signal = about->signal;
 	struct task_state *st;
 	struct event_exit *ev;
 	__u64 now = bpf_ktime_get_boot_ns();
@@ -91,7 +92,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 			__sync_fetch_and_add(&lost.seeds, 1);
 		return 0;
 	}
-	if (task->flags & PF_KTHREAD)
+	if (about->flags & PF_KTHREAD)
 		return 0;
 	if (st)
 		ran_unseen(task, st, now, wake_flags());
@@ -106,21 +107,21 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (signal->flags & SIGNAL_GROUP_EXIT)
 		ev->exit_code = signal->group_exit_code;
 	else
-		ev->exit_code = plain(task)->group_leader->exit_code;
+		ev->exit_code = about->group_leader->exit_code;
 	/* After an exec the descriptors were told then. */
 	fds_unknown(ev->fds, 3);
 	ev->written = 0;
 	if (st && !(st->flags & TASK_EXECED)) {
 		ev->facts |= fds_read(task, ev->fds, 3) | null_on_pipe(task, st->first_pipe_fd);
 		if (bpf_core_field_exists(struct task_io_accounting, wchar)) {
-			ev->written = signal->ioac.wchar + task->ioac.wchar;
+			ev->written = signal->ioac.wchar + about->ioac.wchar;
 			ev->facts |= FACT_WRITTEN_KNOWN;
 		}
 	}
-	ev->sig_ignored = signals_of(plain(task)->sighand);
-	ev->uid = task->cred->euid.val;
-	ev->gid = task->cred->egid.val;
-	__builtin_memcpy(ev->comm, task->comm, COMM_LEN);
+	ev->sig_ignored = signals_of(about->sighand);
+	ev->uid = about->cred->euid.val;
+	ev->gid = about->cred->egid.val;
+	__builtin_memcpy(ev->comm, about->comm, COMM_LEN);
 	bpf_ringbuf_submit(ev, wake_flags());
 	return 0;
 }

@@ -134,7 +134,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	if (!is_tracked(pst) && !root && !(seeding && descends_from_root(parent)))
 		return 0;
 	/* Threads of the kernel are no processes. */
-	if (child->flags & PF_KTHREAD)
+	if (plain(child)->flags & PF_KTHREAD)
 		return 0;
 
 	st = state_make(child);
@@ -266,13 +266,13 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 {
 	struct task_state *st;
 
-	if (bpf_core_field_exists(struct sched_info, pcount) && prev->sched_info.pcount == 1) {
+	if (bpf_core_field_exists(struct sched_info, pcount) && plain(prev)->sched_info.pcount == 1) {
 		st = state_of(prev);
 		/* No wake-up here: the run queue's lock is held. */
 		if (st)
 			ran_unseen(prev, st, bpf_ktime_get_boot_ns(), BPF_RB_NO_WAKEUP);
 	}
-	if (next->se.sum_exec_runtime || !next->pid)
+	if (plain(next)->se.sum_exec_runtime || !plain(next)->pid)
 		return 0;
 	st = state_of(next);
 	if (st)

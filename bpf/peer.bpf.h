@@ -14,7 +14,7 @@ int BPF_PROG(on_sock_recv, struct sock *sk, int ret)
 	if (ret <= 0)
 		return 0;
 	task = bpf_get_current_task_btf();
-	if (sk->__sk_common.skc_family != AF_UNIX) {
+	if (READ(struct sock, sk, __sk_common.skc_family) != AF_UNIX) {
 		if (watching)
 			received_from_client(sk, task);
 		return 0;
@@ -22,11 +22,11 @@ int BPF_PROG(on_sock_recv, struct sock *sk, int ret)
 	st = state_of_caller(task);
 	if (!is_tracked(st) || !st)
 		return 0;
-	peer = sk->sk_peer_pid;
+	peer = READ(struct sock, sk, sk_peer_pid);
 	if (!peer)
 		return 0;
 	nr = BPF_CORE_READ(peer, numbers[0].nr);
-	if (!nr || nr == (__u32)task->tgid)
+	if (!nr || nr == (__u32)plain(task)->tgid)
 		return 0;
 	st->peer_pid = nr;
 	st->peer_ns = bpf_ktime_get_boot_ns();

@@ -281,8 +281,8 @@ static long search_pipe(__u32 i, void *ctx)
 	struct inode *inode;
 	struct file *file;
 	unsigned short mode;
+	__u32 how, both = 0;
 	__u64 number;
-	__u32 how;
 
 	if (p->fd <= 3 || p->pairs >= 2)
 		return 1;
@@ -303,14 +303,17 @@ static long search_pipe(__u32 i, void *ctx)
 	}
 	if (!p->met)
 		return 1;
+	/* Each end's number is met once. Without a branch for each, that the verifier would follow. */
 	for (int n = 0; n < PIPE_ENDS; n++) {
-		if (p->write_ends[n] == number) {
-			p->write_ends[n] = 0;
-			p->pairs++;
-			p->first_fd = p->fd;
-			note_cloexec(p);
-			break;
-		}
+		__u64 differs = p->write_ends[n] ^ number;
+
+		both |= !differs;
+		p->write_ends[n] = differs ? p->write_ends[n] : 0;
+	}
+	if (both) {
+		p->pairs++;
+		p->first_fd = p->fd;
+		note_cloexec(p);
 	}
 	return 0;
 }

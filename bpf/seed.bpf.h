@@ -9,15 +9,17 @@ SEC("?iter/task")
 int seed_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
+	struct task_struct *about;
 	struct task_state *st;
 	struct seed out = {};
 
 	if (!task)
 		return 0;
-	if (task->flags & PF_KTHREAD)
+	about = plain(task);
+	if (about->flags & PF_KTHREAD)
 		return 0;
 	/* No thread of it is left to end: a zombie, which would be taken for one that runs for ever. */
-	if (task->signal->live.counter <= 0)
+	if (about->signal->live.counter <= 0)
 		return 0;
 	st = state_of(task);
 	/* Where all are followed, this only lists them. */
@@ -30,9 +32,9 @@ int seed_tasks(struct bpf_iter__task *ctx)
 			st->flags |= TASK_TRACKED;
 		out.fresh = 1;
 	}
-	out.birth_ns = task->group_leader->start_boottime;
-	out.pid = task->tgid;
-	if (task->pid == task->tgid || out.fresh)
+	out.birth_ns = about->group_leader->start_boottime;
+	out.pid = about->tgid;
+	if (about->pid == about->tgid || out.fresh)
 		bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
 	return 0;
 }

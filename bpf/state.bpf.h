@@ -183,22 +183,48 @@ struct {
 
 const volatile __u32 scratch_count = 64;
 
+#define NO_SCRATCH (~0U)
+
+struct scratch_search {
+	__u32 at;
+	__u32 found;
+};
+
+static long try_scratch(__u32 i, void *ctx)
+{
+	struct scratch_search *w = ctx;
+	__u32 at = (w->at + i) % scratch_count;
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &at);
+
+	if (!s || __sync_val_compare_and_swap(&s->busy, 0, 1) != 0)
+		return 0;
+	w->found = at;
+	return 1;
+}
+
+/*
+ * Takes a free buffer and returns its number. A function of its own, which returns a number: else the
+ * verifier follows the rest of each program once for every try.
+ */
+__noinline __u32 scratch_find(void)
+{
+	struct scratch_search w = { .at = bpf_get_smp_processor_id(), .found = NO_SCRATCH };
+
+	bpf_loop(SCRATCH_TRIES, try_scratch, &w, 0);
+	if (w.found == NO_SCRATCH)
+		__sync_fetch_and_add(&lost.scratch, 1);
+	return w.found;
+}
+
 /* A free buffer, filled with `size` bytes that the caller will write. */
 static __always_inline struct scratch *scratch_take(__u32 size)
 {
-	__u32 cpu = bpf_get_smp_processor_id();
+	__u32 at = scratch_find();
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &at);
 
-	for (__u32 i = 0; i < SCRATCH_TRIES; i++) {
-		__u32 at = (cpu + i) % scratch_count;
-		struct scratch *s = bpf_map_lookup_elem(&scratches, &at);
-
-		if (s && __sync_val_compare_and_swap(&s->busy, 0, 1) == 0) {
-			s->at = size;
-			return s;
-		}
-	}
-	__sync_fetch_and_add(&lost.scratch, 1);
-	return NULL;
+	if (s)
+		s->at = size;
+	return s;
 }
 
 static __always_inline void scratch_give(struct scratch *s)
@@ -218,10 +244,29 @@ static __always_inline void scratch_give(struct scratch *s)
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
 /*
+ * Numbers of the kernel's types, which the loader fills in by these names: libbpf, which could, sees only
+ * the part of the kernel's type information that src/probe/btf.rs copies out for it.
+ */
+#define READ_TYPES(X)                                                                              \
+	X(cgroup) X(cgroup_subsys_state) X(css_set) X(dentry) X(fdtable) X(file) X(files_struct)   \
+	X(fs_struct) X(inode) X(kernfs_node) X(linux_binprm) X(mount) X(pid) X(signal_struct)      \
+	X(sock) X(super_block) X(task_struct) X(tty_struct) X(vfsmount)
+
+#define TYPE_NUMBER(name) __u32 name;
+struct type_ids {
+	READ_TYPES(TYPE_NUMBER)
+};
+
+const volatile struct type_ids type_ids;
+
+#define TYPE_CASE(name) , struct name * : type_ids.name
+#define TYPE_ID(type) _Generic((type *)0 READ_TYPES(TYPE_CASE))
+
+/*
  * Kernel objects are read by plain loads where the kernel can check those (bpf_rdonly_cast, since
  * 6.2), by bpf_probe_read_kernel() before: 2 ns against 25.
  */
-#define AS(type, object) ((type *)bpf_rdonly_cast((object), bpf_core_type_id_kernel(type)))
+#define AS(type, object) ((type *)bpf_rdonly_cast((object), TYPE_ID(type)))
 #define READ(type, object, field)                                           \
 	({                                                                  \
 		typeof(((type *)0)->field) value_;                          \
@@ -278,8 +323,14 @@ static __always_inline void head_fill(struct event_head *head, __u32 kind, __u32
 
 /* ---- who is followed ---- */
 
+/*
+ * A task without any storage is told by one load: what a stranger's switch and wake-up cost is mostly
+ * this look-up.
+ */
 static __always_inline struct task_state *state_of(struct task_struct *task)
 {
+	if (bpf_core_field_exists(task->bpf_storage) && !plain(task)->bpf_storage)
+		return NULL;
 	return bpf_task_storage_get(&tasks, task, NULL, 0);
 }
 
@@ -367,7 +418,7 @@ static __always_inline struct task_state *state_of_current(struct task_struct *t
 /* The process whose children are the roots of the recording: the tracer that starts the command. */
 static __always_inline bool is_spawner(struct task_struct *task)
 {
-	return spawner_tgid && (__u32)task->tgid == spawner_tgid;
+	return spawner_tgid && (__u32)plain(task)->tgid == spawner_tgid;
 }
 
 /* State of the current task, which may fork or exec: made on demand where everything is followed. */
@@ -385,22 +436,35 @@ static __always_inline bool is_tracked(struct task_state *st)
 	return trace_all || (st && (st->flags & TASK_TRACKED));
 }
 
+struct ancestors_walk {
+	struct task_struct *at;
+	__u32 found;
+};
+
+static long look_at_ancestor(__u32 i, void *ctx)
+{
+	struct ancestors_walk *w = ctx;
+	__u32 tgid = READ(struct task_struct, w->at, tgid);
+
+	if (bpf_map_lookup_elem(&seed_roots, &tgid)) {
+		w->found = 1;
+		return 1;
+	}
+	if (tgid <= 1)
+		return 1;
+	w->at = READ(struct task_struct, w->at, real_parent);
+	return 0;
+}
+
+#define ANCESTORS_STEPS 64
+
 /* Is the task, or one of its ancestors, one of the processes to seed? */
 static __always_inline bool descends_from_root(struct task_struct *task)
 {
-	struct task_struct *t = plain(task)->group_leader;
+	struct ancestors_walk w = { .at = plain(task)->group_leader };
 
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < 64; i++) {
-		__u32 tgid = t->tgid;
-
-		if (bpf_map_lookup_elem(&seed_roots, &tgid))
-			return true;
-		if (tgid <= 1)
-			return false;
-		t = t->real_parent;
-	}
-	return false;
+	bpf_loop(ANCESTORS_STEPS, look_at_ancestor, &w, 0);
+	return w.found;
 }
 
 #endif

@@ -412,11 +412,30 @@ static __always_inline __u32 fill_text(struct scratch *s, struct mark_what *what
 }
 
 /*
+ * The task came back to its CPU and no switch told so (there are kernels that do not trace every switch):
+ * it came when it was woken, or now. Its wait joins the sums rather than a record of its own: writing one
+ * here would bring the describing of descriptors into every program that marks, and its end is a guess.
+ */
+static __always_inline void came_back_unseen(struct task_state *st, __u64 now)
+{
+	__u64 back = st->wake_ns > st->off_ns && st->wake_ns < now ? st->wake_ns : now;
+	__u64 total = st->off_ns && back > st->off_ns ? back - st->off_ns : 0;
+	__u32 kind = st->kind;
+
+	barrier_var(kind);
+	if (kind == WAIT_CPU)
+		st->runnable_ns += total;
+	else if (kind < WAIT_KINDS)
+		st->blocked_ns[kind] += total;
+	st->off_ns = 0;
+	st->wake_ns = 0;
+	st->waker_kind = WAKER_NONE;
+	st->on_ns = back;
+}
+
+/*
  * Writes a mark of the current task, which is watched. It ends the time since the task's last record.
  */
-static __always_inline void come_back(struct task_struct *task, struct task_state *st,
-				      struct task_struct *rival, __u64 now);
-
 __noinline int write_mark(struct task_state *st, struct mark_what *what)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -431,9 +450,8 @@ __noinline int write_mark(struct task_state *st, struct mark_what *what)
 		return 0;
 	if (!st->since_ns)
 		st->since_ns = now;
-	/* It runs, so it came back, unseen: there are kernels that do not trace every switch. */
 	if (!st->on_ns && st->off_ns)
-		come_back(task, st, task, st->wake_ns > st->off_ns && st->wake_ns < now ? st->wake_ns : now);
+		came_back_unseen(st, now);
 	if (st->on_ns && now > st->on_ns)
 		st->running_ns += now - st->on_ns;
 	s = scratch_take(sizeof(*ev));
@@ -615,7 +633,7 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 	st->nr = -1;
 	st->timeout_ns = 0;
 	st->args[0] = st->args[1] = st->args[2] = 0;
-	state = task->__state;
+	state = plain(task)->__state;
 	if (preempt || !state) {
 		st->kind = is_throttled(task) ? WAIT_THROTTLED : WAIT_CPU;
 		return false;
@@ -643,7 +661,7 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 		return false;
 	}
 #if defined(__TARGET_ARCH_x86)
-	if (task->thread_info.status & TS_COMPAT) {
+	if (plain(task)->thread_info.status & TS_COMPAT) {
 		st->facts |= FACT_COMPAT_CALL;
 		st->kind = st->facts & FACT_IOWAIT ? WAIT_DISK : WAIT_OTHER;
 		return false;
@@ -742,7 +760,7 @@ int BPF_PROG(on_switch_watched, bool preempt, struct task_struct *prev, struct t
 	struct task_state *st;
 	__u64 now;
 
-	if (prev->pid) {
+	if (plain(prev)->pid) {
 		st = state_of(prev);
 		if (st && (st->flags & (TASK_WATCHED | TASK_FRESH))) {
 			now = bpf_ktime_get_boot_ns();
@@ -751,11 +769,11 @@ int BPF_PROG(on_switch_watched, bool preempt, struct task_struct *prev, struct t
 				leave(prev, st, preempt, now);
 		}
 	}
-	if (!next->pid)
+	if (!plain(next)->pid)
 		return 0;
 	st = state_of(next);
 	if (!st) {
-		if (!next->se.sum_exec_runtime)
+		if (!plain(next)->se.sum_exec_runtime)
 			first_run_refused(next);
 		return 0;
 	}
@@ -770,18 +788,19 @@ int BPF_PROG(on_switch_watched, bool preempt, struct task_struct *prev, struct t
 
 static __always_inline struct task_struct *note_waker(struct task_state *st)
 {
-	struct task_struct *waker = bpf_get_current_task_btf();
+	struct task_struct *current = bpf_get_current_task_btf();
+	struct task_struct *waker = plain(current);
 
 	st->wake_ns = bpf_ktime_get_boot_ns();
 	st->waker_pid = waker->tgid;
 	st->waker_tid = waker->pid;
 	__builtin_memcpy(st->waker_comm, waker->comm, COMM_LEN);
-	return waker;
+	return current;
 }
 
 static __always_inline __u32 task_or_kernel(struct task_struct *waker)
 {
-	return waker->flags & PF_KTHREAD ? WAKER_KERNEL : WAKER_TASK;
+	return plain(waker)->flags & PF_KTHREAD ? WAKER_KERNEL : WAKER_TASK;
 }
 
 /*
@@ -798,7 +817,7 @@ int BPF_PROG(on_waking, struct task_struct *task)
 	if (!is_watched(st))
 		return 0;
 	waker = note_waker(st);
-	if (!waker->pid || (!(waker->flags & PF_KTHREAD) &&
+	if (!plain(waker)->pid || (!(plain(waker)->flags & PF_KTHREAD) &&
 			    syscall_nr((void *)bpf_task_pt_regs(waker)) < 0))
 		st->waker_kind = WAKER_HARDIRQ;
 	else
@@ -873,7 +892,7 @@ int BPF_PROG(on_sock_state, const struct sock *sk, const int oldstate, const int
 /* A client's socket, by its port. Once for each of the flags. */
 static __always_inline bool is_clients(const struct sock *sk, struct task_state *leader, __u32 flag)
 {
-	__u16 family = sk->__sk_common.skc_family;
+	__u16 family = READ(struct sock, sk, __sk_common.skc_family);
 
 	return (family == AF_INET || family == AF_INET6) && leader && leader->listen_port &&
 	       !(leader->flags & flag) &&
@@ -919,7 +938,7 @@ int BPF_PROG(on_sock_send, struct sock *sk, int ret)
 
 	if (ret <= 0)
 		return 0;
-	family = sk->__sk_common.skc_family;
+	family = READ(struct sock, sk, __sk_common.skc_family);
 	if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
 		return 0;
 	task = bpf_get_current_task_btf();
@@ -927,7 +946,7 @@ int BPF_PROG(on_sock_send, struct sock *sk, int ret)
 	if (!is_watched(st))
 		return 0;
 	if (family == AF_UNIX) {
-		if (sk->sk_type != SOCK_DGRAM)
+		if (READ(struct sock, sk, sk_type) != SOCK_DGRAM)
 			return 0;
 		what.mark = MARK_NOTIFY;
 		sent_text(task, &what);

@@ -1,5 +1,6 @@
 //! What this kernel can do, found out by looking and trying, never by its version.
 
+use super::btf::Sections;
 use memchr::memmem;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use std::fs::File;
@@ -41,7 +42,18 @@ pub struct Features {
 pub fn look() -> Features {
     let Some(btf) = Blob::open() else { return Features::default() };
     let Some(sections) = Sections::of(&btf) else { return Features::default() };
-    let has = |name: &str| sections.name(name).is_some();
+    let has = |name: &str| name_of(&sections, name).is_some();
+    let [clone, execve, execveat, count, hot] = numbers(
+        &sections,
+        [
+            (FUNC, FENTRY[0]),
+            (FUNC, FENTRY[1]),
+            (FUNC, FENTRY[2]),
+            // As on_waking_exact in bpf/task.bpf.h asks for them.
+            (VAR, "__preempt_count"),
+            (VAR, "pcpu_hot"),
+        ],
+    );
     Features {
         btf: true,
         sched_prepare_exec: has("btf_trace_sched_prepare_exec"),
@@ -50,9 +62,8 @@ pub fn look() -> Features {
         percpu_alloc_percpu: has("btf_trace_percpu_alloc_percpu"),
         helpers: has("bpf_loop"),
         uprobe_multi: has("bpf_uprobe_multi_link"),
-        interrupt_count: interrupt_count(&sections),
-        fentry: FENTRY.iter().all(|name| sections.function(name).is_some())
-            && sections.function(FENTRY[0]).is_some_and(fentry_works),
+        interrupt_count: interrupt_count(count.or(hot)),
+        fentry: execve.is_some() && execveat.is_some() && clone.is_some_and(fentry_works),
     }
 }
 
@@ -64,13 +75,13 @@ pub(super) const FENTRY: [&str; 3] = if cfg!(target_arch = "x86_64") {
 };
 
 /// The kernel's BTF: mapped where the kernel allows it (since 6.16), else read, a page at a time.
-enum Blob {
+pub(super) enum Blob {
     Mapped { at: std::ptr::NonNull<libc::c_void>, len: NonZeroUsize },
     Read(Vec<u8>),
 }
 
 impl Blob {
-    fn open() -> Option<Self> {
+    pub(super) fn open() -> Option<Self> {
         let mut file = File::open(BTF).ok()?;
         let len = usize::try_from(file.metadata().ok()?.len()).ok().and_then(NonZeroUsize::new)?;
         // SAFETY: a new private mapping of a file that the kernel never changes.
@@ -108,70 +119,30 @@ impl Drop for Blob {
     }
 }
 
-/// The two sections of a BTF blob.
-struct Sections<'a> {
-    types: &'a [u8],
-    strings: &'a [u8],
+const FUNC: u32 = 12;
+const VAR: u32 = 14;
+
+/// Where a name lies among the strings.
+fn name_of(sections: &Sections<'_>, name: &str) -> Option<u32> {
+    let mut sought = Vec::with_capacity(name.len() + 2);
+    sought.push(0);
+    sought.extend_from_slice(name.as_bytes());
+    sought.push(0);
+    memmem::find(sections.strings, &sought).and_then(|at| u32::try_from(at + 1).ok())
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
-}
-
-impl<'a> Sections<'a> {
-    /// By the header (include/uapi/linux/btf.h, `struct btf_header`).
-    fn of(btf: &'a [u8]) -> Option<Self> {
-        let field = |at| word(btf, at).map(|value| value as usize);
-        let header = field(4)?;
-        let section = |offset: usize, len: usize| {
-            let begin = header.checked_add(field(offset)?)?;
-            btf.get(begin..begin.checked_add(field(len)?)?)
-        };
-        Some(Self { types: section(8, 12)?, strings: section(16, 20)? })
-    }
-
-    /// Where a name lies among the strings.
-    fn name(&self, name: &str) -> Option<u32> {
-        let mut sought = Vec::with_capacity(name.len() + 2);
-        sought.push(0);
-        sought.extend_from_slice(name.as_bytes());
-        sought.push(0);
-        memmem::find(self.strings, &sought).and_then(|at| u32::try_from(at + 1).ok())
-    }
-
-    /// The number of a function's type.
-    fn function(&self, name: &str) -> Option<u32> {
-        self.of_kind(name, 12)
-    }
-
-    /// The number of a variable's type.
-    fn variable(&self, name: &str) -> Option<u32> {
-        self.of_kind(name, 14)
-    }
-
-    fn of_kind(&self, name: &str, sought: u32) -> Option<u32> {
-        let name = self.name(name)?;
-        let mut at = 0;
-        let mut id = 1;
-        while let (Some(off), Some(info)) = (word(self.types, at), word(self.types, at + 4)) {
-            let (kind, members) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
-            if kind == sought && off == name {
-                return Some(id);
+/// Numbers of types of these kinds and names, in one pass.
+fn numbers<const N: usize>(sections: &Sections<'_>, sought: [(u32, &str); N]) -> [Option<u32>; N] {
+    let names = sought.map(|(kind, name)| (kind, name_of(sections, name)));
+    let mut found = [None; N];
+    for (number, one) in (1_u32..).zip(sections.types()) {
+        for (slot, (kind, name)) in found.iter_mut().zip(&names) {
+            if one.kind == *kind && Some(one.name) == *name && slot.is_none() {
+                *slot = Some(number);
             }
-            // What follows the 12 bytes that every type has.
-            let more = match kind {
-                1 | 14 | 17 => 4,        // INT, VAR, DECL_TAG
-                3 => 12,                 // ARRAY
-                4 | 5 => 12 * members,   // STRUCT, UNION
-                6 | 13 => 8 * members,   // ENUM, FUNC_PROTO
-                15 | 19 => 12 * members, // DATASEC, ENUM64
-                _ => 0,
-            };
-            at = at.checked_add(12 + more)?;
-            id += 1;
         }
-        None
     }
+    found
 }
 
 fn owned(fd: i32) -> Option<OwnedFd> {
@@ -181,13 +152,8 @@ fn owned(fd: i32) -> Option<OwnedFd> {
 
 /// Can programs read the count? On x86-64 it is a per-CPU variable, whose address the kernel finds only
 /// where its symbol table has data as well (`CONFIG_KALLSYMS_ALL`); elsewhere it is a field of the task.
-fn interrupt_count(sections: &Sections<'_>) -> bool {
-    if !cfg!(target_arch = "x86_64") {
-        return true;
-    }
-    // As on_waking_exact in bpf/task.bpf.h asks for them.
-    let variable = sections.variable("__preempt_count").or_else(|| sections.variable("pcpu_hot"));
-    variable.is_some_and(variable_is_readable)
+fn interrupt_count(variable: Option<u32>) -> bool {
+    !cfg!(target_arch = "x86_64") || variable.is_some_and(variable_is_readable)
 }
 
 /// Loads a program that takes the variable's address.
@@ -246,18 +212,8 @@ fn fentry_works(function: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::btf::tests::blob;
     use super::*;
-
-    fn blob(types: &[u32], strings: &[u8]) -> Vec<u8> {
-        let types: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let mut out = vec![0_u8; 4];
-        for word in [24, 0, types.len(), types.len(), strings.len()] {
-            out.extend_from_slice(&(word as u32).to_ne_bytes());
-        }
-        out.extend_from_slice(&types);
-        out.extend_from_slice(strings);
-        out
-    }
 
     #[test]
     fn names_and_functions_are_found() {
@@ -265,20 +221,8 @@ mod tests {
         let types = [1, 4 << 24 | 1, 8, 0, 0, 0, 1, 1 << 24, 4, 32, 5, 12 << 24, 0];
         let blob = blob(&types, b"\0one\0two\0");
         let sections = Sections::of(&blob).unwrap();
-        assert_eq!(sections.name("two"), Some(5));
-        assert_eq!(sections.name("tw"), None);
-        assert_eq!(sections.function("two"), Some(3));
-        assert_eq!(sections.function("one"), None);
-    }
-
-    #[test]
-    fn broken_blobs_are_no_panic() {
-        let whole = blob(&[5, 12 << 24, 0], b"\0one\0two\0");
-        for len in 0..whole.len() {
-            if let Some(sections) = Sections::of(&whole[..len]) {
-                let _ = sections.function("two");
-            }
-        }
-        assert!(Sections::of(&[0xff; 24]).is_none());
+        assert_eq!(name_of(&sections, "two"), Some(5));
+        assert_eq!(name_of(&sections, "tw"), None);
+        assert_eq!(numbers(&sections, [(FUNC, "two"), (FUNC, "one")]), [Some(3), None]);
     }
 }

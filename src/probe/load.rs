@@ -2,6 +2,7 @@
 
 use super::features::{FENTRY, Features};
 use super::inbox::{Batch, Drainer, Inbox};
+use super::kernel_types::KernelTypes;
 use super::tracefs::{self, TraceFs};
 use super::uprobe::{Kinds, Programs, Started, Uprobes};
 use super::{Error, features};
@@ -237,8 +238,11 @@ impl Probe {
         quiet();
         // One probe per process: its memory may as well live as long.
         let object = Box::leak(Box::new(MaybeUninit::uninit()));
-        let mut open = StartraceSkelBuilder::default().open(object)?;
-        configure(&mut open, plan)?;
+        let types = KernelTypes::read()?;
+        let mut builder = StartraceSkelBuilder::default();
+        builder.object_builder_mut().btf_custom_path(types.path())?;
+        let mut open = builder.open(object)?;
+        configure(&mut open, plan, &types)?;
         let mut skel = open.load()?;
 
         let bss = skel.maps.bss_data.as_deref_mut().ok_or_else(no_section)?;
@@ -533,11 +537,12 @@ fn no_section() -> Error {
     Error::Other(anyhow::anyhow!("the BPF object lacks one of its data sections"))
 }
 
-fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan) -> Result<(), Error> {
+fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes) -> Result<(), Error> {
     let cpus = libbpf_rs::num_possible_cpus()? as u32;
     let scratches = cpus + 16;
     open.maps.scratches.set_max_entries(scratches)?;
     let rodata = open.maps.rodata_data.as_deref_mut().ok_or_else(no_section)?;
+    types.fill(&mut rodata.type_ids);
     rodata.output_all = plan.output;
     rodata.trace_all = plan.scope == Scope::System;
     rodata.spawner_tgid = if plan.scope == Scope::Children { std::process::id() } else { 0 };

@@ -2,8 +2,10 @@
 //!
 //! Nothing outside of [`crate::command`] uses this module.
 
+mod btf;
 pub mod features;
 mod inbox;
+mod kernel_types;
 mod load;
 pub mod seed;
 mod tracefs;
