@@ -176,6 +176,21 @@ impl<'a> Case<'a> {
         self.path().iter().filter(move |segment| segment.start_id == own)
     }
 
+    /// Its own waits of some kinds on the path, each with its wait for a CPU afterwards: whoever does not wait
+    /// does not lose its CPU.
+    pub(crate) fn own_waits(&self, states: &'static [&'static str]) -> impl Iterator<Item = &'a Segment> {
+        let own = self.start.start_id.as_str();
+        let is_wait =
+            move |segment: &Segment| segment.start_id == own && states.contains(&segment.state.as_str());
+        let path = self.path();
+        path.iter().enumerate().filter_map(move |(at, segment)| {
+            let before = at.checked_sub(1).and_then(|before| path.get(before));
+            let after = |before: &Segment| is_wait(before) && before.tid == segment.tid;
+            let woken = segment.start_id == own && segment.state == "runnable" && before.is_some_and(after);
+            (is_wait(segment) || woken).then_some(segment)
+        })
+    }
+
     /// Its own time on the path in some states.
     pub(crate) fn own_in(&self, states: &'static [&'static str]) -> impl Iterator<Item = &'a Segment> {
         self.own().filter(move |segment| states.contains(&segment.state.as_str()))
@@ -251,7 +266,9 @@ impl<'a> Case<'a> {
             if !returns || !alone {
                 return None;
             }
-            let (ns, claims) = self.between(wait.at_ns, until);
+            // Whoever does not wait does not lose its CPU, and has not to wait for one afterwards.
+            let back = until.saturating_add(wait.runnable_ns).min(end);
+            let (ns, claims) = self.between(wait.at_ns, back);
             let mut others: Vec<(&str, u64)> = Vec::new();
             for segment in path.get(at..after)?.iter().filter(|segment| segment.start_id != own) {
                 let full = others.len() >= 64;
@@ -290,9 +307,15 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Its command alone.
+    /// Its command alone: as it is known by now, or as one who waited for it was told.
     pub(crate) fn command(&self, start_id: &str) -> Option<String> {
-        self.known.name(start_id).map(|name| label::harmless(name, MAX_TEXT))
+        if let Some(name) = self.known.name(start_id) {
+            return Some(label::harmless(name, MAX_TEXT));
+        }
+        let pid = format!("pid {} (", start_id.split('@').next()?);
+        let details = self.start.timeline.waits.iter().take(1_000).filter_map(|wait| wait.detail.as_deref());
+        let mut named = details.filter_map(|detail| detail.split_once(pid.as_str()));
+        named.next().map(|(_, name)| label::harmless(name.strip_suffix(')').unwrap_or(name), MAX_TEXT))
     }
 }
 

@@ -4,7 +4,7 @@ use super::digest::{Digest, Row};
 use super::human::{self, counted, duration};
 use super::intern::Sym;
 use super::style::{Ink, NO_BREAK, Style, columns, wrap};
-use super::{label, phase, table};
+use super::{View, label, phase, table};
 use crate::trace::schema::{Basis, Group, Joined, Session, Severity};
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -126,6 +126,10 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
         let text = "INCOMPLETE: something was lost or cut short; see the end of this report.";
         say(style, Ink::Red, text, out)?;
     }
+    if let Some(of) = digest.picked_of {
+        let text = format!("{} of {} picked.", counted(digest.rows.len() as u64, "start"), human::count(of));
+        say(style, Ink::Plain, &text, out)?;
+    }
     for sentence in &digest.verdict {
         say(style, Ink::Bold, &unbroken(&label::harmless(sentence, MAX_SUMMARY)), out)?;
     }
@@ -175,7 +179,8 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
 }
 
 /// What makes it slow, and what would help: the dearest first.
-pub(crate) fn findings(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn findings(digest: &Digest, view: View, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let all = view.all;
     let found = &digest.diagnosis.findings;
     let told = |joined: &&Joined| {
         all || joined.severity > Severity::Info || joined.saves_ns.is_some_and(|ns| ns > 0)
@@ -184,7 +189,8 @@ pub(crate) fn findings(digest: &Digest, all: bool, style: &Style, out: &mut dyn 
     if !told.is_empty() {
         heading(style, "What would help", out)?;
     }
-    let shown = if all { told.len() } else { told.len().min(FINDINGS) };
+    let most = view.top.unwrap_or(if all { usize::MAX } else { FINDINGS });
+    let shown = told.len().min(most);
     for joined in told.iter().take(shown) {
         let (saves, basis) = match (joined.saves_ns, joined.basis) {
             (Some(0), _) => ("nothing".to_owned(), " (no one waits for it)"),
@@ -338,7 +344,8 @@ pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wr
 }
 
 /// The slowest start of each kind, with its phases.
-pub(crate) fn slowest(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn slowest(digest: &Digest, view: View, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let all = view.all;
     let mut kinds: HashMap<(Sym, u64), (&Row, u64, usize)> = HashMap::new();
     for (at, row) in digest.rows.iter().enumerate().filter(|(_, row)| is_measured(digest, row)) {
         let (slowest, n, place) = kinds.entry((row.method, row.shape)).or_insert((row, 0, at));
@@ -349,7 +356,7 @@ pub(crate) fn slowest(digest: &Digest, all: bool, style: &Style, out: &mut dyn W
     }
     let mut kinds: Vec<(&Row, u64, usize)> = kinds.into_values().collect();
     kinds.sort_unstable_by_key(|(row, ..)| (std::cmp::Reverse(row.duration), row.origin, row.pid));
-    let limit = if all { 4 * SLOWEST } else { SLOWEST };
+    let limit = view.top.unwrap_or(if all { 4 * SLOWEST } else { SLOWEST });
     if kinds.is_empty() {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 use crate::diagnose::case::{Case, by_name, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::trace::schema::Segment;
 
 pub(crate) struct ColdCache;
 
@@ -28,15 +29,22 @@ impl Rule for ColdCache {
     }
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
+        let syncs: Vec<(u64, u64)> = (case.start.timeline.waits.iter().take(20_000))
+            .filter(|wait| super::fsync::is_sync(wait))
+            .map(|wait| (wait.at_ns, wait.at_ns.saturating_add(wait.duration_ns)))
+            .collect();
+        // The wait for a CPU that follows begins where the other ends.
         let synced = |at: u64| {
-            case.start.timeline.waits.iter().any(|wait| {
-                super::fsync::is_sync(wait)
-                    && wait.at_ns <= at
-                    && at < wait.at_ns.saturating_add(wait.duration_ns)
-            })
+            let before = syncs.get(..syncs.partition_point(|(from, _)| *from <= at)).unwrap_or_default();
+            before.iter().rev().take(8).any(|(_, to)| at <= *to)
         };
-        let reads: Vec<_> =
-            case.own_in(&["disk", "page_fault"]).filter(|segment| !synced(segment.at_ns)).collect();
+        let short_syncs = super::fsync::short_waits_are_syncs(case);
+        let is_sync = |segment: &Segment| {
+            synced(segment.at_ns)
+                || (short_syncs && segment.state == "disk" && super::fsync::is_short(segment))
+        };
+        let reads = case.own_waits(&["disk", "page_fault"]).filter(|segment| !is_sync(segment));
+        let reads: Vec<&Segment> = reads.collect();
         let (ns, claims) = case.claims(reads.iter().copied());
         if !case.is_worth(ns, case.thresholds.cold_cache.min_cost) {
             return Vec::new();

@@ -32,9 +32,13 @@ impl Rule for CpuBound {
         let limits = &case.thresholds.cpu_bound;
         let running: Vec<_> = case.own_in(&["running"]).map(|segment| case.claim(segment)).collect();
         let ns = sum(&running);
+        // What it waits for a CPU is told apart.
+        let ready: u64 =
+            sum(&case.own_in(&["runnable"]).map(|segment| case.claim(segment)).collect::<Vec<_>>());
+        let rest = case.duration().saturating_sub(ready).max(1);
         if !case.is_whole()
             || ns < limits.min_cost.0
-            || case.share(ns) < limits.min_running
+            || (ns as f64 / rest as f64) < limits.min_running
             || case.share(case.explained_ns) > limits.max_explained
         {
             return Vec::new();

@@ -44,7 +44,7 @@ impl Rule for CpuStarved {
             rivals.iter().take(3).map(|(name, ns, _)| format!("{name} {}", time(*ns))).collect();
         let who =
             if shown.is_empty() { String::new() } else { format!("; they were had by {}", shown.join(", ")) };
-        let hit = Hit::new(case.program(), format!("{} waiting for a CPU", case.program()))
+        let hit = Hit::new("", "waiting for a CPU")
             .says(format!("{} waited {} for a CPU, {:.0} % of its time{who}", case.name(), time(ns), case.share(ns) * 100.0))
             .advises("Start fewer at once, or give this start more weight than its competitors (nice, CPUWeight=, affinity)")
             .shows("runnable_ns", ns)

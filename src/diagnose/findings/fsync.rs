@@ -3,7 +3,7 @@
 use crate::diagnose::case::{Case, measured, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
-use crate::trace::schema::Wait;
+use crate::trace::schema::{Segment, Wait};
 
 pub(crate) struct Fsync;
 
@@ -21,6 +21,18 @@ pub(super) fn is_sync(wait: &Wait) -> bool {
         wait.syscall.as_deref(),
         Some("fsync" | "fdatasync" | "msync" | "sync" | "syncfs" | "sync_file_range")
     )
+}
+
+/// Waits of less than 100 us, which are told by their sum only.
+pub(super) fn is_short(segment: &Segment) -> bool {
+    segment.detail.as_deref() == Some("short waits")
+}
+
+/// Short waits for the disk have no call to them: where nearly all others were in these calls, so were they.
+pub(super) fn short_waits_are_syncs(case: &Case<'_>) -> bool {
+    let disk = || case.start.timeline.waits.iter().take(20_000).filter(|wait| wait.kind == "disk");
+    let syncs = disk().filter(|wait| is_sync(wait)).count();
+    syncs > 0 && syncs * 10 >= disk().count() * 9
 }
 
 impl Rule for Fsync {
@@ -42,6 +54,12 @@ impl Rule for Fsync {
             ns = ns.saturating_add(on.ns);
             n += 1;
             claims.extend(on.claims);
+        }
+        if short_waits_are_syncs(case) {
+            let short = case.own_in(&["disk"]).filter(|segment| is_short(segment));
+            let (short_ns, of) = case.claims(short);
+            ns = ns.saturating_add(short_ns);
+            claims.extend(of);
         }
         if !case.is_worth(ns, case.thresholds.all.min_cost) {
             return Vec::new();

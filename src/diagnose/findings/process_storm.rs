@@ -38,13 +38,15 @@ impl Rule for ProcessStorm {
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let limits = &case.thresholds.process_storm;
         let own = case.start.start_id.as_str();
-        let mut others: HashMap<&str, u64> = HashMap::new();
+        let mut others: HashMap<&str, (u64, u64)> = HashMap::new();
         for segment in case.path().iter().filter(|segment| segment.start_id != own) {
-            let ns = others.entry(&segment.start_id).or_default();
+            let (ns, busy) = others.entry(&segment.start_id).or_default();
             *ns = ns.saturating_add(segment.duration_ns);
+            // A process is no longer because it has to wait for a CPU.
+            *busy = busy.saturating_add(if segment.state == "runnable" { 0 } else { segment.duration_ns });
         }
         let is_short =
-            |id: &str| others.get(id).is_some_and(|ns| *ns < limits.longest.0) && !case.is_older(id);
+            |id: &str| others.get(id).is_some_and(|(_, busy)| *busy < limits.longest.0) && !case.is_older(id);
         let short = case.path().iter().filter(|s| s.start_id != own && is_short(&s.start_id));
         let (ns, claims) = case.claims(short);
         let n = others.keys().filter(|id| is_short(id)).count();
@@ -59,7 +61,7 @@ impl Rule for ProcessStorm {
             let name = case.command(id);
             name.map_or_else(|| "?".to_owned(), |name| name.split(' ').next().unwrap_or("?").to_owned())
         };
-        let mut kinds = by_name(named.map(|(id, ns)| (program(id), *ns, ())), 256);
+        let mut kinds = by_name(named.map(|(id, (ns, _))| (program(id), *ns, ())), 256);
         kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let top: Vec<String> = kinds
             .iter()

@@ -39,7 +39,10 @@ impl Rule for SerialSpawn {
         let busy = family.running as f64 / (span.max(1) as f64 * f64::from(cpus.max(1)));
         // Of those that are started now and then, each on its own, none waits for the one before.
         let dense = parallelism >= 0.5;
+        // A substitution or a member of a pipeline is there for the one that waits for it.
+        let is_part = family.method.starts_with("shell.sub") || family.method == "shell.pipeline";
         if n < limits.min_siblings.max(2)
+            || is_part
             || cpus < 2
             || !dense
             || parallelism > limits.max_parallelism

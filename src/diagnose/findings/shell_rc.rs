@@ -38,7 +38,7 @@ impl Rule for ShellRc {
             return Vec::new();
         }
         let flags: Vec<&str> =
-            rest.iter().map(String::as_str).take_while(|arg| arg.starts_with('-')).take(16).collect();
+            rest.iter().map(String::as_str).take(16).filter(|arg| arg.starts_with('-')).collect();
         let short = |flag: char| flags.iter().any(|arg| !arg.starts_with("--") && arg.contains(flag));
         let login = first.starts_with('-') || flags.contains(&"--login") || short('l');
         let interactive = short('i')
