@@ -82,6 +82,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		refused_forget(task);
 	} else if (st->flags & TASK_WATCHED) {
 		ran_unseen(task, st, now, wake_flags());
+		came_unseen(task, st, now);
 		mark_now(st, MARK_END, now);
 		st->flags &= ~TASK_WATCHED;
 	}

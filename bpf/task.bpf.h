@@ -412,36 +412,14 @@ static __always_inline __u32 fill_text(struct scratch *s, struct mark_what *what
 }
 
 /*
- * The task came back to its CPU and no switch told so (there are kernels that do not trace every switch):
- * it came when it was woken, or now. Its wait joins the sums rather than a record of its own: writing one
- * here would bring the describing of descriptors into every program that marks, and its end is a guess.
- */
-static __always_inline void came_back_unseen(struct task_state *st, __u64 now)
-{
-	__u64 back = st->wake_ns > st->off_ns && st->wake_ns < now ? st->wake_ns : now;
-	__u64 total = st->off_ns && back > st->off_ns ? back - st->off_ns : 0;
-	__u32 kind = st->kind;
-
-	barrier_var(kind);
-	if (kind == WAIT_CPU)
-		st->runnable_ns += total;
-	else if (kind < WAIT_KINDS)
-		st->blocked_ns[kind] += total;
-	st->off_ns = 0;
-	st->wake_ns = 0;
-	st->waker_kind = WAKER_NONE;
-	st->on_ns = back;
-}
-
-/*
  * Writes a mark of the current task, which is watched. It ends the time since the task's last record.
  */
 __noinline int write_mark(struct task_state *st, struct mark_what *what)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct event_mark *ev;
+	__u64 now, until;
 	struct scratch *s;
-	__u64 now;
 
 	if (!st || !what)
 		return 0;
@@ -450,14 +428,13 @@ __noinline int write_mark(struct task_state *st, struct mark_what *what)
 		return 0;
 	if (!st->since_ns)
 		st->since_ns = now;
-	if (!st->on_ns && st->off_ns)
-		came_back_unseen(st, now);
+	until = !st->on_ns && st->off_ns ? st->off_ns : now;
 	if (st->on_ns && now > st->on_ns)
 		st->running_ns += now - st->on_ns;
 	s = scratch_take(sizeof(*ev));
 	if (s) {
 		ev = (void *)s->data;
-		take_spent(st, &ev->spent, now);
+		take_spent(st, &ev->spent, until);
 		fill_usage(&ev->usage, task);
 		ev->value = what->value;
 		ev->mark = what->mark;
@@ -473,7 +450,7 @@ __noinline int write_mark(struct task_state *st, struct mark_what *what)
 		head_fill(&ev->head, EVENT_MARK, s->at, task, now);
 		scratch_send(s);
 		scratch_give(s);
-		st->since_ns = now;
+		st->since_ns = until;
 	}
 	if (st->on_ns)
 		st->on_ns = now;
@@ -726,14 +703,19 @@ out:
 	st->on_ns = now;
 }
 
+/* It runs: if its coming was not seen, it came when it was woken. */
+static __always_inline void came_unseen(struct task_struct *task, struct task_state *st, __u64 now)
+{
+	if (!st->on_ns)
+		come_back(task, st, task, st->wake_ns && st->wake_ns > st->off_ns ? st->wake_ns : now);
+}
+
 static __always_inline void leave(struct task_struct *task, struct task_state *st, bool preempt,
 				  __u64 now)
 {
 	struct mark_what what = { .now = now, .fd = -1 };
 
-	/* Its coming was not seen: then it came when it was woken. */
-	if (!st->on_ns)
-		come_back(task, st, task, st->wake_ns && st->wake_ns > st->off_ns ? st->wake_ns : now);
+	came_unseen(task, st, now);
 	if (settle_kind(task, st, preempt)) {
 		struct files_struct *files = BPF_CORE_READ(task, files);
 		struct task_state *leader = state_of_leader(task);

@@ -3,6 +3,7 @@
 mod bench;
 mod corpus;
 mod demo;
+mod dist;
 mod docs;
 mod findings;
 mod readers;
@@ -36,6 +37,10 @@ The project's chores.
       findings and their prices are. --record: keep their event streams, for tests without root.
   cargo xtask bench [--rounds N] [--only ROW[,ROW]] [--json FILE] [--no-peers] [--install-peers]
       Measure what startrace costs, beside the other tracers that are installed.
+  cargo xtask dist [--check]
+      Make what people get who build nothing, in target/dist: one static x86-64 binary, a Debian package
+      and an archive, with man pages and completions. --check: install, record with and remove the
+      package on bare Debian 11, 12 and 13 userlands (target/roots, some 800 MB; needs root).
   cargo xtask docs [--check]
       Write docs/*.md from the program's own help and schema. --check: only say whether they differ.
 
@@ -63,6 +68,7 @@ fn run() -> Result<()> {
     match command.as_deref() {
         Some("setup") => setup::command(&rest),
         Some("demo") => demo::command(&rest),
+        Some("dist") => dist::command(&rest),
         Some("test") => test::command(&rest),
         Some("corpus") => corpus::command(&rest),
         Some("docs") => docs::command(&rest),

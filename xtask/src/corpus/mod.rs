@@ -4,7 +4,7 @@ mod keep;
 mod kit;
 mod place;
 mod report;
-mod roots;
+pub mod roots;
 mod run;
 
 use crate::tracefs::Tracefs;

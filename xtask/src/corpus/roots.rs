@@ -100,27 +100,51 @@ pub fn make(name: &str) -> Result<Root> {
         return Ok(root);
     }
     let release = RELEASES.iter().find(|r| r.name == name).with_context(|| format!("no release {name}"))?;
-    if shell::which("debootstrap").is_none() {
-        setup::install_one("debootstrap")?;
-    }
-    let mirror = mirror()?;
     fs::create_dir_all(folder())?;
     let part = folder().join(format!("{name}.part"));
-    shell::succeeds(shell::as_root("rm").arg("-rf").arg(&part));
     eprintln!("corpus: makes a root of {name} (glibc {}); it stays in {}", release.glibc, folder().display());
-    let mut command = shell::as_root("debootstrap");
-    command.args(["--variant=minbase", "--include=ca-certificates", release.suite]).arg(&part).arg(mirror);
-    // Releases that are younger than this machine's debootstrap are installed as the last it knows.
-    let scripts = Path::new("/usr/share/debootstrap/scripts");
-    if !scripts.join(release.suite).exists() {
-        command.arg(scripts.join("sid"));
-    }
-    output(&mut command).context("debootstrap")?;
+    debootstrap(release.suite, &["ca-certificates"], &part)?;
     let root = Root { path: part };
     furnish(&root)?;
     let path = folder().join(name);
     output(shell::as_root("mv").arg(&root.path).arg(&path))?;
     Ok(Root { path })
+}
+
+/// A release's minimal userland and nothing else, where a packaged program has to run. Made once.
+pub fn bare(name: &str) -> Result<PathBuf> {
+    let path = folder().join(format!("bare-{name}"));
+    if path.is_dir() {
+        return Ok(path);
+    }
+    let release = RELEASES.iter().find(|r| r.name == name).with_context(|| format!("no release {name}"))?;
+    fs::create_dir_all(folder())?;
+    let part = folder().join(format!("bare-{name}.part"));
+    debootstrap(release.suite, &[], &part)?;
+    output(shell::as_root("mv").arg(&part).arg(&path))?;
+    Ok(path)
+}
+
+/// Installs a suite's minimal userland with these packages into a folder, which is emptied first.
+fn debootstrap(suite: &str, packages: &[&str], into: &Path) -> Result<()> {
+    if shell::which("debootstrap").is_none() {
+        setup::install_one("debootstrap")?;
+    }
+    let mirror = mirror()?;
+    shell::succeeds(shell::as_root("rm").arg("-rf").arg(into));
+    let mut command = shell::as_root("debootstrap");
+    command.arg("--variant=minbase");
+    if !packages.is_empty() {
+        command.arg(format!("--include={}", packages.join(",")));
+    }
+    command.arg(suite).arg(into).arg(mirror);
+    // Releases that are younger than this machine's debootstrap are installed as the last it knows.
+    let scripts = Path::new("/usr/share/debootstrap/scripts");
+    if !scripts.join(suite).exists() {
+        command.arg(scripts.join("sid"));
+    }
+    output(&mut command).context("debootstrap")?;
+    Ok(())
 }
 
 /// Makes a fresh root fit: no servers that start by themselves, the machine's own way to the mirror, the
