@@ -33,6 +33,7 @@ enum {
 	BPF_RB_NO_WAKEUP = 1,
 	BPF_RB_FORCE_WAKEUP = 2,
 	BPF_RB_AVAIL_DATA = 0,
+	BPF_F_USER_STACK = 1 << 8,
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_LRU_HASH = 9,
@@ -53,6 +54,7 @@ enum {
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 #define S_IFREG 0100000
+#define S_IFDIR 0040000
 #define S_IFCHR 0020000
 #define S_IFIFO 0010000
 #define TS_COMPAT 2
@@ -106,6 +108,7 @@ struct super_block {
 struct inode {
 	unsigned short i_mode;
 	__u32 i_rdev;
+	long long i_size;
 	unsigned long i_ino;
 	struct super_block *i_sb;
 };

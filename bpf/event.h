@@ -21,6 +21,10 @@ enum event_kind {
 	EVENT_CGROUP = 7,
 	EVENT_WAIT = 8,
 	EVENT_MARK = 9,
+	EVENT_IMPORT = 10,
+	EVENT_FILE = 11,
+	EVENT_FILES = 12,
+	EVENT_SAMPLE = 13,
 };
 
 /* What a task that is off its CPU waits for. */
@@ -321,6 +325,71 @@ struct event_mark {
 	__u32 text_len;
 	__u32 fd;
 	struct event_sock sock;
+};
+
+#define MODULE_CAP 112
+
+enum import_step {
+	IMPORT_BEGIN = 1,             /* head.time_ns: an import begins */
+	IMPORT_END = 2,               /* ... or ends */
+	IMPORT_WHOLE = 3,             /* it began at since_ns and ends now */
+};
+
+enum import_fact {
+	IMPORT_FOUND = 1 << 0,        /* the module is there now */
+	IMPORT_NAME_CUT = 1 << 1,
+};
+
+/* A step of an import of a language runtime. */
+struct event_import {
+	struct event_head head;
+	__u64 since_ns;
+	__u64 live_ns;                /* since when all imports of the file are told; 0: not yet */
+	__u32 step;
+	__u32 facts;
+	__u32 dots;                   /* of a relative import: how many levels up */
+	__u32 name_len;
+	char name[MODULE_CAP];        /* as the runtime has it; not to be trusted */
+};
+
+enum file_op {
+	FILE_OPEN = 1,
+	FILE_LOOK = 2,                /* stat, access and the like: is it there? */
+};
+
+enum file_fact {
+	FILE_FOLDER = 1 << 0,         /* what was opened is one */
+	FILE_PATH_CUT = 1 << 1,
+	FILE_REGULAR = 1 << 2,
+};
+
+/* A call that names a file has returned. Followed by the path as it was given, with its NUL. */
+struct event_file {
+	struct event_head head;
+	__u64 since_ns;
+	__u64 bytes;                  /* size of what was opened */
+	__s32 result;                 /* as the call returns it: a negative errno, or a descriptor */
+	__u32 op;
+	__u32 facts;
+	__u32 path_len;
+};
+
+/* Such calls of a task that are not told singly, because its process makes too many. */
+struct event_files {
+	struct event_head head;
+	__u64 since_ns;
+	__u64 spent_ns;
+	__u32 opened;
+	__u32 open_failed;
+	__u32 found;
+	__u32 missed;
+};
+
+/* A task was on its CPU. Followed by return addresses, the kernel's and then the program's, leaf first. */
+struct event_sample {
+	struct event_head head;
+	__u32 kernel_len;             /* bytes */
+	__u32 user_len;
 };
 
 /* One process found by the seeding iterator (read from the iterator, not from the ring). */

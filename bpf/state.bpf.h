@@ -37,6 +37,10 @@ struct wire_types {
 	struct event_cgroup cgroup;
 	struct event_wait wait;
 	struct event_mark mark;
+	struct event_import import;
+	struct event_file file;
+	struct event_files files;
+	struct event_sample sample;
 	struct seed seed;
 	enum event_kind kind;
 	enum fact fact;
@@ -45,6 +49,10 @@ struct wire_types {
 	enum waker_kind waker;
 	enum mark_kind mark_kind;
 	enum ld_state ld_state;
+	enum import_step import_step;
+	enum import_fact import_fact;
+	enum file_op file_op;
+	enum file_fact file_fact;
 };
 const volatile struct wire_types wire_types = {};
 

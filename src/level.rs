@@ -25,7 +25,8 @@ pub enum Level {
     /// Also where the time goes: phases inside ld.so, what each task waits for, readiness
     #[default]
     Timeline,
-    /// Also what takes a hook on system calls: files opened, what is written
+    /// Also what takes hooks on system calls: files opened and looked for, what is written, and what any
+    /// build of Python imports; every system call of the machine takes longer
     Deep,
 }
 

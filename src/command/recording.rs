@@ -14,7 +14,7 @@ use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
 use crate::timeline::world::{ImageKey, Recorder, World};
 use crate::timeline::{Builder, CommandStart, Options, Output};
-use crate::trace::schema::{Group, Session, Target};
+use crate::trace::schema::{Binary, Group, Session, Target};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -262,9 +262,10 @@ impl Live<'_> {
         }
         let Some(exe) = exec.exe.clone() else { return };
         let image = ImageKey { pid: event.id.pid, exe, dev: exec.dev, inode: exec.inode };
-        if let Some(interpreter) = self.machine.image(&image).and_then(|binary| binary.interpreter) {
+        if let Some(Binary { interpreter: Some(interpreter), runtime, .. }) = self.machine.image(&image) {
             let ImageKey { pid, exe, inode, .. } = &image;
-            let started = Started { pid: *pid, exe, inode: *inode, interpreter: &interpreter };
+            let runtime = runtime.as_deref();
+            let started = Started { pid: *pid, exe, inode: *inode, interpreter: &interpreter, runtime };
             self.probe.look_at_loader(&started);
         }
     }
@@ -372,7 +373,7 @@ impl Live<'_> {
 /// It could not begin; nothing was traced then, and CMD was not started or could not be.
 pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let Request { wanted, command, caller, .. } = request;
-    let (scope, level) = (wanted.scope.clone(), wanted.level);
+    let (scope, level, profile_hz) = (wanted.scope.clone(), wanted.level, wanted.profile_hz);
     let mut mask = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
         mask.add(signal);
@@ -406,6 +407,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         level,
         ready: request.ready.clone(),
         quiet_ns,
+        profile_hz,
     };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
@@ -436,17 +438,27 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         level,
         ready: request.ready.clone(),
         quiet_ns,
+        profile_hz,
     });
     // Before a trigger makes any of them end.
     for id in &seeded.processes {
         live.step(|| Recorded::Seed(*id), |builder, world| builder.seed(*id, world));
     }
 
+    if profile_hz > 0 {
+        live.machine.learn_kernel();
+    }
     let mut lookout = Lookout::new(&request.ready);
     if live.probe.wants_loaders()
         && let Some(path) = command.as_ref().and_then(|argv| program_path(argv, &caller))
     {
         live.probe.look_at_program(&path);
+        // What it is most likely to start of all that can be looked into, and has to be before it begins.
+        for name in PYTHONS {
+            if let Some(path) = program_path(&[OsString::from(name)], &caller) {
+                live.probe.look_at_program(&path);
+            }
+        }
     }
     let mut spawned = match &command {
         Some(argv) => {
@@ -688,6 +700,9 @@ fn kill_tree(child: &mut host::spawn::Spawned, tree: &[Id]) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// Names by which scripts and people call CPython.
+const PYTHONS: [&str; 2] = ["python3", "python"];
 
 /// The file that a command most likely is.
 fn program_path(argv: &[OsString], caller: &Caller) -> Option<PathBuf> {

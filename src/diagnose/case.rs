@@ -207,6 +207,25 @@ impl<'a> Case<'a> {
         (sum(&claims), claims)
     }
 
+    /// Is its program run by that language runtime?
+    pub(crate) fn runs(&self, runtime: &str) -> bool {
+        let found = self.start.binary.as_ref().and_then(|binary| binary.runtime.as_deref());
+        found.is_some_and(|found| found.split(' ').next() == Some(runtime))
+    }
+
+    /// How much of what is claimed is only the machine's state at that time: waits for a CPU and for storage.
+    pub(crate) fn circumstances(&self, claims: &[Claim]) -> u64 {
+        let pieces = claims.iter().map(|claim| (claim.from, claim.to)).collect();
+        let states = ["runnable", "disk", "page_fault"];
+        let origin = self.origin();
+        let waits = self.path().iter().filter(|segment| states.contains(&segment.state.as_str()));
+        let waits = waits.map(|segment| {
+            let from = origin.saturating_add(segment.at_ns);
+            (from, from.saturating_add(segment.duration_ns))
+        });
+        super::whole::common(&super::whole::union(pieces), &super::whole::union(waits.collect()))
+    }
+
     /// The path between two times (from the start's origin), whoever's it is.
     pub(crate) fn between(&self, from_ns: u64, to_ns: u64) -> (u64, Vec<Claim>) {
         let (from, to) = (self.origin().saturating_add(from_ns), self.origin().saturating_add(to_ns));
@@ -317,6 +336,31 @@ impl<'a> Case<'a> {
         let mut named = details.filter_map(|detail| detail.split_once(pid.as_str()));
         named.next().map(|(_, name)| label::harmless(name.strip_suffix(')').unwrap_or(name), MAX_TEXT))
     }
+}
+
+/// The path within the outermost imports of its main thread, after the interpreter's own.
+pub(crate) fn importing(case: &Case<'_>) -> (u64, Vec<Claim>) {
+    let Some(imports) = &case.start.timeline.imports else { return (0, Vec::new()) };
+    let app = case
+        .start
+        .timeline
+        .phases
+        .iter()
+        .rev()
+        .find(|phase| phase.name == "app")
+        .map_or(0, |phase| phase.at_ns);
+    let ready = imports.init_ns.map_or(0, |init| app.saturating_add(init));
+    let (mut claims, mut until) = (Vec::new(), 0u64);
+    for import in imports.modules.iter().filter(|import| import.depth == 0 && import.tid == case.start.pid) {
+        // Those of before are what every program has.
+        let own = import.at_ns >= ready && import.module.as_deref() != Some("site");
+        let end = import.at_ns.saturating_add(import.duration_ns);
+        if own && end > until {
+            claims.extend(case.between(import.at_ns.max(until), end).1);
+            until = end;
+        }
+    }
+    (sum(&claims), claims)
 }
 
 /// Sums by a name, the largest first; at most `most` names are told apart.

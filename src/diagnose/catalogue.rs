@@ -15,6 +15,12 @@ pub(crate) enum Feed {
     Path,
     /// The phases between an exec and main().
     Linking,
+    /// The imports of Python modules.
+    Imports,
+    /// The files that a start opens.
+    Files,
+    /// The same, of starts of one runtime.
+    FilesOf(&'static str),
     /// Something that no trace of this version has; in words.
     Missing(&'static str),
 }
@@ -55,6 +61,11 @@ pub(crate) trait Rule: Sync {
         false
     }
 
+    /// It is about the machine's state at that time, not about the program.
+    fn is_circumstance(&self) -> bool {
+        false
+    }
+
     /// It says where the time went, not why: told last where others say why.
     fn is_only_where(&self) -> bool {
         false
@@ -72,20 +83,20 @@ pub(crate) static RULES: &[&dyn Rule] = &[
     &f::helper_wait::HelperWait,
     &f::serial_spawn::SerialSpawn,
     &f::spawn_reimport::SpawnReimport,
-    &f::awaited::FORKSERVER_NO_PRELOAD,
+    &f::forkserver_no_preload::ForkserverNoPreload,
     &f::pickle_pipe_stall::PicklePipeStall,
     &f::fork_after_threads::ForkAfterThreads,
-    &f::awaited::LD_SEARCH,
-    &f::awaited::LD_MANY_LIBRARIES,
-    &f::awaited::LD_RELOCATIONS,
+    &f::ld_search::LdSearch,
+    &f::ld_many_libraries::LdManyLibraries,
+    &f::ld_relocations::LdRelocations,
     &f::constructors::Constructors,
-    &f::awaited::PYTHON_IMPORT,
-    &f::awaited::PYTHON_PATH_MISSES,
-    &f::awaited::PYTHON_NO_PYC,
-    &f::awaited::PYTHON_SITE,
-    &f::awaited::JVM_CLASS_LOAD,
+    &f::python_import::PythonImport,
+    &f::python_path_misses::PythonPathMisses,
+    &f::python_no_pyc::PythonNoPyc,
+    &f::python_site::PythonSite,
+    &f::jvm_class_load::JvmClassLoad,
     &f::shell_rc::ShellRc,
-    &f::awaited::NODE_MODULE_STORM,
+    &f::node_module_storm::NodeModuleStorm,
     &f::dns_wait::DnsWait,
     &f::connect_wait::ConnectWait,
     &f::awaited::DEPENDENCY_RETRY,

@@ -43,6 +43,8 @@ pub(crate) struct Hit {
     pub(crate) summary: String,
     pub(crate) evidence: BTreeMap<String, Value>,
     pub(crate) advice: String,
+    /// What stays, once, of all that is claimed: of many imports the one that a fork server makes.
+    pub(crate) stays_ns: u64,
     /// The starts that it concerns, where that is not only the one that was looked at.
     pub(crate) starts: Vec<u64>,
 }
@@ -61,6 +63,7 @@ impl Hit {
             summary: String::new(),
             evidence: BTreeMap::new(),
             advice: String::new(),
+            stays_ns: 0,
             starts: Vec::new(),
         }
     }

@@ -193,6 +193,7 @@ fn price(
         }
     }
     let (saved, number, pieces) = best.unwrap_or_default();
+    let saved = saved.saturating_sub(kind.words.stays_ns);
     let priced = kind.words.cost_ns.is_some();
     let whole = wholes.get(number).map_or(0, |whole| whole.length);
     let saves_ns = priced.then_some(saved);

@@ -20,13 +20,13 @@ pub use catalogue::{Page, page, pages};
 pub use thresholds::Thresholds;
 
 use crate::trace::read::Item;
-use crate::trace::schema::{Diagnosis, Finding, Group, Header, NotExamined, Session, Start};
+use crate::trace::schema::{Diagnosis, Finding, Group, Header, NotExamined, Session, Severity, Start};
 use case::{Case, Known};
 use catalogue::{Feed, Rule};
 use hit::Hit;
 use join::Hits;
 use siblings::Families;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use whole::{Entry, Run, Wholes};
 
 /// Starts that are placed in the tree; findings of more are only counted.
@@ -41,6 +41,11 @@ struct Seen {
     paths: u64,
     linking: u64,
     execs: u64,
+    pythons: u64,
+    imports: u64,
+    files: u64,
+    /// Runtimes of which starts were seen.
+    runtimes: HashSet<String>,
 }
 
 /// Takes the starts of a trace and says what makes them slow.
@@ -114,6 +119,15 @@ impl Diagnoser {
         self.seen.starts += 1;
         self.seen.paths += u64::from(!timeline.critical_path.is_empty());
         self.seen.execs += u64::from(start.execs.iter().any(|exec| exec.error.is_none()));
+        self.seen.imports += u64::from(timeline.imports.is_some());
+        self.seen.files += u64::from(timeline.files.is_some());
+        if let Some(runtime) = start.binary.as_ref().and_then(|binary| binary.runtime.as_deref()) {
+            let name = runtime.split(' ').next().unwrap_or(runtime);
+            if self.seen.runtimes.len() < 64 && !self.seen.runtimes.contains(name) {
+                self.seen.runtimes.insert(name.to_owned());
+            }
+            self.seen.pythons += u64::from(name == "cpython");
+        }
         self.seen.linking +=
             u64::from(timeline.phase_ns.contains_key("link") || timeline.phase_ns.contains_key("init"));
         self.place(key, start);
@@ -127,7 +141,13 @@ impl Diagnoser {
         };
         let mut found: Vec<(&'static str, Hit)> = Vec::new();
         for rule in catalogue::RULES {
-            for hit in rule.look(&case) {
+            for mut hit in rule.look(&case) {
+                // Nobody would call a wrapper critical because the machine was busy just then.
+                if let Some(cost) = hit.cost_ns.filter(|_| !rule.is_circumstance()) {
+                    let own = cost.saturating_sub(case.circumstances(&hit.claims));
+                    let severity = join::severity(Some(own), timeline.duration_ns, &hit, &self.thresholds);
+                    hit.at_most = hit.at_most.min(severity.max(Severity::Warning));
+                }
                 if rule.id() != "cpu-starved" {
                     case.explained_ns = case.explained_ns.max(hit.cost_ns.unwrap_or(0));
                 }
@@ -139,7 +159,7 @@ impl Diagnoser {
         let mut findings = Vec::with_capacity(found.len());
         for (id, hit) in found {
             self.hits.add(id, key, name, &hit);
-            if hit.cost_ns.is_some() || hit.at_least > crate::trace::schema::Severity::Info {
+            if hit.cost_ns.is_some() || hit.at_least > Severity::Info {
                 self.ids.entry(key).or_insert_with(|| start.start_id.clone());
             }
             findings.push(Finding {
@@ -155,7 +175,7 @@ impl Diagnoser {
         if !findings.is_empty() {
             self.ids.entry(key).or_insert_with(|| start.start_id.clone());
         }
-        self.families.add(&self.known, key, name, start);
+        self.families.add(key, name, &case);
         self.facts.add(key, start, name);
         findings
     }
@@ -279,6 +299,13 @@ impl Diagnoser {
                 Feed::Linking => {
                     "probes in the dynamic loader: record a command or -p, or with --library-probes"
                 }
+                Feed::Imports if self.seen.imports > 0 || self.seen.pythons == 0 => return None,
+                Feed::Imports => "a Python with static probes (Debian's own), or --level deep",
+                Feed::Files if self.seen.files > 0 || self.seen.execs == 0 => return None,
+                Feed::FilesOf(runtime) if self.seen.files > 0 || !self.seen.runtimes.contains(runtime) => {
+                    return None;
+                }
+                Feed::Files | Feed::FilesOf(_) => "the files that a start opens: record with --level deep",
                 Feed::Missing(needs) => needs,
             };
             Some(NotExamined { finding: rule.id().to_owned(), needs: needs.to_owned() })

@@ -1,9 +1,9 @@
 //! Equal starts of one parent, in sums: what a finding about siblings reads.
 
-use super::case::Known;
+use super::case::{self, Case};
+use super::hit::Claim;
 use crate::report::intern::Sym;
 use crate::report::label;
-use crate::trace::schema::Start;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -14,12 +14,19 @@ const MAX_MEMBERS: usize = 1_000;
 /// Members of all families together.
 const MAX_ALL: usize = 500_000;
 
+/// Stretches of imports that are kept of one member.
+const MAX_IMPORTS: usize = 32;
+
 /// One of them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Member {
     pub(crate) key: u64,
     pub(crate) origin: u64,
     pub(crate) finish: u64,
+    /// Its imports on its own critical path.
+    pub(crate) importing: Vec<Claim>,
+    /// From its origin until the interpreter is ready for the program.
+    pub(crate) entering: Vec<Claim>,
 }
 
 /// Equal starts of one parent.
@@ -35,6 +42,9 @@ pub(crate) struct Family {
     pub(crate) sum: u64,
     pub(crate) longest: u64,
     pub(crate) running: u64,
+    /// Imports of all, on their own critical paths, and the dearest modules of one.
+    pub(crate) importing: u64,
+    pub(crate) modules: Vec<String>,
     pub(crate) first: u64,
     pub(crate) last: u64,
     /// In order of their origins.
@@ -60,7 +70,8 @@ pub(super) struct Families {
 }
 
 impl Families {
-    pub(super) fn add(&mut self, known: &Known, key: u64, name: Sym, start: &Start) {
+    pub(super) fn add(&mut self, key: u64, name: Sym, case: &Case<'_>) {
+        let (start, known) = (case.start, case.known);
         let timeline = &start.timeline;
         let exits = timeline.ready.kind == "exit";
         if start.partial || timeline.ready.kind == "timeout" || start.seq != 0 {
@@ -90,6 +101,8 @@ impl Families {
             sum: 0,
             longest: 0,
             running: 0,
+            importing: 0,
+            modules: Vec::new(),
             first: u64::MAX,
             last: 0,
             members: Vec::new(),
@@ -98,6 +111,12 @@ impl Families {
         let own = timeline.critical_path.iter().filter(|segment| segment.start_id == start.start_id);
         let running = own.filter(|segment| segment.state == "running").map(|segment| segment.duration_ns);
         let running = running.fold(0, u64::saturating_add);
+        let (importing_ns, mut importing) = case::importing(case);
+        importing.truncate(MAX_IMPORTS);
+        if importing_ns > 0 && family.modules.is_empty() {
+            family.modules = modules(case);
+        }
+        family.importing = family.importing.saturating_add(importing_ns);
         family.all_exit &= exits;
         family.n += 1;
         family.sum = family.sum.saturating_add(timeline.duration_ns);
@@ -107,7 +126,7 @@ impl Families {
         family.last = family.last.max(finish);
         if family.members.len() < MAX_MEMBERS && self.members < MAX_ALL {
             self.members += 1;
-            family.members.push(Member { key, origin, finish });
+            family.members.push(Member { key, origin, finish, importing, entering: entering(case) });
             family.ids.push(start.start_id.clone());
         }
     }
@@ -123,4 +142,30 @@ impl Families {
         }
         families
     }
+}
+
+/// Until the interpreter is ready for the program: what a copy of a process that is ready does not have.
+fn entering(case: &Case<'_>) -> Vec<Claim> {
+    let Some(init) = case.start.timeline.imports.as_ref().and_then(|imports| imports.init_ns) else {
+        return Vec::new();
+    };
+    let app = case.start.timeline.phases.iter().rev().find(|phase| phase.name == "app");
+    let mut claims = app.map_or_else(Vec::new, |app| case.between(0, app.at_ns.saturating_add(init)).1);
+    claims.truncate(MAX_IMPORTS);
+    claims
+}
+
+/// The dearest outermost imports, with their times.
+fn modules(case: &Case<'_>) -> Vec<String> {
+    let Some(imports) = &case.start.timeline.imports else { return Vec::new() };
+    let mut outermost: Vec<_> = imports.modules.iter().filter(|import| import.depth == 0).collect();
+    outermost.sort_by_key(|import| std::cmp::Reverse(import.duration_ns));
+    let named = outermost.iter().take(3).map(|import| {
+        format!(
+            "{} {}",
+            case::quoted(import.module.as_deref().unwrap_or("?")),
+            case::time(import.duration_ns)
+        )
+    });
+    named.collect()
 }

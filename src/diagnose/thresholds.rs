@@ -200,6 +200,8 @@ thresholds! {
     spawn_reimport SpawnReimport = "spawn-reimport" {
         /// From so many workers on.
         min_workers: u64 = 2,
+        /// What a fork server's worker takes instead of a new interpreter: stays of the price.
+        fork: Time = ms(2),
     }
     /// A pipe to a worker that is not ready to read.
     pickle_pipe_stall PicklePipeStall = "pickle-pipe-stall" {
@@ -217,15 +219,23 @@ thresholds! {
         min_tries: u64 = 50,
         /// Libraries from which on their number is told.
         min_libraries: u64 = 60,
-        /// Relocations from which on they are told: some 100 us for 2,000 of them.
-        min_relocations: u64 = 20_000,
+        /// CPU time of linking from which on it is told: 0.2 to 2 ms are usual.
+        min_relocating: Time = ms(3),
     }
-    /// Imports of Python modules.
+    /// Modules of Python (and of Node, as far as they are counted).
     python_import PythonImport = "python-import" {
         /// Their share of the start.
         min_share: f64 = 0.2,
         /// ... and how long at least.
         min_cost: Time = ms(20),
+        /// The site module from which on it is told: 2 to 5 ms are usual.
+        min_site: Time = ms(10),
+        /// Look-ups in vain.
+        min_misses: u64 = 100,
+        /// Compiling modules.
+        min_compile: Time = ms(5),
+        /// JavaScript modules.
+        min_node_modules: u64 = 500,
     }
     /// A shell's start files.
     shell_rc ShellRc = "shell-rc" {

@@ -35,15 +35,7 @@ impl Hooks {
 /// As for [`super::facts`].
 pub fn hooks(file: &File) -> Result<Hooks, Error> {
     let image = Image::read(file)?;
-    let native: &[u16] = if cfg!(target_arch = "x86_64") {
-        &[EM_X86_64, EM_386]
-    } else if cfg!(target_arch = "aarch64") {
-        // The kernel probes no 32-bit code there.
-        &[EM_AARCH64]
-    } else {
-        &[]
-    };
-    let symbols = Symbols::new(&image).filter(|_| native.contains(&image.header.e_machine));
+    let symbols = Symbols::new(&image).filter(|_| is_native(&image));
     let Some(symbols) = symbols else { return Ok(Hooks::default()) };
     let offsets = |name| -> Vec<u64> {
         let addresses = symbols.addresses(name).into_iter();
@@ -64,8 +56,21 @@ pub fn hooks(file: &File) -> Result<Hooks, Error> {
     })
 }
 
+/// Can the kernel probe code of that machine?
+pub(super) fn is_native(image: &Image<'_>) -> bool {
+    let native: &[u16] = if cfg!(target_arch = "x86_64") {
+        &[EM_X86_64, EM_386]
+    } else if cfg!(target_arch = "aarch64") {
+        // The kernel probes no 32-bit code there.
+        &[EM_AARCH64]
+    } else {
+        &[]
+    };
+    native.contains(&image.header.e_machine)
+}
+
 /// Where an instruction is in the file.
-fn code_offset(image: &Image<'_>, address: u64) -> Option<u64> {
+pub(super) fn code_offset(image: &Image<'_>, address: u64) -> Option<u64> {
     let segment = image.segments.iter().find(|s| {
         let inside = address.checked_sub(s.p_vaddr).is_some_and(|delta| delta < s.p_filesz);
         s.p_type == PT_LOAD && s.p_flags & PF_X != 0 && inside

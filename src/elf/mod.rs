@@ -11,11 +11,13 @@
 
 mod error;
 mod facts;
+mod functions;
 mod hooks;
 mod image;
 pub mod ldcache;
 pub mod libraries;
 mod notes;
+pub mod python;
 pub mod resolve;
 pub mod root;
 mod runtime;
@@ -28,5 +30,6 @@ mod tests;
 
 pub use error::Error;
 pub use facts::{Facts, Kind, facts};
+pub use functions::Functions;
 pub use hooks::{Hooks, hooks};
 pub use notes::{Probe, probes};

@@ -1,8 +1,9 @@
 //! Raw records to events. The records come from our own programs, but are checked as if they did not:
 //! what does not parse is named, counted by the caller and passed over.
 
+use super::file;
 use super::task::{Mark, Moment, Socket, Spent, Usage, Wait, WaitKind, Waker};
-use super::{CgroupId, Entry, Event, Exec, Fork, Id, What};
+use super::{CgroupId, Entry, Event, Exec, Fork, Id, Import, ImportStep, Sample, What};
 use crate::bpf::types as wire;
 use crate::method::arch::Arch;
 use crate::method::facts::{Call, Fd, FdKind};
@@ -55,6 +56,11 @@ const _: () = {
     assert!(offset_of!(wire::event_wait, sock) == 32 + 192 + 8 * 7 + 4 * 12);
     assert!(size_of::<wire::event_usage>() == 72);
     assert!(size_of::<wire::event_mark>() == 32 + 192 + 72 + 8 + 16 + 48);
+    assert!(size_of::<wire::event_import>() == 32 + 16 + 16 + 112);
+    assert!(offset_of!(wire::event_import, name) == 32 + 16 + 16);
+    assert!(size_of::<wire::event_file>() == 32 + 16 + 16);
+    assert!(size_of::<wire::event_files>() == 32 + 16 + 16);
+    assert!(size_of::<wire::event_sample>() == 40);
     assert!(size_of::<wire::seed>() == 16);
 };
 
@@ -84,6 +90,14 @@ unsafe impl Plain for wire::event_cgroup {}
 unsafe impl Plain for wire::event_wait {}
 // SAFETY: as above.
 unsafe impl Plain for wire::event_mark {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_import {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_file {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_files {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_sample {}
 // SAFETY: as above.
 unsafe impl Plain for wire::seed {}
 
@@ -249,6 +263,30 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
         wire::event_kind::EVENT_MARK => {
             let (ev, rest) = read(head.kind, bytes)?;
             What::Mark(Box::new(mark(&ev, rest)?))
+        }
+        wire::event_kind::EVENT_IMPORT => {
+            let (ev, _) = read(head.kind, bytes)?;
+            What::Import(Box::new(import(&ev)?))
+        }
+        wire::event_kind::EVENT_FILE => {
+            let (ev, rest) = read(head.kind, bytes)?;
+            What::File(Box::new(file_call(&ev, rest)?))
+        }
+        wire::event_kind::EVENT_FILES => {
+            let (ev, _) = read::<wire::event_files>(head.kind, bytes)?;
+            What::Files(Box::new(file::Sums {
+                since_ns: ev.since_ns,
+                spent_ns: ev.spent_ns,
+                opened: ev.opened,
+                open_failed: ev.open_failed,
+                found: ev.found,
+                missed: ev.missed,
+            }))
+        }
+        wire::event_kind::EVENT_SAMPLE => {
+            let (ev, mut rest) = read::<wire::event_sample>(head.kind, bytes)?;
+            let kernel = addresses(take(&mut rest, ev.kernel_len));
+            What::Sample(Box::new(Sample { kernel, user: addresses(take(&mut rest, ev.user_len)) }))
         }
         wire::event_kind(kind) => return Err(Error::Kind(kind)),
     };
@@ -442,6 +480,63 @@ fn mark(ev: &wire::event_mark, mut rest: &[u8]) -> Result<Mark, Error> {
     })
 }
 
+fn import(ev: &wire::event_import) -> Result<Import, Error> {
+    let step = match wire::import_step(ev.step) {
+        wire::import_step::IMPORT_BEGIN => ImportStep::Begin,
+        wire::import_step::IMPORT_END => ImportStep::End,
+        wire::import_step::IMPORT_WHOLE => ImportStep::Whole(ev.since_ns),
+        wire::import_step(step) => return Err(Error::Kind(step)),
+    };
+    let name = ev.name.map(|b| b as u8);
+    let name = name.get(..ev.name_len as usize).unwrap_or(&name);
+    Ok(Import {
+        step,
+        module: module(name, ev.dots, ev.facts & wire::import_fact::IMPORT_NAME_CUT.0 != 0),
+        found: ev.facts & wire::import_fact::IMPORT_FOUND.0 != 0,
+        live_ns: some(ev.live_ns),
+    })
+}
+
+/// A module's name. What is none was read from where this build of the runtime does not keep it.
+fn module(name: &[u8], dots: u32, cut: bool) -> Option<String> {
+    let dots = dots.min(16) as usize;
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-') || !b.is_ascii();
+    if (name.is_empty() && dots == 0) || !name.iter().all(is_name) {
+        return None;
+    }
+    let name = std::str::from_utf8(name).ok().or_else(|| {
+        // Cut within a character.
+        let whole = std::str::from_utf8(name).err().filter(|_| cut)?.valid_up_to();
+        std::str::from_utf8(name.get(..whole)?).ok()
+    })?;
+    Some(format!("{}{name}{}", ".".repeat(dots), if cut { "..." } else { "" }))
+}
+
+/// What the kernel could not find out about a stack ends in zeros.
+fn addresses(bytes: &[u8]) -> Vec<u64> {
+    let words = bytes.chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_ne_bytes));
+    words.take_while(|address| *address != 0).collect()
+}
+
+fn file_call(ev: &wire::event_file, mut rest: &[u8]) -> Result<file::Call, Error> {
+    let op = match wire::file_op(ev.op) {
+        wire::file_op::FILE_OPEN => file::Op::Open,
+        wire::file_op::FILE_LOOK => file::Op::Look,
+        wire::file_op(op) => return Err(Error::Kind(op)),
+    };
+    let is_regular = ev.facts & wire::file_fact::FILE_REGULAR.0 != 0;
+    let cut = ev.facts & wire::file_fact::FILE_PATH_CUT.0 != 0;
+    Ok(file::Call {
+        since_ns: ev.since_ns,
+        op,
+        path: c_string(take(&mut rest, ev.path_len)).map(|path| if cut { path + "..." } else { path }),
+        error: (ev.result < 0).then(|| ev.result.saturating_neg()),
+        is_folder: ev.facts & wire::file_fact::FILE_FOLDER.0 != 0,
+        is_regular,
+        bytes: is_regular.then_some(ev.bytes),
+    })
+}
+
 /// A process that the seeding iterator found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seed {
@@ -553,6 +648,57 @@ mod tests {
         assert_eq!(record(&bytes_of(&head)), Err(Error::Kind(99)));
         head.kind = wire::event_kind::EVENT_FORK.0;
         assert_eq!(record(&bytes_of(&head)), Err(Error::Short { kind: 1, len: 32 }));
+    }
+
+    #[test]
+    fn a_modules_name_is_one_or_is_not_known() {
+        assert_eq!(module(b"os.path", 0, false).as_deref(), Some("os.path"));
+        assert_eq!(module(b"", 2, false).as_deref(), Some(".."));
+        assert_eq!(module("größe".as_bytes(), 1, false).as_deref(), Some(".größe"));
+        assert_eq!(module(&"größe".as_bytes()[..3], 0, true).as_deref(), Some("gr..."));
+        for odd in [&b""[..], b"\x1b[2J", b"a b", b"\xff\xfe", b"x\n"] {
+            assert_eq!(module(odd, 0, false), None, "{odd:?}");
+        }
+        let mut ev = wire::event_import { step: 9, ..Default::default() };
+        ev.head.kind = wire::event_kind::EVENT_IMPORT.0;
+        assert_eq!(record(&bytes_of(&ev)), Err(Error::Kind(9)));
+        (ev.step, ev.name_len) = (2, u32::MAX);
+        assert!(record(&bytes_of(&ev)).is_ok());
+    }
+
+    #[test]
+    fn a_file_is_decoded_whatever_it_says() {
+        let mut ev = wire::event_file { op: 1, result: -2, path_len: 6, bytes: 7, ..Default::default() };
+        ev.head.kind = wire::event_kind::EVENT_FILE.0;
+        let mut bytes = bytes_of(&ev);
+        bytes.extend_from_slice(b"/x\xff/y\0");
+        let call = match record(&bytes).unwrap().what {
+            What::File(call) => *call,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((call.error, call.bytes, call.path.as_deref()), (Some(2), None, Some("/x\u{efff}/y")));
+        ev.result = i32::MIN;
+        ev.path_len = u32::MAX;
+        assert!(matches!(record(&bytes_of(&ev)).unwrap().what, What::File(call) if call.path.is_none()));
+        ev.op = 0;
+        assert_eq!(record(&bytes_of(&ev)), Err(Error::Kind(0)));
+    }
+
+    #[test]
+    fn a_sample_has_two_stacks() {
+        let mut ev = wire::event_sample { kernel_len: 8, user_len: 24, ..Default::default() };
+        ev.head.kind = wire::event_kind::EVENT_SAMPLE.0;
+        let mut bytes = bytes_of(&ev);
+        for address in [u64::MAX, 1, 2, 0] {
+            bytes.extend_from_slice(&address.to_ne_bytes());
+        }
+        let sample = |bytes: &[u8]| match record(bytes).unwrap().what {
+            What::Sample(sample) => *sample,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(sample(&bytes), Sample { kernel: vec![u64::MAX], user: vec![1, 2] });
+        (ev.kernel_len, ev.user_len) = (u32::MAX, u32::MAX);
+        assert_eq!(sample(&bytes_of(&ev)), Sample::default());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! user space gave about processes and files, see [`crate::timeline::world`]) replays to the same trace.
 
 pub mod decode;
+pub mod file;
 pub mod order;
 pub mod task;
 
@@ -114,6 +115,14 @@ pub enum What {
     Wait(Box<task::Wait>),
     /// A task of a start passed a moment.
     Mark(Box<task::Mark>),
+    /// A language runtime imports.
+    Import(Box<Import>),
+    /// A call that names a file has returned.
+    File(Box<file::Call>),
+    /// Such calls that are not told singly.
+    Files(Box<file::Sums>),
+    /// A task was on its CPU when it was looked at.
+    Sample(Box<Sample>),
     /// The name of a cgroup.
     Cgroup {
         /// Its id as in other events.
@@ -121,6 +130,45 @@ pub enum What {
         /// Path from the root of its hierarchy.
         path: String,
     },
+}
+
+/// A step of an import, as CPython takes it in `import_find_and_load`: for modules that are not loaded yet,
+/// as `-X importtime` lists them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Import {
+    /// Which; the event's time is its own.
+    pub step: ImportStep,
+    /// The module's full name where the runtime told it at that place, else the name as the statement has
+    /// it, with its leading dots. `None` where it is no name or could not be read.
+    pub module: Option<String>,
+    /// At the end: the module is there.
+    pub found: bool,
+    /// Since when all imports of this interpreter are told; `None`: not yet.
+    pub live_ns: Option<u64>,
+}
+
+/// Where a task was on its CPU: return addresses, leaf first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// In the kernel; empty where it ran in the program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel: Vec<u64>,
+    /// In the program, as far as frame pointers lead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub user: Vec<u64>,
+}
+
+/// The steps of an import.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportStep {
+    /// It begins.
+    #[default]
+    Begin,
+    /// It ends; the latest of this task that began and has the same name.
+    End,
+    /// It ends, and began at this time.
+    Whole(u64),
 }
 
 /// A cgroup's number.

@@ -30,7 +30,7 @@ impl Folded {
 }
 
 /// A frame must not hold what separates frames, nor be empty.
-fn push(stack: &mut String, frame: &str) {
+pub(super) fn push(stack: &mut String, frame: &str) {
     if !stack.is_empty() {
         stack.push(';');
     }

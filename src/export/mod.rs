@@ -14,6 +14,7 @@ mod ndjson;
 pub mod otlp;
 mod outline;
 mod perfetto;
+mod profile;
 mod protobuf;
 mod speedscope;
 mod stack;
@@ -33,6 +34,8 @@ pub enum Format {
     Perfetto,
     /// Stacks for flame graphs: where in the tree; phase; wait
     Folded,
+    /// Stacks for flame graphs: what ran on the CPUs, of traces recorded with --profile
+    Profile,
     /// speedscope's own format: all starts added up, and the slowest one by one
     Speedscope,
     /// OpenTelemetry: spans as JSON lines, or straight to a collector with --endpoint
@@ -47,10 +50,11 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Chrome,
         Self::Perfetto,
         Self::Folded,
+        Self::Profile,
         Self::Speedscope,
         Self::Otlp,
         Self::Csv,
@@ -70,6 +74,7 @@ impl Format {
             Self::Perfetto => Box::<perfetto::Perfetto>::default(),
             Self::Speedscope => Box::<speedscope::Speedscope>::default(),
             Self::Folded => Box::<folded::Folded>::default(),
+            Self::Profile => Box::new(profile::Profile),
             Self::Otlp => Box::new(otlp::Otlp::new(options)),
             Self::Csv => Box::new(csv::Csv),
             Self::Ndjson => Box::new(ndjson::Ndjson),

@@ -13,6 +13,7 @@ pub mod caller;
 pub mod checks;
 pub mod environment;
 pub mod facts;
+mod frames;
 pub mod inherited;
 pub mod limits;
 pub mod owner;

@@ -3,11 +3,12 @@
 //! Everything read here belongs to processes that may be hostile or gone: sizes are bounded, and what
 //! cannot be read is simply not known.
 
+use super::frames::Frames;
 use super::{procfs, tasks};
 use crate::elf;
 use crate::event::Id;
 use crate::method::facts::{Fd, FdKind};
-use crate::timeline::world::{Ancestor, ImageKey, Known, Status, TaskNow, World};
+use crate::timeline::world::{Ancestor, Frame, ImageKey, Known, Status, TaskNow, World};
 use crate::trace::{schema::Binary, text};
 use std::collections::{HashMap, VecDeque};
 use std::fs::{File, Metadata};
@@ -45,6 +46,14 @@ struct Cached {
 pub struct Machine {
     images: HashMap<(u32, u64), Cached>,
     witnesses: Witnesses,
+    frames: Frames,
+}
+
+impl Machine {
+    /// Reads the names of the kernel's functions, which takes rights that a recording gives up.
+    pub fn learn_kernel(&mut self) {
+        self.frames.learn_kernel();
+    }
 }
 
 /// Pids of processes that were seen in another root than ours (a chroot, a container), latest last: the
@@ -128,6 +137,7 @@ impl World for Machine {
     }
 
     fn image(&mut self, image: &ImageKey) -> Option<Binary> {
+        self.frames.forget(image.pid);
         let key = (image.dev, image.inode);
         if let Some(cached) = self.images.get(&key)
             && cached.looked.elapsed() < TRUST
@@ -158,6 +168,10 @@ impl World for Machine {
         }
         self.images.insert(key, Cached { binary: binary.clone(), stamp, looked: Instant::now() });
         binary
+    }
+
+    fn frames(&mut self, id: Id, addresses: &[u64]) -> Vec<Frame> {
+        self.frames.frames(id, |pid| stat(pid).is_some_and(|stat| stat.is(id)), addresses)
     }
 
     fn status(&mut self, id: Id, null_at: Option<u32>) -> Option<Status> {

@@ -56,6 +56,8 @@ pub struct Wanted {
     pub level: Level,
     /// All that is written to standard output and error; at [`Level::Deep`] the first write is told anyhow.
     pub output: bool,
+    /// Samples a second and CPU of what runs; 0: none.
+    pub profile_hz: u32,
 }
 
 impl Wanted {
@@ -66,6 +68,7 @@ impl Wanted {
             library_probes: scope != Scope::System,
             level: Level::default(),
             output: false,
+            profile_hz: 0,
             scope,
         }
     }
@@ -82,6 +85,8 @@ pub struct Plan {
     pub output: bool,
     /// Probes in libc and ld.so.
     pub library_probes: bool,
+    /// Samples a second and CPU of what runs; 0: none.
+    pub profile_hz: u32,
     /// Entries and failures.
     pub provider: Provider,
     /// What the kernel has.
@@ -94,7 +99,7 @@ impl Plan {
     /// # Errors
     /// The kernel lacks what every recording needs.
     pub fn choose(wanted: Wanted) -> Result<Self, Error> {
-        let Wanted { scope, syscall_hooks, library_probes, level, output } = wanted;
+        let Wanted { scope, syscall_hooks, library_probes, level, output, profile_hz } = wanted;
         let features = features::look();
         if !features.btf {
             return Err(Error::Kernel(format!(
@@ -117,7 +122,7 @@ impl Plan {
         } else {
             Provider::None
         };
-        Ok(Self { scope, level, output, library_probes, provider, features })
+        Ok(Self { scope, level, output, library_probes, profile_hz, provider, features })
     }
 
     /// Is the time of starts accounted for?
@@ -128,6 +133,16 @@ impl Plan {
     /// Are writes to standard output and error told, the first of each process at least?
     pub fn tells_output(&self) -> bool {
         self.watches() && (self.output || self.level == Level::Deep)
+    }
+
+    /// Are opened files told, and what was looked for?
+    pub fn tells_files(&self) -> bool {
+        self.level == Level::Deep
+    }
+
+    /// Is sampled what runs?
+    pub fn profiles(&self) -> bool {
+        self.profile_hz > 0 && self.watches()
     }
 
     /// The hooks, as `session.hooks` names them.
@@ -172,6 +187,15 @@ impl Plan {
         if self.tells_output() {
             hooks.extend(WRITES.map(|call| format!("tp/syscalls/sys_enter_{call}")));
         }
+        if self.tells_files() {
+            for call in FILES {
+                hooks.push(format!("tp/syscalls/sys_enter_{call}"));
+                hooks.push(format!("tp/syscalls/sys_exit_{call}"));
+            }
+        }
+        if self.profiles() {
+            hooks.push("perf_event/cpu-clock".to_owned());
+        }
         if self.uprobes().start {
             hooks.push("uprobe/ld.so:_dl_debug_state".to_owned());
             hooks.push("uprobe/libc:__libc_start_main".to_owned());
@@ -180,12 +204,25 @@ impl Plan {
             hooks.push("uprobe/libc:execve".to_owned());
             hooks.push("uretprobe/libc:execve".to_owned());
         }
+        if self.uprobes().imports {
+            hooks.push("usdt/python:import__find__load__start".to_owned());
+            hooks.push("usdt/python:import__find__load__done".to_owned());
+        }
+        if self.uprobes().import_calls {
+            hooks.push("uprobe/python:PyImport_ImportModuleLevelObject".to_owned());
+            hooks.push("uretprobe/python:PyImport_ImportModuleLevelObject".to_owned());
+        }
         hooks
     }
 
     /// Are there probes in libraries?
     pub fn probes_libraries(&self) -> bool {
-        self.uprobes().start || self.uprobes().execve
+        self.uprobes().any()
+    }
+
+    /// Are there probes for what CPython imports?
+    pub fn probes_imports(&self) -> bool {
+        self.uprobes().imports
     }
 
     fn uprobes(&self) -> Kinds {
@@ -193,12 +230,31 @@ impl Plan {
             multi: self.features.uprobe_multi,
             start: self.library_probes && self.level >= Level::Timeline,
             execve: self.library_probes && self.provider == Provider::MmAlloc,
+            imports: self.library_probes && self.watches(),
+            import_calls: self.library_probes && self.level == Level::Deep,
         }
     }
 }
 
 /// The calls that write to standard output.
 const WRITES: [&str; 2] = ["write", "writev"];
+/// The calls that name a file and open it, or ask whether it is there.
+const FILES: &[&str] = if cfg!(target_arch = "x86_64") {
+    &[
+        "open",
+        "openat",
+        "openat2",
+        "newstat",
+        "newlstat",
+        "newfstatat",
+        "statx",
+        "access",
+        "faccessat",
+        "faccessat2",
+    ]
+} else {
+    &["openat", "openat2", "newfstatat", "statx", "faccessat", "faccessat2"]
+};
 const CALLS: [&str; 6] = ["fork", "vfork", "clone", "clone3", "execve", "execveat"];
 
 /// Are the tracepoints of system calls within reach? A tracefs of our own takes CAP_SYS_ADMIN; without
@@ -274,6 +330,10 @@ impl Probe {
             hooks.push(name.to_owned());
             Ok(())
         };
+        // What is left to say of a task, before its end is told.
+        if plan.tells_files() {
+            attach(&progs.on_exit_files, "tp_btf/sched_process_exit")?;
+        }
         // Ends and images first, creations last: what is followed is then followed whole.
         attach(&progs.on_exit, "tp_btf/sched_process_exit")?;
         attach(&progs.on_exec, "tp_btf/sched_process_exec")?;
@@ -325,25 +385,44 @@ impl Probe {
             }
             Provider::None => {}
         }
+        let mut calls: Vec<(&ProgramMut<'_>, String)> = Vec::new();
         if plan.tells_output() {
+            calls.push((&progs.enter_write, "sys_enter_write".to_owned()));
+            calls.push((&progs.enter_writev, "sys_enter_writev".to_owned()));
+        }
+        if plan.tells_files() {
+            for call in FILES {
+                calls.push((&progs.enter_file, format!("sys_enter_{call}")));
+                calls.push((&progs.exit_file, format!("sys_exit_{call}")));
+            }
+        }
+        if !calls.is_empty() {
             let tracefs = TraceFs::open()?;
             let kept = match &mut keeper {
                 Some(kept) => kept,
                 None => keeper.insert(tracefs::Keeper::new()?),
             };
-            for (prog, call) in [&progs.enter_write, &progs.enter_writev].into_iter().zip(WRITES) {
-                let name = format!("sys_enter_{call}");
+            for (prog, name) in calls {
                 let event = tracefs::perf_event(tracefs.id("syscalls", &name)?)?;
                 kept.keep(&event)?;
                 links.push(prog.attach_perf_event(event.into_raw_fd())?);
                 hooks.push(format!("tp/syscalls/{name}"));
             }
         }
+        if plan.profiles() {
+            for event in super::sampling::clocks(plan.profile_hz)? {
+                links.push(progs.on_sample.attach_perf_event(event.into_raw_fd())?);
+            }
+            hooks.push("perf_event/cpu-clock".to_owned());
+        }
         let mut attach = |prog: &ProgramMut<'_>, name: &str| -> Result<(), Error> {
             links.push(prog.attach()?);
             hooks.push(name.to_owned());
             Ok(())
         };
+        if plan.tells_files() {
+            attach(&progs.on_exec_files, "tp_btf/sched_process_exec")?;
+        }
         // Before the creations: what is started under the programs' eyes is seen whole.
         let pids: &[u32] = if let Scope::Pids(pids) = &plan.scope { pids } else { &[] };
         self.uprobes.begin(&library_programs(progs), pids);
@@ -351,7 +430,19 @@ impl Probe {
         self.links = links;
         self.keeper = keeper;
         self.hooks = hooks;
+        self.note_live();
         Ok(())
+    }
+
+    /// The programs have to know since when they see all of what an interpreter does.
+    fn note_live(&mut self) {
+        let fresh = std::mem::take(&mut self.uprobes.live);
+        let Some(bss) = self.skel.maps.bss_data.as_deref_mut() else { return };
+        for number in fresh {
+            if let Some(live) = bss.python_live_ns.get_mut(number) {
+                counter_of(live).store(boottime_ns(), Ordering::Relaxed);
+            }
+        }
     }
 
     /// What is attached.
@@ -372,12 +463,17 @@ impl Probe {
 
     /// Probes the loader that a process was started with, and its C library, unless they are probed.
     pub fn look_at_loader(&mut self, started: &Started<'_>) {
-        self.uprobes.look(&library_programs(&self.skel.progs), started);
+        let programs = library_programs(&self.skel.progs);
+        // The interpreter first: it is on its way to its first import.
+        self.uprobes.look_at_runtime(&programs, started);
+        self.uprobes.look(&programs, started);
+        self.note_live();
     }
 
     /// The same for a program that will be started.
     pub fn look_at_program(&mut self, path: &Path) {
         self.uprobes.program(&library_programs(&self.skel.progs), path);
+        self.note_live();
     }
 
     /// From here on the ring is emptied when it is a quarter full, whatever the caller does meanwhile.
@@ -414,8 +510,7 @@ impl Probe {
         let Some(bss) = self.skel.maps.bss_data.as_deref_mut() else { return u64::MAX };
         flag(&mut bss.seeding).store(on, Ordering::SeqCst);
         // After the flag: who is born from here on is marked by the programs themselves.
-        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-        let now = now.map_or(u64::MAX, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
+        let now = boottime_ns();
         if on {
             counter_of(&mut bss.seeding_since_ns).store(now, Ordering::SeqCst);
         }
@@ -469,9 +564,15 @@ impl Probe {
             [&progs.on_newtask, &progs.on_wakeup_new, &progs.on_switch, &progs.on_exec, &progs.on_exit];
         let link = [&progs.on_ld_state, &progs.on_libc_start];
         let link = link.into_iter().filter(|_| self.uprobes.kinds().start);
+        let import = [&progs.on_import_begin, &progs.on_import_end];
+        let import = import.into_iter().filter(|_| self.uprobes.kinds().imports);
+        let call = [&progs.on_import_call, &progs.on_import_return];
+        let call = call.into_iter().filter(|_| self.uprobes.kinds().import_calls);
         always
             .into_iter()
             .chain(link)
+            .chain(import)
+            .chain(call)
             .filter_map(|prog| program_info(prog.as_fd()))
             .map(|info| info.recursion_misses)
             .sum()
@@ -487,6 +588,11 @@ fn program_info(fd: BorrowedFd<'_>) -> Option<libbpf_rs::libbpf_sys::bpf_prog_in
         libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), &raw mut info, &raw mut len)
     };
     (failed == 0).then_some(info)
+}
+
+fn boottime_ns() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    now.map_or(u64::MAX, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }
 
 /// A flag that the programs share with us.
@@ -507,6 +613,10 @@ fn library_programs<'a>(p: &'a crate::bpf::StartraceProgs<'a>) -> Programs<'a> {
         libc_start: &p.on_libc_start,
         execve: &p.on_libc_execve,
         execve_return: &p.on_libc_execve_return,
+        import_begin: &p.on_import_begin,
+        import_end: &p.on_import_end,
+        import_call: &p.on_import_call,
+        import_return: &p.on_import_return,
     }
 }
 
@@ -574,6 +684,14 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
     for prog in [&mut progs.enter_write, &mut progs.enter_writev] {
         load(prog, plan.tells_output());
     }
+    for prog in [&mut progs.enter_file, &mut progs.exit_file] {
+        load(prog, plan.tells_files());
+    }
+    for prog in [&mut progs.on_exec_files, &mut progs.on_exit_files] {
+        load(prog, plan.tells_files());
+    }
+    load(&mut progs.on_sample, plan.profiles());
+    open.maps.file_states.set_autocreate(plan.tells_files())?;
     load(&mut progs.seed_tasks, plan.scope != Scope::Children);
     let fentry = plan.provider == Provider::Fentry;
     for prog in [
@@ -617,6 +735,13 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
     for prog in [&mut progs.on_ld_state, &mut progs.on_libc_start] {
         library(prog, uprobes.start);
     }
+    for prog in [&mut progs.on_import_begin, &mut progs.on_import_end] {
+        library(prog, uprobes.imports);
+    }
+    for prog in [&mut progs.on_import_call, &mut progs.on_import_return] {
+        library(prog, uprobes.import_calls);
+    }
+    open.maps.imports.set_autocreate(uprobes.import_calls)?;
     Ok(())
 }
 

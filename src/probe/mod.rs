@@ -7,6 +7,7 @@ pub mod features;
 mod inbox;
 mod kernel_types;
 mod load;
+mod sampling;
 pub mod seed;
 mod tracefs;
 mod uprobe;

@@ -117,7 +117,7 @@ impl Keeper {
             ..Default::default()
         };
         let kind = libbpf_rs::MapType::PerfEventArray;
-        let map = libbpf_rs::MapHandle::create(kind, Some("startrace_keep"), 4, 4, 32, &options)
+        let map = libbpf_rs::MapHandle::create(kind, Some("startrace_keep"), 4, 4, 64, &options)
             .context("cannot create a BPF map")?;
         Ok(Self { map, count: 0 })
     }

@@ -3,11 +3,14 @@
 //! A probe belongs to a file (inode), not to a process: it is put there once, and hit by everyone who
 //! maps the file, in whatever root and by whatever name.
 
+mod python;
+
 use crate::elf::libraries::{self, Library};
 use crate::elf::{Hooks, root::Root};
 use crate::trace::text;
 use libbpf_rs::{Link, ProgramMut, UprobeMultiOpts, UprobeOpts};
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -33,6 +36,10 @@ pub(super) struct Programs<'a> {
     pub(super) libc_start: &'a ProgramMut<'a>,
     pub(super) execve: &'a ProgramMut<'a>,
     pub(super) execve_return: &'a ProgramMut<'a>,
+    pub(super) import_begin: &'a ProgramMut<'a>,
+    pub(super) import_end: &'a ProgramMut<'a>,
+    pub(super) import_call: &'a ProgramMut<'a>,
+    pub(super) import_return: &'a ProgramMut<'a>,
 }
 
 /// What to probe.
@@ -44,11 +51,15 @@ pub(super) struct Kinds {
     pub(super) start: bool,
     /// `execve`.
     pub(super) execve: bool,
+    /// What CPython imports, by its static probes.
+    pub(super) imports: bool,
+    /// ... and where there are none by the function behind the import statement.
+    pub(super) import_calls: bool,
 }
 
 impl Kinds {
-    fn any(self) -> bool {
-        self.start || self.execve
+    pub(super) fn any(self) -> bool {
+        self.start || self.execve || self.imports
     }
 }
 
@@ -63,14 +74,16 @@ pub struct Started<'a> {
     pub inode: u64,
     /// The loader, as the executable names it.
     pub interpreter: &'a str,
+    /// Its language runtime, as a trace names it.
+    pub runtime: Option<&'a str>,
 }
 
 fn decode(path: &str) -> PathBuf {
     PathBuf::from(std::ffi::OsString::from_vec(text::decode(path)))
 }
 
-/// The loader of a program; for a script, that of the program which interprets it.
-fn interpreter_of(root: &Root, path: &Path, scripts: u32) -> Option<PathBuf> {
+/// The file of a program; for a script, that of the program which interprets it.
+fn program_file(root: &Root, path: &Path, scripts: u32) -> Option<File> {
     let file = root.read(path).ok()?;
     let mut start = [0; 256];
     let length = file.read_at(&mut start, 0).ok()?;
@@ -79,9 +92,14 @@ fn interpreter_of(root: &Root, path: &Path, scripts: u32) -> Option<PathBuf> {
         let line = line.split(|&byte| byte == b'\n').next()?.trim_ascii_start();
         let word = line.split(u8::is_ascii_whitespace).next()?;
         let next = Path::new(std::ffi::OsStr::from_bytes(word));
-        return interpreter_of(root, next, scripts.checked_sub(1)?);
+        return program_file(root, next, scripts.checked_sub(1)?);
     }
-    Some(decode(&crate::elf::facts(&file).ok()?.interpreter?))
+    Some(file)
+}
+
+/// Its loader.
+fn interpreter_of(file: &File) -> Option<PathBuf> {
+    Some(decode(&crate::elf::facts(file).ok()?.interpreter?))
 }
 
 /// The probes.
@@ -91,6 +109,12 @@ pub(super) struct Uprobes {
     /// By device and inode: every file looked at, and whether it tells of `__libc_start_main`.
     files: HashMap<(u64, u64), bool>,
     refused: HashSet<(Option<(u64, u64)>, PathBuf)>,
+    /// Executables and libraries of CPython that were looked at.
+    pythons: HashSet<(u64, u64)>,
+    /// Those with probes.
+    python_count: usize,
+    /// Their numbers, since they were asked for last.
+    pub(super) live: Vec<usize>,
     pub(super) links: Vec<Link>,
     /// As `session.hooks` names them.
     pub(super) hooks: Vec<String>,
@@ -132,6 +156,7 @@ impl Uprobes {
                 self.usual(programs, &root, &decode(&interpreter));
             }
         }
+        self.running_pythons(programs, pids);
     }
 
     /// A loader that may not be there.
@@ -147,9 +172,11 @@ impl Uprobes {
             return;
         }
         let Ok(root) = Root::host() else { return };
-        if let Some(interpreter) = interpreter_of(&root, path, MAX_SCRIPTS) {
+        let file = program_file(&root, path, MAX_SCRIPTS);
+        if let Some(interpreter) = file.and_then(|file| interpreter_of(&file)) {
             self.usual(programs, &root, &interpreter);
         }
+        self.python_program(programs, &root, path);
     }
 
     /// Probes the loader that a process was started with, if that is new.
@@ -235,8 +262,9 @@ impl Uprobes {
         let multi = self.kinds.multi;
         let mut whole = true;
         let mut probe = |program: &ProgramMut<'_>, offsets: &[u64], retprobe, name: &str| -> bool {
-            let links = attach(program, &path, offsets, retprobe, cookie, multi);
-            match links {
+            let places: Vec<Place> =
+                offsets.iter().map(|&offset| Place { offset, semaphore: 0, cookie }).collect();
+            match attach(program, &path, &places, retprobe, multi) {
                 Ok(links) => self.links.extend(links),
                 Err(error) => {
                     tracing::debug!("no probe in {} at {name}: {error}", library.path);
@@ -267,32 +295,49 @@ impl Uprobes {
     }
 }
 
+/// An instruction to probe.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// In the file.
+    offset: u64,
+    /// In the file: of the counter that goes up with the probe; 0: none.
+    semaphore: u64,
+    cookie: u64,
+}
+
 /// Probes all of these places of a file, or none.
 fn attach(
     program: &ProgramMut<'_>,
     path: &str,
-    offsets: &[u64],
+    places: &[Place],
     retprobe: bool,
-    cookie: u64,
     multi: bool,
 ) -> libbpf_rs::Result<Vec<Link>> {
-    if offsets.is_empty() {
+    if places.is_empty() {
         return Ok(Vec::new());
     }
     if multi {
+        let has_semaphores = places.iter().any(|place| place.semaphore != 0);
+        let semaphores = places.iter().filter(|_| has_semaphores).map(|place| place.semaphore as usize);
         let opts = UprobeMultiOpts {
-            offsets: offsets.iter().map(|&offset| offset as usize).collect(),
-            cookies: vec![cookie; offsets.len()],
+            offsets: places.iter().map(|place| place.offset as usize).collect(),
+            ref_ctr_offsets: semaphores.collect(),
+            cookies: places.iter().map(|place| place.cookie).collect(),
             retprobe,
             ..UprobeMultiOpts::default()
         };
         return Ok(vec![program.attach_uprobe_multi_with_opts(-1, path, "", opts)?]);
     }
-    let each = |&offset: &u64| {
-        let opts = UprobeOpts { retprobe, cookie, ..UprobeOpts::default() };
-        program.attach_uprobe_with_opts(-1, path, offset as usize, opts)
+    let each = |place: &Place| {
+        let opts = UprobeOpts {
+            retprobe,
+            cookie: place.cookie,
+            ref_ctr_offset: place.semaphore as usize,
+            ..UprobeOpts::default()
+        };
+        program.attach_uprobe_with_opts(-1, path, place.offset as usize, opts)
     };
-    offsets.iter().map(each).collect()
+    places.iter().map(each).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 
 pub(crate) mod digest;
 mod explain;
+mod files;
 pub(crate) mod human;
+mod imports;
 pub(crate) mod intern;
 mod json;
 pub(crate) mod label;
@@ -14,6 +16,7 @@ mod line;
 mod link;
 mod path;
 pub(crate) mod phase;
+mod profile;
 mod sections;
 mod style;
 mod table;

@@ -23,6 +23,8 @@ pub(crate) struct Story {
     stops: Vec<Stop>,
     /// The main thread's states, longest first.
     states: Vec<(u64, String)>,
+    /// What it imported and which files it opened, in short and at length.
+    inside: [Vec<String>; 2],
 }
 
 /// A process that the path leads through.
@@ -62,7 +64,12 @@ impl Story {
         stops.truncate(MAX_PARTS);
         stops.iter_mut().for_each(|stop| stop.parts.sort_by_key(|part| std::cmp::Reverse(part.0)));
         let states = timeline.states.as_ref().map(by_length).unwrap_or_default();
-        Some(Self { total, stops, states })
+        let inside = [false, true].map(|long| {
+            let files = super::files::sentences(start, long);
+            let profile = super::profile::sentence(start, long);
+            super::imports::sentences(start, long).into_iter().chain(files).chain(profile).collect()
+        });
+        Some(Self { total, stops, states, inside })
     }
 
     /// The other starts on it.
@@ -101,6 +108,8 @@ impl Story {
         if rest > 0 && matters(rest) && !out.is_empty() {
             out.push(format!("{}: {}", within(rest), "other processes"));
         }
+        let [short, long] = &self.inside;
+        out.extend(if all { long } else { short }.iter().cloned());
         out
     }
 
@@ -197,7 +206,12 @@ mod tests {
             add(&mut parts, *ns, words(&segment));
             stops.push(Stop { ns: *ns, of, parts });
         }
-        Story { total: stops.iter().map(|stop| stop.ns).sum(), stops, states: Vec::new() }
+        Story {
+            total: stops.iter().map(|stop| stop.ns).sum(),
+            stops,
+            states: Vec::new(),
+            inside: Default::default(),
+        }
     }
 
     #[test]

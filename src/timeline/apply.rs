@@ -224,6 +224,12 @@ impl Builder {
         process.stdio = exec.stdio;
         process.ignored = Some(exec.ignored);
         process.null_on_pipe = None;
+        if let Some(imports) = &mut process.imports {
+            imports.exec(time_ns);
+        }
+        if let Some(profile) = &mut process.profile {
+            profile.exec();
+        }
         let creator = process.creator;
         let stdio = process.stdio;
         let first = process.execs == 1;

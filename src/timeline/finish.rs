@@ -48,6 +48,9 @@ impl Builder {
             process.method = Some(built.method.clone());
             process.last = Some(built.finished.clone());
             let open = process.start.take();
+            process.imports = None;
+            process.files = None;
+            process.profile = None;
             let tasks = std::mem::take(&mut process.tasks);
             self.pieces = self.pieces.saturating_sub(tasks.len());
             if process.is_command {

@@ -6,8 +6,10 @@
 
 mod account;
 mod apply;
+mod files;
 mod finish;
 pub mod groups;
+mod imports;
 mod linking;
 mod past;
 mod path;
@@ -15,6 +17,7 @@ pub mod phases;
 mod picked;
 pub mod place;
 mod process;
+mod profile;
 pub mod ready;
 pub mod replay;
 pub mod select;
@@ -56,6 +59,8 @@ pub struct Options {
     pub ready: ready::rule::Rules,
     /// How long a tree has to be quiet; 0: [`ready::QUIET_NS`].
     pub quiet_ns: u64,
+    /// Samples a second of what is on a CPU; 0: none.
+    pub profile_hz: u32,
 }
 
 /// What the builder gives out.
@@ -289,6 +294,10 @@ impl Builder {
                     _ => {}
                 }
             }
+            What::Sample(sample) => self.sample(time_ns, id, &sample, world),
+            What::File(call) => self.file_call(time_ns, id, tid, &call),
+            What::Files(sums) => self.file_sums(time_ns, id, &sums),
+            What::Import(import) => self.import(time_ns, id, tid, &import),
             What::ForkFail { entry_ns, errno, call } => {
                 if !self.processes.contains_key(&id) {
                     self.adopt(id, world);

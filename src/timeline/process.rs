@@ -1,6 +1,9 @@
 //! What the builder remembers of a process.
 
+use super::files::Files;
+use super::imports::Imports;
 use super::linking::Linking;
+use super::profile::Profile;
 use super::tasks::Tasks;
 use crate::event::{CgroupId, Entry, Id};
 use crate::method::facts::{Child, Creation, ExecFact, ExitFact, Fd, FdKind, Image, ParentMethod, Siblings};
@@ -78,6 +81,12 @@ pub(super) struct Process {
     pub method: Option<ParentMethod>,
     /// What its tasks do, in its start.
     pub tasks: Tasks,
+    /// What its language runtime imports, in its start.
+    pub imports: Option<Box<Imports>>,
+    /// The files that it opens and looks for, in its start.
+    pub files: Option<Box<Files>>,
+    /// Where its tasks were on their CPUs, in its start.
+    pub profile: Option<Box<Profile>>,
 }
 
 /// A start that was written.

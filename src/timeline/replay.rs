@@ -46,6 +46,9 @@ pub enum Recorded {
         /// How long a tree had to be quiet.
         #[serde(default)]
         quiet_ns: u64,
+        /// Samples a second.
+        #[serde(default)]
+        profile_hz: u32,
     },
     /// A process that ran before.
     Seed(Id),
@@ -171,13 +174,23 @@ impl Player {
             level,
             ready,
             quiet_ns,
+            profile_hz,
         } = line
         {
             if self.builder.is_some() {
                 return Err("a second beginning: several recordings in one file");
             }
-            let options =
-                Options { arch, began_ns, realtime_offset_ns, window_ns, selectors, level, ready, quiet_ns };
+            let options = Options {
+                arch,
+                began_ns,
+                realtime_offset_ns,
+                window_ns,
+                selectors,
+                level,
+                ready,
+                quiet_ns,
+                profile_hz,
+            };
             self.builder = Some(Builder::new(options).keeping_facts());
             return Ok(false);
         }

@@ -217,6 +217,13 @@ impl Builder {
         let requested_by = self.requested_by(&open, &method);
         let owner = requested_by.as_ref().and_then(|_| open.peer?.2).or(process.creator);
         let cgroup = self.cgroup_path(process);
+        let imports = process.imports.as_ref();
+        let imports = imports.and_then(|imports| imports.account(id.pid, origin_ns, &phases));
+        let files = process.files.as_ref();
+        let files = files.and_then(|files| files.account(origin_ns, end_ns, &phases));
+        let profile = process.profile.as_ref();
+        let hz = self.options.profile_hz;
+        let profile = profile.and_then(|profile| profile.account(hz, origin_ns, end_ns, &phases));
         let program = &process.program;
         let start = Start {
             start_id: start_id.clone(),
@@ -256,6 +263,9 @@ impl Builder {
                 threads: account.threads,
                 threads_left_out: account.threads_left_out,
                 counters: account.counters,
+                imports,
+                files,
+                profile,
                 milestones: milestones(&open, process.ready.as_deref(), end_ns, end),
             },
             exit: if let End::Exit(status) = end { Some(exit(status, duration_ns)) } else { None },

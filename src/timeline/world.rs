@@ -23,8 +23,23 @@ pub trait World {
     fn tasks(&mut self, id: Id) -> Option<Vec<TaskNow>>;
     /// Has the environment of its image a NOTIFY_SOCKET? Only that is looked for.
     fn notify_socket(&mut self, id: Id) -> Option<bool>;
+    /// What is at these addresses of a live process, or of the kernel; in their order.
+    fn frames(&mut self, _id: Id, addresses: &[u64]) -> Vec<Frame> {
+        vec![Frame::default(); addresses.len()]
+    }
     /// Is the socket that a process has as `fd` also among the descriptors of `with`?
     fn shares_socket(&mut self, id: Id, fd: u32, with: Id) -> Option<bool>;
+}
+
+/// What is at an address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Frame {
+    /// The function, as the file names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// The file; `[kernel]`, `[vdso]`, `[anonymous]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
 }
 
 /// A thread of a live process at one moment.
@@ -169,6 +184,8 @@ pub enum Answer {
     Tasks(Id, Option<Vec<TaskNow>>),
     /// To [`World::notify_socket`].
     NotifySocket(Id, Option<bool>),
+    /// To [`World::frames`].
+    Frames(Id, Vec<Frame>),
     /// To [`World::shares_socket`], without the descriptor's number.
     SharesSocket(Id, Id, Option<bool>),
 }
@@ -215,6 +232,12 @@ impl World for Recorder<'_> {
     fn notify_socket(&mut self, id: Id) -> Option<bool> {
         let answer = self.inner.notify_socket(id);
         self.answers.push(Answer::NotifySocket(id, answer));
+        answer
+    }
+
+    fn frames(&mut self, id: Id, addresses: &[u64]) -> Vec<Frame> {
+        let answer = self.inner.frames(id, addresses);
+        self.answers.push(Answer::Frames(id, answer.clone()));
         answer
     }
 
@@ -281,6 +304,14 @@ impl World for Replay {
             Answer::NotifySocket(asked, answer) if *asked == id => Some(*answer),
             _ => None,
         })
+    }
+
+    fn frames(&mut self, id: Id, _: &[u64]) -> Vec<Frame> {
+        self.take(|a| match a {
+            Answer::Frames(asked, answer) if *asked == id => Some(Some(answer.clone())),
+            _ => None,
+        })
+        .unwrap_or_default()
     }
 
     fn shares_socket(&mut self, id: Id, _: u32, with: Id) -> Option<bool> {

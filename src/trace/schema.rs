@@ -7,6 +7,12 @@
 //!
 //! Strings that come from a traced process keep every byte: see [`super::text`].
 
+mod files;
+mod profile;
+
+pub use files::{FileSums, Files, FolderMisses, OpenedFile, SourcedFile};
+pub use profile::{Profile, ProfiledFunction, ProfiledStack};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -374,6 +380,15 @@ pub struct Timeline {
     /// What the process used from the origin to ready (or to its last record before that).
     #[serde(default)]
     pub counters: Option<Counters>,
+    /// What the language runtime imported; `null` where none is seen into (see [`Imports`]).
+    #[serde(default)]
+    pub imports: Option<Imports>,
+    /// The files that it opened and looked for; `null` below `--level deep`.
+    #[serde(default)]
+    pub files: Option<Files>,
+    /// Where its tasks were on their CPUs; `null` without `--profile`, and where no sample fell into the start.
+    #[serde(default)]
+    pub profile: Option<Profile>,
     /// Things that happened on the way, in order of time.
     pub milestones: Vec<Milestone>,
 }
@@ -485,6 +500,59 @@ pub struct Counters {
     pub rss_bytes: u64,
     /// Threads then.
     pub threads: u32,
+}
+
+/// What a language runtime imported in a start, and what that leaves of the phase `app`: `init_ns`,
+/// `importing_ns` and `code_ns` add up to the last image's.
+///
+/// CPython: the modules that were not loaded yet, as `python -X importtime` lists them. Seen from `--level
+/// timeline` on for a command and for `-p`, in builds with static probes (Debian's, Ubuntu's and Fedora's
+/// own); in others at `--level deep`, under the names that the import statements have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Imports {
+    /// `cpython`.
+    pub language: String,
+    /// What told of them: `usdt` (the runtime's own static probes) or `uprobe` (a probe on the function
+    /// behind the import statement; what took less than 15 us is not told, nor what had not ended).
+    pub provider: String,
+    /// False where the probes were put in place after an image began: the first imports are missing.
+    pub from_beginning: bool,
+    /// From the beginning of `app` until the runtime is ready for the program (CPython: until `site` is
+    /// imported); `null` where that was not seen.
+    pub init_ns: Option<u64>,
+    /// After that: the time that the main thread was within imports.
+    pub importing_ns: u64,
+    /// After that: the rest, which is the program's own.
+    pub code_ns: u64,
+    /// Imports within the start, all threads together.
+    pub count: u64,
+    /// The longest of them (500), in order of time.
+    pub modules: Vec<Import>,
+    /// Those that are left out of `modules`.
+    pub left_out: u64,
+    /// Their `own_ns` together, as far as they were kept apart from their importers'.
+    pub left_out_own_ns: u64,
+}
+
+/// One import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Import {
+    /// The module; `null` where its name could not be read.
+    pub module: Option<String>,
+    /// From the start's origin.
+    pub at_ns: u64,
+    /// All that it took, with what it imported itself.
+    pub duration_ns: u64,
+    /// Without that.
+    pub own_ns: u64,
+    /// How many imports it is within.
+    pub depth: u32,
+    /// The innermost of those: an index into `modules`.
+    pub importer: Option<u32>,
+    /// The thread.
+    pub tid: u32,
+    /// Whether the module was there in the end; `null` where that end is not in the start.
+    pub found: Option<bool>,
 }
 
 /// How exactly the beginning of a start is known.

@@ -655,6 +655,24 @@ static int64_t case_starve(int argc, char **argv)
 	return begin - used;
 }
 
+/* run N PROGRAM: starts it so many times, one after the other. */
+static int64_t case_run(int argc, char **argv)
+{
+	long times = number(argc, argv, 2, 10);
+	int64_t begin = now();
+
+	if (argc < 4)
+		die("run N PROGRAM");
+	while (times-- > 0) {
+		pid_t child;
+
+		if (posix_spawn(&child, argv[3], NULL, NULL, argv + 3, environ) != 0)
+			die("posix_spawn");
+		reap_ok(child);
+	}
+	return now() - begin;
+}
+
 /* compute MS: nothing else. */
 static int64_t case_compute(int argc, char **argv)
 {
@@ -785,7 +803,7 @@ int main(int argc, char **argv)
 		{ "lock", case_lock }, { "fsync", case_fsync }, { "cold", case_cold }, { "warm", case_warm },
 		{ "starve", case_starve }, { "compute", case_compute }, { "peer", case_peer }, { "fail", case_fail },
 		{ "crash", case_crash }, { "tty", case_tty }, { "wrapper", case_wrapper }, { "helper-and-more", case_helper_and_more },
-		{ "naps", case_naps }, { "naps-together", case_naps_together },
+		{ "naps", case_naps }, { "run", case_run }, { "naps-together", case_naps_together },
 		{ "big-exec", case_big_exec }, { "sleep-for", case_sleep_for }, { "wait-for", case_wait_for },
 	};
 

@@ -159,6 +159,74 @@ fn keep(mut fresh: Vec<Stream>) -> Result<()> {
     Ok(())
 }
 
+/// Programs with libraries: `long` and `short` differ in the length of their RUNPATH, `many` and `few` in the
+/// number of their libraries, `relocated` has one with very many relocations.
+fn libraries(folder: &Path) -> Result<()> {
+    const SEARCHED: usize = 12;
+    const MANY: usize = 90;
+    if folder.join("done").exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    let gcc = |args: &[&str]| {
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-w", "-O0", "-o"]).args(args).current_dir(folder);
+        if shell::succeeds(&mut gcc) { Ok(()) } else { Err(anyhow::anyhow!("{} failed", shell::show(&gcc))) }
+    };
+    for n in 0..MANY {
+        fs::write(folder.join(format!("l{n}.c")), format!("int l{n}(void) {{ return {n}; }}\n"))?;
+        gcc(&[&format!("libl{n}.so"), "-shared", "-fPIC", &format!("l{n}.c")])?;
+    }
+    let program = |name: &str, libraries: usize, runpath: &str| {
+        let declared: String = (0..libraries).map(|n| format!("int l{n}(void);\n")).collect();
+        let called: String = (0..libraries).map(|n| format!(" + l{n}()")).collect();
+        fs::write(
+            folder.join(format!("{name}.c")),
+            format!("{declared}int main(void) {{ return 0 * (0{called}); }}\n"),
+        )?;
+        let linked: Vec<String> = (0..libraries).map(|n| format!("-ll{n}")).collect();
+        let (source, runpath) = (format!("{name}.c"), format!("-Wl,-rpath,{runpath}"));
+        let mut args = vec![name, source.as_str(), "-L.", runpath.as_str(), "-Wl,--no-as-needed"];
+        args.extend(linked.iter().map(String::as_str));
+        gcc(&args)
+    };
+    // Directories that are there, but have none of the libraries: the loader remembers those that are not.
+    let mut long = String::new();
+    for n in 0..60 {
+        fs::create_dir_all(folder.join(format!("empty{n}")))?;
+        long.push_str(&format!("$ORIGIN/empty{n}:"));
+    }
+    long.push_str("$ORIGIN");
+    program("long", SEARCHED, &long)?;
+    program("short", SEARCHED, "$ORIGIN")?;
+    program("many", MANY, "$ORIGIN")?;
+    program("few", 1, "$ORIGIN")?;
+    let functions: String = (0..3000).map(|n| format!("int f{n}(void) {{ return {n}; }}\n")).collect();
+    let table: String = (0..60_000).map(|n| format!("f{},", n % 3000)).collect();
+    fs::write(folder.join("table.c"), format!("{functions}int (*table[])(void) = {{{table}}};\n"))?;
+    gcc(&["libtable.so", "-shared", "-fPIC", "table.c"])?;
+    fs::write(
+        folder.join("relocated.c"),
+        "extern int (*table[])(void);\nint main(void) { return table[0](); }\n",
+    )?;
+    gcc(&["relocated", "relocated.c", "-L.", "-ltable", "-Wl,-rpath,$ORIGIN"])?;
+    fs::write(folder.join("done"), "")?;
+    Ok(())
+}
+
+/// A large Python module twice: as it is, and compiled.
+fn modules(scratch: &Path, python: &Path) -> Result<()> {
+    let text: String = (0..3000)
+        .map(|n| format!("def f{n}(a, b={n}):\n    c = [a + b * {n} for a in range(b)]\n    return {{'a': a, 'c': c}}\n\n"))
+        .collect();
+    for name in ["plain", "compiled"] {
+        let folder = scratch.join(name);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("bulk.py"), &text)?;
+    }
+    shell::run(Command::new(python).args(["-m", "py_compile"]).arg(scratch.join("compiled/bulk.py")))
+}
+
 impl Kit {
     fn new() -> Result<Self> {
         shell::run(shell::cargo().args(["build", "--package", "startrace"]))?;
@@ -176,6 +244,7 @@ impl Kit {
         let mut ctor = gcc();
         ctor.arg("-o").arg(scratch.join("ctor")).arg(source("ctor.c")).arg(&library);
         shell::run(ctor.arg("-Wl,-rpath,$ORIGIN"))?;
+        libraries(&scratch.join("libs"))?;
         let Some(python) = ["/usr/bin/python3"]
             .iter()
             .map(PathBuf::from)
@@ -184,6 +253,7 @@ impl Kit {
         else {
             bail!("there is no python3: cargo xtask setup");
         };
+        modules(&scratch, &python)?;
         Ok(Self { binary: shell::target().join("debug/startrace"), scratch, python })
     }
 
@@ -193,6 +263,7 @@ impl Kit {
         word.replace("{slow}", &program("slow"))
             .replace("{ctor}", &program("ctor"))
             .replace("{python}", &self.python.display().to_string())
+            .replace("{scratch}", &self.scratch.display().to_string())
             .replace("{here}", &here.display().to_string())
     }
 

@@ -28,6 +28,10 @@ impl Rule for ColdCache {
         Feed::Path
     }
 
+    fn is_circumstance(&self) -> bool {
+        true
+    }
+
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let syncs: Vec<(u64, u64)> = (case.start.timeline.waits.iter().take(20_000))
             .filter(|wait| super::fsync::is_sync(wait))

@@ -56,6 +56,13 @@ impl Rule for CpuBound {
         if let Some(counters) = &case.start.timeline.counters {
             hit = hit.shows("user_ns", counters.user_ns).shows("system_ns", counters.system_ns);
         }
+        if let Some(profile) = &case.start.timeline.profile {
+            let top = profile.functions.iter().take(5).map(|function| {
+                let name = function.function.as_deref().or(function.module.as_deref()).unwrap_or("?");
+                serde_json::json!({"function": super::super::case::quoted(name), "ns": function.own.saturating_mul(profile.period_ns)})
+            });
+            hit = hit.shows("functions", top.collect::<Vec<_>>());
+        }
         vec![hit]
     }
 }

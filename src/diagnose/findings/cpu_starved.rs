@@ -27,6 +27,10 @@ impl Rule for CpuStarved {
         Feed::Path
     }
 
+    fn is_circumstance(&self) -> bool {
+        true
+    }
+
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let limits = &case.thresholds.cpu_starved;
         let (ns, claims) = case.claims(case.own_in(&["runnable"]));

@@ -48,6 +48,10 @@ impl Rule for Fsync {
         Feed::Path
     }
 
+    fn is_circumstance(&self) -> bool {
+        true
+    }
+
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let (mut ns, mut n, mut claims) = (0u64, 0u64, Vec::new());
         for on in case.waits().filter(|on| is_sync(on.wait)) {

@@ -105,7 +105,7 @@ impl Rule for HelperWait {
                 .shows("waited_ns", ns)
                 .shows("waits", n)
                 .shows("helper", id)
-                .at_most(if runs_it { Severity::Info } else { Severity::Critical });
+                .at_most(if runs_it { Severity::Info } else { Severity::Warning });
             hits.push(measured(hit, ns, claims));
         }
         hits

@@ -1,6 +1,6 @@
 //! `shell-rc`: an interactive or login shell whose start files take long.
 
-use crate::diagnose::case::{Case, measured, time};
+use crate::diagnose::case::{Case, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ const PAGE: Page = Page {
     why: "Start files (/etc/profile.d, .bashrc, .zshrc) run commands and load version managers (nvm, conda, pyenv) for every shell.",
     measured: "The critical path in the shell's own code and in the commands that it waits for, until it waits for the person. For a shell that runs a command and ends, what of it are start files is not in this trace: no price.",
     fix: "Load version managers when they are called first, keep the output of `eval \"$(tool init)\"` in a file, take out substitutions, use bash -lic 'true' with set -x and PS4='+$EPOCHREALTIME ' to see the lines.",
-    mistaken: "A plug-in of the prompt that runs on every prompt counts as well. Which file it is, is not seen.",
+    mistaken: "A plug-in of the prompt that runs on every prompt counts as well. Which file it is, is seen at --level deep only; the last file of a shell that runs a command has that command in its time.",
 };
 
 impl Rule for ShellRc {
@@ -64,6 +64,34 @@ impl Rule for ShellRc {
             .advises("Load version managers at their first use, and keep the output of commands that never changes in a file")
             .shows("app_ns", ns)
             .shows("processes", commands.len());
+        // At --level deep it is known which file it was.
+        let sourced =
+            case.start.timeline.files.as_ref().map(|files| files.sourced.as_slice()).unwrap_or_default();
+        let is_script = |path: &str| rest.iter().any(|arg| arg == path) && !flags.contains(&"--rcfile");
+        let rc: Vec<_> = sourced.iter().filter(|file| !is_script(&file.path)).collect();
+        if !rc.is_empty() {
+            let mut longest = rc.clone();
+            longest.sort_by_key(|file| std::cmp::Reverse(file.duration_ns));
+            let named: Vec<String> = longest
+                .iter()
+                .map(|file| format!("{} {}", quoted(&file.path), time(file.duration_ns)))
+                .collect();
+            let claims: Vec<_> = rc
+                .iter()
+                .flat_map(|file| case.between(file.at_ns, file.at_ns.saturating_add(file.duration_ns)).1)
+                .collect();
+            let ns = crate::diagnose::case::sum(&claims);
+            let hit = hit
+                .says(format!(
+                    "{} read {} start files, in {}: {}",
+                    case.name(),
+                    rc.len(),
+                    time(ns),
+                    listed(&named)
+                ))
+                .shows("files", named.into_iter().take(8).collect::<Vec<_>>());
+            return vec![measured(hit, ns, claims)];
+        }
         if case.start.timeline.ready.kind == "exit" || short('c') {
             return vec![hit];
         }

@@ -90,6 +90,10 @@ impl Rule for OneState {
         Feed::Path
     }
 
+    fn is_circumstance(&self) -> bool {
+        true
+    }
+
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let (ns, claims) = case.claims(case.own_waits(self.states));
         let least = if self.id == "cpu-throttled" {

@@ -1,0 +1,163 @@
+//! Probes in CPython: what it imports.
+
+use super::{MAX_SCRIPTS, Place, Programs, Started, Uprobes, attach, decode, program_file};
+use crate::elf::libraries::Library;
+use crate::elf::python::{Imports, Site, imports, library};
+use crate::elf::root::Root;
+use libbpf_rs::ProgramMut;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// As in `bpf/python.bpf.h`.
+const FILES: usize = 64;
+const ARGUMENTS_FILE_SHIFT: u32 = 52;
+const CALL_FILE_SHIFT: u32 = 8;
+
+/// Is that the name of a language runtime that is looked into?
+fn is_cpython(runtime: Option<&str>) -> bool {
+    runtime.is_some_and(|runtime| runtime.starts_with("cpython"))
+}
+
+impl Uprobes {
+    /// Probes the interpreter that a process was started with, if that is new.
+    pub(in super::super) fn look_at_runtime(&mut self, programs: &Programs<'_>, started: &Started<'_>) {
+        if !self.kinds.imports || !is_cpython(started.runtime) {
+            return;
+        }
+        let proc = format!("/proc/{}", started.pid);
+        let running = File::open(format!("{proc}/exe"));
+        let running = running.ok().filter(|f| f.metadata().is_ok_and(|meta| meta.ino() == started.inode));
+        let root = Root::open(Path::new(&format!("{proc}/root")));
+        let (file, root) = match (running, root) {
+            (Some(file), Ok(root)) => (file, root),
+            // It has ended. Where the file that it ran is where it said, its root was ours.
+            _ => {
+                let Ok(file) = File::open(decode(started.exe)) else { return };
+                let same = file.metadata().is_ok_and(|meta| meta.ino() == started.inode);
+                let Some(root) = Root::host().ok().filter(|_| same) else { return };
+                (file, root)
+            }
+        };
+        self.python(programs, &root, file);
+    }
+
+    /// Probes the interpreters of running processes.
+    pub(super) fn running_pythons(&mut self, programs: &Programs<'_>, pids: &[u32]) {
+        let pids = if self.kinds.imports { pids } else { &[] };
+        for pid in pids {
+            let Ok(file) = File::open(format!("/proc/{pid}/exe")) else { continue };
+            let Ok(root) = Root::open(Path::new(&format!("/proc/{pid}/root"))) else { continue };
+            self.python_or_not(programs, &root, file);
+        }
+    }
+
+    /// Probes the interpreter that a program of this machine is, or is interpreted by.
+    pub(super) fn python_program(&mut self, programs: &Programs<'_>, root: &Root, path: &Path) {
+        if self.kinds.imports
+            && let Some(file) = program_file(root, path, MAX_SCRIPTS)
+        {
+            self.python_or_not(programs, root, file);
+        }
+    }
+
+    fn python_or_not(&mut self, programs: &Programs<'_>, root: &Root, file: File) {
+        if crate::elf::facts(&file).is_ok_and(|facts| is_cpython(facts.runtime.as_deref())) {
+            self.python(programs, root, file);
+        }
+    }
+
+    fn python(&mut self, programs: &Programs<'_>, root: &Root, file: File) {
+        let Some(id) = file.metadata().ok().map(|meta| (meta.dev(), meta.ino())) else { return };
+        if !self.pythons.insert(id) {
+            return;
+        }
+        let path = root.real_path(&file).unwrap_or_default();
+        let in_library = library(&file, &path, root).and_then(|path| Library::open(root, &path).ok());
+        let interpreter = match in_library {
+            Some(library) if !self.pythons.insert(library.id) => return,
+            Some(library) => library,
+            None => {
+                let path = root.outside(&file).unwrap_or(path);
+                let path =
+                    crate::trace::text::encode(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()));
+                Library { file, path, id }
+            }
+        };
+        match imports(&interpreter.file) {
+            Ok(found) => self.attach_imports(programs, &interpreter, &found),
+            Err(error) => {
+                tracing::debug!("no probes in {}: {error}", interpreter.path);
+                self.missing += 1;
+            }
+        }
+    }
+
+    fn attach_imports(&mut self, programs: &Programs<'_>, interpreter: &Library, found: &Imports) {
+        let call = found.call.filter(|_| self.kinds.import_calls);
+        if !found.has_probes() && call.is_none() {
+            tracing::debug!("{} has no probes for what it imports", interpreter.path);
+            return;
+        }
+        let number = self.python_count;
+        if number >= FILES {
+            self.missing += 1;
+            return;
+        }
+        self.python_count += 1;
+        // By descriptor: no link is followed, and no other file is there by now.
+        let path = PathBuf::from(format!("/proc/self/fd/{}", interpreter.file.as_raw_fd()));
+        let steps: Vec<(&ProgramMut<'_>, Vec<Place>, bool, &str)> = if found.has_probes() {
+            let places = |sites: &[Site]| {
+                let cookie = |site: &Site| site.arguments | (number as u64) << ARGUMENTS_FILE_SHIFT;
+                let place = |site: &Site| Place {
+                    offset: site.offset,
+                    semaphore: site.semaphore,
+                    cookie: cookie(site),
+                };
+                sites.iter().map(place).collect()
+            };
+            vec![
+                (programs.import_begin, places(&found.begin), false, "import__find__load__start"),
+                (programs.import_end, places(&found.end), false, "import__find__load__done"),
+            ]
+        } else if let Some(call) = call {
+            let cookie = u64::from(call.text_at) | (number as u64) << CALL_FILE_SHIFT;
+            let places = vec![Place { offset: call.offset, semaphore: 0, cookie }];
+            let name = "PyImport_ImportModuleLevelObject";
+            // The return first: a call without one would stay on the stack of calls.
+            vec![
+                (programs.import_return, places.clone(), true, name),
+                (programs.import_call, places, false, name),
+            ]
+        } else {
+            return;
+        };
+        let kind = if found.has_probes() { "usdt" } else { "uprobe" };
+        for (program, places, returns, name) in steps {
+            match attach(program, &path.to_string_lossy(), &places, returns, self.kinds.multi) {
+                Ok(links) => self.links.extend(links),
+                Err(error) => {
+                    tracing::debug!("no probe in {} at {name}: {error}", interpreter.path);
+                    self.missing += 1;
+                    return;
+                }
+            }
+            let kind = if returns { "uretprobe" } else { kind };
+            self.hooks.push(format!("{kind}/{}:{name}", interpreter.path));
+        }
+        self.live.push(number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_implementation_is_looked_into() {
+        assert!(is_cpython(Some("cpython 3.11")) && is_cpython(Some("cpython")));
+        assert!(!is_cpython(Some("pypy 3.9")) && !is_cpython(None));
+    }
+}

@@ -1,0 +1,68 @@
+//! What a start imported, in words.
+
+use super::human::{counted, duration, percent};
+use super::label::harmless;
+use super::style::NO_BREAK;
+use crate::trace::schema::{Import, Start};
+use std::cmp::Reverse;
+
+/// Imports that are looked at; a file can hold more than a recording makes.
+const MAX_IMPORTS: usize = 10_000;
+/// Characters of a module's name.
+const MAX_NAME: usize = 60;
+
+fn within(ns: u64) -> String {
+    duration(ns).replace(' ', NO_BREAK.encode_utf8(&mut [0; 4]))
+}
+
+fn name(import: &Import) -> String {
+    let name = import.module.as_deref().map(|module| harmless(module, MAX_NAME));
+    name.unwrap_or_else(|| "(a module without a name)".to_owned())
+}
+
+/// The longest by some measure, those aside that hardly count.
+fn longest(imports: &[&Import], ns: impl Fn(&Import) -> u64, n: usize, of: u64) -> Vec<String> {
+    let mut all: Vec<&Import> = imports.to_vec();
+    all.sort_by_key(|import| Reverse(ns(import)));
+    let counts = |import: &&Import| u128::from(ns(import)) * 50 >= u128::from(of);
+    all.into_iter()
+        .filter(counts)
+        .take(n)
+        .map(|import| format!("{} {}", name(import), within(ns(import))))
+        .collect()
+}
+
+/// Two sentences at most: how `app` divides, and which modules took long. `long`: name more of them.
+pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
+    let Some(imports) = &start.timeline.imports else { return Vec::new() };
+    let init = imports.init_ns.unwrap_or(0);
+    let app = init.saturating_add(imports.importing_ns).saturating_add(imports.code_ns);
+    let part = |ns: u64| format!("{} ({})", within(ns), percent(ns, app));
+    let mut text = format!("{} in app: ", harmless(&imports.language, MAX_NAME));
+    if imports.init_ns.is_some() {
+        text.push_str(&format!("its own start {}, ", part(init)));
+    }
+    text.push_str(&format!(
+        "imports {} of {}, the rest {}",
+        part(imports.importing_ns),
+        counted(imports.count, "module"),
+        part(imports.code_ns)
+    ));
+    if !imports.from_beginning {
+        text.push_str("; the first imports were not observed");
+    }
+    let mut out = vec![text];
+    let all: Vec<&Import> = imports.modules.iter().take(MAX_IMPORTS).collect();
+    let outermost: Vec<&Import> = all.iter().copied().filter(|import| import.depth == 0).collect();
+    let n = if long { 12 } else { 3 };
+    let whole = longest(&outermost, |import| import.duration_ns, n, app);
+    let own = longest(&all, |import| import.own_ns, n, app);
+    if !whole.is_empty() {
+        let mut text = format!("longest imports: {}", whole.join(", "));
+        if !own.is_empty() {
+            text.push_str(&format!("; without what they import: {}", own.join(", ")));
+        }
+        out.push(text);
+    }
+    out
+}

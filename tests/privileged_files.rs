@@ -1,0 +1,238 @@
+//! The files that a start opens and looks for, at the deepest level: against what the program did, and in
+//! the kinds and phases that findings ask for.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::{Recorded, program, python, record, require_root};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+const DEEP: [&str; 3] = ["-q", "--level", "deep"];
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+fn files(start: &Value) -> &Value {
+    let files = &start["timeline"]["files"];
+    assert!(files.is_object(), "{:#}", start["timeline"]);
+    files
+}
+
+fn n(value: &Value, field: &str) -> u64 {
+    value[field].as_u64().unwrap_or_else(|| panic!("no {field} in {value:#}"))
+}
+
+/// Of one phase and kind; any phase, any kind for `""`.
+fn sum(start: &Value, phase: &str, kind: &str, field: &str) -> u64 {
+    let fits = |sums: &&Value| {
+        (phase.is_empty() || sums["phase"] == phase) && (kind.is_empty() || sums["kind"] == kind)
+    };
+    files(start)["sums"].as_array().unwrap().iter().filter(fits).map(|sums| n(sums, field)).sum()
+}
+
+fn misses_in(start: &Value, folder: &str) -> u64 {
+    let misses = files(start)["misses"].as_array().unwrap();
+    misses.iter().filter(|miss| miss["folder"] == folder).map(|miss| n(miss, "n")).sum()
+}
+
+fn opened(start: &Value) -> Vec<&str> {
+    let files = files(start)["files"].as_array().unwrap();
+    files.iter().filter_map(|file| file["path"].as_str()).collect()
+}
+
+/// What holds for every start.
+fn check(start: &Value) {
+    let files = files(start);
+    for field in ["opened", "open_failed", "found", "missed", "spent_ns"] {
+        assert_eq!(sum(start, "", "", field), n(files, field), "{field}");
+    }
+    let listed = files["files"].as_array().unwrap().len() as u64;
+    let untold = sum(start, "", "untold", "opened");
+    assert_eq!(listed + n(files, "files_left_out") + untold, n(files, "opened"));
+    let misses = files["misses"].as_array().unwrap().iter().map(|miss| n(miss, "n")).sum::<u64>();
+    let untold = sum(start, "", "untold", "open_failed") + sum(start, "", "untold", "missed");
+    let failed = n(files, "open_failed") + n(files, "missed");
+    assert_eq!(misses + n(files, "misses_left_out") + untold, failed);
+    let errors: u64 = files["errors"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    assert_eq!(errors + untold, failed);
+}
+
+fn run(cmd: &[&str]) -> Recorded {
+    let recorded = record(&DEEP, cmd);
+    for start in recorded.starts().iter().filter(|start| !start["timeline"]["files"].is_null()) {
+        check(start);
+    }
+    recorded
+}
+
+#[test]
+fn every_call_is_counted_and_none_at_other_levels() {
+    require_root();
+    let folder = folder();
+    let at = folder.path().to_str().unwrap();
+    fs::write(folder.path().join("there"), "twelve bytes").unwrap();
+    let text = format!(
+        "import os\n\
+         for i in range(300):\n    os.path.exists('{at}/none/%d' % i)\n\
+         for i in range(200):\n    os.access('{at}/there', os.R_OK); os.stat('{at}/there')\n\
+         for i in range(50):\n    os.close(os.open('{at}/there', os.O_RDONLY)); os.fstat(0)\n\
+         for i in range(70):\n\
+         \x20   try: os.open('{at}/gone/libx.so.1', os.O_RDONLY)\n\
+         \x20   except OSError: pass\n\
+         try: os.open('{at}/there/x', os.O_RDONLY)\n\
+         except OSError: pass\n"
+    );
+    let python = python();
+    let cmd = [python.to_str().unwrap(), "-SE", "-c", &text];
+    let recorded = run(&cmd);
+    let start = recorded.start_with_argv(&cmd);
+    assert_eq!(misses_in(start, &format!("{at}/none")), 300);
+    assert_eq!(misses_in(start, &format!("{at}/gone")), 70);
+    let gone =
+        files(start)["misses"].as_array().unwrap().iter().find(|m| m["folder"] == format!("{at}/gone"));
+    assert_eq!(gone.unwrap()["libraries"], 70);
+    assert!(files(start)["errors"]["ENOTDIR"].as_u64() >= Some(1), "{:#}", files(start)["errors"]);
+    let there = format!("{at}/there");
+    assert_eq!(opened(start).iter().filter(|path| **path == there).count(), 50);
+    let one = files(start)["files"].as_array().unwrap().iter().find(|f| f["path"] == there).unwrap();
+    assert_eq!((n(one, "bytes"), one["tid"] == start["pid"]), (12, true));
+    assert!(sum(start, "app", "other", "found") >= 400);
+
+    let recorded = record(&["-q"], &cmd);
+    assert!(recorded.start_with_argv(&cmd)["timeline"]["files"].is_null());
+}
+
+#[test]
+fn a_long_search_for_libraries_is_counted_in_link() {
+    require_root();
+    let folder = folder();
+    let mut folders = Vec::new();
+    for n in 0..40 {
+        let one = folder.path().join(n.to_string());
+        fs::create_dir(&one).unwrap();
+        folders.push(one.to_str().unwrap().to_owned());
+    }
+    let path = format!("LD_LIBRARY_PATH={}", folders.join(":"));
+    let recorded = run(&["env", &path, "/bin/true"]);
+    let start = &recorded.starts()[0];
+    // Each folder once, and its subfolders for the processor as far as they are looked for.
+    let failed = sum(start, "link", "shared_library", "open_failed");
+    assert!(failed >= 40, "{:#}", files(start)["sums"]);
+    let misses = files(start)["misses"].as_array().unwrap();
+    let searched =
+        misses.iter().filter(|miss| folders.contains(&miss["folder"].as_str().unwrap().to_owned()));
+    assert!(searched.filter(|miss| miss["libraries"].as_u64() >= Some(1)).count() > 20, "{misses:#?}");
+    assert!(sum(start, "link", "shared_library", "opened") >= 1);
+    assert!(sum(start, "link", "shared_library", "bytes") > 500_000, "libc is larger");
+}
+
+#[test]
+fn python_with_and_without_bytecode() {
+    require_root();
+    let folder = folder();
+    let at = folder.path().to_str().unwrap();
+    for n in 0..20 {
+        fs::write(folder.path().join(format!("m{n}.py")), "x = 1\n").unwrap();
+    }
+    let imports = format!(
+        "import sys; sys.path.insert(0, '{at}'); import {}",
+        (0..20).map(|n| format!("m{n}")).collect::<Vec<_>>().join(", ")
+    );
+    let python = python();
+    let cmd = [python.to_str().unwrap(), "-SE", "-c", &imports];
+    let first = run(&cmd);
+    let second = run(&cmd);
+    let of = |recorded: &Recorded, kind: &str| sum(recorded.start_with_argv(&cmd), "app", kind, "opened");
+    assert!(of(&first, "python_source") >= 20, "{:#}", files(first.start_with_argv(&cmd))["sums"]);
+    assert_eq!(of(&second, "python_source"), 0);
+    assert!(of(&second, "python_bytecode") >= 20);
+}
+
+#[test]
+fn what_a_shell_reads_has_its_cost() {
+    require_root();
+    let home = folder();
+    let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
+    write("slow.sh", "sleep 0.15\n");
+    write(".profile", ". \"$HOME/slow.sh\"\n. \"$HOME/quick.sh\"\nsleep .05\n");
+    write("quick.sh", ":\n");
+    let at = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let variable = format!("HOME={}", home.path().display());
+    for shell in ["bash", "dash"] {
+        let recorded = run(&["env", "-i", &variable, "PATH=/usr/bin:/bin", shell, "-l", "-c", "exec true"]);
+        // The shell's start goes on to `true`.
+        let start = recorded.filter(|start| !files(start)["sourced"].is_null())[0];
+        let sourced = files(start)["sourced"].as_array().unwrap();
+        let of = |name: &str| {
+            let path = at(name);
+            let found: Vec<&Value> = sourced.iter().filter(|file| file["path"] == path).collect();
+            assert_eq!(found.len(), 1, "{shell}: {name} in {sourced:#?}");
+            n(found[0], "duration_ns")
+        };
+        let slow = of("slow.sh");
+        assert!((150_000_000..400_000_000).contains(&slow), "{shell}: {slow}");
+        let quick = of("quick.sh");
+        assert!((50_000_000..300_000_000).contains(&quick), "{shell}: until the end: {quick}");
+        assert!(of(".profile") < 100_000_000, "{shell}: until the next");
+    }
+}
+
+#[test]
+fn more_calls_than_are_told_singly_are_still_counted() {
+    require_root();
+    let python = python();
+    let text = "import os\nfor i in range(30000):\n    os.access('/nowhere/%d' % i, 0)\n";
+    let cmd = [python.to_str().unwrap(), "-SE", "-c", text];
+    let recorded = run(&cmd);
+    let start = recorded.start_with_argv(&cmd);
+    let missed = n(files(start), "missed");
+    let untold = sum(start, "", "untold", "missed");
+    assert!((30_000..30_200).contains(&missed), "{missed}");
+    assert!(untold >= 13_000, "{untold}");
+    assert!(misses_in(start, "/nowhere") >= 15_000);
+}
+
+#[test]
+fn a_java_program_tells_of_its_archive_of_classes() {
+    require_root();
+    let java: PathBuf = ["/usr/bin/java", "/usr/local/bin/java"]
+        .iter()
+        .map(PathBuf::from)
+        .find(|p| p.is_file())
+        .expect("no java: `cargo xtask setup` installs it");
+    let java = java.to_str().unwrap();
+    let with = run(&[java, "-Xshare:auto", "-version"]);
+    let without = run(&[java, "-Xshare:off", "-version"]);
+    assert!(
+        sum(&with.starts()[0], "app", "cds_archive", "opened") >= 1,
+        "{:#}",
+        files(&with.starts()[0])["sums"]
+    );
+    assert_eq!(sum(&without.starts()[0], "app", "cds_archive", "opened"), 0);
+    assert!(sum(&without.starts()[0], "app", "java", "opened") >= 1);
+}
+
+#[test]
+fn threads_and_children_are_counted_where_they_belong() {
+    require_root();
+    let fork_exec = program("fork_exec");
+    let recorded = run(&[fork_exec.to_str().unwrap()]);
+    let told = recorded.told();
+    let own = recorded.start_of(told["self"].as_u64().unwrap());
+    let children = recorded.children_of(told["self"].as_u64().unwrap());
+    assert!(!children.is_empty());
+    for start in children.into_iter().chain([own]) {
+        assert!(
+            opened(start).iter().filter(|path| path.ends_with("/libc.so.6")).count() <= 1,
+            "{:?}",
+            opened(start)
+        );
+    }
+}
