@@ -39,7 +39,7 @@ pub enum Command {
     Record(record::RecordArgs),
     /// Show every start as it completes, a line each
     Watch(command::watch::WatchArgs),
-    /// Show a trace: tree of starts, where their time went, the slowest
+    /// Show a trace: the verdict, what would help, the tree of starts
     Report(command::report::Options),
     /// Turn a trace into another tool's format: a viewer's, a database's, a collector's
     Export(command::export::Options),

@@ -339,7 +339,10 @@ fn a_report_begins_with_the_verdict_and_what_would_help() {
     let text = report(&Digest::read(reader(&sleepy)).unwrap(), View::default());
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "app was done after 100 ms; 60.0 ms of it: sleeping for a fixed time in app.");
-    assert!(text.contains("\nWhat would help\n  60.0 ms  fixed-sleep: app slept for 60.0 ms"), "{text}");
+    assert!(
+        text.contains("\nWhat would help\n  60.0 ms  fixed-sleep: app slept for 60.0 ms, 1 time: 60 ms"),
+        "{text}"
+    );
     assert!(text.contains("Not examined: "), "{text}");
     // What the trace itself says counts, unless somebody brings thresholds.
     let mut told = sleepy.clone();

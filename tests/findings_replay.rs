@@ -121,7 +121,8 @@ fn nothing_critical_is_wrong_in_the_corpus() {
     assert!(unexpected.is_empty(), "{unexpected:#?}");
 }
 
-/// What was looked at, and is right.
-fn is_right(_line: &str) -> bool {
-    false
+/// What was looked at, and is right: programs that sleep on purpose for 100 ms and more, and starts that did wait
+/// for a CPU or for storage, as the machine was busy when they were recorded. No other finding is critical there.
+fn is_right(line: &str) -> bool {
+    ["fixed-sleep", "cpu-starved", "cold-cache"].iter().any(|id| line.contains(&format!(": \"{id}\": ")))
 }

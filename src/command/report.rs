@@ -20,9 +20,9 @@ use std::time::Duration;
     after_help = "Examples:
   startrace report                            the newest trace in this folder
   startrace report startrace-app.json --all | less
-  startrace report startrace-app.json --exe 'python3*' --slower-than 100ms
-  startrace report startrace-app.json --starts 4242      that one and its children
-  startrace report startrace-app.json --json | jq '.findings[0]'
+  startrace report app.json --exe 'python3*' --slower-than 100ms
+  startrace report app.json --starts 4242     that one and all below it
+  startrace report app.json --json | jq '.findings[0]'
   startrace report startrace-app.json --html app.html
   startrace report --explain wrapper-chain    the page on a finding
   zstdcat old.ndjson.zst | startrace report -

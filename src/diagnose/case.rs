@@ -75,6 +75,11 @@ impl Known {
         self.names.get(&self.key(start_id)).map(|name| self.texts.get(*name))
     }
 
+    /// The same by its key, fit for a sentence.
+    pub(crate) fn name_of(&self, key: u64) -> Option<String> {
+        self.names.get(&key).map(|name| label::harmless(self.texts.get(*name), MAX_TEXT))
+    }
+
     /// Is that pid the one of a child that was seen already?
     pub(crate) fn is_child(&self, parent: &str, pid: u32) -> bool {
         self.children.contains(&(self.key(parent), pid))

@@ -22,6 +22,37 @@ pub(crate) enum Of {
     Anybody,
 }
 
+/// Stands for [`Hit::about`] in a hit's words. No text of a trace has it: control characters are escaped.
+pub(crate) const ABOUT: &str = "\u{1}";
+/// Programs that a list of members names.
+const MAX_PROGRAMS: usize = 4;
+
+impl Hit {
+    /// The words, with the names of processes as far as they are known now.
+    pub(crate) fn named(&self, name: impl Fn(u64) -> Option<String>) -> (String, String, String) {
+        let about = self
+            .about
+            .as_ref()
+            .map_or_else(String::new, |(key, fallback)| name(*key).unwrap_or_else(|| fallback.clone()));
+        let fill = |text: &str| text.replace(ABOUT, &about);
+        let mut summary = fill(&self.summary);
+        let programs = self.members.iter().filter_map(|(key, ns)| {
+            let name = name(*key)?;
+            Some((name.split(' ').next().unwrap_or("?").to_owned(), *ns, ()))
+        });
+        let mut programs = super::case::by_name(programs, 256);
+        programs.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let list = programs.iter().take(MAX_PROGRAMS);
+        let list = list.map(|(name, ns, all)| format!("{} {name} {}", all.len(), super::case::time(*ns)));
+        let list: Vec<String> = list.collect();
+        if !list.is_empty() {
+            summary.push_str(": ");
+            summary.push_str(&list.join(", "));
+        }
+        (fill(&self.what), summary, fill(&self.advice))
+    }
+}
+
 /// Claims that one hit keeps; of more, those with the smallest gaps between them become one.
 const MAX_CLAIMS: usize = 128;
 
@@ -43,6 +74,10 @@ pub(crate) struct Hit {
     pub(crate) summary: String,
     pub(crate) evidence: BTreeMap<String, Value>,
     pub(crate) advice: String,
+    /// A process that the words name by [`ABOUT`]: its command may be known later only.
+    pub(crate) about: Option<(u64, String)>,
+    /// Processes that the summary ends with a list of, and their time.
+    pub(crate) members: Vec<(u64, u64)>,
     /// What stays, once, of all that is claimed: of many imports the one that a fork server makes.
     pub(crate) stays_ns: u64,
     /// The starts that it concerns, where that is not only the one that was looked at.
@@ -63,6 +98,8 @@ impl Hit {
             summary: String::new(),
             evidence: BTreeMap::new(),
             advice: String::new(),
+            about: None,
+            members: Vec::new(),
             stays_ns: 0,
             starts: Vec::new(),
         }
@@ -103,7 +140,7 @@ impl Hit {
 }
 
 /// No more than [`MAX_CLAIMS`], in order of time; touching ones of one task put together.
-fn few(mut claims: Vec<Claim>) -> Vec<Claim> {
+pub(crate) fn few(mut claims: Vec<Claim>) -> Vec<Claim> {
     claims.retain(|claim| claim.from < claim.to);
     claims.sort_by_key(|claim| (claim.from, claim.to));
     let mut out: Vec<Claim> = Vec::with_capacity(claims.len().min(MAX_CLAIMS));

@@ -112,12 +112,13 @@ impl Hits {
         thresholds: &Thresholds,
         rule: impl Fn(&str) -> Manner,
         id_of: impl Fn(u64) -> Option<String>,
+        name_of: impl Fn(u64) -> Option<String>,
         name: impl Fn(Sym) -> String,
     ) -> Vec<Joined> {
         let mut all: Vec<Priced> = Vec::new();
         for mut kind in self.kinds {
             kind.hits.sort_by_key(|hit| std::cmp::Reverse(hit.cost_ns));
-            all.push(price(&kind, wholes, thresholds, &id_of, &name));
+            all.push(price(&kind, wholes, thresholds, &id_of, &name_of, &name));
         }
         all.sort_by_key(|priced| std::cmp::Reverse(rank(&priced.joined)));
         let mut kept: Vec<Priced> = Vec::new();
@@ -176,6 +177,7 @@ fn price(
     wholes: &Wholes,
     thresholds: &Thresholds,
     id_of: &impl Fn(u64) -> Option<String>,
+    name_of: &impl Fn(u64) -> Option<String>,
     name: &impl Fn(Sym) -> String,
 ) -> Priced {
     // By whole: what it would save there. Several wholes do not wait for each other: the dearest counts.
@@ -206,7 +208,7 @@ fn price(
     let mut seen = std::collections::HashSet::new();
     let starts =
         listed.into_iter().filter(|start| seen.insert(*start)).filter_map(id_of).take(MAX_STARTS).collect();
-    let mut summary = kind.words.summary.clone();
+    let (what, mut summary, advice) = kind.words.named(name_of);
     if kind.n > 1 {
         let who = if kind.one_name {
             format!(" of {}", super::case::quoted(&name(kind.name)))
@@ -231,10 +233,10 @@ fn price(
         starts,
         n,
         overlaps: Vec::new(),
-        what: kind.words.what.clone(),
+        what,
         summary,
         evidence: kind.words.evidence.clone(),
-        advice: kind.words.advice.clone(),
+        advice,
     };
     Priced { joined, pieces, whole: number }
 }

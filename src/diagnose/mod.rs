@@ -158,6 +158,7 @@ impl Diagnoser {
         let whole = timeline.duration_ns;
         let mut findings = Vec::with_capacity(found.len());
         for (id, hit) in found {
+            let (_, summary, advice) = hit.named(|key| self.known.name_of(key));
             self.hits.add(id, key, name, &hit);
             if hit.cost_ns.is_some() || hit.at_least > Severity::Info {
                 self.ids.entry(key).or_insert_with(|| start.start_id.clone());
@@ -167,9 +168,9 @@ impl Diagnoser {
                 severity: join::severity(hit.cost_ns, whole, &hit, &self.thresholds),
                 cost_ns: hit.cost_ns,
                 basis: hit.basis,
-                summary: hit.summary,
+                summary,
                 evidence: hit.evidence,
-                advice: hit.advice,
+                advice,
             });
         }
         if !findings.is_empty() {
@@ -270,7 +271,7 @@ impl Diagnoser {
             let needs = format!("fewer starts: {} of it are not in its price", crate::report::count(n));
             not_examined.push(NotExamined { finding: finding.to_owned(), needs });
         }
-        let (ids, texts) = (&self.ids, &self.known.texts);
+        let (ids, known, texts) = (&self.ids, &self.known, &self.known.texts);
         let hits = std::mem::take(&mut self.hits);
         let findings = hits.finish(
             wholes,
@@ -280,6 +281,7 @@ impl Diagnoser {
                 None => join::Manner::default(),
             },
             |key| ids.get(&key).cloned(),
+            |key| known.name_of(key),
             |name| texts.get(name).to_owned(),
         );
         Diagnosis { findings, not_examined }

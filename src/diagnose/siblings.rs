@@ -1,7 +1,7 @@
 //! Equal starts of one parent, in sums: what a finding about siblings reads.
 
 use super::case::{self, Case};
-use super::hit::Claim;
+use super::hit::{Claim, few};
 use crate::report::intern::Sym;
 use crate::report::label;
 use std::collections::HashMap;
@@ -14,9 +14,6 @@ const MAX_MEMBERS: usize = 1_000;
 /// Members of all families together.
 const MAX_ALL: usize = 500_000;
 
-/// Stretches of imports that are kept of one member.
-const MAX_IMPORTS: usize = 32;
-
 /// One of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
@@ -27,6 +24,9 @@ pub(crate) struct Member {
     pub(crate) importing: Vec<Claim>,
     /// From its origin until the interpreter is ready for the program.
     pub(crate) entering: Vec<Claim>,
+    /// What of its imports, and of both, is not the machine's state at that time: what one alone would take.
+    pub(crate) importing_alone: u64,
+    pub(crate) alone: u64,
 }
 
 /// Equal starts of one parent.
@@ -112,7 +112,7 @@ impl Families {
         let running = own.filter(|segment| segment.state == "running").map(|segment| segment.duration_ns);
         let running = running.fold(0, u64::saturating_add);
         let (importing_ns, mut importing) = case::importing(case);
-        importing.truncate(MAX_IMPORTS);
+        importing = few(importing);
         if importing_ns > 0 && family.modules.is_empty() {
             family.modules = modules(case);
         }
@@ -126,7 +126,17 @@ impl Families {
         family.last = family.last.max(finish);
         if family.members.len() < MAX_MEMBERS && self.members < MAX_ALL {
             self.members += 1;
-            family.members.push(Member { key, origin, finish, importing, entering: entering(case) });
+            let alone = |claims: &[Claim]| case::sum(claims).saturating_sub(case.circumstances(claims));
+            let entering = entering(case);
+            family.members.push(Member {
+                key,
+                origin,
+                finish,
+                importing_alone: alone(&importing),
+                alone: alone(&importing).saturating_add(alone(&entering)),
+                importing,
+                entering,
+            });
             family.ids.push(start.start_id.clone());
         }
     }
@@ -150,9 +160,7 @@ fn entering(case: &Case<'_>) -> Vec<Claim> {
         return Vec::new();
     };
     let app = case.start.timeline.phases.iter().rev().find(|phase| phase.name == "app");
-    let mut claims = app.map_or_else(Vec::new, |app| case.between(0, app.at_ns.saturating_add(init)).1);
-    claims.truncate(MAX_IMPORTS);
-    claims
+    few(app.map_or_else(Vec::new, |app| case.between(0, app.at_ns.saturating_add(init)).1))
 }
 
 /// The dearest outermost imports, with their times.

@@ -156,8 +156,8 @@ thresholds! {
     fd_close_loop FdCloseLoop = "fd-close-loop" {
         /// CPU time between fork and exec from which on it is one: 0.1 us a descriptor.
         min_running: Time = ms(2),
-        /// Share of the kernel in the CPU time of a start that does nothing else much.
-        min_system_share: f64 = 0.6,
+        /// The kernel's CPU time as a share of it: counted by ticks, so a loop of calls has half to three quarters.
+        min_system_share: f64 = 0.35,
     }
     /// Failed execs before the one that works.
     path_walk PathWalk = "path-walk" {
@@ -217,6 +217,8 @@ thresholds! {
     linking Linking = "linking" {
         /// Failed tries to find libraries from which on the search is told.
         min_tries: u64 = 50,
+        /// So many tries take as long as one library that is found (mapping and relocating it): for the price.
+        tries_per_library: u64 = 20,
         /// Libraries from which on their number is told.
         min_libraries: u64 = 60,
         /// CPU time of linking from which on it is told: 0.2 to 2 ms are usual.

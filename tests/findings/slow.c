@@ -560,7 +560,8 @@ static int64_t case_lock(int argc, char **argv)
 static int64_t case_fsync(int argc, char **argv)
 {
 	long n = number(argc, argv, 2, 20);
-	char name[] = "./startrace-fsync-XXXXXX", block[4096] = "x";
+	char name[] = "./startrace-fsync-XXXXXX";
+	static char block[1 << 20];
 	int fd = mkostemp(name, O_CLOEXEC);
 	int64_t cost = 0;
 

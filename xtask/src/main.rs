@@ -25,7 +25,7 @@ The project's chores.
       with ARGS: `startrace record ARGS`.
   cargo xtask test [--all] [--unprivileged] [FILTER]
       Setup, formatting, clippy, docs, all tests, the privileged ones as root, and the quick rows of
-      the corpus. --all: the slow tests and the whole corpus too, whose runtimes it installs. --unprivileged: without those that need root. FILTER: only tests with that name.
+      the corpus. --all: the slow tests, the whole corpus and the findings too, whose runtimes it installs. --unprivileged: without those that need root. FILTER: only tests with that name.
   cargo xtask corpus [--all] [--quick] [--record FOLDER] [--family FAMILY] [--root ROOT] [NAME]
       Start the real programs of tests/corpus/corpus.toml, name their start methods, and print how
       right that is. --all: install the runtimes that are missing first, and the userlands of other

@@ -37,7 +37,7 @@ impl Rule for FixedSleep {
             ns = ns.saturating_add(on.ns);
             claims.extend(on.claims);
             let asked = on.wait.detail.as_deref().and_then(|detail| detail.strip_prefix("asked for "));
-            lengths.push((quoted(asked.unwrap_or("an unknown time")), on.ns, ()));
+            lengths.push((quoted(asked.unwrap_or("until a set time")), on.ns, ()));
         }
         if !case.is_worth(ns, case.thresholds.fixed_sleep.min_cost) {
             return Vec::new();
@@ -54,7 +54,13 @@ impl Rule for FixedSleep {
             )
             .collect();
         let hit = Hit::new(case.program(), format!("sleeping for a fixed time in {}", case.program()))
-            .says(format!("{} slept for {} ({})", case.name(), time(ns), shown.join(", ")))
+            .says(format!(
+                "{} slept for {}, {}: {}",
+                case.name(),
+                time(ns),
+                crate::report::counted(n as u64, "time"),
+                shown.join(", ")
+            ))
             .advises("Wait for the event that the sleep is meant for, or ask in ever longer steps that begin with 1 ms")
             .shows("sleeps", n)
             .shows("slept_ns", ns)

@@ -32,7 +32,9 @@ impl Rule for ForkserverNoPreload {
 
     fn look_at_siblings(&self, family: &Family, thresholds: &Thresholds, _cpus: u32) -> Option<Hit> {
         let (n, ns) = (family.n, family.importing);
-        if family.method != "multiprocessing.forkserver" || ns < thresholds.python_import.min_cost.0 {
+        // What one of them imports by itself, however many of them wanted the CPUs.
+        let alone = family.members.iter().map(|member| member.importing_alone).max().unwrap_or(0);
+        if family.method != "multiprocessing.forkserver" || alone < thresholds.python_import.min_cost.0 {
             return None;
         }
         let each = ns / n.max(1);
@@ -56,7 +58,7 @@ impl Rule for ForkserverNoPreload {
         .shows("importing_ns", ns)
         .shows("modules", family.modules.clone());
         // The server has to import them once.
-        let of_one = family.members.iter().map(|member| crate::diagnose::case::sum(&member.importing));
+        let of_one = family.members.iter().map(|member| member.importing_alone);
         hit.stays_ns = of_one.filter(|ns| *ns > 0).min().unwrap_or(0);
         hit.starts = family.members.iter().map(|member| member.key).collect();
         Some(hit)

@@ -2,7 +2,7 @@
 
 use crate::diagnose::case::{Case, OnPath, measured, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
-use crate::diagnose::hit::Hit;
+use crate::diagnose::hit::{ABOUT, Hit};
 use crate::trace::schema::Severity;
 
 /// Programs whose task is to run another one and to wait for it.
@@ -75,6 +75,10 @@ impl Rule for HelperWait {
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let limits = &case.thresholds.helper_wait;
+        // It waits for all the others, as long as they are there.
+        if case.start.method.name.ends_with("resource_tracker") {
+            return Vec::new();
+        }
         // Members of a pipeline wait for each other all the time: that is what they are for.
         let piped = case.start.method.pattern.as_deref() == Some("shell.pipeline");
         let kinds: &[&str] =
@@ -96,16 +100,19 @@ impl Rule for HelperWait {
             let n = waits.len();
             let runs_it = RUNNERS.contains(&case.program().as_str()) || case.share(ns) >= ALL;
             let claims = waits.into_iter().flat_map(|on| on.claims).collect();
-            let helper = case.command(&id).unwrap_or_else(|| case.process(&id));
-            let hit = Hit::new(format!("{} {helper}", case.program()), format!("waiting for {helper}"))
-                .says(format!("{} waited {} for its child {}", case.name(), time(ns), case.process(&id)))
+            // A name that is known by those who waited for it is good enough; else it may come later.
+            let pid = case.process(&id);
+            let helper = case.command(&id).unwrap_or_else(|| ABOUT.to_owned());
+            let mut hit = Hit::new(format!("{} {helper}", case.program()), format!("waiting for {helper}"))
+                .says(format!("{} waited {} for its child {helper}", case.name(), time(ns)))
                 .advises(format!(
                     "Keep what {helper} answers, ask for it later, or do meanwhile what does not need it"
                 ))
                 .shows("waited_ns", ns)
                 .shows("waits", n)
-                .shows("helper", id)
+                .shows("helper", id.clone())
                 .at_most(if runs_it { Severity::Info } else { Severity::Warning });
+            hit.about = Some((case.known.key(&id), pid));
             hits.push(measured(hit, ns, claims));
         }
         hits

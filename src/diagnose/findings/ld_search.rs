@@ -10,7 +10,7 @@ pub(crate) struct LdSearch;
 const PAGE: Page = Page {
     what: "The dynamic loader tries many paths in vain before it finds the libraries of a program.",
     why: "Every directory of RPATH, RUNPATH and LD_LIBRARY_PATH is tried for every library, in that order, before the cache; each try is a failed open.",
-    measured: "The time of the failed calls themselves, in the phases load and link, at --level deep.",
+    measured: "Calculated from the phases load and link, at --level deep: the share of failed tries in them, where a library that is found counts as much as 20 tries (threshold linking.tries_per_library).",
     fix: "Take directories out of LD_LIBRARY_PATH, shorten RUNPATH (patchelf --set-rpath), put the directory with most of the libraries first, or use the cache (ldconfig).",
     mistaken: "Failed opens in a warm directory cost 1 us each: a hundred of them do not matter. 'startrace inspect PROGRAM' counts them.",
 };
@@ -43,22 +43,24 @@ impl Rule for LdSearch {
             .fold(0, |sum, sums| sum.saturating_add(sums.opened));
         let folders: Vec<_> =
             files.misses.iter().filter(|folder| folder.libraries > 0 && folder.n > 0).collect();
-        let part = |folder: &&crate::trace::schema::FolderMisses| {
-            (u128::from(folder.spent_ns) * u128::from(folder.libraries.min(folder.n)) / u128::from(folder.n))
-                as u64
-        };
-        let spent = folders.iter().map(part).fold(0, u64::saturating_add);
         let (load, mut claims) = case.in_phases("load");
         let (link, of) = case.in_phases("link");
         claims.extend(of);
-        let cost = spent.min(load.saturating_add(link));
+        // The calls themselves are a part of what a try takes: the rest is between them. What a library takes
+        // that is found stands for so many tries.
+        let of_phase = files.sums.iter().filter(|sums| in_loader(&sums.phase));
+        let failed =
+            of_phase.fold(0u64, |sum, sums| sum.saturating_add(sums.open_failed).saturating_add(sums.missed));
+        let weight = found.saturating_mul(case.thresholds.linking.tries_per_library).saturating_add(failed);
+        let cost =
+            (u128::from(load.saturating_add(link)) * u128::from(failed) / u128::from(weight.max(1))) as u64;
         if tries < case.thresholds.linking.min_tries || !case.is_worth(cost, case.thresholds.all.min_cost) {
             return Vec::new();
         }
         let names: Vec<String> = folders.iter().map(|folder| quoted(&folder.folder)).collect();
         vec![
             Hit::new(case.program(), format!("looking for the libraries of {} in vain", case.program()))
-                .costs(cost, Basis::Measured, claims)
+                .costs(cost, Basis::Scaled, claims)
                 .says(format!(
                     "the dynamic loader tried {tries} paths in vain for {found} libraries of {}, in {}: {}",
                     case.name(),

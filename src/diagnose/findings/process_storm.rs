@@ -1,9 +1,12 @@
 //! `process-storm`: many short processes, one after the other.
 
-use crate::diagnose::case::{Case, by_name, measured, time};
+use crate::diagnose::case::{Case, measured, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use std::collections::HashMap;
+
+/// Processes that are remembered by name.
+const MAX_MEMBERS: usize = 512;
 
 pub(crate) struct ProcessStorm;
 
@@ -56,36 +59,19 @@ impl Rule for ProcessStorm {
         {
             return Vec::new();
         }
-        let named = others.iter().filter(|(id, _)| is_short(id));
-        let program = |id: &str| {
-            let name = case.command(id);
-            name.map_or_else(|| "?".to_owned(), |name| name.split(' ').next().unwrap_or("?").to_owned())
-        };
-        let mut kinds = by_name(named.map(|(id, (ns, _))| (program(id), *ns, ())), 256);
-        kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let top: Vec<String> = kinds
+        let mut members: Vec<(u64, u64)> = others
             .iter()
-            .take(4)
-            .map(|(name, ns, list)| format!("{} {name} {}", list.len(), time(*ns)))
+            .filter(|(id, _)| is_short(id))
+            .map(|(id, (ns, _))| (case.known.key(id), *ns))
             .collect();
-        let hit = Hit::new(case.program(), format!("{n} short processes, one after the other"))
-            .says(format!(
-                "{} waited for {n} short processes one after the other, {}: {}",
-                case.name(),
-                time(ns),
-                top.join(", ")
-            ))
+        members.sort_by_key(|(key, ns)| (std::cmp::Reverse(*ns), *key));
+        members.truncate(MAX_MEMBERS);
+        let mut hit = Hit::new(case.program(), format!("{n} short processes, one after the other"))
+            .says(format!("{} waited for {n} short processes one after the other, {}", case.name(), time(ns)))
             .advises("Keep their results, or use the shell's own means instead of one process a step")
             .shows("processes", n)
-            .shows("on_path_ns", ns)
-            .shows(
-                "commands",
-                kinds
-                    .iter()
-                    .take(8)
-                    .map(|(name, ns, list)| serde_json::json!({"command": name, "n": list.len(), "ns": ns}))
-                    .collect::<Vec<_>>(),
-            );
+            .shows("on_path_ns", ns);
+        hit.members = members;
         vec![measured(hit, ns, claims)]
     }
 }

@@ -45,7 +45,20 @@ impl Rule for PythonNoPyc {
             // executes before that is in it as well.
             let rest = files.files.get(at + 1..).unwrap_or_default();
             let next = rest.iter().find(|next| next.tid == file.tid && next.kind != "python_bytecode");
-            let until = next.map_or(file.at_ns, |next| next.at_ns);
+            // ... and in any case no longer than its import.
+            let imports =
+                case.start.timeline.imports.as_ref().map_or(&[][..], |imports| imports.modules.as_slice());
+            let within = imports.iter().filter(|import| {
+                import.tid == file.tid
+                    && import.at_ns <= file.at_ns
+                    && file.at_ns < import.at_ns.saturating_add(import.duration_ns)
+            });
+            let import = within.max_by_key(|import| import.at_ns);
+            let end = import.map(|import| import.at_ns.saturating_add(import.duration_ns));
+            let until = match (next.map(|next| next.at_ns), end) {
+                (Some(next), Some(end)) => next.min(end),
+                (next, end) => next.or(end).unwrap_or(file.at_ns),
+            };
             let (part, of) = case.between(file.at_ns, until.max(file.at_ns));
             ns = ns.saturating_add(part);
             claims.extend(of);

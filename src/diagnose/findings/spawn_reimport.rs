@@ -48,10 +48,7 @@ impl Rule for SpawnReimport {
         let spared = crate::diagnose::case::sum(&claims);
         let fork = thresholds.spawn_reimport.fork.0.saturating_mul(n);
         // The server has to do it once; the worker that was the least disturbed tells how long that takes.
-        let of_one = family.members.iter().map(|member| {
-            crate::diagnose::case::sum(&member.entering)
-                .saturating_add(crate::diagnose::case::sum(&member.importing))
-        });
+        let of_one = family.members.iter().map(|member| member.alone);
         let once = of_one.filter(|ns| *ns > 0).min().unwrap_or(0);
         let imports = match family.modules.as_slice() {
             [] => String::new(),
