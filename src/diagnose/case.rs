@@ -4,7 +4,7 @@ use super::hit::{Claim, Hit, Of};
 use super::thresholds::{Thresholds, Time};
 use crate::report::intern::{Interner, Sym};
 use crate::report::{duration, label};
-use crate::trace::schema::{Basis, Segment, Start, Wait};
+use crate::trace::schema::{Basis, Import, Segment, Start, Wait};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
@@ -343,24 +343,29 @@ impl<'a> Case<'a> {
     }
 }
 
-/// The path within the outermost imports of its main thread, after the interpreter's own.
+/// The outermost imports of its main thread, after the interpreter's own: those of before are what every
+/// program has.
+pub(crate) fn outermost<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a Import> {
+    let start = case.start;
+    let app =
+        start.timeline.phases.iter().rev().find(|phase| phase.name == "app").map_or(0, |phase| phase.at_ns);
+    let imports = start.timeline.imports.as_ref();
+    let ready = imports.and_then(|imports| imports.init_ns).map_or(0, |init| app.saturating_add(init));
+    let modules = imports.map_or(&[][..], |imports| imports.modules.as_slice());
+    modules.iter().filter(move |import| {
+        import.depth == 0
+            && import.tid == start.pid
+            && import.at_ns >= ready
+            && import.module.as_deref() != Some("site")
+    })
+}
+
+/// The path within them.
 pub(crate) fn importing(case: &Case<'_>) -> (u64, Vec<Claim>) {
-    let Some(imports) = &case.start.timeline.imports else { return (0, Vec::new()) };
-    let app = case
-        .start
-        .timeline
-        .phases
-        .iter()
-        .rev()
-        .find(|phase| phase.name == "app")
-        .map_or(0, |phase| phase.at_ns);
-    let ready = imports.init_ns.map_or(0, |init| app.saturating_add(init));
     let (mut claims, mut until) = (Vec::new(), 0u64);
-    for import in imports.modules.iter().filter(|import| import.depth == 0 && import.tid == case.start.pid) {
-        // Those of before are what every program has.
-        let own = import.at_ns >= ready && import.module.as_deref() != Some("site");
+    for import in outermost(case) {
         let end = import.at_ns.saturating_add(import.duration_ns);
-        if own && end > until {
+        if end > until {
             claims.extend(case.between(import.at_ns.max(until), end).1);
             until = end;
         }

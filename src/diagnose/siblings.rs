@@ -165,8 +165,7 @@ fn entering(case: &Case<'_>) -> Vec<Claim> {
 
 /// The dearest outermost imports, with their times.
 fn modules(case: &Case<'_>) -> Vec<String> {
-    let Some(imports) = &case.start.timeline.imports else { return Vec::new() };
-    let mut outermost: Vec<_> = imports.modules.iter().filter(|import| import.depth == 0).collect();
+    let mut outermost: Vec<_> = case::outermost(case).collect();
     outermost.sort_by_key(|import| std::cmp::Reverse(import.duration_ns));
     let named = outermost.iter().take(3).map(|import| {
         format!(

@@ -100,12 +100,8 @@ impl Facts {
         let pool = trial.groups.iter().filter(|group| group.n > 2).max_by_key(|group| group.makespan_ns);
         let pool = pool.filter(|group| group.makespan_ns.is_some_and(|ns| ns as f64 >= POOL * length as f64));
         let why = top.filter(matters).map(|joined| (joined.saves_ns.unwrap_or(0), joined.what.clone()));
-        let mut first = match (pool, root) {
-            (Some(pool), _) => {
-                let last = pool.makespan_ns.map(time).unwrap_or_default();
-                format!("{} {} workers, the last ready after {last}", count(pool.n), quoted(&pool.method))
-            }
-            (None, Some(root)) if is_command || trial.wholes.list.len() == 1 => self.of_root(root, trial),
+        let mut first = match root {
+            Some(root) if is_command || trial.wholes.list.len() == 1 => self.of_root(root, trial),
             _ => {
                 let over = trial.session.map_or(length, |session| session.duration_ns);
                 let begun = format!("{} in {}", counted(self.starts, "start"), time(over));
@@ -117,6 +113,13 @@ impl Facts {
                 }
             }
         };
+        if let Some(pool) = pool {
+            let last = pool.makespan_ns.map(time).unwrap_or_default();
+            let (n, method) = (count(pool.n), quoted(&pool.method));
+            first.push_str(&format!(
+                ", with {n} {method} workers, the last ready {last} after the first began"
+            ));
+        }
         match why {
             Some((ns, what)) => first.push_str(&format!("; {} of it: {what}", time(ns))),
             None => {

@@ -28,6 +28,10 @@ impl Rule for PythonImport {
         Feed::Imports
     }
 
+    fn is_only_where(&self) -> bool {
+        true
+    }
+
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let limits = &case.thresholds.python_import;
         let Some(imports) = &case.start.timeline.imports else { return Vec::new() };
@@ -35,7 +39,7 @@ impl Rule for PythonImport {
         if case.share(ns) < limits.min_share || !case.is_worth(ns, limits.min_cost) {
             return Vec::new();
         }
-        let mut slowest: Vec<_> = imports.modules.iter().filter(|import| import.depth == 0).collect();
+        let mut slowest: Vec<_> = crate::diagnose::case::outermost(case).collect();
         slowest.sort_by_key(|import| std::cmp::Reverse(import.duration_ns));
         let mut own: Vec<_> = imports.modules.iter().collect();
         own.sort_by_key(|import| std::cmp::Reverse(import.own_ns));
@@ -43,7 +47,7 @@ impl Rule for PythonImport {
         let shown =
             slowest.iter().take(4).map(|import| format!("{} {}", named(import), time(import.duration_ns)));
         let shown: Vec<String> = shown.collect();
-        let first = slowest.first().map_or_else(|| "its modules".to_owned(), |import| named(import));
+        let first = slowest.first().map_or_else(|| "its modules".to_owned(), named);
         let list = |of: &[&crate::trace::schema::Import]| {
             let each = of.iter().take(8).map(|import| {
                 serde_json::json!({"module": named(import), "duration_ns": import.duration_ns, "own_ns": import.own_ns})
