@@ -27,6 +27,11 @@ impl Rule for CpuStarved {
         Feed::Path
     }
 
+    // Where a program's own processes want the CPUs, what they do with them is the cause.
+    fn is_only_where(&self) -> bool {
+        true
+    }
+
     fn is_circumstance(&self) -> bool {
         true
     }
