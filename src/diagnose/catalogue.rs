@@ -66,9 +66,10 @@ pub(crate) trait Rule: Sync {
         false
     }
 
-    /// It says where the time went, not why: told last where others say why.
-    fn is_only_where(&self) -> bool {
-        false
+    /// How far it is from saying why, rather than where, the time went: told last where findings that are
+    /// nearer (a smaller number) say it for the same time.
+    fn vagueness(&self) -> u8 {
+        0
     }
 }
 

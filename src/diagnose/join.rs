@@ -28,8 +28,8 @@ const EXPLAINED: f64 = 0.6;
 pub(super) struct Manner {
     /// One within a larger one says nothing new.
     pub(super) nests: bool,
-    /// It says where the time went, not why.
-    pub(super) is_only_where: bool,
+    /// How far it is from saying why the time went.
+    pub(super) vagueness: u8,
 }
 
 /// What is kept of one hit.
@@ -134,16 +134,16 @@ impl Hits {
             }
         }
         let explained = |priced: &Priced| {
+            let own = rule(&priced.joined.id).vagueness;
             let others = kept.iter().filter(|other| {
                 other.whole == priced.whole
-                    && !rule(&other.joined.id).is_only_where
+                    && rule(&other.joined.id).vagueness < own
                     && other.joined.saves_ns.is_some()
             });
             let pieces = union(others.flat_map(|other| other.pieces.iter().copied()).collect());
-            common(&pieces, &priced.pieces) as f64 >= EXPLAINED * length(&priced.pieces) as f64
+            own > 0 && common(&pieces, &priced.pieces) as f64 >= EXPLAINED * length(&priced.pieces) as f64
         };
-        let last: Vec<bool> =
-            kept.iter().map(|priced| rule(&priced.joined.id).is_only_where && explained(priced)).collect();
+        let last: Vec<bool> = kept.iter().map(explained).collect();
         let mut both: Vec<(bool, Priced)> = last.into_iter().zip(kept).collect();
         both.sort_by_key(|(last, _)| *last);
         let mut kept: Vec<Priced> = both.into_iter().map(|(_, priced)| priced).collect();

@@ -277,7 +277,7 @@ impl Diagnoser {
             wholes,
             &self.thresholds,
             |id| match catalogue::rule(id) {
-                Some(rule) => join::Manner { nests: rule.nests(), is_only_where: rule.is_only_where() },
+                Some(rule) => join::Manner { nests: rule.nests(), vagueness: rule.vagueness() },
                 None => join::Manner::default(),
             },
             |key| ids.get(&key).cloned(),

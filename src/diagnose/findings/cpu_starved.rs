@@ -28,8 +28,8 @@ impl Rule for CpuStarved {
     }
 
     // Where a program's own processes want the CPUs, what they do with them is the cause.
-    fn is_only_where(&self) -> bool {
-        true
+    fn vagueness(&self) -> u8 {
+        1
     }
 
     fn is_circumstance(&self) -> bool {

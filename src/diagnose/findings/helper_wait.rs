@@ -69,8 +69,8 @@ impl Rule for HelperWait {
         true
     }
 
-    fn is_only_where(&self) -> bool {
-        true
+    fn vagueness(&self) -> u8 {
+        2
     }
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {

@@ -28,8 +28,8 @@ impl Rule for PythonImport {
         Feed::Imports
     }
 
-    fn is_only_where(&self) -> bool {
-        true
+    fn vagueness(&self) -> u8 {
+        1
     }
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
