@@ -282,6 +282,39 @@ fn states_that_no_machine_here_can_provoke() {
 }
 
 #[test]
+fn why_is_told_before_where() {
+    // A parent that waits for a helper that sleeps: the sleep is the cause, although it is a little less.
+    let helper = start(
+        11,
+        Some(10),
+        20,
+        100,
+        &[(5, 11, "running", ""), (90, 11, "sleep", "asked for 90 ms"), (5, 11, "running", "")],
+    );
+    let mut parent = start(
+        10,
+        None,
+        0,
+        200,
+        &[
+            (20, 10, "running", ""),
+            (5, 11, "running", ""),
+            (90, 11, "sleep", "asked for 90 ms"),
+            (5, 11, "running", ""),
+            (80, 10, "running", ""),
+        ],
+    );
+    parent["timeline"]["waits"] = json!([{"at_ns": 20 * MS, "duration_ns": 100 * MS, "runnable_ns": 0, "tid": 10, "kind": "child",
+        "syscall": "wait4", "detail": "pid 11 (app)", "woken_by": {"kind": "task", "pid": 11, "comm": "app"}}]);
+    let said = diagnose(&[helper, parent]);
+    let ids: Vec<&str> = said.diagnosis.findings.iter().map(|joined| joined.id.as_str()).collect();
+    assert_eq!(ids, ["fixed-sleep", "helper-wait"]);
+    assert_eq!(said.diagnosis.findings[1].saves_ns, Some(100 * MS));
+    assert_eq!(said.diagnosis.findings[1].overlaps, ["fixed-sleep"]);
+    assert!(said.verdict[0].contains("90.0 ms of it: sleeping"), "{:?}", said.verdict);
+}
+
+#[test]
 fn thresholds_decide_what_is_told_and_not_what_it_costs() {
     let starts = [start(10, None, 0, 100, &[(40, 10, "running", ""), (60, 10, "sleep", "asked for 60 ms")])];
     let strict = Thresholds::parse("[fixed-sleep]\nmin_cost = \"61ms\"").unwrap();
