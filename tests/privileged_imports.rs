@@ -285,6 +285,32 @@ fn an_interpreter_that_is_met_on_the_way_is_seen_from_then_on() {
 }
 
 #[test]
+fn an_interpreter_in_another_root_is_found_there() {
+    require_root();
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(root.join("usr")).unwrap();
+    fs::create_dir(root.join("opt")).unwrap();
+    for name in ["bin", "lib", "lib64", "lib32", "libx32"] {
+        if let Ok(to) = fs::read_link(Path::new("/").join(name)) {
+            std::os::unix::fs::symlink(to, root.join(name)).unwrap();
+        }
+    }
+    let python = fs::canonicalize(SYSTEM).expect("no python3 in /usr/bin: apt-get install python3");
+    fs::copy(&python, root.join("opt/interpreter")).unwrap();
+    // The mount goes with its namespace.
+    let script = "mount --bind /usr \"$1/usr\" && chroot \"$1\" /opt/interpreter -c 'import time; time.sleep(.3)' && \
+                  chroot \"$1\" /opt/interpreter -c 'import json'";
+    let cmd = ["unshare", "-m", "sh", "-c", script, "sh", root.to_str().unwrap()];
+    let recorded = record(&["-q", "--level", "deep"], &cmd);
+    let start = recorded.start_with_argv(&["/opt/interpreter", "-c", "import json"]);
+    assert_eq!(start["timeline"]["imports"]["from_beginning"], true, "{:#}", start["timeline"]["imports"]);
+    assert!(names(start).contains(&"json"));
+    check_sums(start);
+}
+
+#[test]
 fn a_running_server_tells_what_its_workers_import() {
     require_root();
     let modules_ = Modules::new(&[(

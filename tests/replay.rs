@@ -27,6 +27,7 @@ const STREAMS: &[Stream] = &[
     ("failed_fork", 2, &[("-", 2)]),
     ("late_exec", 3, &[("-", 2), ("reexec", 1)]),
     ("namespace", 3, &[("-", 2), ("namespace", 1)]),
+    ("python_deep", 1, &[("-", 1)]),
     ("python_spawn", 4, &[("-", 1), ("multiprocessing.resource_tracker", 1), ("multiprocessing.spawn", 2)]),
     (
         "python_forkserver",
@@ -132,4 +133,26 @@ fn details_that_only_the_whole_stream_tells() {
     }
     let failed = replayed("failed_fork").failed_forks;
     assert_eq!(failed.iter().map(|f| f.error.as_str()).collect::<Vec<_>>(), ["EAGAIN"]);
+}
+
+#[test]
+fn what_the_deepest_level_tells_comes_out_of_its_events() {
+    let replayed = serde_json::to_value(replayed("python_deep")).unwrap();
+    let timeline = &replayed["starts"][0]["timeline"];
+    let imports = &timeline["imports"];
+    let modules = imports["modules"].as_array().unwrap();
+    assert_eq!((&imports["provider"], imports["count"].as_u64()), (&json!("usdt"), Some(40)));
+    // `-S`: there is no `site` that would tell that the interpreter has started.
+    assert!(imports["init_ns"].is_null() && imports["from_beginning"] == true);
+    let found: Vec<_> = modules.iter().filter(|m| m["found"] == false).map(|m| &m["module"]).collect();
+    assert_eq!(found, ["nothing_like_it"]);
+    let own: u64 = modules.iter().map(|m| m["own_ns"].as_u64().unwrap()).sum();
+    assert_eq!(Some(own), imports["importing_ns"].as_u64());
+    let files = &timeline["files"];
+    assert!(files["opened"].as_u64() > Some(20) && files["errors"]["ENOENT"].as_u64() > Some(5), "{files:#}");
+    assert!(files["sums"].as_array().unwrap().iter().any(|sums| sums["kind"] == "python_bytecode"));
+    assert_eq!(timeline["profile"]["hz"], 499);
+    let samples =
+        timeline["profile"]["stacks"].as_array().unwrap().iter().map(|s| s["samples"].as_u64().unwrap());
+    assert_eq!(Some(samples.sum::<u64>()), timeline["profile"]["samples"].as_u64());
 }

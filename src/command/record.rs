@@ -702,14 +702,14 @@ fn cost(plan: &Plan) -> String {
     };
     let profile = if plan.profiles() {
         format!(
-            "\n  Sampling: {} times a second and CPU, some 5 us each for the processes followed.",
+            "\n  Sampling: {} times a second and CPU, some 3 us each for the processes followed.",
             plan.profile_hz
         )
     } else {
         String::new()
     };
     let imports = if plan.probes_imports() {
-        "\n  Probes in CPython: a module that a process loads takes some 6 us longer."
+        "\n  Probes in CPython: a module that a process loads takes some 5 us longer."
     } else {
         ""
     };

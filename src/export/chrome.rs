@@ -6,6 +6,7 @@
 //! arrows from parent to child and from whoever asked a fork server, and a counter of starts under way.
 //! Times are microseconds (with nanoseconds behind the point) from the trace's first origin.
 
+use super::imports::{self, Step};
 use super::json::{List, compact, write};
 use super::stack::{lane_name, stretches};
 use super::tracks::{Processes, under_way};
@@ -89,6 +90,33 @@ impl Chrome {
     }
 }
 
+impl Chrome {
+    /// A lane of what was imported, where the trace has that.
+    fn imports(&mut self, track: u32, start: &Start, out: &mut dyn Write) -> io::Result<()> {
+        let steps = imports::steps(start);
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let lane = 2 * LANES + u64::from(track);
+        let name = json!({"ph": "M", "name": "thread_name", "pid": track, "tid": lane,
+            "args": {"name": imports::LANE}});
+        self.list.push(&name, out)?;
+        for step in steps {
+            let (ph, at, import) = match step {
+                Step::Begin(at, import) => ("B", at, import),
+                Step::End(at, import) => ("E", at, import),
+            };
+            let mut event = json!({"ph": ph, "cat": "import", "name": imports::name(import), "pid": track,
+                "tid": lane, "ts": self.time(start.timeline.origin_boottime_ns.saturating_add(at))});
+            if ph == "E" {
+                event["args"] = compact(json!({"own_ns": import.own_ns, "found": import.found}));
+            }
+            self.list.push(&event, out)?;
+        }
+        Ok(())
+    }
+}
+
 impl Exporter for Chrome {
     fn begin(&mut self, trace: &Outline, out: &mut dyn Write) -> io::Result<()> {
         self.begin = trace.digest.window().0;
@@ -137,6 +165,7 @@ impl Exporter for Chrome {
             self.list.push(&event, out)?;
         }
         self.lane(track, start, out)?;
+        self.imports(track, start, out)?;
         if let Some(parent) = self.processes.parent(trace, row).filter(|&parent| parent != track) {
             // An arrow needs slices at both ends: the parent's is a moment, as what else it did is not known.
             let moment = json!({"ph": "X", "cat": "fork", "name": format!("starts {label}"), "pid": parent,

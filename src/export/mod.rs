@@ -9,6 +9,7 @@ mod chrome;
 mod csv;
 mod folded;
 mod html;
+mod imports;
 mod json;
 mod ndjson;
 pub mod otlp;

@@ -7,6 +7,7 @@
 //! Field numbers are those of protos/perfetto/trace/**/*.proto; a test reads the result with Perfetto's
 //! own descriptors.
 
+use super::imports::{self, Step};
 use super::otlp::wall;
 use super::protobuf::Message;
 use super::stack::{lane_name, stretches};
@@ -31,6 +32,7 @@ const BOOTTIME: u64 = 6;
 const COUNTER_TRACK: u64 = 1;
 const FIRST_PROCESS: u64 = 1 << 32;
 const FIRST_LANE: u64 = 2 << 32;
+const FIRST_IMPORTS: u64 = 3 << 32;
 /// Longest argument and most arguments that a click shows.
 const MAX_ARG: usize = 4096;
 const MAX_ARGS: usize = 256;
@@ -40,6 +42,7 @@ pub(super) struct Perfetto {
     processes: Processes,
     described: HashSet<u32>,
     lanes: HashSet<u32>,
+    imports: HashSet<u32>,
     clocks_told: bool,
 }
 
@@ -133,6 +136,30 @@ impl Perfetto {
         Ok(())
     }
 
+    /// A lane of what was imported, where the trace has that.
+    fn imports(&mut self, number: u32, start: &Start, out: &mut dyn Write) -> io::Result<()> {
+        let steps = imports::steps(start);
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let track = FIRST_IMPORTS + u64::from(number);
+        if self.imports.insert(number) {
+            let lane = Message::default().number(1, track).number(5, track_of(number)).text(2, imports::LANE);
+            packet(Message::default().message(60, &lane), out)?;
+        }
+        let origin = start.timeline.origin_boottime_ns;
+        for step in steps {
+            match step {
+                Step::Begin(time, import) => {
+                    let slice = named(event(BEGIN, track), "import", imports::name(import));
+                    at(origin.saturating_add(time), &note_number(slice, "own_ns", import.own_ns), out)?;
+                }
+                Step::End(time, _) => at(origin.saturating_add(time), &event(END, track), out)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the wall clock beside the boottime clock, by the first start that tells both.
     fn tell_clocks(&mut self, start: &Start, out: &mut dyn Write) -> io::Result<()> {
         if self.clocks_told {
@@ -207,7 +234,8 @@ impl Exporter for Perfetto {
             at(time(milestone.at_ns), &instant, out)?;
         }
         at(time(start.timeline.duration_ns), &event(END, track), out)?;
-        self.lane(number, start, out)
+        self.lane(number, start, out)?;
+        self.imports(number, start, out)
     }
 
     fn end(&mut self, _trace: &Outline, _out: &mut dyn Write) -> io::Result<()> {

@@ -11,6 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 const MAX_MAPS: u64 = 16 << 20;
 const MAX_KALLSYMS: u64 = 64 << 20;
@@ -19,6 +20,8 @@ const MAX_FILES: usize = 512;
 const MAX_FUNCTIONS: usize = 4_000_000;
 /// Processes whose maps are kept.
 const MAX_PROCESSES: usize = 1_024;
+/// Maps in which an address is missing are read again after this time.
+const REREAD: Duration = Duration::from_millis(20);
 /// On the architectures that there are, the kernel has the upper half.
 const KERNEL: u64 = 1 << 63;
 
@@ -38,7 +41,7 @@ type Names = HashMap<(u64, u64), Option<Rc<Functions>>>;
 /// What was found out so far.
 #[derive(Default)]
 pub(super) struct Frames {
-    maps: HashMap<Id, Vec<Mapping>>,
+    maps: HashMap<Id, (Instant, Vec<Mapping>)>,
     files: Names,
     functions: usize,
     kernel: Vec<(u64, Box<str>)>,
@@ -91,28 +94,37 @@ impl Frames {
         Frame { function: found.map(|(_, name)| name.to_string()), module: Some("[kernel]".to_owned()) }
     }
 
-    fn mapping(
-        &mut self,
-        id: Id,
-        is: impl Fn(u32) -> bool,
-        address: u64,
-        fresh: &mut bool,
-    ) -> Option<Mapping> {
-        let find = |all: &Vec<Mapping>| all.iter().find(|m| (m.from..m.to).contains(&address)).cloned();
-        if let Some(found) = self.maps.get(&id).and_then(find) {
+    fn mapping(&mut self, id: Id, is: impl Fn(u32) -> bool, address: u64) -> Option<Mapping> {
+        // In the order of their addresses, as the kernel tells them.
+        let find = |all: &[Mapping]| {
+            let at = all.partition_point(|mapping| mapping.from <= address).checked_sub(1)?;
+            all.get(at).filter(|mapping| address < mapping.to).cloned()
+        };
+        let known = self.maps.get(&id);
+        if let Some(found) = known.and_then(|(_, all)| find(all)) {
             return Some(found);
         }
-        // New since, or never looked at; once for all addresses that are asked for together.
-        if std::mem::replace(fresh, true) {
+        // New since, never looked at, or no address at all: of a process without frame pointers there are many.
+        if known.is_some_and(|(read, _)| read.elapsed() < REREAD) {
             return None;
         }
-        let all = is(id.pid).then(|| maps(id.pid)).flatten().filter(|_| is(id.pid))?;
+        let all = is(id.pid).then(|| maps(id.pid)).flatten().filter(|_| is(id.pid));
         if self.maps.len() >= MAX_PROCESSES {
             self.maps.clear();
         }
-        let found = find(&all);
-        self.maps.insert(id, all);
-        found
+        let now = Instant::now();
+        match all {
+            Some(all) => {
+                let found = find(&all);
+                self.maps.insert(id, (now, all));
+                found
+            }
+            // It has ended: what was known stays so, and nobody asks again soon.
+            None => {
+                self.maps.entry(id).or_insert_with(|| (now, Vec::new())).0 = now;
+                None
+            }
+        }
     }
 
     fn functions(&mut self, pid: u32, mapping: &Mapping) -> Option<Rc<Functions>> {
@@ -140,14 +152,13 @@ impl Frames {
 
     /// `is`: whether that pid is still that process.
     pub(super) fn frames(&mut self, id: Id, is: impl Fn(u32) -> bool, addresses: &[u64]) -> Vec<Frame> {
-        let mut fresh = false;
         let mut all = Vec::with_capacity(addresses.len());
         for &address in addresses {
             if address & KERNEL != 0 {
                 all.push(self.kernel(address));
                 continue;
             }
-            let Some(mapping) = self.mapping(id, &is, address, &mut fresh) else {
+            let Some(mapping) = self.mapping(id, &is, address) else {
                 all.push(Frame::default());
                 continue;
             };
@@ -197,7 +208,8 @@ mod tests {
         let got = frames.frames(id, |_| true, &[here, 8]);
         assert!(got[0].function.as_ref().unwrap().contains("maps"), "{got:?}");
         assert_eq!(got[1], Frame::default());
-        // Of a process that is gone nothing is known.
+        // Once it has ended, what was known stays.
+        assert!(frames.frames(id, |_| false, &[here])[0].function.is_some());
         frames.forget(id.pid);
         assert_eq!(frames.frames(id, |_| false, &[here]), [Frame::default()]);
     }

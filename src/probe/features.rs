@@ -12,6 +12,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 /// Where the kernel shows its types.
 pub const BTF: &str = "/sys/kernel/btf/vmlinux";
 
+/// A variable of the environment that leaves fentry out, whatever the kernel can do: for machines where another
+/// tool makes it trouble, and for tests of what is used instead.
+const NO_FENTRY: &str = "STARTRACE_NO_FENTRY";
+
 /// What was found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Features {
@@ -63,7 +67,8 @@ pub fn look() -> Features {
         helpers: has("bpf_loop"),
         uprobe_multi: has("bpf_uprobe_multi_link"),
         interrupt_count: interrupt_count(count.or(hot)),
-        fentry: execve.is_some() && execveat.is_some() && clone.is_some_and(fentry_works),
+        fentry: std::env::var_os(NO_FENTRY).is_none()
+            && execve.is_some() && execveat.is_some() && clone.is_some_and(fentry_works),
     }
 }
 

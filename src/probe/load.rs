@@ -9,7 +9,7 @@ use super::{Error, features};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
 use crate::event::Id;
 use crate::level::Level;
-use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenProgramMut, ProgramAttachType, ProgramMut};
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
@@ -300,6 +300,7 @@ impl Probe {
         let mut open = builder.open(object)?;
         configure(&mut open, plan, &types)?;
         let mut skel = open.load()?;
+        tell_verified(skel.object());
 
         let bss = skel.maps.bss_data.as_deref_mut().ok_or_else(no_section)?;
         // SAFETY: same size and alignment, and the programs write 0 or 1 only. The memory goes with the
@@ -641,6 +642,41 @@ fn fentry_programs<'a>(
         (FENTRY[1], &p.fentry_execve, &p.fexit_execve),
         (FENTRY[2], &p.fentry_execveat, &p.fexit_execveat),
     ]
+}
+
+/// Says (`-vv`) how many instructions the kernel's verifier followed for each program: what a change of the
+/// programs, or another kernel, makes of loading.
+fn tell_verified(object: &libbpf_rs::Object) {
+    use libbpf_rs::AsRawLibbpf;
+    use std::os::fd::AsRawFd;
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    for program in object.progs() {
+        // SAFETY: the object lives as long as its programs.
+        let loaded = unsafe { libbpf_rs::libbpf_sys::bpf_program__fd(program.as_libbpf_object().as_ptr()) };
+        if loaded < 0 {
+            continue;
+        }
+        let mut info = libbpf_rs::libbpf_sys::bpf_prog_info::default();
+        let mut len = u32::try_from(size_of_val(&info)).unwrap_or(0);
+        // SAFETY: an open program's descriptor, and `info` is as long as `len` says.
+        let told = unsafe {
+            libbpf_rs::libbpf_sys::bpf_obj_get_info_by_fd(
+                program.as_fd().as_raw_fd(),
+                (&raw mut info).cast(),
+                &raw mut len,
+            )
+        };
+        if told == 0 {
+            tracing::debug!(
+                "program {}: {} bytes, {} instructions followed by the verifier",
+                program.name().to_string_lossy(),
+                info.xlated_prog_len,
+                info.verified_insns
+            );
+        }
+    }
 }
 
 fn no_section() -> Error {

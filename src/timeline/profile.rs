@@ -90,11 +90,14 @@ impl Profile {
             let mut answers = world.frames(id, &unknown).into_iter();
             for address in unknown {
                 let frame = self.frame(answers.next().unwrap_or_default());
-                self.addresses.insert(address, frame);
+                // What is not known now may be later, when a library has been mapped.
+                if frame != 0 {
+                    self.addresses.insert(address, frame);
+                }
             }
         }
-        let mut stack: Vec<u32> =
-            addresses.iter().filter_map(|address| self.addresses.get(address).copied()).collect();
+        let known = |address| self.addresses.get(address).copied().unwrap_or(0);
+        let mut stack: Vec<u32> = addresses.iter().map(known).collect();
         // Where there is no code no call came from: what follows is not the stack's.
         if let Some(end) = stack.iter().skip(1).position(|frame| *frame == 0) {
             stack.truncate(end + 1);

@@ -70,9 +70,9 @@ function imports(all) {
   const app = Math.max((all.init_ns || 0) + all.importing_ns + all.code_ns, 1);
   const sums = [["interpreter's own start", all.init_ns || 0], ["imports", all.importing_ns], ["the rest", all.code_ns]];
   const rows = sums.filter(([, ns]) => ns > 0).map(([name, ns]) => make("tr", "", make("td", "", name), make("td", "n", duration(ns)), make("td", "n dim", share(ns, app))));
-  const longest = new Set([...all.modules].sort((a, b) => b.duration_ns - a.duration_ns).slice(0, 100));
-  const modules = all.modules.filter((m) => longest.has(m)).map((m) => {
-    const name = make("td", "mono", m.module === undefined ? "?" : text(m.module), m.found === false ? " (not found)" : "");
+  const longest = new Set([...(all.modules || [])].sort((a, b) => b.duration_ns - a.duration_ns).slice(0, 100));
+  const modules = (all.modules || []).filter((m) => longest.has(m)).map((m) => {
+    const name = make("td", "mono", m.module ? text(m.module) : "?", m.found === false ? " (not found)" : "");
     name.style.paddingLeft = Math.min(m.depth, 30) + 0.5 + "em";
     return make("tr", "", name, make("td", "n", duration(m.at_ns)), make("td", "n", duration(m.duration_ns)), make("td", "n", duration(m.own_ns)));
   });
@@ -84,7 +84,7 @@ function imports(all) {
 
 /** Which functions ran, by samples. */
 function profile(all) {
-  const rows = all.functions.slice(0, 50).map((f) => make("tr", "", make("td", "mono", f.function ? long(f.function) : "?"), make("td", "mono", f.module ? long(f.module) : "?"), make("td", "", text(f.phase)),
+  const rows = (all.functions || []).slice(0, 50).map((f) => make("tr", "", make("td", "mono", f.function ? long(f.function) : "?"), make("td", "mono", f.module ? long(f.module) : "?"), make("td", "", text(f.phase)),
     make("td", "n", count(f.own)), make("td", "n dim", share(f.own, all.samples)), make("td", "n", count(f.all))));
   const head = make("tr", "", ...["Function", "File", "Phase"].map((n) => make("th", "", n)), make("th", "n", "Ran"), make("th", "n", ""), make("th", "n", "On the stack"));
   return section("On the CPU (" + count(all.samples) + " samples, " + all.hz + " a second)", make("table", "", head, ...rows));
@@ -94,10 +94,10 @@ function profile(all) {
 function files(all) {
   const head = (...names) => make("tr", "", make("th", "", names[0]), make("th", "", names[1]), ...names.slice(2).map((n) => make("th", "n", n)));
   const some = (n) => make("td", "n", n > 0 ? count(n) : "");
-  const sums = all.sums.slice(0, 100).map((s) => make("tr", "", make("td", "", text(s.phase)), make("td", "", text(s.kind)),
+  const sums = (all.sums || []).slice(0, 100).map((s) => make("tr", "", make("td", "", text(s.phase)), make("td", "", text(s.kind)),
     some(s.opened), some(s.open_failed), some(s.found), some(s.missed), make("td", "n", duration(s.spent_ns))));
   const parts = section("Files", make("table", "", head("Phase", "Kind", "Opened", "in vain", "Looked up", "in vain", "Time"), ...sums));
-  const misses = all.misses.slice(0, 20).map((m) => make("tr", "", make("td", "mono", long(m.folder)), make("td", "n", count(m.n)), make("td", "n", duration(m.spent_ns))));
+  const misses = (all.misses || []).slice(0, 20).map((m) => make("tr", "", make("td", "mono", long(m.folder)), make("td", "n", count(m.n)), make("td", "n", duration(m.spent_ns))));
   if (misses.length > 0) parts.push(...section("Looked for in vain in", make("table", "", ...misses)));
   const read = (all.sourced || []).slice(0, 100).map((s) => make("tr", "", make("td", "n", duration(s.at_ns)), make("td", "n", duration(s.duration_ns)), make("td", "mono", long(s.path))));
   if (read.length > 0) parts.push(...section("Read by the shell (until the next)", make("table", "", ...read)));

@@ -10,6 +10,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Executables and libraries that are looked at; more are made by somebody.
+const MAX_LOOKED: usize = 1024;
 /// As in `bpf/python.bpf.h`.
 const FILES: usize = 64;
 const ARGUMENTS_FILE_SHIFT: u32 = 52;
@@ -70,6 +72,10 @@ impl Uprobes {
 
     fn python(&mut self, programs: &Programs<'_>, root: &Root, file: File) {
         let Some(id) = file.metadata().ok().map(|meta| (meta.dev(), meta.ino())) else { return };
+        if self.pythons.len() >= MAX_LOOKED {
+            self.missing += u64::from(!self.pythons.contains(&id));
+            return;
+        }
         if !self.pythons.insert(id) {
             return;
         }
