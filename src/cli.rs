@@ -41,7 +41,7 @@ pub enum Command {
     Record(record::RecordArgs),
     /// Show every start as it completes, a line each
     Watch(command::watch::WatchArgs),
-    /// Show a trace: tree of starts, where their time went, the slowest
+    /// Show a trace: the verdict, what would help, the tree of starts
     Report(command::report::Options),
     /// Say what became slower between two traces, or two sets of traces
     Diff(Box<command::diff::Options>),

@@ -66,6 +66,8 @@ impl Pseudonyms {
             binary,
             timeline,
             exit,
+            // Found anew in the copy by whoever writes it: they quote commands and paths.
+            findings: _,
         } = start;
         Start {
             start_id: self.id(&start_id),
@@ -99,6 +101,7 @@ impl Pseudonyms {
             binary: binary.map(|binary| self.binary(binary)),
             timeline: self.timeline(timeline),
             exit: exit.map(|exit| self.exit(exit)),
+            findings: Vec::new(),
         }
     }
 
@@ -193,6 +196,10 @@ impl Pseudonyms {
             threads_left_out,
             counters,
             milestones,
+            // Names of modules, files and functions, and hardly anything else: left out.
+            imports: _,
+            files: _,
+            profile: _,
         } = timeline;
         let Ready { kind, at_ns, inferred, detail } = ready;
         Timeline {
@@ -258,6 +265,9 @@ impl Pseudonyms {
                     Milestone { name: self.text(&name), at_ns, detail: self.some_text(detail), inferred }
                 })
                 .collect(),
+            imports: None,
+            files: None,
+            profile: None,
         }
     }
 

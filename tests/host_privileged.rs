@@ -448,7 +448,7 @@ fn files_belong_to_the_caller() {
     let shared = dir.path().join("tmp/t.json");
     let mut before = create(&shared, Format::Json).unwrap();
     assert_eq!(before.write_line(&header()).unwrap(), Flow::Going);
-    let finished = before.finish(Vec::new(), session()).unwrap();
+    let finished = before.finish(Vec::new(), Default::default(), session()).unwrap();
     assert_eq!(finished, Finished::File(shared.clone()));
     assert_eq!(own_status().uids, [0; 4], "root again");
     assert_ne!(own_status().capabilities.effective & Capability::DacOverride.bit(), 0);
@@ -458,7 +458,7 @@ fn files_belong_to_the_caller() {
     let mut output = create(&home, Format::Json).unwrap();
     privilege::drop_to(&alice(), &[]).unwrap();
     assert_eq!(output.write_line(&header()).unwrap(), Flow::Going);
-    output.finish(Vec::new(), session()).unwrap();
+    output.finish(Vec::new(), Default::default(), session()).unwrap();
     for path in [&home, &shared] {
         let metadata = fs::metadata(path).unwrap();
         assert_eq!((metadata.uid(), metadata.gid()), (ALICE, ALICE));
@@ -559,7 +559,7 @@ fn a_full_disk_keeps_what_was_written() {
     fs::write(dir.path().join("filler"), vec![0; 400 * 1024]).unwrap_err();
     let mut big = session();
     big.hooks = vec!["x".repeat(2000)];
-    let error = output.finish(Vec::new(), big).unwrap_err();
+    let error = output.finish(Vec::new(), Default::default(), big).unwrap_err();
     assert!(error.to_string().contains("startrace report"), "{error}");
     check_lines(&dir.path().join("t.json.spool"));
     assert_eq!(fs::read_to_string(&path).unwrap(), "earlier");

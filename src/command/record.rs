@@ -2,6 +2,7 @@
 
 use super::recording::{self, Finished, Flow, Progress, Request, Sink, WhenReady};
 use super::{Exit, report, untraced};
+use crate::diagnose::{Diagnoser, Thresholds};
 use crate::host::privilege;
 use crate::host::{caller, facts};
 use crate::level::Level;
@@ -392,13 +393,14 @@ pub fn header() -> Header {
 /// Results into a trace file.
 struct ToFile {
     file: File,
+    diagnoser: Diagnoser,
     flushed: Instant,
     status: Option<Status>,
 }
 
 impl Sink for ToFile {
     fn output(&mut self, output: Output) -> anyhow::Result<Flow> {
-        let line = line(output);
+        let line = line(output, &mut self.diagnoser);
         Ok(flow(self.file.write_line(&line)?))
     }
 
@@ -414,10 +416,20 @@ impl Sink for ToFile {
     }
 }
 
-/// A result as a line of a trace.
-pub fn line(output: Output) -> Line {
+/// Says what makes the starts of this host slow.
+pub(super) fn diagnoser(header: &Header) -> Diagnoser {
+    let mut diagnoser = Diagnoser::new(Thresholds::default());
+    diagnoser.header(header);
+    diagnoser
+}
+
+/// A result as a line of a trace; a start with its findings.
+pub fn line(output: Output, diagnoser: &mut Diagnoser) -> Line {
     match output {
-        Output::Start(start) => Line::Start(start),
+        Output::Start(mut start) => {
+            start.findings = diagnoser.start(&start);
+            Line::Start(start)
+        }
         Output::Exit { start_id, exit } => Line::Exit { start_id, exit },
         Output::FailedFork(failed) => Line::FailedFork(failed),
     }
@@ -531,17 +543,19 @@ pub fn run(args: &RecordArgs) -> Exit {
     for notice in file.notices() {
         say(args, notice);
     }
-    if let Err(error) = file.write_line(&Line::Header(header())) {
+    let header = header();
+    let diagnoser = diagnoser(&header);
+    if let Err(error) = file.write_line(&Line::Header(header)) {
         return give_up(args, &cmd, &error.into(), failure);
     }
     let terminal = std::io::stderr().is_terminal();
     let status = (!targets_command && !args.quiet && terminal).then_some(Status { shown: None });
-    let mut sink = ToFile { file, flushed: Instant::now(), status };
+    let mut sink = ToFile { file, diagnoser, flushed: Instant::now(), status };
     match recording::run(request, &mut sink) {
         Ok(finished) => {
-            let ToFile { file, status, .. } = sink;
+            let ToFile { file, diagnoser, status, .. } = sink;
             drop(status);
-            conclude(args, file, finished, targets_command)
+            conclude(args, file, diagnoser, finished, targets_command)
         }
         Err(error) => {
             sink.file.discard();
@@ -579,14 +593,23 @@ struct Untraced {
     stdout_to_stderr: bool,
 }
 
-fn conclude(args: &RecordArgs, file: File, finished: Finished, targets_command: bool) -> Exit {
+fn conclude(
+    args: &RecordArgs,
+    file: File,
+    diagnoser: Diagnoser,
+    finished: Finished,
+    targets_command: bool,
+) -> Exit {
     let Finished { session, groups, command, left_running, signal, failure, not_ready } = finished;
     let starts = session.starts;
     let left_out = session.left_out;
     let complete = session.complete;
     let written = match failure {
         Some(error) => Err(error),
-        None => file.finish(groups, session).map_err(anyhow::Error::from),
+        None => {
+            let diagnosis = diagnoser.finish(&groups, Some(&session), None).diagnosis;
+            file.finish(groups, diagnosis, session).map_err(anyhow::Error::from)
+        }
     };
     let exit = match (&written, command) {
         (Err(_), _) if targets_command => Exit::Own,

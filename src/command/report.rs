@@ -1,24 +1,35 @@
 //! `startrace report`: the answer for people.
 
 use super::export::{warn, write_file};
+use crate::diagnose::{self, Thresholds};
 use crate::export::{self, Format, Source};
-use crate::report::{self, ColorWhen, Digest, MAX_WIDTH, MIN_WIDTH, Style};
+use crate::report::{self, ColorWhen, Digest, MAX_WIDTH, MIN_WIDTH, Pick, Style, View};
 use crate::trace::read;
 use crate::trace::write::OutputTarget;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Options of `startrace report`.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(
-    about = "Show a trace: tree of starts, where their time went, the slowest",
+    about = "Show a trace: the verdict, what would help, the tree of starts, the slowest",
     after_help = "Examples:
   startrace report                            the newest trace in this folder
   startrace report startrace-app.json --all | less
+  startrace report app.json --exe 'python3*' --slower-than 100ms
+  startrace report app.json --starts 4242     that one and all below it
+  startrace report app.json --json | jq '.findings[0]'
   startrace report startrace-app.json --html app.html
-  zstdcat old.ndjson.zst | startrace report -"
+  startrace report --explain wrapper-chain    the page on a finding
+  zstdcat old.ndjson.zst | startrace report -
+
+What would help: the wall time that a finding costs on the critical path of the
+whole, the dearest first. Findings that share time with each other must not be
+added up. 'calculated' prices follow from other times of the same trace."
 )]
 pub struct Options {
     /// The trace: a JSON document, NDJSON, or the spool of a killed recorder; `-` is standard input
@@ -29,9 +40,45 @@ pub struct Options {
     #[arg(long, value_name = "PAGE", conflicts_with_all = ["all", "width"])]
     pub html: Option<OsString>,
 
+    /// Write what the report says as JSON for machines instead
+    #[arg(long, conflicts_with_all = ["html", "width", "color"])]
+    pub json: bool,
+
     /// Leave nothing out for brevity
     #[arg(long)]
     pub all: bool,
+
+    /// So many findings, lines of the tree and slowest starts
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: Option<u32>,
+
+    /// Only these starts (a start_id, an id, or a pid), and all below them
+    #[arg(long, value_name = "ID", value_delimiter = ',', conflicts_with = "html", help_heading = WHICH)]
+    pub starts: Vec<String>,
+
+    /// Only starts of this executable: a path or a base name (* and ? allowed)
+    #[arg(long, value_name = "EXE", conflicts_with = "html", help_heading = WHICH)]
+    pub exe: Vec<String>,
+
+    /// Only starts by this method (* and ? allowed)
+    #[arg(long, value_name = "METHOD", conflicts_with = "html", help_heading = WHICH)]
+    pub method: Vec<String>,
+
+    /// Only starts that took longer
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "html", help_heading = WHICH)]
+    pub slower_than: Option<Duration>,
+
+    /// Show the page on a finding, such as 'path-walk', or on 'all' of them, and no trace
+    #[arg(long, value_name = "FINDING", conflicts_with_all = ["file", "html"])]
+    pub explain: Option<String>,
+
+    /// Look for findings anew, with the thresholds in this file (TOML)
+    #[arg(long, value_name = "FILE", conflicts_with = "html")]
+    pub thresholds: Option<PathBuf>,
+
+    /// Show the usual thresholds, as such a file, and no trace
+    #[arg(long, conflicts_with_all = ["file", "html", "explain"])]
+    pub print_thresholds: bool,
 
     /// Columns of the output [default: the terminal's, or 80]
     #[arg(long, value_name = "N", value_parser = parse_width)]
@@ -41,6 +88,8 @@ pub struct Options {
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub color: ColorWhen,
 }
+
+const WHICH: &str = "Which starts";
 
 fn parse_width(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -54,6 +103,20 @@ fn parse_width(text: &str) -> Result<usize, String> {
 /// # Errors
 /// No trace, one that cannot be read, or standard output cannot be written.
 pub fn run(options: &Options) -> Result<()> {
+    let out = || BufWriter::new(io::stdout().lock());
+    if options.print_thresholds {
+        return finish(out(), |out| out.write_all(Thresholds::default().to_toml().as_bytes()));
+    }
+    if let Some(id) = &options.explain {
+        let style = Style::for_stdout(options.width, options.color);
+        if id != "all" && diagnose::page(id).is_none() {
+            let known: Vec<&str> = diagnose::pages().map(|(id, _)| id).collect();
+            bail!("--explain {id}: there is no such finding; there are: {}", known.join(", "));
+        }
+        let asked = diagnose::pages().filter(|(known, _)| id == "all" || id == known);
+        return finish(out(), |out| report::explain(asked, &style, out));
+    }
+    let thresholds = options.thresholds.as_deref().map(read_thresholds).transpose()?;
     let file = match &options.file {
         Some(file) => file.clone(),
         None => read::newest(Path::new("."))?,
@@ -61,8 +124,43 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(page) = &options.html {
         return write_page(&file, page);
     }
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let pick = Pick {
+        starts: options.starts.clone(),
+        exes: options.exe.clone(),
+        methods: options.method.clone(),
+        slower_than_ns: options.slower_than.map(nanoseconds),
+    };
+    let digest = Digest::pick(read::open(&file)?, thresholds, &pick)?;
+    let view = View { all: options.all, top: options.top.map(|n| n as usize) };
+    if options.json {
+        return finish(out(), |out| report::write_json(&digest, view, out));
+    }
     let style = Style::for_stdout(options.width, options.color);
-    show(&file, options.all, &style, io::stdout().lock())
+    finish(out(), |out| report::render_view(&digest, view, &style, out))
+}
+
+/// Most of a file of thresholds that is read; the usual ones have 5 KB.
+const MAX_THRESHOLDS: u64 = 2 << 20;
+
+fn read_thresholds(path: &Path) -> Result<Thresholds> {
+    let shown = || format!("--thresholds {}", path.display());
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_THRESHOLDS).read_to_string(&mut text))
+        .with_context(shown)?;
+    Thresholds::parse(&text).map_err(|why| anyhow!("{}: {why}", shown()))
+}
+
+/// A closed pipe is success.
+fn finish<W: Write>(
+    mut out: BufWriter<W>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let done = write(&mut out).and_then(|()| out.flush());
+    // What is left in the buffer must not be written again on drop.
+    let (_, _) = out.into_parts();
+    forgive_closed_pipe(done).context("cannot write the report")
 }
 
 /// Writes the page, and says what is missing of the trace.
@@ -82,11 +180,7 @@ fn write_page(file: &Path, page: &OsStr) -> Result<()> {
 /// The trace cannot be read, or `out` cannot be written.
 pub fn show(file: &Path, all: bool, style: &Style, out: impl Write) -> Result<()> {
     let digest = Digest::read(read::open(file)?)?;
-    let mut out = BufWriter::new(out);
-    let done = report::render(&digest, all, style, &mut out).and_then(|()| out.flush());
-    // What is left in the buffer must not be written again on drop.
-    let (_, _) = out.into_parts();
-    forgive_closed_pipe(done).context("cannot write the report")
+    finish(BufWriter::new(out), |out| report::render(&digest, all, style, out))
 }
 
 /// The reader of our output has seen enough: that is no failure.

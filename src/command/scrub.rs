@@ -1,6 +1,7 @@
 //! `startrace scrub`: a copy of a trace that is fit for a ticket.
 
 use super::{Exit, record};
+use crate::diagnose::{Diagnoser, Thresholds};
 use crate::host::caller;
 use crate::host::owner::Owner;
 use crate::report::counted;
@@ -74,12 +75,22 @@ fn scrub(options: &Options) -> Result<()> {
     let owner = caller::resolve(None).map_or_else(|_| Owner::own(), |caller| caller.owner);
     let format = options.format.unwrap_or_else(|| Format::of(&target, Format::Json));
     let mut file = Output::create(&target, format, &owner)?;
+    // What was found quotes what is scrubbed: it is found anew, in the copy.
+    let mut diagnoser = Diagnoser::new(Thresholds::default());
     let mut failed = None;
     let mut gone = false;
     let ending = reader.read(&mut |item| {
         let line = match item {
-            Item::Header(header) => Line::Header(pseudonyms.header(*header)),
-            Item::Start(start) => Line::Start(Box::new(pseudonyms.start(*start))),
+            Item::Header(header) => {
+                let header = pseudonyms.header(*header);
+                diagnoser.header(&header);
+                Line::Header(header)
+            }
+            Item::Start(start) => {
+                let mut start = pseudonyms.start(*start);
+                start.findings = diagnoser.start(&start);
+                Line::Start(Box::new(start))
+            }
             Item::Exit { start_id, exit } => {
                 Line::Exit { start_id: pseudonyms.known_id(&start_id), exit: pseudonyms.exit(exit) }
             }
@@ -111,11 +122,12 @@ fn scrub(options: &Options) -> Result<()> {
     if gone {
         return Ok(());
     }
-    let groups = ending.groups.into_iter().map(|group| pseudonyms.group(group)).collect();
+    let groups: Vec<_> = ending.groups.into_iter().map(|group| pseudonyms.group(group)).collect();
     let session = match ending.session {
         Some(session) => pseudonyms.session(session),
         None => cut_off(),
     };
+    let diagnosis = diagnoser.finish(&groups, Some(&session), None).diagnosis;
     if ending.cut_off.is_some() {
         eprintln!(
             "startrace: the trace is cut off: the copy holds what is there, and says that it is incomplete"
@@ -125,7 +137,7 @@ fn scrub(options: &Options) -> Result<()> {
         let lines = counted(ending.unknown_lines, "line");
         eprintln!("startrace: {lines} of a newer startrace left out: what they hold is not known");
     }
-    if let Finished::File(path) = file.finish(groups, session)? {
+    if let Finished::File(path) = file.finish(groups, diagnosis, session)? {
         eprintln!("startrace: wrote {}", shell_path(&path));
     }
     Ok(())

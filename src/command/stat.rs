@@ -6,6 +6,7 @@ use super::recording::series::{self, Planned, Series, Standing, Stopped};
 use super::recording::{self, Flow, Progress, Sink, WhenReady};
 use super::report::forgive_closed_pipe;
 use crate::compare::{self, Digest, Reading, Side, Sides};
+use crate::diagnose::{Diagnoser, Thresholds};
 use crate::host::launcher::Outputs;
 use crate::host::privilege;
 use crate::level::Level;
@@ -201,6 +202,7 @@ impl StatArgs {
             pod: Vec::new(),
             duration: None,
             count: None,
+            profile: None,
             window: self.window,
             ready: self.ready.clone(),
             quiet_for: self.quiet_for,
@@ -225,6 +227,7 @@ struct Collector {
     standing: Standing,
     launcher: Vec<Root>,
     progress: Option<Shown>,
+    diagnoser: Diagnoser,
 }
 
 /// A start that may be a command's.
@@ -242,7 +245,7 @@ struct Shown {
 }
 
 impl Collector {
-    fn start(&mut self, start: Box<schema::Start>) -> anyhow::Result<Flow> {
+    fn start(&mut self, mut start: Box<schema::Start>) -> anyhow::Result<Flow> {
         // Warm-ups, and what they left behind.
         if start.timeline.origin_boottime_ns < self.standing.measured_from_ns.get() {
             return Ok(Flow::More);
@@ -258,6 +261,7 @@ impl Collector {
                 start_id: start.start_id.clone(),
             });
         }
+        start.findings = self.diagnoser.start(&start);
         let flow = match &mut self.file {
             Some(file) => file.write_line(&Line::Start(start.clone()))?,
             None => WriteFlow::Going,
@@ -380,8 +384,16 @@ pub fn run(args: &StatArgs) -> Exit {
         began: Instant::now(),
         last: None,
     });
-    let mut sink =
-        Collector { digest, reading, file, standing: standing.clone(), launcher: Vec::new(), progress };
+    let diagnoser = record::diagnoser(&header);
+    let mut sink = Collector {
+        digest,
+        reading,
+        file,
+        standing: standing.clone(),
+        launcher: Vec::new(),
+        progress,
+        diagnoser,
+    };
     match series::run(request, &plan.series, &standing, &mut sink) {
         Ok(finished) => {
             sink.progress = None;
@@ -440,7 +452,9 @@ fn conclude(
         .collect();
     let not_ready = measured.iter().filter(|run| run.not_ready).count() as u64;
     let any = !measured.is_empty();
-    let written = keep(&mut sink.file, groups.clone(), session.clone(), failure);
+    let diagnoser = std::mem::replace(&mut sink.diagnoser, Diagnoser::new(Thresholds::default()));
+    let diagnosis = diagnoser.finish(&groups, Some(&session), None).diagnosis;
+    let written = keep(&mut sink.file, groups.clone(), diagnosis.clone(), session.clone(), failure);
     if not_ready > 0 {
         eprintln!("startrace: {} not ready within --window", counted(not_ready, "run"));
     }
@@ -448,7 +462,7 @@ fn conclude(
     if let Some(why) = &stopped {
         exit = stop(why, plan);
     }
-    let shown = if any { show(args, header, sink, session, groups) } else { Ok(()) };
+    let shown = if any { show(args, header, sink, session, groups, diagnosis) } else { Ok(()) };
     match written.and(shown) {
         Ok(()) => exit,
         Err(error) => record::fail(&error, Exit::Failure),
@@ -459,6 +473,7 @@ fn conclude(
 fn keep(
     file: &mut Option<File>,
     groups: Vec<schema::Group>,
+    diagnosis: schema::Diagnosis,
     session: Session,
     failure: Option<anyhow::Error>,
 ) -> anyhow::Result<()> {
@@ -470,7 +485,7 @@ fn keep(
         file.discard();
         return Ok(());
     }
-    if let Written::File(path) = file.finish(groups, session)? {
+    if let Written::File(path) = file.finish(groups, diagnosis, session)? {
         eprintln!("startrace: wrote {}", crate::trace::text::shell_path(&path));
     }
     Ok(())
@@ -506,9 +521,17 @@ fn show(
     sink: Collector,
     session: Session,
     groups: Vec<schema::Group>,
+    diagnosis: schema::Diagnosis,
 ) -> anyhow::Result<()> {
     let Collector { mut digest, reading, .. } = sink;
-    let ending = Ending { header, groups, session: Some(session), cut_off: None, unknown_lines: 0 };
+    let ending = Ending {
+        header,
+        groups,
+        session: Some(session),
+        diagnosis: Some(diagnosis),
+        cut_off: None,
+        unknown_lines: 0,
+    };
     let names = digest.end(reading, "this recording".to_owned(), ending, Sides::ByName);
     let stat = compare::spread::stat(&digest, &names, 0.05);
     // With '-o -' standard output is the trace's.

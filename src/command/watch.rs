@@ -3,6 +3,7 @@
 use super::record::{self, WhatArgs};
 use super::recording::{self, Finished, Flow, Progress, Sink};
 use super::{Exit, report::forgive_closed_pipe};
+use crate::diagnose::Diagnoser;
 use crate::host::privilege;
 use crate::probe::{self, Scope};
 use crate::report::{ColorWhen, Layout, Style, count, duration};
@@ -174,6 +175,7 @@ fn ended_badly(output: &Output) -> bool {
 /// NDJSON.
 struct Json {
     stream: Stream,
+    diagnoser: Diagnoser,
     failed: u64,
     reader_gone: bool,
 }
@@ -181,8 +183,10 @@ struct Json {
 impl Json {
     fn new(request: &recording::Request) -> anyhow::Result<Self> {
         let mut stream = Stream::create(&OutputTarget::Stdout, Format::Ndjson, &request.caller.owner)?;
-        let reader_gone = stream.write_line(&Line::Header(record::header()))? == Written::ReaderGone;
-        Ok(Self { stream, failed: 0, reader_gone })
+        let header = record::header();
+        let diagnoser = record::diagnoser(&header);
+        let reader_gone = stream.write_line(&Line::Header(header))? == Written::ReaderGone;
+        Ok(Self { stream, diagnoser, failed: 0, reader_gone })
     }
 
     fn flow(&mut self, written: Written) -> Flow {
@@ -194,7 +198,7 @@ impl Json {
 impl Sink for Json {
     fn output(&mut self, output: Output) -> anyhow::Result<Flow> {
         self.failed += u64::from(ended_badly(&output));
-        let written = self.stream.write_line(&record::line(output))?;
+        let written = self.stream.write_line(&record::line(output, &mut self.diagnoser))?;
         Ok(self.flow(written))
     }
 
@@ -218,7 +222,8 @@ impl Watching for Json {
         groups: Vec<crate::trace::schema::Group>,
         session: Session,
     ) -> anyhow::Result<()> {
-        self.stream.finish(groups, session)?;
+        let diagnosis = self.diagnoser.finish(&groups, Some(&session), None).diagnosis;
+        self.stream.finish(groups, diagnosis, session)?;
         Ok(())
     }
 }

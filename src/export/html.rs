@@ -229,7 +229,8 @@ fn overview(trace: &Outline, kept: &[bool]) -> Value {
     let columns: serde_json::Map<String, Value> =
         names.iter().zip(columns).map(|(name, column)| ((*name).to_owned(), column.into())).collect();
     json!({
-        "headline": headline(digest),
+        "headline": headline(digest), "findings": digest.diagnosis.findings,
+        "not_examined": digest.diagnosis.not_examined,
         "header": trace.header(), "session": trace.session(), "groups": trace.groups(),
         "cut_off": trace.cut_off(), "unknown_lines": digest.unknown_lines,
         "failed_forks": digest.failed_forks, "failures": failures.collect::<Vec<_>>(),

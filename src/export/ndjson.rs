@@ -39,6 +39,7 @@ impl Exporter for Ndjson {
         // Without one, as in the spool of a killed recorder, there is nothing to say at the end.
         let Some(session) = trace.session() else { return Ok(()) };
         let session = Session { ..session.clone() };
-        line(&Line::Footer { groups: trace.groups().to_vec(), session }, out)
+        let (groups, diagnosis) = (trace.groups().to_vec(), trace.diagnosis().clone());
+        line(&Line::Footer { groups, diagnosis, session }, out)
     }
 }

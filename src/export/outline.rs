@@ -2,7 +2,7 @@
 
 use crate::report::Digest;
 use crate::trace::read::{self, Item, ReadError, Reader};
-use crate::trace::schema::{Exit, FailedFork, Group, Header, Method, Session, Start};
+use crate::trace::schema::{Diagnosis, Exit, FailedFork, Group, Header, Method, Session, Start};
 use crate::trace::whole;
 use std::collections::HashMap;
 use std::fmt;
@@ -85,7 +85,7 @@ impl Source {
         let state = RandomState::new();
         let (mut exits, mut methods) = (HashMap::new(), HashMap::new());
         let mut start_keys = Vec::new();
-        let digest = Digest::read_with(self.reader()?, &mut |item| match item {
+        let digest = Digest::read_with(self.reader()?, None, &mut |item| match item {
             Item::Start(start) => start_keys.push(super::otlp::key(&start.start_id)),
             Item::Exit { start_id, exit } => {
                 exits.insert(state.hash_one(&**start_id), exit.clone());
@@ -187,6 +187,11 @@ impl Outline {
     /// Pools.
     pub fn groups(&self) -> &[Group] {
         &self.digest.groups
+    }
+
+    /// What makes the starts slow.
+    pub fn diagnosis(&self) -> &Diagnosis {
+        &self.digest.diagnosis
     }
 
     /// How many starts there are.

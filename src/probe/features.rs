@@ -68,7 +68,9 @@ pub fn look() -> Features {
         uprobe_multi: has("bpf_uprobe_multi_link"),
         interrupt_count: interrupt_count(count.or(hot)),
         fentry: std::env::var_os(NO_FENTRY).is_none()
-            && execve.is_some() && execveat.is_some() && clone.is_some_and(fentry_works),
+            && execve.is_some()
+            && execveat.is_some()
+            && clone.is_some_and(fentry_works),
     }
 }
 

@@ -3,8 +3,10 @@
 use super::intern::{Interner, Sym};
 use super::path::{MAX_STORIES, Story};
 use super::{label, link, phase};
+use crate::diagnose::{Diagnoser, Thresholds};
+use crate::timeline::select::glob;
 use crate::trace::read::{self, Ending, Item, Loaded, ReadError};
-use crate::trace::schema::{Exit, FailedFork, Group, Header, ProcessRef, Session, Start};
+use crate::trace::schema::{Diagnosis, Exit, FailedFork, Finding, Group, Header, ProcessRef, Session, Start};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
@@ -119,11 +121,65 @@ pub(crate) struct Told {
     commands: HashMap<String, Sym>,
 }
 
+/// Which starts a report is about; what is empty leaves nothing out.
+#[derive(Debug, Clone, Default)]
+pub struct Pick {
+    /// These (by `start_id`, `id` or pid), and all that descends from them.
+    pub starts: Vec<String>,
+    /// Of these executables: a path or a base name; `*` and `?` allowed.
+    pub exes: Vec<String>,
+    /// Started by these methods; `*` and `?` allowed.
+    pub methods: Vec<String>,
+    /// That took longer than this, in nanoseconds.
+    pub slower_than_ns: Option<u64>,
+}
+
+impl Pick {
+    fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+            && self.exes.is_empty()
+            && self.methods.is_empty()
+            && self.slower_than_ns.is_none()
+    }
+
+    fn takes(&self, start: &Start) -> bool {
+        let pid = start.pid.to_string();
+        let ids = [start.start_id.as_str(), start.id.as_str(), pid.as_str()];
+        let exe = start.exe.as_deref().unwrap_or("");
+        let base = exe.rsplit('/').next().unwrap_or(exe);
+        let any =
+            |list: &[String], is: &dyn Fn(&str) -> bool| list.is_empty() || list.iter().any(|item| is(item));
+        any(&self.starts, &|asked| ids.contains(&asked))
+            && any(&self.exes, &|asked| glob(asked, exe) || (!asked.contains('/') && glob(asked, base)))
+            && any(&self.methods, &|asked| glob(asked, &start.method.name))
+            && self.slower_than_ns.is_none_or(|least| start.timeline.duration_ns > least)
+    }
+}
+
+/// What a machine's report says of one start besides its row.
+#[derive(Debug, Clone)]
+pub(crate) struct Note {
+    pub(crate) start_id: String,
+    pub(crate) path_ns: Vec<(String, u64)>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// States of a path in a note.
+const MAX_STATES: usize = 16;
+
 /// What a report needs of a trace.
 #[derive(Debug)]
 pub struct Digest {
     pub(crate) header: Header,
     pub(crate) groups: Vec<Group>,
+    /// What makes the starts slow.
+    pub(crate) diagnosis: Diagnosis,
+    /// Sentences with the number that matters.
+    pub(crate) verdict: Vec<String>,
+    /// Where only some starts were asked for: how many there are in all.
+    pub(crate) picked_of: Option<u64>,
+    /// What was asked for, of each row: an id, and what was found of it.
+    pub(crate) notes: HashMap<u32, Note>,
     pub(crate) session: Option<Session>,
     pub(crate) cut_off: Option<String>,
     pub(crate) unknown_lines: u64,
@@ -147,17 +203,52 @@ impl Digest {
     /// # Errors
     /// As [`read::Reader::read`].
     pub fn read(reader: read::Reader) -> Result<Self, ReadError> {
-        Self::read_with(reader, &mut |_| {})
+        Self::read_with(reader, None, &mut |_| {})
+    }
+
+    /// The same, looking for findings anew with these thresholds, whatever the trace says of them.
+    ///
+    /// # Errors
+    /// As [`read::Reader::read`].
+    pub fn diagnose(reader: read::Reader, thresholds: Thresholds) -> Result<Self, ReadError> {
+        Self::read_with(reader, Some(thresholds), &mut |_| {})
+    }
+
+    /// Only some starts, with the findings that concern them; with `thresholds` as [`Self::diagnose`].
+    ///
+    /// # Errors
+    /// As [`read::Reader::read`].
+    pub fn pick(
+        reader: read::Reader,
+        thresholds: Option<Thresholds>,
+        pick: &Pick,
+    ) -> Result<Self, ReadError> {
+        let mut builder = Builder::new();
+        builder.pick = (!pick.is_empty()).then(|| pick.clone());
+        Self::run(builder, reader, thresholds, &mut |_| {})
     }
 
     /// The same, and shows every item to somebody else too.
     pub(crate) fn read_with(
         reader: read::Reader,
+        thresholds: Option<Thresholds>,
         also: &mut dyn FnMut(&read::Item),
     ) -> Result<Self, ReadError> {
-        let mut builder = Builder::new();
+        Self::run(Builder::new(), reader, thresholds, also)
+    }
+
+    fn run(
+        mut builder: Builder,
+        reader: read::Reader,
+        thresholds: Option<Thresholds>,
+        also: &mut dyn FnMut(&read::Item),
+    ) -> Result<Self, ReadError> {
+        builder.anew = thresholds.is_some();
+        // Traces of before there were findings, and those without an end, have none of their own.
+        builder.diagnoser = Diagnoser::new(thresholds.unwrap_or_default());
         let ending = reader.read(&mut |item| {
             also(&item);
+            builder.diagnoser.item(&item);
             builder.add(item);
             ControlFlow::Continue(())
         })?;
@@ -167,11 +258,16 @@ impl Digest {
     /// From a trace that is in memory already.
     pub fn of(loaded: &Loaded) -> Self {
         let mut builder = Builder::new();
-        loaded.starts.iter().for_each(|start| builder.start(start));
+        builder.diagnoser.header(&loaded.header);
+        for start in &loaded.starts {
+            builder.diagnoser.start(start);
+            builder.start(start);
+        }
         loaded.failed_forks.iter().for_each(|failed| builder.failed_fork(failed));
         builder.finish(Ending {
             header: loaded.header.clone(),
             groups: loaded.groups.clone(),
+            diagnosis: loaded.diagnosis.clone(),
             session: loaded.session.clone(),
             cut_off: loaded.cut_off.clone(),
             unknown_lines: loaded.unknown_lines,
@@ -217,6 +313,12 @@ impl Digest {
 }
 
 struct Builder {
+    pick: Option<Pick>,
+    /// Rows that were asked for.
+    picked: Vec<bool>,
+    notes: HashMap<u32, Note>,
+    diagnoser: Diagnoser,
+    anew: bool,
     rows: Vec<Row>,
     spans: Vec<Span>,
     links: Vec<Link>,
@@ -227,7 +329,7 @@ struct Builder {
     failure_of: HashMap<(u64, Sym), usize>,
     failed_forks: u64,
     /// By kind: how long, which row, and where its time went.
-    stories: HashMap<(Sym, u64), (u64, u32, Story)>,
+    stories: HashMap<(Sym, u64), (u64, u32, Option<Story>)>,
     state: RandomState,
     exit_kind: Sym,
     timeout_kind: Sym,
@@ -237,6 +339,11 @@ impl Builder {
     fn new() -> Self {
         let mut texts = Interner::default();
         Self {
+            pick: None,
+            picked: Vec::new(),
+            notes: HashMap::new(),
+            diagnoser: Diagnoser::new(Thresholds::default()),
+            anew: false,
             exit_kind: texts.add("exit"),
             timeout_kind: texts.add("timeout"),
             rows: Vec::new(),
@@ -287,6 +394,8 @@ impl Builder {
         if self.rows.len() >= u32::MAX as usize {
             return;
         }
+        let is_picked = self.pick.as_ref().is_none_or(|pick| pick.takes(start));
+        self.picked.push(is_picked);
         let mut hasher = self.state.build_hasher();
         label::shape(start, &mut hasher);
         let label = label::of_start(start);
@@ -316,21 +425,21 @@ impl Builder {
             outside: None,
         };
         let parent = start.parent.as_ref().map(|parent| self.parent(parent));
-        let kind = (row.method, row.shape);
+        let below = self.pick.as_ref().is_some_and(|pick| !pick.starts.is_empty());
+        // Of what was asked for by name, each one.
+        let kind = (row.method, if below { self.rows.len() as u64 } else { row.shape });
         let slowest = self.stories.get(&kind).map(|(duration, ..)| *duration);
         // As the report does, the first of several that take as long.
-        if !row.partial
+        if (is_picked || below)
+            && !row.partial
             && row.ready != self.timeout_kind
             && slowest.map_or(self.stories.len() < MAX_STORIES, |slowest| row.duration > slowest)
         {
-            match Story::of(start) {
-                Some(story) => {
-                    self.stories.insert(kind, (row.duration, self.rows.len() as u32, story));
-                }
-                None => {
-                    self.stories.remove(&kind);
-                }
+            let place = self.rows.len() as u32;
+            if let Some((_, old, _)) = self.stories.insert(kind, (row.duration, place, Story::of(start))) {
+                self.notes.remove(&old);
             }
+            self.notes.insert(place, note(start));
         }
         self.links.push(Link {
             start: self.state.hash_one(&*start.start_id),
@@ -367,6 +476,9 @@ impl Builder {
 
     fn finish(mut self, ending: Ending) -> Digest {
         self.texts.freeze();
+        let recorded = ending.diagnosis.filter(|_| !self.anew);
+        let diagnoser = std::mem::replace(&mut self.diagnoser, Diagnoser::new(Thresholds::default()));
+        let said = diagnoser.finish(&ending.groups, ending.session.as_ref(), recorded);
         self.spans.shrink_to_fit();
         let by_start = link::Index::new(self.links.iter().map(|link| link.start));
         for (key, end, core) in &self.exits {
@@ -379,19 +491,39 @@ impl Builder {
                 row.method = *method;
             }
         }
-        let stories = std::mem::take(&mut self.stories).into_values().map(|(_, row, story)| {
+        let stories = std::mem::take(&mut self.stories).into_values().filter_map(|(_, row, story)| {
+            let story = story?;
             let label = |id: &str| {
                 let row = by_start.last(self.state.hash_one(id))?;
                 self.rows.get(row as usize).map(|row| row.label)
             };
             let commands = story.others().filter_map(|id| Some((id.to_owned(), label(id)?))).collect();
-            (row, Told { story, commands })
+            Some((row, Told { story, commands }))
         });
         let stories: HashMap<u32, Told> = stories.collect();
         let outside = link::join(&mut self.rows, &self.links, &by_start);
+        let (mut diagnosis, mut verdict) = (said.diagnosis, said.verdict);
+        let mut picked_of = None;
+        let (mut stories, mut notes) = (stories, std::mem::take(&mut self.notes));
+        if self.pick.is_some() {
+            picked_of = Some(self.rows.len() as u64);
+            let places = self.keep_picked();
+            let place = |row: u32| places.get(row as usize).copied().flatten();
+            stories = stories.into_iter().filter_map(|(row, told)| Some((place(row)?, told))).collect();
+            notes = notes.into_iter().filter_map(|(row, note)| Some((place(row)?, note))).collect();
+            let is_kept =
+                |id: &String| by_start.last(self.state.hash_one(id.as_str())).and_then(place).is_some();
+            diagnosis.findings.retain(|joined| joined.starts.iter().any(is_kept));
+            // It is about all of them.
+            verdict.clear();
+        }
         Digest {
             header: ending.header,
             groups: ending.groups,
+            diagnosis,
+            verdict,
+            picked_of,
+            notes,
             session: ending.session,
             cut_off: ending.cut_off,
             unknown_lines: ending.unknown_lines,
@@ -406,4 +538,60 @@ impl Builder {
             timeout_kind: self.timeout_kind,
         }
     }
+
+    /// Leaves out the rows that were not asked for; where each one is then.
+    fn keep_picked(&mut self) -> Vec<Option<u32>> {
+        let below = self.pick.as_ref().is_some_and(|pick| !pick.starts.is_empty());
+        let rows = &self.rows;
+        let mut keeps = self.picked.clone();
+        keeps.resize(rows.len(), false);
+        if below {
+            let tree = link::Tree::new(rows);
+            let mut order: Vec<u32> =
+                (0..rows.len() as u32).filter(|row| keeps.get(*row as usize) == Some(&true)).collect();
+            let mut at = 0;
+            while let Some(&row) = order.get(at) {
+                at += 1;
+                for &child in tree.children(row) {
+                    if let Some(keep) = keeps.get_mut(child as usize)
+                        && !std::mem::replace(keep, true)
+                    {
+                        order.push(child);
+                    }
+                }
+            }
+        }
+        let mut next = 0u32;
+        let places: Vec<Option<u32>> = keeps
+            .iter()
+            .map(|keep| {
+                next += u32::from(*keep);
+                keep.then(|| next - 1)
+            })
+            .collect();
+        // Of a parent that is left out, the nearest that is not.
+        let parent = |row: &Row| {
+            let mut parent = row.parent;
+            for _ in 0..64 {
+                let at = parent?;
+                if let Some(place) = places.get(at as usize).copied().flatten() {
+                    return Some(place);
+                }
+                parent = rows.get(at as usize).and_then(|row| row.parent);
+            }
+            None
+        };
+        let kept = rows.iter().zip(&keeps).filter(|(_, keep)| **keep);
+        let kept: Vec<Row> = kept.map(|(row, _)| Row { parent: parent(row), ..row.clone() }).collect();
+        self.rows = kept;
+        places
+    }
+}
+
+fn note(start: &Start) -> Note {
+    let mut path_ns: Vec<(String, u64)> =
+        start.timeline.path_ns.iter().take(64).map(|(k, v)| (k.clone(), *v)).collect();
+    path_ns.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+    path_ns.truncate(MAX_STATES);
+    Note { start_id: start.start_id.clone(), path_ns, findings: start.findings.clone() }
 }

@@ -5,10 +5,12 @@
 //! computed with saturating arithmetic, and walked without recursion.
 
 pub(crate) mod digest;
+mod explain;
 mod files;
-mod human;
+pub(crate) mod human;
 mod imports;
 pub(crate) mod intern;
+mod json;
 pub(crate) mod label;
 mod line;
 mod link;
@@ -21,9 +23,11 @@ mod table;
 mod tree;
 mod waterfall;
 
-pub use digest::Digest;
+pub use digest::{Digest, Pick};
+pub use explain::explain;
 pub(crate) use human::counted;
 pub use human::{count, duration};
+pub use json::write as write_json;
 pub use line::Layout;
 pub use style::{ColorWhen, MAX_WIDTH, MIN_WIDTH, Style};
 pub(crate) use style::{Ink, wrap};
@@ -42,19 +46,38 @@ pub(crate) fn headline(digest: &Digest) -> String {
     String::from_utf8_lossy(&out).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Writes the report of a trace. With `all`, nothing is left out for brevity; equal siblings are one
-/// line even then.
+/// How much of a report is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct View {
+    /// Nothing is left out for brevity; equal siblings are one line even then.
+    pub all: bool,
+    /// So many findings, lines of the tree and slowest starts.
+    pub top: Option<usize>,
+}
+
+/// Writes the report of a trace, as [`render_view`].
 ///
 /// # Errors
 /// `out` cannot be written.
 pub fn render(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    render_view(digest, View { all, top: None }, style, out)
+}
+
+/// Writes the report of a trace: the verdict, what would help, the tree, totals, the slowest, pools, and what
+/// is missing.
+///
+/// # Errors
+/// `out` cannot be written.
+pub fn render_view(digest: &Digest, view: View, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let View { all, top } = view;
     sections::headline(digest, style, out)?;
+    sections::findings(digest, view, style, out)?;
     if !digest.rows.is_empty() {
         writeln!(out)?;
-        let lines = tree::plan(digest, (!all).then_some(TREE_LINES));
+        let lines = tree::plan(digest, top.or((!all).then_some(TREE_LINES)));
         table::write(digest, &lines, style, out)?;
         sections::totals(digest, all, style, out)?;
-        sections::slowest(digest, all, style, out)?;
+        sections::slowest(digest, view, style, out)?;
     }
     sections::pools(digest, all, style, out)?;
     sections::lost(digest, all, style, out)

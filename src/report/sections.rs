@@ -4,8 +4,8 @@ use super::digest::{Digest, Row};
 use super::human::{self, counted, duration};
 use super::intern::Sym;
 use super::style::{Ink, NO_BREAK, Style, columns, wrap};
-use super::{label, phase, table};
-use crate::trace::schema::{Group, Session};
+use super::{View, label, phase, table};
+use crate::trace::schema::{Basis, Group, Joined, Session, Severity};
 use std::collections::HashMap;
 use std::io::{self, Write};
 
@@ -13,6 +13,10 @@ use std::io::{self, Write};
 const MAX_ROWS: usize = 20;
 /// Slowest starts.
 const SLOWEST: usize = 5;
+/// Findings.
+const FINDINGS: usize = 6;
+/// Characters of a finding's sentences.
+const MAX_SUMMARY: usize = 400;
 /// Processes whose failed forks are named.
 const FAILURES: usize = 4;
 
@@ -122,6 +126,13 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
         let text = "INCOMPLETE: something was lost or cut short; see the end of this report.";
         say(style, Ink::Red, text, out)?;
     }
+    if let Some(of) = digest.picked_of {
+        let text = format!("{} of {} picked.", counted(digest.rows.len() as u64, "start"), human::count(of));
+        say(style, Ink::Plain, &text, out)?;
+    }
+    for sentence in &digest.verdict {
+        say(style, Ink::Bold, &unbroken(&label::harmless(sentence, MAX_SUMMARY)), out)?;
+    }
     let (begin, end) = digest.window();
     let over = digest.session.as_ref().map_or(end.saturating_sub(begin), |s| s.duration_ns);
     let n = digest.rows.len() as u64;
@@ -138,7 +149,7 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
         ));
     }
     text.push('.');
-    say(style, Ink::Bold, &text, out)?;
+    say(style, if digest.verdict.is_empty() { Ink::Bold } else { Ink::Plain }, &text, out)?;
 
     let mut failures = digest.rows.iter().filter(|row| digest.is_failed(row));
     let first = failures.next();
@@ -165,6 +176,86 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
         say(style, Ink::Plain, &format!("{}.", notes.join("; ")), out)?;
     }
     failed_forks(digest, style, out)
+}
+
+/// What makes it slow, and what would help: the dearest first.
+pub(crate) fn findings(digest: &Digest, view: View, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let all = view.all;
+    let found = &digest.diagnosis.findings;
+    let told = |joined: &&Joined| {
+        all || joined.severity > Severity::Info || joined.saves_ns.is_some_and(|ns| ns > 0)
+    };
+    let told: Vec<&Joined> = found.iter().filter(told).collect();
+    if !told.is_empty() {
+        heading(style, "What would help", out)?;
+    }
+    let most = view.top.unwrap_or(if all { usize::MAX } else { FINDINGS });
+    let shown = told.len().min(most);
+    for joined in told.iter().take(shown) {
+        let (saves, basis) = match (joined.saves_ns, joined.basis) {
+            (Some(0), _) => ("nothing".to_owned(), " (no one waits for it)"),
+            (Some(ns), Some(Basis::Scaled)) => (duration(ns), " (calculated)"),
+            (Some(ns), _) => (duration(ns), ""),
+            (None, _) => ("-".to_owned(), ""),
+        };
+        let id = label::harmless(&joined.id, 40);
+        let ink = match joined.severity {
+            Severity::Critical => Ink::Red,
+            Severity::Warning => Ink::Yellow,
+            Severity::Info => Ink::Plain,
+        };
+        let first = format!("{saves:>9}  ");
+        let summary = unbroken(&label::harmless(&joined.summary, MAX_SUMMARY));
+        let text = format!("{id}{basis}: {summary}.");
+        let lines = wrap(style, &text, &first, "           ");
+        for (n, line) in lines.iter().enumerate() {
+            writeln!(out, "{}", if n == 0 { style.paint(ink, line) } else { line.clone() })?;
+        }
+        let mut advice = format!("-> {}.", unbroken(&label::harmless(&joined.advice, MAX_SUMMARY)));
+        let others: Vec<String> = joined.overlaps.iter().take(4).map(|id| label::harmless(id, 40)).collect();
+        if !others.is_empty() {
+            advice.push_str(&format!(" Shares time with {}.", others.join(", ")));
+        }
+        for line in wrap(style, &advice, "           ", "           ") {
+            writeln!(out, "{line}")?;
+        }
+    }
+    more(told.len() - shown, style, out)?;
+    let missing = &digest.diagnosis.not_examined;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = missing.iter().map(|missing| label::harmless(&missing.finding, 40)).collect();
+    let text = if all {
+        let each = missing
+            .iter()
+            .zip(&ids)
+            .map(|(missing, id)| format!("{id} (needs {})", label::harmless(&missing.needs, 100)));
+        format!("Not examined: {}.", each.collect::<Vec<_>>().join("; "))
+    } else {
+        format!("Not examined: {}; --all says what they need.", counted(ids.len() as u64, "finding"))
+    };
+    writeln!(out)?;
+    say(style, Ink::Dim, &text, out)
+}
+
+/// Numbers stay with their units where a sentence is broken into lines.
+fn unbroken(text: &str) -> String {
+    let mut out = text.to_owned();
+    for unit in ["ns", "us", "ms", "s", "%", "MiB", "KiB"] {
+        let (blank, whole) = (format!(" {unit}"), format!("{NO_BREAK}{unit}"));
+        let mut from = 0;
+        while let Some(at) = out.get(from..).and_then(|rest| rest.find(&blank)).map(|at| at + from) {
+            let end = at + blank.len();
+            let digit = out.get(..at).is_some_and(|before| before.ends_with(|c: char| c.is_ascii_digit()));
+            let ends = out.get(end..).is_none_or(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()));
+            if digit && ends {
+                out.replace_range(at..end, &whole);
+            }
+            from = end;
+        }
+    }
+    out
 }
 
 /// Processes that could not be started at all: nothing if there are none.
@@ -253,7 +344,8 @@ pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wr
 }
 
 /// The slowest start of each kind, with its phases.
-pub(crate) fn slowest(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn slowest(digest: &Digest, view: View, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let all = view.all;
     let mut kinds: HashMap<(Sym, u64), (&Row, u64, usize)> = HashMap::new();
     for (at, row) in digest.rows.iter().enumerate().filter(|(_, row)| is_measured(digest, row)) {
         let (slowest, n, place) = kinds.entry((row.method, row.shape)).or_insert((row, 0, at));
@@ -264,7 +356,7 @@ pub(crate) fn slowest(digest: &Digest, all: bool, style: &Style, out: &mut dyn W
     }
     let mut kinds: Vec<(&Row, u64, usize)> = kinds.into_values().collect();
     kinds.sort_unstable_by_key(|(row, ..)| (std::cmp::Reverse(row.duration), row.origin, row.pid));
-    let limit = if all { 4 * SLOWEST } else { SLOWEST };
+    let limit = view.top.unwrap_or(if all { 4 * SLOWEST } else { SLOWEST });
     if kinds.is_empty() {
         return Ok(());
     }

@@ -269,6 +269,7 @@ impl Builder {
                 milestones: milestones(&open, process.ready.as_deref(), end_ns, end),
             },
             exit: if let End::Exit(status) = end { Some(exit(status, duration_ns)) } else { None },
+            findings: Vec::new(),
             method,
         };
         let kept = parent_method(&start.method);

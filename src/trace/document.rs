@@ -119,7 +119,7 @@ pub fn write(spool: &File, out: &mut impl Write) -> Result<u64, Trouble> {
         return Err(missing("header"));
     };
     let footer = read(spool, index.footer.ok_or_else(|| missing("footer"))?)?;
-    let Line::Footer { groups, mut session } = parse(&footer)? else {
+    let Line::Footer { groups, diagnosis, mut session } = parse(&footer)? else {
         return Err(missing("footer"));
     };
     if index.orphans > 0 {
@@ -143,6 +143,10 @@ pub fn write(spool: &File, out: &mut impl Write) -> Result<u64, Trouble> {
     }
     put(out, b"],\n\"groups\":")?;
     put(out, &json(&groups)?)?;
+    put(out, b",\n\"findings\":")?;
+    put(out, &json(&diagnosis.findings)?)?;
+    put(out, b",\n\"not_examined\":")?;
+    put(out, &json(&diagnosis.not_examined)?)?;
     put(out, b",\n\"session\":")?;
     put(out, &json(&session)?)?;
     put(out, b"}\n")?;
@@ -401,6 +405,7 @@ pub(crate) mod tests {
                 milestones: Vec::new(),
             },
             exit: None,
+            findings: Vec::new(),
         }
     }
 
@@ -438,7 +443,7 @@ pub(crate) mod tests {
     fn document(middle: Vec<Line>) -> Trace {
         let mut lines = vec![Line::Header(header())];
         lines.extend(middle);
-        lines.push(Line::Footer { groups: Vec::new(), session: session() });
+        lines.push(Line::Footer { groups: Vec::new(), diagnosis: Diagnosis::default(), session: session() });
         let mut out = Vec::new();
         write(&spool(&lines), &mut out).unwrap();
         serde_json::from_slice(&out).unwrap()
@@ -528,7 +533,7 @@ pub(crate) mod tests {
         let mut line = serde_json::to_value(&failed[0]).unwrap();
         line["type"] = "failed_fork".into();
         writeln!(file, "{line}").unwrap();
-        let footer = Line::Footer { groups: Vec::new(), session: session() };
+        let footer = Line::Footer { groups: Vec::new(), diagnosis: Diagnosis::default(), session: session() };
         writeln!(file, "{}", serde_json::to_string(&footer).unwrap()).unwrap();
         let mut out = Vec::new();
         write(&file, &mut out).unwrap();

@@ -14,7 +14,9 @@ mod sniff;
 pub use error::{ErrorKind, ReadError};
 pub use newest::newest;
 
-use super::schema::{Exit, FailedFork, Group, Header, Method, SCHEMA, Session, Start};
+use super::schema::{
+    Diagnosis, Exit, FailedFork, Group, Header, Joined, Method, NotExamined, SCHEMA, Session, Start,
+};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -59,6 +61,8 @@ pub struct Ending {
     pub header: Header,
     /// Pools; empty where the end is missing.
     pub groups: Vec<Group>,
+    /// What makes the starts slow; `None` where the file does not say (it is older, or has no end).
+    pub diagnosis: Option<Diagnosis>,
     /// How the recording was made; `None` where the end is missing.
     pub session: Option<Session>,
     /// The file ends too early, and how that shows.
@@ -148,6 +152,15 @@ fn check_schema(schema: &str) -> Result<(), ErrorKind> {
     })
 }
 
+/// `None` where neither list is there: nobody has looked.
+fn diagnosis(findings: Option<Vec<Joined>>, not_examined: Option<Vec<NotExamined>>) -> Option<Diagnosis> {
+    if findings.is_none() && not_examined.is_none() {
+        return None;
+    }
+    let (findings, not_examined) = (findings.unwrap_or_default(), not_examined.unwrap_or_default());
+    Some(Diagnosis { findings, not_examined })
+}
+
 /// A whole trace in memory, later lines merged into their starts.
 #[derive(Debug)]
 pub struct Loaded {
@@ -159,6 +172,8 @@ pub struct Loaded {
     pub failed_forks: Vec<FailedFork>,
     /// Pools.
     pub groups: Vec<Group>,
+    /// What makes the starts slow; `None` where the file does not say (it is older, or has no end).
+    pub diagnosis: Option<Diagnosis>,
     /// How the recording was made; `None` where the end is missing.
     pub session: Option<Session>,
     /// The file ends too early, and how that shows.
@@ -223,6 +238,7 @@ impl Reader {
             starts,
             failed_forks,
             groups: ending.groups,
+            diagnosis: ending.diagnosis,
             session: ending.session,
             cut_off: ending.cut_off,
             unknown_lines: ending.unknown_lines,

@@ -17,7 +17,7 @@
 use super::document::{self, Trouble};
 use super::lines::Lines;
 use super::place::{Folder, Kind};
-use super::schema::{Group, Line, Session};
+use super::schema::{Diagnosis, Group, Line, Session};
 use crate::host::Error;
 use crate::host::owner::Owner;
 use std::ffi::{OsStr, OsString};
@@ -362,9 +362,14 @@ impl Output {
     ///
     /// # Errors
     /// As [`Self::write_line`]; an earlier FILE is untouched then, and the spool is kept.
-    pub fn finish(mut self, groups: Vec<Group>, mut session: Session) -> Result<Finished, Error> {
+    pub fn finish(
+        mut self,
+        groups: Vec<Group>,
+        diagnosis: Diagnosis,
+        mut session: Session,
+    ) -> Result<Finished, Error> {
         session.starts = self.lines.accepted;
-        let footer = Line::Footer { groups, session };
+        let footer = Line::Footer { groups, diagnosis, session };
         let flow = self.attempt(|lines| {
             lines.push(&footer)?;
             lines.write_out()

@@ -25,7 +25,7 @@ fn feed(output: &mut Output, starts: u64) {
 }
 
 fn finish(output: Output) -> PathBuf {
-    match output.finish(Vec::new(), session()).unwrap() {
+    match output.finish(Vec::new(), Default::default(), session()).unwrap() {
         Finished::File(path) => path,
         other => panic!("{other:?}"),
     }
@@ -205,7 +205,7 @@ fn a_full_device_is_an_error_that_names_it() {
 
     let mut output = open(Path::new("/dev/full"), Format::Json).unwrap();
     feed(&mut output, 1);
-    assert!(output.finish(Vec::new(), session()).is_err());
+    assert!(output.finish(Vec::new(), Default::default(), session()).is_err());
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_pipe_gets_lines_or_one_document() {
         let mut output = open(&path, format).unwrap();
         // More than a pipe holds.
         feed(&mut output, 500);
-        assert_eq!(output.finish(Vec::new(), session()).unwrap(), Finished::Stream);
+        assert_eq!(output.finish(Vec::new(), Default::default(), session()).unwrap(), Finished::Stream);
         let text = reader.join().unwrap();
         match format {
             Format::Ndjson => assert_eq!(text.lines().count(), 502),
@@ -246,7 +246,7 @@ fn a_reader_that_goes_away_is_no_error() {
             let again = output.write_line(&Line::Header(header())).unwrap();
             assert_eq!(again, Flow::ReaderGone);
         }
-        let finished = output.finish(Vec::new(), session()).unwrap();
+        let finished = output.finish(Vec::new(), Default::default(), session()).unwrap();
         assert_eq!(finished, Finished::ReaderGone);
     }
 }
@@ -266,7 +266,7 @@ fn a_slow_reader_of_a_nonblocking_pipe_is_waited_for() {
         text
     });
     feed(&mut output, 1000);
-    let finished = output.finish(Vec::new(), session()).unwrap();
+    let finished = output.finish(Vec::new(), Default::default(), session()).unwrap();
     assert_eq!(finished, Finished::Stream);
     assert_eq!(reader.join().unwrap().lines().count(), 1002);
 }

@@ -5,6 +5,7 @@ mod corpus;
 mod demo;
 mod dist;
 mod docs;
+mod findings;
 mod readers;
 mod setup;
 mod shell;
@@ -24,13 +25,16 @@ The project's chores.
       with ARGS: `startrace record ARGS`.
   cargo xtask test [--all] [--unprivileged] [FILTER]
       Setup, formatting, clippy, docs, all tests, the privileged ones as root, and the quick rows of
-      the corpus. --all: the slow tests and the whole corpus too, whose runtimes it installs. --unprivileged: without those that need root. FILTER: only tests with that name.
+      the corpus. --all: the slow tests, the whole corpus and the findings too, whose runtimes it installs. --unprivileged: without those that need root. FILTER: only tests with that name.
   cargo xtask corpus [--all] [--quick] [--record FOLDER] [--family FAMILY] [--root ROOT] [NAME]
       Start the real programs of tests/corpus/corpus.toml, name their start methods, and print how
       right that is. --all: install the runtimes that are missing first, and the userlands of other
       Debian releases (target/roots; they need root and some 7 GB). --root: only the rows in that
       userland: host, debian-11, debian-12, debian-13, forky. --record: keep the event streams of
       what ran, for tests without root (tests/fixtures/corpus).
+  cargo xtask findings [--record] [NAME]
+      Run the programs of tests/findings, each slow for one reason or nearly so, and print how right the
+      findings and their prices are. --record: keep their event streams, for tests without root.
   cargo xtask bench [--rounds N] [--only ROW[,ROW]] [--json FILE] [--no-peers] [--install-peers]
       Measure what startrace costs, beside the other tracers that are installed.
   cargo xtask dist [--check]
@@ -68,6 +72,7 @@ fn run() -> Result<()> {
         Some("test") => test::command(&rest),
         Some("corpus") => corpus::command(&rest),
         Some("docs") => docs::command(&rest),
+        Some("findings") => findings::command(&rest),
         Some("bench") => bench::command(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

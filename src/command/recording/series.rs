@@ -170,6 +170,7 @@ pub fn run(
         level,
         ready: request.ready.clone(),
         quiet_ns: request.quiet_for.map_or(0, nanoseconds),
+        profile_hz: 0,
     };
     let mut live = Live {
         probe,

@@ -1,7 +1,8 @@
 //! The JSON document, read start by start.
 
 use super::{Ending, ErrorKind, Item, MAX_DEPTH, MAX_RECORD, ReadError, check_schema};
-use crate::trace::schema::{FailedFork, Group, Header, Host, Session, Start, Tool};
+use crate::trace::schema::{FailedFork, Group, Header, Host, Joined, NotExamined, Session, Start, Tool};
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::cell::RefCell;
 use std::fmt;
@@ -43,7 +44,7 @@ impl Scan {
                     b'}' | b']' => self.depth = self.depth.saturating_sub(1),
                     _ => {}
                 }
-                // Elements of `starts`, `failed_forks` and `groups` are at depth 3.
+                // Elements of `starts`, `groups`, `findings` and the like are at depth 3.
                 if self.depth <= 2 {
                     self.record = 0;
                 }
@@ -81,6 +82,8 @@ struct State<'e> {
     host: Option<Host>,
     header: Option<Header>,
     groups: Vec<Group>,
+    findings: Option<Vec<Joined>>,
+    not_examined: Option<Vec<NotExamined>>,
     session: Option<Session>,
     starts_seen: bool,
     stopped: bool,
@@ -138,7 +141,9 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
                 }
                 "tool" => state.tool = Some(map.next_value()?),
                 "host" => state.host = Some(map.next_value()?),
-                "groups" => map.next_value_seed(Groups(&mut state.groups))?,
+                "groups" => map.next_value_seed(List(&mut state.groups))?,
+                "findings" => map.next_value_seed(List(state.findings.get_or_insert_default()))?,
+                "not_examined" => map.next_value_seed(List(state.not_examined.get_or_insert_default()))?,
                 "session" => state.session = Some(map.next_value()?),
                 "starts" => {
                     state.starts_seen = true;
@@ -203,30 +208,30 @@ impl<'de> Visitor<'de> for FailedForks<'_, '_> {
     }
 }
 
-/// Pools; those past the limit are passed over, as nothing else bounds how many there are.
-struct Groups<'s>(&'s mut Vec<Group>);
+/// A short list; what is past the limit is passed over, as nothing else bounds how long it is.
+struct List<'s, T>(&'s mut Vec<T>);
 
-const MAX_GROUPS: usize = 100_000;
+const MAX_LIST: usize = 100_000;
 
-impl<'de> DeserializeSeed<'de> for Groups<'_> {
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for List<'_, T> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for Groups<'_> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for List<'_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the groups (an array)")
+        f.write_str("an array")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         self.0.clear();
-        while self.0.len() < MAX_GROUPS {
+        while self.0.len() < MAX_LIST {
             match seq.next_element()? {
-                Some(group) => self.0.push(group),
+                Some(item) => self.0.push(item),
                 None => return Ok(()),
             }
         }
@@ -248,6 +253,8 @@ pub(super) fn read(
         host: None,
         header: None,
         groups: Vec::new(),
+        findings: None,
+        not_examined: None,
         session: None,
         starts_seen: false,
         stopped: false,
@@ -290,5 +297,6 @@ pub(super) fn read(
             cut_off = Some("it has no `session`".into());
         }
     }
-    Ok(Ending { header, groups: state.groups, session: state.session, cut_off, unknown_lines: 0 })
+    let diagnosis = super::diagnosis(state.findings, state.not_examined);
+    Ok(Ending { header, groups: state.groups, diagnosis, session: state.session, cut_off, unknown_lines: 0 })
 }

@@ -1,7 +1,7 @@
 //! NDJSON: a header line, a line per start (and per later exit, and per fork that failed), a footer line.
 
 use super::{Ending, ErrorKind, Item, MAX_RECORD, ReadError, check_schema};
-use crate::trace::schema::{Exit, Group, Header, Method, Session, Start};
+use crate::trace::schema::{Exit, Group, Header, Joined, Method, NotExamined, Session, Start};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::io::{BufRead, Read};
@@ -34,6 +34,8 @@ struct MethodLine {
 struct FooterLine {
     #[serde(default)]
     groups: Vec<Group>,
+    findings: Option<Vec<Joined>>,
+    not_examined: Option<Vec<NotExamined>>,
     session: Session,
 }
 
@@ -156,12 +158,14 @@ pub(super) fn read(
         }
     }
     let header = header.ok_or_else(|| refuse(ErrorKind::CutOffInHeader))?;
-    let (groups, session) = match footer {
-        Some(footer) => (footer.groups, Some(footer.session)),
-        None => (Vec::new(), None),
+    let (groups, diagnosis, session) = match footer {
+        Some(footer) => {
+            (footer.groups, super::diagnosis(footer.findings, footer.not_examined), Some(footer.session))
+        }
+        None => (Vec::new(), None, None),
     };
     if session.is_none() && cut_off.is_none() {
         cut_off = Some("it has no last line (footer)".into());
     }
-    Ok(Ending { header, groups, session, cut_off, unknown_lines })
+    Ok(Ending { header, groups, diagnosis, session, cut_off, unknown_lines })
 }

@@ -1,0 +1,427 @@
+//! One finished start, as a finding looks at it.
+
+use super::hit::{Claim, Hit, Of};
+use super::thresholds::{Thresholds, Time};
+use crate::report::intern::{Interner, Sym};
+use crate::report::{duration, label};
+use crate::trace::schema::{Basis, Import, Segment, Start, Wait};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+
+/// Characters of a name, a path or a command within a sentence.
+const MAX_TEXT: usize = 60;
+/// Segments that are looked at; a file can hold more than a recording makes.
+const MAX_SEGMENTS: usize = 10_000;
+/// Waits likewise.
+const MAX_WAITS: usize = 20_000;
+/// Starts whose commands are remembered; the names of more are not known to those that waited for them.
+const MAX_NAMES: usize = 200_000;
+
+/// Threads of one process whose time is remembered.
+const MAX_THREADS: usize = 64;
+/// Processes with threads, and copies without an exec, that are remembered.
+const MAX_FORKERS: usize = 20_000;
+
+/// What was seen of other starts so far.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    names: HashMap<u64, Sym>,
+    /// Pid and parent's start, of finished starts.
+    children: HashSet<(u64, u32)>,
+    /// From when to when other threads than the first were seen, by start.
+    threads: HashMap<u64, Vec<(u64, u64)>>,
+    /// When copies were made that went on without an exec, by their parent's start.
+    copies: HashMap<u64, Vec<u64>>,
+    pub(crate) texts: Interner,
+    state: RandomState,
+}
+
+impl Known {
+    /// A start or a process by its id.
+    pub(crate) fn key(&self, id: &str) -> u64 {
+        self.state.hash_one(id)
+    }
+
+    /// Takes a start in; its command.
+    pub(crate) fn learn(&mut self, key: u64, start: &Start) -> Sym {
+        let name = self.texts.add(&label::of_start(start));
+        if self.names.len() < MAX_NAMES {
+            self.names.insert(key, name);
+        }
+        let parent =
+            start.parent.as_ref().and_then(|parent| parent.start_id.as_deref()).map(|id| self.key(id));
+        if let Some(parent) = parent
+            && self.children.len() < MAX_NAMES
+        {
+            self.children.insert((parent, start.pid));
+        }
+        if let Some(parent) = parent.filter(|_| is_copy(start))
+            && (self.copies.len() < MAX_FORKERS || self.copies.contains_key(&parent))
+        {
+            let copies = self.copies.entry(parent).or_default();
+            if copies.len() < MAX_THREADS {
+                copies.push(start.timeline.origin_boottime_ns);
+            }
+        }
+        let spans = thread_spans(start);
+        if !spans.is_empty() && self.threads.len() < MAX_FORKERS {
+            self.threads.insert(key, spans);
+        }
+        name
+    }
+
+    /// The command of a start that was seen already.
+    pub(crate) fn name(&self, start_id: &str) -> Option<&str> {
+        self.names.get(&self.key(start_id)).map(|name| self.texts.get(*name))
+    }
+
+    /// The same by its key, fit for a sentence.
+    pub(crate) fn name_of(&self, key: u64) -> Option<String> {
+        self.names.get(&key).map(|name| label::harmless(self.texts.get(*name), MAX_TEXT))
+    }
+
+    /// Is that pid the one of a child that was seen already?
+    pub(crate) fn is_child(&self, parent: &str, pid: u32) -> bool {
+        self.children.contains(&(self.key(parent), pid))
+    }
+
+    /// Other threads of a start that was seen already which were there at that time.
+    pub(crate) fn threads_at(&self, start_id: &str, time_ns: u64) -> u64 {
+        let spans = self.threads.get(&self.key(start_id)).map_or(&[][..], Vec::as_slice);
+        spans.iter().filter(|(first, last)| *first < time_ns && time_ns < *last).count() as u64
+    }
+
+    /// Copies of a start that were made while it had other threads, and how many threads at most.
+    pub(crate) fn forks_with_threads(&self, start_id: &str) -> (u64, u64) {
+        let copies = self.copies.get(&self.key(start_id)).map_or(&[][..], Vec::as_slice);
+        let threads = copies.iter().map(|at| self.threads_at(start_id, *at)).filter(|threads| *threads > 0);
+        threads.fold((0, 0), |(n, most), threads| (n + 1, most.max(threads)))
+    }
+}
+
+/// A copy of its parent that goes on without another program.
+pub(crate) fn is_copy(start: &Start) -> bool {
+    start.seq == 0
+        && !start.partial
+        && start.method.mechanism.as_deref() == Some("fork")
+        && start.execs.iter().all(|exec| exec.error.is_some())
+}
+
+/// From when to when each thread but the first was seen: by its waits.
+fn thread_spans(start: &Start) -> Vec<(u64, u64)> {
+    let mut spans: Vec<(u32, u64, u64)> = Vec::new();
+    let origin = start.timeline.origin_boottime_ns;
+    for wait in start.timeline.waits.iter().take(MAX_WAITS).filter(|wait| wait.tid != start.pid) {
+        let first = origin.saturating_add(wait.at_ns);
+        let last = first.saturating_add(wait.duration_ns);
+        let full = spans.len() >= MAX_THREADS;
+        match spans.iter_mut().find(|(tid, ..)| *tid == wait.tid) {
+            Some(span) => (span.1, span.2) = (span.1.min(first), span.2.max(last)),
+            None if !full => spans.push((wait.tid, first, last)),
+            None => {}
+        }
+    }
+    spans.into_iter().map(|(_, first, last)| (first, last)).collect()
+}
+
+/// A start.
+pub(crate) struct Case<'a> {
+    pub(crate) start: &'a Start,
+    pub(crate) thresholds: &'a Thresholds,
+    pub(crate) known: &'a Known,
+    /// CPU quota of the recorder's cgroup, in CPUs.
+    pub(crate) quota: Option<f64>,
+    /// What findings before this one explain of the start, nanoseconds.
+    pub(crate) explained_ns: u64,
+}
+
+/// A wait that the critical path leads into: whatever stands on the path meanwhile is there because of it.
+pub(crate) struct OnPath<'a> {
+    pub(crate) wait: &'a Wait,
+    pub(crate) ns: u64,
+    pub(crate) claims: Vec<Claim>,
+    /// Another process that the path leads through meanwhile: the one with most of the time.
+    pub(crate) through: Option<&'a str>,
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn duration(&self) -> u64 {
+        self.start.timeline.duration_ns
+    }
+
+    fn origin(&self) -> u64 {
+        self.start.timeline.origin_boottime_ns
+    }
+
+    /// Its short command.
+    pub(crate) fn name(&self) -> String {
+        label::harmless(&label::of_start(self.start), MAX_TEXT)
+    }
+
+    /// The program's name alone: what equal starts have in common.
+    pub(crate) fn program(&self) -> String {
+        let exe = self.start.exe.as_deref().and_then(|exe| exe.rsplit('/').next());
+        let exe = exe.filter(|name| !name.is_empty()).unwrap_or(&self.start.comm);
+        label::harmless(exe, MAX_TEXT)
+    }
+
+    /// Did the recording see it begin and end?
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.start.partial && self.start.timeline.ready.kind != "timeout"
+    }
+
+    pub(crate) fn path(&self) -> &'a [Segment] {
+        let path = &self.start.timeline.critical_path;
+        path.get(..MAX_SEGMENTS).unwrap_or(path)
+    }
+
+    /// What of the path is its own tasks' time.
+    pub(crate) fn own(&self) -> impl Iterator<Item = &'a Segment> {
+        let own = self.start.start_id.as_str();
+        self.path().iter().filter(move |segment| segment.start_id == own)
+    }
+
+    /// Its own waits of some kinds on the path, each with its wait for a CPU afterwards: whoever does not wait
+    /// does not lose its CPU.
+    pub(crate) fn own_waits(&self, states: &'static [&'static str]) -> impl Iterator<Item = &'a Segment> {
+        let own = self.start.start_id.as_str();
+        let is_wait =
+            move |segment: &Segment| segment.start_id == own && states.contains(&segment.state.as_str());
+        let path = self.path();
+        path.iter().enumerate().filter_map(move |(at, segment)| {
+            let before = at.checked_sub(1).and_then(|before| path.get(before));
+            let after = |before: &Segment| is_wait(before) && before.tid == segment.tid;
+            let woken = segment.start_id == own && segment.state == "runnable" && before.is_some_and(after);
+            (is_wait(segment) || woken).then_some(segment)
+        })
+    }
+
+    /// Its own time on the path in some states.
+    pub(crate) fn own_in(&self, states: &'static [&'static str]) -> impl Iterator<Item = &'a Segment> {
+        self.own().filter(move |segment| states.contains(&segment.state.as_str()))
+    }
+
+    pub(crate) fn claim(&self, segment: &Segment) -> Claim {
+        let from = self.origin().saturating_add(segment.at_ns);
+        let of = Of::Task(self.known.key(&segment.start_id), segment.tid);
+        Claim { of, from, to: from.saturating_add(segment.duration_ns) }
+    }
+
+    pub(crate) fn claims<'s>(&self, segments: impl Iterator<Item = &'s Segment>) -> (u64, Vec<Claim>) {
+        let claims: Vec<Claim> = segments.map(|segment| self.claim(segment)).collect();
+        (sum(&claims), claims)
+    }
+
+    /// Is its program run by that language runtime?
+    pub(crate) fn runs(&self, runtime: &str) -> bool {
+        let found = self.start.binary.as_ref().and_then(|binary| binary.runtime.as_deref());
+        found.is_some_and(|found| found.split(' ').next() == Some(runtime))
+    }
+
+    /// How much of what is claimed is only the machine's state at that time: waits for a CPU and for storage.
+    pub(crate) fn circumstances(&self, claims: &[Claim]) -> u64 {
+        let pieces = claims.iter().map(|claim| (claim.from, claim.to)).collect();
+        let states = ["runnable", "disk", "page_fault"];
+        let origin = self.origin();
+        let waits = self.path().iter().filter(|segment| states.contains(&segment.state.as_str()));
+        let waits = waits.map(|segment| {
+            let from = origin.saturating_add(segment.at_ns);
+            (from, from.saturating_add(segment.duration_ns))
+        });
+        super::whole::common(&super::whole::union(pieces), &super::whole::union(waits.collect()))
+    }
+
+    /// The path between two times (from the start's origin), whoever's it is.
+    pub(crate) fn between(&self, from_ns: u64, to_ns: u64) -> (u64, Vec<Claim>) {
+        let (from, to) = (self.origin().saturating_add(from_ns), self.origin().saturating_add(to_ns));
+        let first = self
+            .path()
+            .partition_point(|segment| segment.at_ns.saturating_add(segment.duration_ns) <= from_ns);
+        let rest = self.path().get(first..).unwrap_or_default();
+        let within = rest.iter().take_while(|segment| segment.at_ns < to_ns);
+        let cut = |claim: Claim| Claim { from: claim.from.max(from), to: claim.to.min(to), ..claim };
+        let claims: Vec<Claim> = within.map(|segment| cut(self.claim(segment))).collect();
+        let claims: Vec<Claim> = claims.into_iter().filter(|claim| claim.from < claim.to).collect();
+        if self.path().is_empty() && from < to {
+            // Without a path, its main thread was there for all that is known.
+            let of = Of::Task(self.known.key(&self.start.start_id), self.start.pid);
+            return (to - from, vec![Claim { of, from, to }]);
+        }
+        (sum(&claims), claims)
+    }
+
+    /// The phases of a name: when, and how long.
+    pub(crate) fn phases(&self, name: &'static str) -> impl Iterator<Item = (u64, u64)> {
+        let phases = self.start.timeline.phases.iter().take(MAX_SEGMENTS);
+        phases.filter(move |phase| phase.name == name).map(|phase| (phase.at_ns, phase.duration_ns))
+    }
+
+    /// The path within all phases of a name.
+    pub(crate) fn in_phases(&self, name: &'static str) -> (u64, Vec<Claim>) {
+        let (mut ns, mut claims) = (0u64, Vec::new());
+        for (at, length) in self.phases(name) {
+            let (part, of) = self.between(at, at.saturating_add(length));
+            ns = ns.saturating_add(part);
+            claims.extend(of);
+        }
+        (ns, claims)
+    }
+
+    /// The waits that the path leads into, with what it did meanwhile.
+    pub(crate) fn waits(&self) -> impl Iterator<Item = OnPath<'a>> {
+        let own = self.start.start_id.as_str();
+        let end = self.duration();
+        self.start.timeline.waits.iter().take(MAX_WAITS).filter_map(move |wait| {
+            let until = wait.at_ns.saturating_add(wait.duration_ns);
+            let path = self.path();
+            let at = path
+                .partition_point(|segment| segment.at_ns.saturating_add(segment.duration_ns) <= wait.at_ns);
+            let first = path.get(at)?;
+            // The path is with this thread when the wait is over, or it is over with the start.
+            let after = path.partition_point(|segment| segment.at_ns < until);
+            let returns = match path.get(after) {
+                Some(next) => next.start_id == own && next.tid == wait.tid,
+                None => until >= end && first.at_ns >= wait.at_ns,
+            };
+            // A thread that waits while the path is elsewhere returns to it, too: but not from there.
+            let alone = path.get(at..after)?.iter().all(|segment| {
+                (segment.start_id != own || segment.tid != wait.tid) || segment.state == wait.kind
+            });
+            if !returns || !alone {
+                return None;
+            }
+            // Whoever does not wait does not lose its CPU, and has not to wait for one afterwards.
+            let back = until.saturating_add(wait.runnable_ns).min(end);
+            let (ns, claims) = self.between(wait.at_ns, back);
+            let mut others: Vec<(&str, u64)> = Vec::new();
+            for segment in path.get(at..after)?.iter().filter(|segment| segment.start_id != own) {
+                let full = others.len() >= 64;
+                match others.iter_mut().find(|(id, _)| *id == segment.start_id) {
+                    Some((_, ns)) => *ns = ns.saturating_add(segment.duration_ns),
+                    None if !full => others.push((&segment.start_id, segment.duration_ns)),
+                    None => {}
+                }
+            }
+            let through = others.into_iter().max_by_key(|(_, ns)| *ns).map(|(id, _)| id);
+            (ns > 0).then_some(OnPath { wait, ns, claims, through })
+        })
+    }
+
+    /// Is a cost worth a word: by the general thresholds and one of its own?
+    pub(crate) fn is_worth(&self, ns: u64, own: Time) -> bool {
+        ns >= own.0 && ns >= self.thresholds.all.min_cost.0 && self.share(ns) >= self.thresholds.all.min_share
+    }
+
+    pub(crate) fn share(&self, ns: u64) -> f64 {
+        ns as f64 / self.duration().max(1) as f64
+    }
+
+    /// Was that process there before this start began? Its birth is in its id.
+    pub(crate) fn is_older(&self, start_id: &str) -> bool {
+        let birth = start_id.split('@').nth(1).and_then(|rest| rest.split('/').next());
+        birth.and_then(|birth| birth.parse::<u64>().ok()).is_some_and(|birth| birth < self.origin())
+    }
+
+    /// A process of the path, in words: `pid 42 (lsb_release -a)`.
+    pub(crate) fn process(&self, start_id: &str) -> String {
+        let pid = label::harmless(start_id.split('@').next().unwrap_or(""), 10);
+        match self.known.name(start_id) {
+            Some(name) => format!("pid {pid} ({})", label::harmless(name, MAX_TEXT)),
+            None => format!("pid {pid}"),
+        }
+    }
+
+    /// Its command alone: as it is known by now, or as one who waited for it was told.
+    pub(crate) fn command(&self, start_id: &str) -> Option<String> {
+        if let Some(name) = self.known.name(start_id) {
+            return Some(label::harmless(name, MAX_TEXT));
+        }
+        let pid = format!("pid {} (", start_id.split('@').next()?);
+        let details = self.start.timeline.waits.iter().take(1_000).filter_map(|wait| wait.detail.as_deref());
+        let mut named = details.filter_map(|detail| detail.split_once(pid.as_str()));
+        named.next().map(|(_, name)| label::harmless(name.strip_suffix(')').unwrap_or(name), MAX_TEXT))
+    }
+}
+
+/// The outermost imports of its main thread, after the interpreter's own: those of before are what every
+/// program has.
+pub(crate) fn outermost<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a Import> {
+    let start = case.start;
+    let app =
+        start.timeline.phases.iter().rev().find(|phase| phase.name == "app").map_or(0, |phase| phase.at_ns);
+    let imports = start.timeline.imports.as_ref();
+    let ready = imports.and_then(|imports| imports.init_ns).map_or(0, |init| app.saturating_add(init));
+    let modules = imports.map_or(&[][..], |imports| imports.modules.as_slice());
+    modules.iter().filter(move |import| {
+        import.depth == 0
+            && import.tid == start.pid
+            && import.at_ns >= ready
+            && import.module.as_deref() != Some("site")
+    })
+}
+
+/// The path within them.
+pub(crate) fn importing(case: &Case<'_>) -> (u64, Vec<Claim>) {
+    let (mut claims, mut until) = (Vec::new(), 0u64);
+    for import in outermost(case) {
+        let end = import.at_ns.saturating_add(import.duration_ns);
+        if end > until {
+            claims.extend(case.between(import.at_ns.max(until), end).1);
+            until = end;
+        }
+    }
+    (sum(&claims), claims)
+}
+
+/// Sums by a name, the largest first; at most `most` names are told apart.
+pub(crate) fn by_name<T>(
+    items: impl Iterator<Item = (String, u64, T)>,
+    most: usize,
+) -> Vec<(String, u64, Vec<T>)> {
+    let mut sums: Vec<(String, u64, Vec<T>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for (name, ns, item) in items {
+        let full = sums.len() >= most;
+        match places.get(&name).copied().and_then(|place| sums.get_mut(place)) {
+            Some((_, sum, list)) => {
+                *sum = sum.saturating_add(ns);
+                list.push(item);
+            }
+            None if !full => {
+                places.insert(name.clone(), sums.len());
+                sums.push((name, ns, vec![item]));
+            }
+            None => {}
+        }
+    }
+    sums.sort_by_key(|(_, ns, _)| std::cmp::Reverse(*ns));
+    sums
+}
+
+pub(crate) fn sum(claims: &[Claim]) -> u64 {
+    claims.iter().fold(0, |sum, claim| sum.saturating_add(claim.to.saturating_sub(claim.from)))
+}
+
+/// Text of a trace within a sentence.
+pub(crate) fn quoted(text: &str) -> String {
+    label::harmless(text, MAX_TEXT)
+}
+
+/// A list of at most three, and how many more.
+pub(crate) fn listed(items: &[String]) -> String {
+    let shown = items.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    match items.len().saturating_sub(3) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// A hit with a measured price.
+pub(crate) fn measured(hit: Hit, ns: u64, claims: Vec<Claim>) -> Hit {
+    hit.costs(ns, Basis::Measured, claims)
+}
+
+/// `12.3 ms`.
+pub(crate) fn time(ns: u64) -> String {
+    duration(ns)
+}

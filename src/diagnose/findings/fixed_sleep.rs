@@ -1,0 +1,70 @@
+//! `fixed-sleep`: a start sleeps for a time that was chosen beforehand.
+
+use crate::diagnose::case::{Case, by_name, measured, quoted, time};
+use crate::diagnose::catalogue::{Feed, Page, Rule};
+use crate::diagnose::hit::Hit;
+
+pub(crate) struct FixedSleep;
+
+const PAGE: Page = Page {
+    what: "A start sleeps for a fixed time, and everything else waits for it.",
+    why: "A sleep that waits for something else to be ready is either too long or too short; one within a loop that asks again and again adds half its length on average.",
+    measured: "Waits in nanosleep and clock_nanosleep that a timer ended, on the critical path. Sleeps of less than 100 us are not counted.",
+    fix: "Wait for the event itself: READY=1, a listening socket, inotify for a file, pidfd or waitpid for a process, a condition variable; or ask in ever longer steps, beginning with 1 ms.",
+    mistaken: "A sleep that keeps a rate limit, or whose length is the point (sleep 5 as a command), is told as well. Time-outs of poll, select and futex are no fixed sleeps.",
+};
+
+impl Rule for FixedSleep {
+    fn id(&self) -> &'static str {
+        "fixed-sleep"
+    }
+
+    fn page(&self) -> &'static Page {
+        &PAGE
+    }
+
+    fn feed(&self) -> Feed {
+        Feed::Path
+    }
+
+    fn look(&self, case: &Case<'_>) -> Vec<Hit> {
+        let (mut ns, mut claims, mut lengths) = (0u64, Vec::new(), Vec::new());
+        for on in case.waits() {
+            let ended = on.wait.woken_by.as_ref().is_none_or(|by| by.kind == "timer");
+            if on.wait.kind != "sleep" || !ended {
+                continue;
+            }
+            ns = ns.saturating_add(on.ns);
+            claims.extend(on.claims);
+            let asked = on.wait.detail.as_deref().and_then(|detail| detail.strip_prefix("asked for "));
+            lengths.push((quoted(asked.unwrap_or("until a set time")), on.ns, ()));
+        }
+        if !case.is_worth(ns, case.thresholds.fixed_sleep.min_cost) {
+            return Vec::new();
+        }
+        let n = lengths.len();
+        let lengths = by_name(lengths.into_iter(), 64);
+        let shown: Vec<String> = lengths
+            .iter()
+            .take(3)
+            .map(
+                |(asked, _, list)| {
+                    if list.len() > 1 { format!("{} × {asked}", list.len()) } else { asked.clone() }
+                },
+            )
+            .collect();
+        let hit = Hit::new(case.program(), format!("sleeping for a fixed time in {}", case.program()))
+            .says(format!(
+                "{} slept for {}, {}: {}",
+                case.name(),
+                time(ns),
+                crate::report::counted(n as u64, "time"),
+                shown.join(", ")
+            ))
+            .advises("Wait for the event that the sleep is meant for, or ask in ever longer steps that begin with 1 ms")
+            .shows("sleeps", n)
+            .shows("slept_ns", ns)
+            .shows("asked_for", shown);
+        vec![measured(hit, ns, claims)]
+    }
+}

@@ -1,0 +1,66 @@
+//! `python-path-misses`: modules are looked for in vain.
+
+use crate::diagnose::case::{Case, listed, quoted, time};
+use crate::diagnose::catalogue::{Feed, Page, Rule};
+use crate::diagnose::hit::Hit;
+use crate::trace::schema::{Basis, Severity};
+
+pub(crate) struct PythonPathMisses;
+
+const PAGE: Page = Page {
+    what: "Python looks for its modules in many places in vain.",
+    why: "Each entry of sys.path before the right one costs a listing or several failed opens for every module; .pth files and zip files add to it.",
+    measured: "The time of the failed calls themselves, at --level deep.",
+    fix: "A shorter sys.path (PYTHONPATH, .pth files), the largest site-packages first, a zip file or an executable archive.",
+    mistaken: "Python keeps directory listings: after the first module of a directory misses are cheap.",
+};
+
+impl Rule for PythonPathMisses {
+    fn id(&self) -> &'static str {
+        "python-path-misses"
+    }
+
+    fn page(&self) -> &'static Page {
+        &PAGE
+    }
+
+    fn feed(&self) -> Feed {
+        Feed::FilesOf("cpython")
+    }
+
+    fn look(&self, case: &Case<'_>) -> Vec<Hit> {
+        let Some(files) = case.start.timeline.files.as_ref().filter(|_| case.runs("cpython")) else {
+            return Vec::new();
+        };
+        let python =
+            files.sums.iter().filter(|sums| sums.kind.starts_with("python") || sums.kind == "folder");
+        let misses =
+            python.fold(0u64, |sum, sums| sum.saturating_add(sums.open_failed).saturating_add(sums.missed));
+        let folders: Vec<_> = files.misses.iter().filter(|folder| folder.libraries == 0).collect();
+        let spent = folders.iter().fold(0u64, |sum, folder| sum.saturating_add(folder.spent_ns));
+        let (app, claims) = case.in_phases("app");
+        let cost = spent.min(app);
+        if misses < case.thresholds.python_import.min_misses
+            || !case.is_worth(cost, case.thresholds.all.min_cost)
+        {
+            return Vec::new();
+        }
+        let names: Vec<String> =
+            folders.iter().map(|folder| format!("{} ({})", quoted(&folder.folder), folder.n)).collect();
+        vec![
+            Hit::new(case.program(), format!("looking for modules of {} in vain", case.program()))
+                .costs(cost, Basis::Measured, claims)
+                .says(format!(
+                    "{} looked for modules {misses} times in vain, in {}: {}",
+                    case.name(),
+                    time(cost),
+                    listed(&names)
+                ))
+                .advises("Shorten sys.path (PYTHONPATH, .pth files), with the largest site-packages first")
+                .shows("misses", misses)
+                .shows("failed_ns", cost)
+                .shows("folders", names.into_iter().take(8).collect::<Vec<_>>())
+                .at_most(Severity::Warning),
+        ]
+    }
+}

@@ -1,0 +1,61 @@
+//! `python-site`: site takes long.
+
+use crate::diagnose::case::{Case, listed, measured, quoted, time};
+use crate::diagnose::catalogue::{Feed, Page, Rule};
+use crate::diagnose::hit::Hit;
+use crate::trace::schema::Severity;
+
+pub(crate) struct PythonSite;
+
+const PAGE: Page = Page {
+    what: "Python's site module takes long: .pth files, and entry points that are looked for in all packages.",
+    why: "Every .pth file is read, and its import lines are executed, at each start of the interpreter.",
+    measured: "The critical path within the import of site, with all that .pth files import.",
+    fix: "python -I or -S where site-packages is not needed, take .pth files out, importlib.metadata instead of pkg_resources.",
+    mistaken: "A virtual environment needs site to be found.",
+};
+
+impl Rule for PythonSite {
+    fn id(&self) -> &'static str {
+        "python-site"
+    }
+
+    fn page(&self) -> &'static Page {
+        &PAGE
+    }
+
+    fn feed(&self) -> Feed {
+        Feed::Imports
+    }
+
+    fn look(&self, case: &Case<'_>) -> Vec<Hit> {
+        let Some(imports) = &case.start.timeline.imports else { return Vec::new() };
+        let site = imports.modules.iter().find(|import| import.module.as_deref() == Some("site"));
+        let Some((place, site)) =
+            site.and_then(|site| Some((imports.modules.iter().position(|m| m == site)?, site)))
+        else {
+            return Vec::new();
+        };
+        let (ns, claims) = case.between(site.at_ns, site.at_ns.saturating_add(site.duration_ns));
+        if !case.is_worth(ns, case.thresholds.python_import.min_site) {
+            return Vec::new();
+        }
+        let within = imports.modules.iter().filter(|import| import.importer == u32::try_from(place).ok());
+        let mut within: Vec<_> = within.collect();
+        within.sort_by_key(|import| std::cmp::Reverse(import.duration_ns));
+        let names: Vec<String> = within
+            .iter()
+            .map(|import| {
+                format!("{} {}", quoted(import.module.as_deref().unwrap_or("?")), time(import.duration_ns))
+            })
+            .collect();
+        let what = if names.is_empty() { String::new() } else { format!(": {}", listed(&names)) };
+        let hit = Hit::new(case.program(), "Python's site module")
+            .says(format!("the site module of {} took {}{what}", case.name(), time(ns)))
+            .advises("Take .pth files out of site-packages, or run with -I or -S where they are not needed")
+            .shows("site_ns", ns)
+            .shows("imported", names.into_iter().take(8).collect::<Vec<_>>())
+            .at_most(Severity::Warning);
+        vec![measured(hit, ns, claims)]
+    }
+}

@@ -1,0 +1,336 @@
+//! Equal findings of many starts as one, priced over the path of the whole.
+
+use super::hit::{Claim, Hit};
+use super::thresholds::Thresholds;
+use super::whole::{Piece, Wholes, common, length, union};
+use crate::report::intern::Sym;
+use crate::trace::schema::{Basis, Joined, Severity};
+use std::collections::HashMap;
+
+/// Claims in memory, of all hits together: some 20 MB.
+const MAX_CLAIMS: usize = 500_000;
+/// Kinds that are told apart.
+const MAX_KINDS: usize = 20_000;
+/// Starts that a joined finding names.
+const MAX_STARTS: usize = 1_000;
+/// Findings that are joined findings of their own; more than anybody reads.
+const MAX_JOINED: usize = 500;
+/// From this share of the smaller one on, two findings are said to overlap.
+const OVERLAP: f64 = 0.05;
+/// A hit that lies within a larger one of its own kind for this share says nothing new.
+const NESTED: f64 = 0.9;
+
+/// What says only where the time went comes last, if others say for this share of it why.
+const EXPLAINED: f64 = 0.6;
+
+/// How the hits of a finding are dealt with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// One within a larger one says nothing new.
+    pub(super) nests: bool,
+    /// How far it is from saying why the time went.
+    pub(super) vagueness: u8,
+}
+
+/// What is kept of one hit.
+#[derive(Debug)]
+struct Kept {
+    start: u64,
+    cost_ns: Option<u64>,
+    /// How much of the claimed time would go away.
+    share: f64,
+    claims: Vec<Claim>,
+}
+
+/// Hits of one finding with one subject.
+#[derive(Debug)]
+struct Kind {
+    id: &'static str,
+    /// The dearest one's words.
+    words: Hit,
+    name: Sym,
+    /// All have the same command.
+    one_name: bool,
+    hits: Vec<Kept>,
+    n: u64,
+}
+
+/// All hits so far.
+#[derive(Debug, Default)]
+pub(super) struct Hits {
+    kinds: Vec<Kind>,
+    places: HashMap<(&'static str, String), usize>,
+    claims: usize,
+    /// Hits that were only counted, by finding: their claims would have been too many.
+    pub(super) counted: HashMap<&'static str, u64>,
+}
+
+/// What a joined finding is on the path.
+struct Priced {
+    joined: Joined,
+    pieces: Vec<Piece>,
+    whole: u32,
+}
+
+impl Hits {
+    pub(super) fn add(&mut self, id: &'static str, start: u64, name: Sym, hit: &Hit) {
+        let place = match self.places.get(&(id, hit.subject.clone())) {
+            Some(&place) => place,
+            None if self.kinds.len() < MAX_KINDS => {
+                self.places.insert((id, hit.subject.clone()), self.kinds.len());
+                let words = Hit { claims: Vec::new(), ..hit.clone() };
+                self.kinds.push(Kind { id, words, name, one_name: true, hits: Vec::new(), n: 0 });
+                self.kinds.len() - 1
+            }
+            None => {
+                *self.counted.entry(id).or_default() += 1;
+                return;
+            }
+        };
+        let Some(kind) = self.kinds.get_mut(place) else { return };
+        kind.n += 1;
+        kind.one_name &= kind.name == name;
+        if hit.cost_ns > kind.words.cost_ns {
+            kind.words = Hit { claims: Vec::new(), ..hit.clone() };
+            kind.name = name;
+        }
+        if self.claims.saturating_add(hit.claims.len()) > MAX_CLAIMS || kind.hits.len() >= MAX_CLAIMS {
+            *self.counted.entry(id).or_default() += 1;
+            return;
+        }
+        self.claims += hit.claims.len();
+        // One moment can be claimed of two tasks: of a child that is being forked, and of its parent.
+        let claimed = length(&union(hit.claims.iter().map(|claim| (claim.from, claim.to)).collect()));
+        let share = hit.cost_ns.map_or(0.0, |cost| (cost as f64 / claimed.max(1) as f64).min(1.0));
+        kind.hits.push(Kept { start, cost_ns: hit.cost_ns, share, claims: hit.claims.clone() });
+    }
+
+    /// The joined findings, dearest first. `id_of` gives the id of a start by its hash, `name` a command.
+    pub(super) fn finish(
+        self,
+        wholes: &Wholes,
+        thresholds: &Thresholds,
+        rule: impl Fn(&str) -> Manner,
+        id_of: impl Fn(u64) -> Option<String>,
+        name_of: impl Fn(u64) -> Option<String>,
+        name: impl Fn(Sym) -> String,
+    ) -> Vec<Joined> {
+        let mut all: Vec<Priced> = Vec::new();
+        for mut kind in self.kinds {
+            kind.hits.sort_by_key(|hit| std::cmp::Reverse(hit.cost_ns));
+            all.push(price(&kind, wholes, thresholds, &id_of, &name_of, &name));
+        }
+        all.sort_by_key(|priced| std::cmp::Reverse(rank(&priced.joined)));
+        let mut kept: Vec<Priced> = Vec::new();
+        for priced in all {
+            let within = |larger: &Priced| {
+                larger.joined.id == priced.joined.id
+                    && larger.whole == priced.whole
+                    && common(&larger.pieces, &priced.pieces) as f64 >= NESTED * length(&priced.pieces) as f64
+            };
+            let is_nested = rule(&priced.joined.id).nests && kept.iter().any(within);
+            if !is_nested && kept.len() < MAX_JOINED {
+                kept.push(priced);
+            }
+        }
+        let explained = |priced: &Priced| {
+            let own = rule(&priced.joined.id).vagueness;
+            let others = kept.iter().filter(|other| {
+                other.whole == priced.whole
+                    && rule(&other.joined.id).vagueness < own
+                    && other.joined.saves_ns.is_some()
+            });
+            let pieces = union(others.flat_map(|other| other.pieces.iter().copied()).collect());
+            own > 0 && common(&pieces, &priced.pieces) as f64 >= EXPLAINED * length(&priced.pieces) as f64
+        };
+        let last: Vec<bool> = kept.iter().map(explained).collect();
+        let mut both: Vec<(bool, Priced)> = last.into_iter().zip(kept).collect();
+        both.sort_by_key(|(last, _)| *last);
+        let mut kept: Vec<Priced> = both.into_iter().map(|(_, priced)| priced).collect();
+        for at in 0..kept.len() {
+            let mut overlaps = Vec::new();
+            for (other, theirs) in kept.iter().enumerate() {
+                let Some(own) = kept.get(at) else { continue };
+                let both = common(&own.pieces, &theirs.pieces) as f64;
+                let smaller = length(&own.pieces).min(length(&theirs.pieces)) as f64;
+                if other != at && own.whole == theirs.whole && both > 0.0 && both >= OVERLAP * smaller {
+                    overlaps.push(theirs.joined.id.clone());
+                }
+            }
+            overlaps.sort_unstable();
+            overlaps.dedup();
+            if let Some(own) = kept.get_mut(at) {
+                own.joined.overlaps = overlaps;
+            }
+        }
+        kept.into_iter().map(|priced| priced.joined).collect()
+    }
+}
+
+fn rank(joined: &Joined) -> (Option<u64>, Severity) {
+    // What has no price stands between what saves something and what nothing waits for.
+    (joined.saves_ns.or(Some(1)), joined.severity)
+}
+
+fn price(
+    kind: &Kind,
+    wholes: &Wholes,
+    thresholds: &Thresholds,
+    id_of: &impl Fn(u64) -> Option<String>,
+    name_of: &impl Fn(u64) -> Option<String>,
+    name: &impl Fn(Sym) -> String,
+) -> Priced {
+    // By whole: what it would save there. Several wholes do not wait for each other: the dearest counts.
+    let mut by_whole: HashMap<u32, Vec<&Kept>> = HashMap::new();
+    for hit in &kind.hits {
+        by_whole.entry(wholes.of(hit.start).unwrap_or(u32::MAX)).or_default().push(hit);
+    }
+    let mut best: Option<(u64, u32, Vec<Piece>)> = None;
+    for (&number, hits) in &by_whole {
+        let Some(whole) = wholes.get(number) else { continue };
+        let (saved, pieces) = saving(hits, |claims| whole.on_path(claims.iter()));
+        let is_better = best.as_ref().is_none_or(|(most, at, _)| (saved, at) > (*most, &number));
+        if is_better {
+            best = Some((saved, number, pieces));
+        }
+    }
+    let (saved, number, pieces) = best.unwrap_or_default();
+    let saved = saved.saturating_sub(kind.words.stays_ns);
+    let priced = kind.words.cost_ns.is_some();
+    let whole = wholes.get(number).map_or(0, |whole| whole.length);
+    let saves_ns = priced.then_some(saved);
+    let severity = severity(saves_ns, whole, &kind.words, thresholds);
+    let n = kind.n.max(kind.words.starts.len() as u64);
+    let listed: Vec<u64> = match kind.words.starts.is_empty() {
+        true => kind.hits.iter().map(|hit| hit.start).collect(),
+        false => kind.words.starts.clone(),
+    };
+    let mut seen = std::collections::HashSet::new();
+    let starts =
+        listed.into_iter().filter(|start| seen.insert(*start)).filter_map(id_of).take(MAX_STARTS).collect();
+    let (what, mut summary, advice) = kind.words.named(name_of);
+    if kind.n > 1 {
+        let who = if kind.one_name {
+            format!(" of {}", super::case::quoted(&name(kind.name)))
+        } else {
+            String::new()
+        };
+        let mut costs: Vec<u64> = kind.hits.iter().filter_map(|hit| hit.cost_ns).collect();
+        costs.sort_unstable();
+        let middle = costs.get(costs.len().saturating_sub(1) / 2).copied();
+        let each = middle.map_or(String::new(), |ns| format!(", {} each (p50)", super::case::time(ns)));
+        summary = format!("{} starts{who}{each}. The dearest: {summary}", crate::report::count(kind.n));
+    }
+    let joined = Joined {
+        id: kind.id.to_owned(),
+        severity,
+        saves_ns,
+        basis: kind.words.basis.map(|basis| {
+            // Less than all of the claimed time is a calculation.
+            let scaled = kind.hits.iter().any(|hit| hit.cost_ns.is_some() && hit.share < 0.999);
+            if scaled { Basis::Scaled } else { basis }
+        }),
+        starts,
+        n,
+        overlaps: Vec::new(),
+        what,
+        summary,
+        evidence: kind.words.evidence.clone(),
+        advice,
+    };
+    Priced { joined, pieces, whole: number }
+}
+
+/// What hits save on a path: each nanosecond once, and of it the share that would go away.
+fn saving(hits: &[&Kept], on_path: impl Fn(&[Claim]) -> Vec<Piece>) -> (u64, Vec<Piece>) {
+    let mut parts: Vec<(u64, u64, f64)> = Vec::new();
+    for hit in hits {
+        parts.extend(on_path(&hit.claims).into_iter().map(|(from, to)| (from, to, hit.share)));
+    }
+    let pieces = union(parts.iter().map(|(from, to, _)| (*from, *to)).collect());
+    if parts.iter().all(|(_, _, share)| *share >= 1.0) {
+        return (length(&pieces), pieces);
+    }
+    // Where several hits have the same time, the one that saves most of it counts.
+    let mut edges: Vec<u64> = parts.iter().flat_map(|(from, to, _)| [*from, *to]).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    parts.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let mut most = vec![0f64; edges.len()];
+    // Each edge is filled once: the largest share comes first.
+    let mut next: Vec<usize> = (0..=edges.len()).collect();
+    for (from, to, share) in parts {
+        let (first, last) = (edges.partition_point(|e| *e < from), edges.partition_point(|e| *e < to));
+        let mut at = find(&mut next, first);
+        while at < last {
+            if let Some(slot) = most.get_mut(at) {
+                *slot = share;
+            }
+            if let Some(next) = next.get_mut(at) {
+                *next = at + 1;
+            }
+            at = find(&mut next, at + 1);
+        }
+    }
+    let lengths = edges.windows(2).map(|pair| match pair {
+        [a, b] => b - a,
+        _ => 0,
+    });
+    let saved: f64 = lengths.zip(&most).map(|(length, share)| length as f64 * share).sum();
+    (saved.round() as u64, pieces)
+}
+
+/// The next edge that is not filled.
+fn find(next: &mut [usize], from: usize) -> usize {
+    let mut at = from;
+    while let Some(&to) = next.get(at) {
+        if to == at {
+            break;
+        }
+        let beyond = next.get(to).copied().unwrap_or(to);
+        if let Some(slot) = next.get_mut(at) {
+            *slot = beyond;
+        }
+        at = to;
+    }
+    at
+}
+
+/// How much a price matters to a whole.
+pub(super) fn severity(saves_ns: Option<u64>, whole_ns: u64, hit: &Hit, thresholds: &Thresholds) -> Severity {
+    let all = &thresholds.all;
+    let ns = saves_ns.unwrap_or(0);
+    let share = ns as f64 / whole_ns.max(1) as f64;
+    let by_price = if ns >= all.critical_cost.0 && share >= all.critical_share {
+        Severity::Critical
+    } else if ns >= all.warning_cost.0 && share >= all.warning_share {
+        Severity::Warning
+    } else {
+        Severity::Info
+    };
+    by_price.min(hit.at_most).max(hit.at_least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hit::Of;
+    use super::*;
+
+    fn kept(share: f64, pieces: &[Piece]) -> Kept {
+        let claims = pieces.iter().map(|&(from, to)| Claim { of: Of::Anybody, from, to }).collect();
+        Kept { start: 1, cost_ns: Some(1), share, claims }
+    }
+
+    fn saved(hits: &[Kept]) -> u64 {
+        let all: Vec<&Kept> = hits.iter().collect();
+        saving(&all, |claims| claims.iter().map(|claim| (claim.from, claim.to)).collect()).0
+    }
+
+    #[test]
+    fn each_nanosecond_is_saved_once() {
+        assert_eq!(saved(&[kept(1.0, &[(0, 10)]), kept(1.0, &[(5, 20)])]), 20);
+        assert_eq!(saved(&[kept(0.5, &[(0, 10)])]), 5);
+        assert_eq!(saved(&[kept(0.5, &[(0, 10)]), kept(1.0, &[(5, 10)]), kept(0.1, &[(0, 20)])]), 9);
+        assert_eq!(saved(&[]), 0);
+    }
+}

@@ -1,0 +1,317 @@
+//! What makes starts slow, and what to change: from finished starts to findings.
+//!
+//! Pure: a finding reads one finished [`Start`] with its critical path (or the sums over equal siblings) and
+//! says what could go away. [`Diagnoser`] takes starts as they are written, one at a time, gives each its own
+//! findings, and keeps a digest of them; at the end it joins equal findings and prices them over the critical
+//! path of the whole, where each nanosecond counts once. A price is wall time that was measured, or that
+//! follows from other times of the same trace; never a constant.
+
+mod case;
+mod catalogue;
+mod findings;
+mod hit;
+mod join;
+mod siblings;
+pub mod thresholds;
+mod verdict;
+mod whole;
+
+pub use catalogue::{Page, page, pages};
+pub use thresholds::Thresholds;
+
+use crate::trace::read::Item;
+use crate::trace::schema::{Diagnosis, Finding, Group, Header, NotExamined, Session, Severity, Start};
+use case::{Case, Known};
+use catalogue::{Feed, Rule};
+use hit::Hit;
+use join::Hits;
+use siblings::Families;
+use std::collections::{HashMap, HashSet};
+use whole::{Entry, Run, Wholes};
+
+/// Starts that are placed in the tree; findings of more are only counted.
+const MAX_ENTRIES: usize = 2_000_000;
+/// Stretches of critical paths in memory: some 10 MB. The paths of more roots are the root alone.
+const MAX_RUNS: usize = 300_000;
+
+/// What the trace has, as far as findings need it.
+#[derive(Debug, Default)]
+struct Seen {
+    starts: u64,
+    paths: u64,
+    linking: u64,
+    execs: u64,
+    pythons: u64,
+    imports: u64,
+    files: u64,
+    /// Runtimes of which starts were seen.
+    runtimes: HashSet<String>,
+}
+
+/// Takes the starts of a trace and says what makes them slow.
+#[derive(Debug)]
+pub struct Diagnoser {
+    thresholds: Thresholds,
+    known: Known,
+    quota: Option<f64>,
+    cpus: u32,
+    entries: Vec<Entry>,
+    ids: HashMap<u64, String>,
+    paths: HashMap<u64, Vec<Run>>,
+    runs: usize,
+    hits: Hits,
+    families: Families,
+    facts: verdict::Facts,
+    seen: Seen,
+    /// Starts past [`MAX_ENTRIES`].
+    unplaced: u64,
+}
+
+/// What is said of a whole trace.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Said {
+    /// The joined findings, and those that could not be looked for.
+    pub diagnosis: Diagnosis,
+    /// One or two sentences with the number that matters.
+    pub verdict: Vec<String>,
+}
+
+impl Diagnoser {
+    /// For a trace that was made on this host.
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self {
+            thresholds,
+            known: Known::default(),
+            quota: None,
+            cpus: 0,
+            entries: Vec::new(),
+            ids: HashMap::new(),
+            paths: HashMap::new(),
+            runs: 0,
+            hits: Hits::default(),
+            families: Families::default(),
+            facts: verdict::Facts::default(),
+            seen: Seen::default(),
+            unplaced: 0,
+        }
+    }
+
+    /// Where the trace was made: to be told before the first start.
+    pub fn header(&mut self, header: &Header) {
+        self.quota = header.host.cpu_quota;
+        self.cpus = header.host.cpus;
+    }
+
+    /// The next item of a trace that is read.
+    pub fn item(&mut self, item: &Item) {
+        match item {
+            Item::Header(header) => self.header(header),
+            Item::Start(start) => drop(self.start(start)),
+            Item::Exit { .. } | Item::Method { .. } | Item::FailedFork(_) => {}
+        }
+    }
+
+    /// Looks at a start: what it could do without, dearest first.
+    pub fn start(&mut self, start: &Start) -> Vec<Finding> {
+        let key = self.known.key(&start.start_id);
+        let name = self.known.learn(key, start);
+        let timeline = &start.timeline;
+        self.seen.starts += 1;
+        self.seen.paths += u64::from(!timeline.critical_path.is_empty());
+        self.seen.execs += u64::from(start.execs.iter().any(|exec| exec.error.is_none()));
+        self.seen.imports += u64::from(timeline.imports.is_some());
+        self.seen.files += u64::from(timeline.files.is_some());
+        if let Some(runtime) = start.binary.as_ref().and_then(|binary| binary.runtime.as_deref()) {
+            let name = runtime.split(' ').next().unwrap_or(runtime);
+            if self.seen.runtimes.len() < 64 && !self.seen.runtimes.contains(name) {
+                self.seen.runtimes.insert(name.to_owned());
+            }
+            self.seen.pythons += u64::from(name == "cpython");
+        }
+        self.seen.linking +=
+            u64::from(timeline.phase_ns.contains_key("link") || timeline.phase_ns.contains_key("init"));
+        self.place(key, start);
+
+        let mut case = Case {
+            start,
+            thresholds: &self.thresholds,
+            known: &self.known,
+            quota: self.quota,
+            explained_ns: 0,
+        };
+        let mut found: Vec<(&'static str, Hit)> = Vec::new();
+        for rule in catalogue::RULES {
+            for mut hit in rule.look(&case) {
+                // Nobody would call a wrapper critical because the machine was busy just then.
+                if let Some(cost) = hit.cost_ns.filter(|_| !rule.is_circumstance()) {
+                    let own = cost.saturating_sub(case.circumstances(&hit.claims));
+                    let severity = join::severity(Some(own), timeline.duration_ns, &hit, &self.thresholds);
+                    hit.at_most = hit.at_most.min(severity.max(Severity::Warning));
+                }
+                if rule.id() != "cpu-starved" {
+                    case.explained_ns = case.explained_ns.max(hit.cost_ns.unwrap_or(0));
+                }
+                found.push((rule.id(), hit));
+            }
+        }
+        found.sort_by_key(|(_, hit)| std::cmp::Reverse(hit.cost_ns));
+        let whole = timeline.duration_ns;
+        let mut findings = Vec::with_capacity(found.len());
+        for (id, hit) in found {
+            let (_, summary, advice) = hit.named(|key| self.known.name_of(key));
+            self.hits.add(id, key, name, &hit);
+            if hit.cost_ns.is_some() || hit.at_least > Severity::Info {
+                self.ids.entry(key).or_insert_with(|| start.start_id.clone());
+            }
+            findings.push(Finding {
+                id: id.to_owned(),
+                severity: join::severity(hit.cost_ns, whole, &hit, &self.thresholds),
+                cost_ns: hit.cost_ns,
+                basis: hit.basis,
+                summary,
+                evidence: hit.evidence,
+                advice,
+            });
+        }
+        if !findings.is_empty() {
+            self.ids.entry(key).or_insert_with(|| start.start_id.clone());
+        }
+        self.families.add(key, name, &case);
+        self.facts.add(key, start, name);
+        findings
+    }
+
+    /// Its place in time and in the tree.
+    fn place(&mut self, key: u64, start: &Start) {
+        if self.entries.len() >= MAX_ENTRIES {
+            self.unplaced += 1;
+            return;
+        }
+        let timeline = &start.timeline;
+        let origin = timeline.origin_boottime_ns;
+        let finish = origin.saturating_add(timeline.duration_ns);
+        let parent = start.parent.as_ref();
+        let fork = timeline.phases.first().filter(|phase| phase.name == "fork");
+        let creator = match parent.map(|parent| (&parent.id, parent.pid)) {
+            Some((Some(id), _)) => self.known.key(id),
+            Some((None, pid)) => self.known.key(&pid.to_string()),
+            None => self.known.key(&start.id),
+        };
+        let of_start = parent.and_then(|parent| parent.start_id.as_deref()).map(|id| self.known.key(id));
+        self.entries.push(Entry {
+            key,
+            parent: of_start,
+            creator,
+            origin,
+            finish,
+            forked: fork.map_or(origin, |fork| origin.saturating_add(fork.duration_ns)).min(finish),
+        });
+        // Whoever has no parent in the trace is a root; of the others the path is not asked for.
+        if of_start.is_some() || self.runs >= MAX_RUNS {
+            return;
+        }
+        let mut runs: Vec<Run> = Vec::new();
+        for segment in timeline.critical_path.iter().take(MAX_RUNS) {
+            let from = origin.saturating_add(segment.at_ns).max(runs.last().map_or(0, |run: &Run| run.to));
+            let to = from.saturating_add(segment.duration_ns).min(finish);
+            let of = self.known.key(&segment.start_id);
+            match runs.last_mut() {
+                _ if to <= from => {}
+                Some(last) if (last.of, last.tid, last.to) == (of, segment.tid, from) => last.to = to,
+                _ => runs.push(Run { of, tid: segment.tid, from, to }),
+            }
+        }
+        if !runs.is_empty() {
+            self.runs += runs.len();
+            self.paths.insert(key, runs);
+        }
+    }
+
+    /// Joins what was found. The session is `None` where the trace has no end; `recorded` is what the trace
+    /// itself says, where that counts.
+    pub fn finish(
+        mut self,
+        groups: &[Group],
+        session: Option<&Session>,
+        recorded: Option<Diagnosis>,
+    ) -> Said {
+        let wholes = Wholes::new(&self.entries, &self.paths);
+        let diagnosis = match recorded {
+            Some(recorded) => recorded,
+            None => self.joined(&wholes),
+        };
+        let verdict = self.facts.verdict(&verdict::Trial {
+            diagnosis: &diagnosis,
+            wholes: &wholes,
+            entries: &self.entries,
+            groups,
+            session,
+            texts: &self.known.texts,
+        });
+        Said { diagnosis, verdict }
+    }
+
+    fn joined(&mut self, wholes: &Wholes) -> Diagnosis {
+        let families = std::mem::take(&mut self.families);
+        for family in families.finish() {
+            for rule in catalogue::RULES {
+                if let Some(hit) = rule.look_at_siblings(&family, &self.thresholds, self.cpus) {
+                    for (start, id) in hit.starts.iter().zip(&family.ids) {
+                        self.ids.entry(*start).or_insert_with(|| id.clone());
+                    }
+                    let first = hit.starts.first().copied().unwrap_or_default();
+                    self.hits.add(rule.id(), first, family.name, &hit);
+                }
+            }
+        }
+        let mut not_examined = self.not_examined();
+        let mut counted: Vec<_> = self.hits.counted.iter().map(|(id, n)| (*id, *n)).collect();
+        counted.sort_unstable();
+        for (finding, n) in counted {
+            let needs = format!("fewer starts: {} of it are not in its price", crate::report::count(n));
+            not_examined.push(NotExamined { finding: finding.to_owned(), needs });
+        }
+        let (ids, known, texts) = (&self.ids, &self.known, &self.known.texts);
+        let hits = std::mem::take(&mut self.hits);
+        let findings = hits.finish(
+            wholes,
+            &self.thresholds,
+            |id| match catalogue::rule(id) {
+                Some(rule) => join::Manner { nests: rule.nests(), vagueness: rule.vagueness() },
+                None => join::Manner::default(),
+            },
+            |key| ids.get(&key).cloned(),
+            |key| known.name_of(key),
+            |name| texts.get(name).to_owned(),
+        );
+        Diagnosis { findings, not_examined }
+    }
+
+    /// The findings that this trace cannot feed.
+    fn not_examined(&self) -> Vec<NotExamined> {
+        if self.seen.starts == 0 {
+            return Vec::new();
+        }
+        let lacks = |rule: &&dyn Rule| {
+            let needs = match rule.feed() {
+                Feed::Lifecycle => return None,
+                Feed::Path if self.seen.paths > 0 => return None,
+                Feed::Path => "record with --level timeline",
+                Feed::Linking if self.seen.linking > 0 || self.seen.execs == 0 => return None,
+                Feed::Linking => {
+                    "probes in the dynamic loader: record a command or -p, or with --library-probes"
+                }
+                Feed::Imports if self.seen.imports > 0 || self.seen.pythons == 0 => return None,
+                Feed::Imports => "a Python with static probes (Debian's own), or --level deep",
+                Feed::Files if self.seen.files > 0 || self.seen.execs == 0 => return None,
+                Feed::FilesOf(runtime) if self.seen.files > 0 || !self.seen.runtimes.contains(runtime) => {
+                    return None;
+                }
+                Feed::Files | Feed::FilesOf(_) => "the files that a start opens: record with --level deep",
+                Feed::Missing(needs) => needs,
+            };
+            Some(NotExamined { finding: rule.id().to_owned(), needs: needs.to_owned() })
+        };
+        catalogue::RULES.iter().filter_map(lacks).collect()
+    }
+}

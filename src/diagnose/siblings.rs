@@ -1,0 +1,178 @@
+//! Equal starts of one parent, in sums: what a finding about siblings reads.
+
+use super::case::{self, Case};
+use super::hit::{Claim, few};
+use crate::report::intern::Sym;
+use crate::report::label;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
+
+/// Families that are told apart.
+const MAX_FAMILIES: usize = 20_000;
+/// Members whose times are kept; the sums are of all.
+const MAX_MEMBERS: usize = 1_000;
+/// Members of all families together.
+const MAX_ALL: usize = 500_000;
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) key: u64,
+    pub(crate) origin: u64,
+    pub(crate) finish: u64,
+    /// Its imports on its own critical path.
+    pub(crate) importing: Vec<Claim>,
+    /// From its origin until the interpreter is ready for the program.
+    pub(crate) entering: Vec<Claim>,
+    /// What of its imports, and of both, is not the machine's state at that time: what one alone would take.
+    pub(crate) importing_alone: u64,
+    pub(crate) alone: u64,
+}
+
+/// Equal starts of one parent.
+#[derive(Debug)]
+pub(crate) struct Family {
+    pub(crate) name: Sym,
+    pub(crate) command: String,
+    pub(crate) method: String,
+    /// All of them ended by themselves: nobody waited for them to be ready.
+    pub(crate) all_exit: bool,
+    pub(crate) parent_pid: u32,
+    pub(crate) n: u64,
+    pub(crate) sum: u64,
+    pub(crate) longest: u64,
+    pub(crate) running: u64,
+    /// Imports of all, on their own critical paths, and the dearest modules of one.
+    pub(crate) importing: u64,
+    pub(crate) modules: Vec<String>,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// In order of their origins.
+    pub(crate) members: Vec<Member>,
+    pub(crate) ids: Vec<String>,
+}
+
+impl Family {
+    pub(crate) fn makespan(&self) -> u64 {
+        self.last.saturating_sub(self.first)
+    }
+
+    /// How many are starting at the same time, on average.
+    pub(crate) fn parallelism(&self) -> f64 {
+        self.sum as f64 / self.makespan().max(1) as f64
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Families {
+    families: HashMap<(u64, u64), Family>,
+    members: usize,
+}
+
+impl Families {
+    pub(super) fn add(&mut self, key: u64, name: Sym, case: &Case<'_>) {
+        let (start, known) = (case.start, case.known);
+        let timeline = &start.timeline;
+        let exits = timeline.ready.kind == "exit";
+        if start.partial || timeline.ready.kind == "timeout" || start.seq != 0 {
+            return;
+        }
+        let Some(parent) = start.requested_by.as_ref().or(start.parent.as_ref()) else { return };
+        let owner = match &parent.id {
+            Some(id) => known.key(id),
+            None => known.key(&parent.pid.to_string()),
+        };
+        let mut hasher = DefaultHasher::new();
+        label::shape(start, &mut hasher);
+        hasher.write(start.method.name.as_bytes());
+        let place = (owner, hasher.finish());
+        if !self.families.contains_key(&place) && self.families.len() >= MAX_FAMILIES {
+            return;
+        }
+        let origin = timeline.origin_boottime_ns;
+        let finish = origin.saturating_add(timeline.duration_ns);
+        let family = self.families.entry(place).or_insert_with(|| Family {
+            name,
+            command: label::harmless(&label::of_start(start), 60),
+            method: label::harmless(&start.method.name, 60),
+            all_exit: true,
+            parent_pid: parent.pid,
+            n: 0,
+            sum: 0,
+            longest: 0,
+            running: 0,
+            importing: 0,
+            modules: Vec::new(),
+            first: u64::MAX,
+            last: 0,
+            members: Vec::new(),
+            ids: Vec::new(),
+        });
+        let own = timeline.critical_path.iter().filter(|segment| segment.start_id == start.start_id);
+        let running = own.filter(|segment| segment.state == "running").map(|segment| segment.duration_ns);
+        let running = running.fold(0, u64::saturating_add);
+        let (importing_ns, mut importing) = case::importing(case);
+        importing = few(importing);
+        if importing_ns > 0 && family.modules.is_empty() {
+            family.modules = modules(case);
+        }
+        family.importing = family.importing.saturating_add(importing_ns);
+        family.all_exit &= exits;
+        family.n += 1;
+        family.sum = family.sum.saturating_add(timeline.duration_ns);
+        family.longest = family.longest.max(timeline.duration_ns);
+        family.running = family.running.saturating_add(running);
+        family.first = family.first.min(origin);
+        family.last = family.last.max(finish);
+        if family.members.len() < MAX_MEMBERS && self.members < MAX_ALL {
+            self.members += 1;
+            let alone = |claims: &[Claim]| case::sum(claims).saturating_sub(case.circumstances(claims));
+            let entering = entering(case);
+            family.members.push(Member {
+                key,
+                origin,
+                finish,
+                importing_alone: alone(&importing),
+                alone: alone(&importing).saturating_add(alone(&entering)),
+                importing,
+                entering,
+            });
+            family.ids.push(start.start_id.clone());
+        }
+    }
+
+    /// Those of two and more, in order of time.
+    pub(super) fn finish(self) -> Vec<Family> {
+        let mut families: Vec<Family> = self.families.into_values().filter(|family| family.n > 1).collect();
+        families.sort_by_key(|family| (family.first, family.last));
+        for family in &mut families {
+            let mut both: Vec<_> = family.members.drain(..).zip(family.ids.drain(..)).collect();
+            both.sort_by_key(|(member, _)| (member.origin, member.finish));
+            (family.members, family.ids) = both.into_iter().unzip();
+        }
+        families
+    }
+}
+
+/// Until the interpreter is ready for the program: what a copy of a process that is ready does not have.
+fn entering(case: &Case<'_>) -> Vec<Claim> {
+    let Some(init) = case.start.timeline.imports.as_ref().and_then(|imports| imports.init_ns) else {
+        return Vec::new();
+    };
+    let app = case.start.timeline.phases.iter().rev().find(|phase| phase.name == "app");
+    few(app.map_or_else(Vec::new, |app| case.between(0, app.at_ns.saturating_add(init)).1))
+}
+
+/// The dearest outermost imports, with their times.
+fn modules(case: &Case<'_>) -> Vec<String> {
+    let mut outermost: Vec<_> = case::outermost(case).collect();
+    outermost.sort_by_key(|import| std::cmp::Reverse(import.duration_ns));
+    let named = outermost.iter().take(3).map(|import| {
+        format!(
+            "{} {}",
+            case::quoted(import.module.as_deref().unwrap_or("?")),
+            case::time(import.duration_ns)
+        )
+    });
+    named.collect()
+}

@@ -1,0 +1,190 @@
+//! One or two sentences with the number that matters.
+
+use super::case::{quoted, time};
+use super::whole::{Entry, Wholes};
+use crate::report::intern::{Interner, Sym};
+use crate::report::{count, counted};
+use crate::trace::schema::{Diagnosis, Group, Joined, Session, Severity, Start};
+use std::collections::HashMap;
+
+/// Starts that may be the one that everybody waits for.
+const MAX_ROOTS: usize = 100_000;
+/// From this share of the whole on, a saving is worth the second half of the verdict.
+const MATTERS: f64 = 0.1;
+/// A pool that takes this share of the whole is what the verdict is about.
+const POOL: f64 = 0.5;
+
+/// What is remembered of a root.
+#[derive(Debug)]
+struct Root {
+    name: Sym,
+    ready: String,
+    detail: Option<String>,
+    code: Option<i32>,
+    signal: Option<String>,
+    duration: u64,
+    partial: bool,
+    /// Its critical path by state, the largest first.
+    path: Vec<(String, u64)>,
+}
+
+/// What the verdict needs of the starts.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    roots: HashMap<u64, Root>,
+    starts: u64,
+    failed: u64,
+    timed_out: u64,
+}
+
+/// All that is known when the trace ends.
+pub(super) struct Trial<'a> {
+    pub(super) diagnosis: &'a Diagnosis,
+    pub(super) wholes: &'a Wholes,
+    pub(super) entries: &'a [Entry],
+    pub(super) groups: &'a [Group],
+    pub(super) session: Option<&'a Session>,
+    pub(super) texts: &'a Interner,
+}
+
+impl Facts {
+    pub(super) fn add(&mut self, key: u64, start: &Start, name: Sym) {
+        self.starts += 1;
+        let timeline = &start.timeline;
+        let bad = |exit: &crate::trace::schema::Exit| {
+            exit.signal.is_some() || exit.code.is_some_and(|code| code != 0)
+        };
+        self.failed += u64::from(timeline.ready.kind == "exit" && start.exit.as_ref().is_some_and(bad));
+        self.timed_out += u64::from(timeline.ready.kind == "timeout");
+        let is_root = start.parent.as_ref().is_none_or(|parent| parent.start_id.is_none());
+        if !is_root || self.roots.len() >= MAX_ROOTS {
+            return;
+        }
+        let mut path: Vec<(String, u64)> =
+            timeline.path_ns.iter().take(64).map(|(state, ns)| (quoted(state), *ns)).collect();
+        path.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+        path.truncate(2);
+        self.roots.insert(
+            key,
+            Root {
+                name,
+                ready: quoted(&timeline.ready.kind),
+                detail: timeline.ready.detail.as_deref().map(quoted),
+                code: start.exit.as_ref().and_then(|exit| exit.code),
+                signal: start.exit.as_ref().and_then(|exit| exit.signal.as_deref()).map(quoted),
+                duration: timeline.duration_ns,
+                partial: start.partial,
+                path,
+            },
+        );
+    }
+
+    /// Sentences, without what is missing of the trace: that is the report's to say.
+    pub(super) fn verdict(&self, trial: &Trial<'_>) -> Vec<String> {
+        let mut out = Vec::new();
+        if self.starts == 0 {
+            return out;
+        }
+        let top = trial.diagnosis.findings.iter().find(|joined| joined.saves_ns.is_some_and(|ns| ns > 0));
+        let main = trial.wholes.main();
+        let length = main.map_or(0, |whole| whole.length);
+        let matters = |joined: &&Joined| {
+            joined.saves_ns.is_some_and(|ns| ns as f64 >= MATTERS * length as f64)
+                || joined.severity > Severity::Info
+        };
+        let root = main.and_then(|whole| match whole.roots.as_slice() {
+            [one] => trial.entries.get(*one as usize).and_then(|entry| self.roots.get(&entry.key)),
+            _ => None,
+        });
+        let is_command = trial.session.is_none_or(|session| session.mode == "command");
+        let pool = trial.groups.iter().filter(|group| group.n > 2).max_by_key(|group| group.makespan_ns);
+        let pool = pool.filter(|group| group.makespan_ns.is_some_and(|ns| ns as f64 >= POOL * length as f64));
+        let why = top.filter(matters).map(|joined| (joined.saves_ns.unwrap_or(0), joined.what.clone()));
+        let mut first = match root {
+            Some(root) if is_command || trial.wholes.list.len() == 1 => self.of_root(root, trial),
+            _ => {
+                let over = trial.session.map_or(length, |session| session.duration_ns);
+                let begun = format!("{} in {}", counted(self.starts, "start"), time(over));
+                match main {
+                    Some(whole) if trial.wholes.list.len() == 1 && whole.roots.len() > 1 => {
+                        format!("{begun}, {} of it starting", time(length))
+                    }
+                    _ => begun,
+                }
+            }
+        };
+        if let Some(pool) = pool {
+            let last = pool.makespan_ns.map(time).unwrap_or_default();
+            let (n, method) = (count(pool.n), quoted(&pool.method));
+            first.push_str(&format!(
+                ", with {n} {method} workers, the last ready {last} after the first began"
+            ));
+        }
+        match why {
+            Some((ns, what)) => first.push_str(&format!("; {} of it: {what}", time(ns))),
+            None => {
+                // Without a cause, where the time went.
+                let part = root.and_then(|root| root.path.first()).filter(|(_, ns)| *ns > 0);
+                if let (Some((state, ns)), Some(root)) = (part, root) {
+                    let share = ns.saturating_mul(100) / root.duration.max(1);
+                    first.push_str(&format!("; {} of it ({share} %) {}", time(*ns), in_words(state)));
+                }
+            }
+        }
+        first.push('.');
+        out.push(first);
+        let second: Vec<String> = top
+            .filter(matters)
+            .map(|top| {
+                let more = trial.diagnosis.findings.iter().filter(|joined| {
+                    joined.severity > Severity::Info
+                        && joined.saves_ns.is_some_and(|ns| ns > 0)
+                        && !std::ptr::eq(*joined, top)
+                });
+                more.count() as u64
+            })
+            .filter(|more| *more > 0)
+            .map(|more| format!("{} more below.", counted(more, "finding")))
+            .into_iter()
+            .collect();
+        out.extend(second);
+        out
+    }
+
+    fn of_root(&self, root: &Root, trial: &Trial<'_>) -> String {
+        let name = quoted(trial.texts.get(root.name));
+        let after = time(root.duration);
+        let begin = if root.partial { format!("{name} (seen from its middle on)") } else { name };
+        match root.ready.as_str() {
+            "exit" => match (&root.signal, root.code) {
+                (Some(signal), _) => format!("{begin} was ended by {signal} after {after}"),
+                (None, Some(code)) if code != 0 => format!("{begin} failed with status {code} after {after}"),
+                _ => format!("{begin} was done after {after}"),
+            },
+            "timeout" => format!("{begin} was not ready after {after}"),
+            kind => {
+                let how = root
+                    .detail
+                    .as_ref()
+                    .map_or_else(|| kind.to_owned(), |detail| format!("{kind}: {detail}"));
+                format!("{begin} was ready after {after} ({how})")
+            }
+        }
+    }
+}
+
+/// A state of the path, after "3.1 s of it (74 %)".
+fn in_words(state: &str) -> String {
+    match state {
+        "running" => "running on a CPU".to_owned(),
+        "runnable" => "waiting for a CPU".to_owned(),
+        "creating" => "being forked".to_owned(),
+        "unknown" => "not observed".to_owned(),
+        "sleep" => "sleeping".to_owned(),
+        "child" => "waiting for a child".to_owned(),
+        "disk" | "page_fault" => "waiting for storage".to_owned(),
+        "network" => "waiting for the network".to_owned(),
+        "throttled" => "held back by the CPU quota".to_owned(),
+        other => format!("waiting ({other})"),
+    }
+}

@@ -1,0 +1,513 @@
+//! Findings on traces made by hand: what they cost in wall time, what they share, what a verdict says, and that
+//! nothing in a file breaks them. No root needed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use startrace::diagnose::{Diagnoser, Said, Thresholds};
+use startrace::report::{Digest, Style, View, render_view, write_json};
+use startrace::trace::read::{Item, Reader};
+use startrace::trace::schema::{Group, Joined, Session, Severity, Start};
+use std::ops::ControlFlow;
+
+const MS: u64 = 1_000_000;
+
+/// A start by its pid: born at `at` ms, over after `ms`; its path in pieces of (ms, owner's pid, state, detail).
+fn start(pid: u32, parent: Option<u32>, at: u64, ms: u64, path: &[(u64, u32, &str, &str)]) -> Value {
+    let id = |pid: u32| format!("{pid}@{pid}/0");
+    let mut from = 0;
+    let mut segments = Vec::new();
+    let mut waits = Vec::new();
+    for (length, of, state, detail) in path {
+        let detail = (!detail.is_empty()).then_some(*detail);
+        segments.push(json!({"at_ns": from * MS, "duration_ns": length * MS, "start_id": id(*of), "tid": of,
+            "phase": "app", "state": state, "detail": detail}));
+        let waiting = !matches!(*state, "running" | "runnable" | "creating");
+        if *of == pid && waiting {
+            waits.push(json!({"at_ns": from * MS, "duration_ns": length * MS, "runnable_ns": 0, "tid": pid,
+                "kind": state, "syscall": null, "detail": detail, "woken_by": null}));
+        }
+        from += length;
+    }
+    assert_eq!(from, ms, "the path of {pid}");
+    let parent = match parent {
+        Some(parent) => {
+            json!({"start_id": id(parent), "id": format!("{parent}@{parent}"), "pid": parent, "comm": "p"})
+        }
+        None => json!({"start_id": null, "id": "1@1", "pid": 1, "comm": "init"}),
+    };
+    json!({
+        "start_id": id(pid), "id": format!("{pid}@{pid}"), "seq": 0, "partial": false, "pid": pid, "ns_pid": pid,
+        "comm": "app", "parent": parent,
+        "method": {"name": "fork_exec", "primitive": "clone", "mechanism": "fork_exec", "library": null, "pattern": null,
+            "confidence": "certain", "evidence": [], "clone_flags": [], "exit_signal": null},
+        "exe": "/bin/app", "argv": ["app"], "argv_bytes": 4, "argv_truncated": false,
+        "execs": [{"at_ns": 0, "duration_ns": 0, "path": "/bin/app", "interpreter": null, "error": null}],
+        "binary": null,
+        "timeline": {"started_at": "2025-01-01T00:00:00Z", "origin_boottime_ns": at * MS, "origin": "entry",
+            "duration_ns": ms * MS, "ready": {"kind": "exit", "at_ns": ms * MS, "inferred": false},
+            "phases": [{"name": "app", "at_ns": 0, "duration_ns": ms * MS, "exec": 0}],
+            "phase_ns": {"app": ms * MS}, "critical_path": segments, "path_ns": {}, "waits": waits, "milestones": []},
+        "exit": {"code": 0, "signal": null, "core": false, "killed_by": null, "at_ns": ms * MS}
+    })
+}
+
+fn diagnose(starts: &[Value]) -> Said {
+    with(Thresholds::default(), starts, &[], None)
+}
+
+fn with(thresholds: Thresholds, starts: &[Value], groups: &[Group], session: Option<&Session>) -> Said {
+    let mut diagnoser = Diagnoser::new(thresholds);
+    let header = json!({"schema": "startrace/1", "tool": {"name": "s", "version": "0"},
+        "host": {"hostname": "h", "kernel": "6", "arch": "x", "boot_id": null, "cpus": 8, "cpu_model": null, "cpu_quota": null}});
+    diagnoser.header(&serde_json::from_value(header).unwrap());
+    for start in starts {
+        let start: Start = serde_json::from_value(start.clone()).unwrap();
+        for finding in diagnoser.start(&start) {
+            assert!(finding.cost_ns.unwrap_or(0) <= start.timeline.duration_ns, "{finding:?}");
+        }
+    }
+    diagnoser.finish(groups, session, None)
+}
+
+fn find<'s>(said: &'s Said, id: &str) -> &'s Joined {
+    let found: Vec<&Joined> = said.diagnosis.findings.iter().filter(|joined| joined.id == id).collect();
+    assert_eq!(found.len(), 1, "{id} in {:#?}", said.diagnosis.findings);
+    found[0]
+}
+
+fn has(said: &Said, id: &str) -> bool {
+    said.diagnosis.findings.iter().any(|joined| joined.id == id)
+}
+
+#[test]
+fn parallel_workers_cost_the_wall_time_of_one() {
+    // A parent that waits for four workers, each of which sleeps for 80 ms at the same time.
+    let sleeps = [(10, "running"), (80, "sleep"), (10, "running")];
+    let worker = |pid: u32| {
+        let path: Vec<(u64, u32, &str, &str)> =
+            sleeps.iter().map(|(ms, state)| (*ms, pid, *state, "asked for 80 ms")).collect();
+        start(pid, Some(10), 20 + u64::from(pid - 11), 100, &path)
+    };
+    let mut starts: Vec<Value> = (11..=14).map(worker).collect();
+    // The path of the parent leads through the last of them.
+    starts.push(start(
+        10,
+        None,
+        0,
+        140,
+        &[
+            (23, 10, "running", ""),
+            (10, 14, "running", ""),
+            (80, 14, "sleep", "asked for 80 ms"),
+            (10, 14, "running", ""),
+            (17, 10, "running", ""),
+        ],
+    ));
+    let said = diagnose(&starts);
+    let sleep = find(&said, "fixed-sleep");
+    assert_eq!((sleep.saves_ns, sleep.n, sleep.starts.len()), (Some(80 * MS), 4, 4));
+    assert_eq!(sleep.severity, Severity::Warning, "80 of 140 ms, but less than 100 ms");
+    assert!(sleep.summary.starts_with("4 starts of app, 80.0 ms each"), "{}", sleep.summary);
+    assert_eq!(
+        said.verdict[0],
+        "app was done after 140 ms; 80.0 ms of it: sleeping for a fixed time in app."
+    );
+}
+
+#[test]
+fn what_nobody_waits_for_saves_nothing() {
+    let helper = start(
+        11,
+        Some(10),
+        20,
+        100,
+        &[(10, 11, "running", ""), (80, 11, "sleep", "asked for 80 ms"), (10, 11, "running", "")],
+    );
+    let parent = start(10, None, 0, 200, &[(200, 10, "running", "")]);
+    let said = diagnose(&[helper, parent]);
+    let sleep = find(&said, "fixed-sleep");
+    assert_eq!((sleep.saves_ns, sleep.severity), (Some(0), Severity::Info));
+    assert!(!said.verdict[0].contains("sleep"), "{:?}", said.verdict);
+}
+
+#[test]
+fn overlapping_findings_say_so_and_are_not_added() {
+    // The wrapper's whole life, and the sleep within it.
+    let mut one = start(
+        10,
+        None,
+        0,
+        200,
+        &[(20, 10, "running", ""), (100, 10, "sleep", "asked for 100 ms"), (80, 10, "running", "")],
+    );
+    one["execs"] = json!([
+        {"at_ns": 10 * MS, "duration_ns": 0, "path": "/usr/bin/shim", "interpreter": null, "error": null},
+        {"at_ns": 150 * MS, "duration_ns": 0, "path": "/bin/app", "interpreter": null, "error": null}]);
+    let said = diagnose(&[one]);
+    let (wrapper, sleep) = (find(&said, "wrapper-chain"), find(&said, "fixed-sleep"));
+    assert_eq!((wrapper.saves_ns, sleep.saves_ns), (Some(140 * MS), Some(100 * MS)));
+    assert_eq!(
+        (&wrapper.overlaps[..], &sleep.overlaps[..]),
+        (&["fixed-sleep".to_owned()][..], &["wrapper-chain".to_owned()][..])
+    );
+    assert_eq!(said.diagnosis.findings[0].id, "wrapper-chain", "the dearest first");
+    assert_eq!((wrapper.severity, sleep.severity), (Severity::Critical, Severity::Critical));
+}
+
+#[test]
+fn roots_of_one_master_are_one_whole() {
+    // Workers of a process that was there before: two at once, then one more.
+    let worker = |pid: u32, at: u64| {
+        start(
+            pid,
+            None,
+            at,
+            100,
+            &[
+                (20, pid, "running", ""),
+                (60, pid, "dns", "udp 10.0.0.2:53 (receive)"),
+                (20, pid, "running", ""),
+            ],
+        )
+    };
+    let said = diagnose(&[worker(11, 0), worker(12, 5), worker(13, 200)]);
+    let dns = find(&said, "dns-wait");
+    // Once for the two together, once for the one.
+    assert_eq!((dns.saves_ns, dns.n), (Some(120 * MS), 3));
+    assert_eq!(dns.what, "waiting for the name server 10.0.0.2");
+}
+
+#[test]
+fn forks_of_a_large_parent_add_up_and_take_its_memory_back() {
+    let fork = |pid: u32, at: u64| {
+        let mut child = start(pid, Some(10), at, 40, &[(30, pid, "creating", ""), (10, pid, "running", "")]);
+        child["timeline"]["phases"] = json!([{"name": "fork", "at_ns": 0, "duration_ns": 30 * MS, "exec": null},
+            {"name": "exec", "at_ns": 30 * MS, "duration_ns": 5 * MS, "exec": 0},
+            {"name": "app", "at_ns": 35 * MS, "duration_ns": 5 * MS, "exec": 0}]);
+        child
+    };
+    let parent = start(
+        10,
+        None,
+        0,
+        200,
+        &[
+            (50, 10, "running", ""),
+            (30, 11, "creating", ""),
+            (10, 11, "running", ""),
+            (10, 10, "running", ""),
+            (30, 12, "creating", ""),
+            (10, 12, "running", ""),
+            (60, 10, "running", ""),
+        ],
+    );
+    let said = diagnose(&[fork(11, 50), fork(12, 100), parent]);
+    let large = find(&said, "fork-large-parent");
+    // 30 ms of fork less 150 us, and 4 ms of an exec that usually takes 1 ms; twice.
+    assert_eq!(large.n, 2);
+    let saves = large.saves_ns.unwrap();
+    assert!((2 * 33 * MS..=2 * 34 * MS).contains(&saves), "{saves}");
+    // CLONE_VM copies nothing.
+    let mut spawned = fork(11, 50);
+    spawned["method"]["clone_flags"] = json!(["CLONE_VM", "CLONE_VFORK"]);
+    assert!(!has(&diagnose(&[spawned]), "fork-large-parent"));
+}
+
+#[test]
+fn a_name_server_that_does_not_answer_is_named_with_its_time_outs() {
+    let path = [
+        (10, 10, "running", ""),
+        (5000, 10, "dns", "udp 10.0.0.2:53 (receive)"),
+        (10, 10, "running", ""),
+        (40, 10, "dns", "udp 10.0.0.3:53 (receive)"),
+        (40, 10, "running", ""),
+    ];
+    let said = diagnose(&[start(10, None, 0, 5100, &path)]);
+    let dns = find(&said, "dns-wait");
+    assert_eq!((dns.saves_ns, dns.evidence["time_outs"].as_u64()), (Some(5000 * MS), Some(1)));
+    assert!(dns.advice.contains("10.0.0.2") && dns.summary.contains("did not answer"), "{dns:?}");
+    assert_eq!(
+        said.verdict[0],
+        "app was done after 5.10 s; 5.00 s of it: waiting for the name server 10.0.0.2."
+    );
+}
+
+#[test]
+fn siblings_that_could_start_together_are_priced_by_scaling() {
+    let worker = |pid: u32, at: u64| {
+        let mut worker = start(
+            pid,
+            Some(10),
+            at,
+            100,
+            &[(10, pid, "running", ""), (90, pid, "network", "tcp 10.0.0.9:80 (connect)")],
+        );
+        worker["timeline"]["ready"]["kind"] = json!("listen");
+        worker
+    };
+    let mut starts: Vec<Value> = (0..4).map(|n| worker(11 + n, 10 + u64::from(n) * 100)).collect();
+    let mut path = vec![(10, 10, "running", "")];
+    for n in 0..4 {
+        path.extend([(10, 11 + n, "running", ""), (90, 11 + n, "network", "tcp 10.0.0.9:80 (connect)")]);
+    }
+    starts.push(start(10, None, 0, 410, &path));
+    let said = diagnose(&starts);
+    let serial = find(&said, "serial-spawn");
+    // 400 ms one after the other, 100 ms together.
+    assert_eq!((serial.saves_ns, serial.n), (Some(300 * MS), 4));
+    assert_eq!(serial.overlaps, ["connect-wait"]);
+    assert_eq!(serial.severity, Severity::Critical);
+    // Started together they are not told.
+    let mut together: Vec<Value> = (0..4).map(|n| worker(11 + n, 10 + u64::from(n))).collect();
+    together.push(start(10, None, 0, 410, &[(410, 10, "running", "")]));
+    assert!(!has(&diagnose(&together), "serial-spawn"));
+}
+
+#[test]
+fn states_that_no_machine_here_can_provoke() {
+    for (state, detail, id) in [
+        ("throttled", "", "cpu-throttled"),
+        ("memory", "", "memory-reclaim"),
+        ("random", "/dev/random", "entropy-wait"),
+        ("tty", "/dev/pts/3", "prompt-wait"),
+    ] {
+        let said = diagnose(&[start(10, None, 0, 100, &[(40, 10, "running", ""), (60, 10, state, detail)])]);
+        assert_eq!(find(&said, id).saves_ns, Some(60 * MS), "{id}");
+        let short =
+            diagnose(&[start(10, None, 0, 10_000, &[(9_950, 10, "running", ""), (50, 10, state, detail)])]);
+        assert!(!has(&short, id), "{id}: half a percent");
+    }
+}
+
+#[test]
+fn why_is_told_before_where() {
+    // A parent that waits for a helper that sleeps: the sleep is the cause, although it is a little less.
+    let helper = start(
+        11,
+        Some(10),
+        20,
+        100,
+        &[(5, 11, "running", ""), (90, 11, "sleep", "asked for 90 ms"), (5, 11, "running", "")],
+    );
+    let mut parent = start(
+        10,
+        None,
+        0,
+        200,
+        &[
+            (20, 10, "running", ""),
+            (5, 11, "running", ""),
+            (90, 11, "sleep", "asked for 90 ms"),
+            (5, 11, "running", ""),
+            (80, 10, "running", ""),
+        ],
+    );
+    parent["timeline"]["waits"] = json!([{"at_ns": 20 * MS, "duration_ns": 100 * MS, "runnable_ns": 0, "tid": 10, "kind": "child",
+        "syscall": "wait4", "detail": "pid 11 (app)", "woken_by": {"kind": "task", "pid": 11, "comm": "app"}}]);
+    let said = diagnose(&[helper, parent]);
+    let ids: Vec<&str> = said.diagnosis.findings.iter().map(|joined| joined.id.as_str()).collect();
+    assert_eq!(ids, ["fixed-sleep", "helper-wait"]);
+    assert_eq!(said.diagnosis.findings[1].saves_ns, Some(100 * MS));
+    assert_eq!(said.diagnosis.findings[1].overlaps, ["fixed-sleep"]);
+    assert!(said.verdict[0].contains("90.0 ms of it: sleeping"), "{:?}", said.verdict);
+}
+
+#[test]
+fn thresholds_decide_what_is_told_and_not_what_it_costs() {
+    let starts = [start(10, None, 0, 100, &[(40, 10, "running", ""), (60, 10, "sleep", "asked for 60 ms")])];
+    let strict = Thresholds::parse("[fixed-sleep]\nmin_cost = \"61ms\"").unwrap();
+    assert!(!has(&with(strict, &starts, &[], None), "fixed-sleep"));
+    let lax = Thresholds::parse("[all]\ncritical_cost = \"50ms\"").unwrap();
+    let said = with(lax, &starts, &[], None);
+    assert_eq!(
+        (find(&said, "fixed-sleep").severity, find(&said, "fixed-sleep").saves_ns),
+        (Severity::Critical, Some(60 * MS))
+    );
+}
+
+#[test]
+fn a_trace_without_paths_says_what_it_cannot_say() {
+    let mut one = start(10, None, 0, 100, &[(100, 10, "running", "")]);
+    one["timeline"]["critical_path"] = json!([]);
+    one["execs"] = (0..6)
+        .map(|n| {
+            json!({"at_ns": n * 10 * MS, "duration_ns": 1, "path": format!("/d{n}/app"),
+        "interpreter": null, "error": if n < 5 { json!("ENOENT") } else { Value::Null }})
+        })
+        .collect();
+    let said = diagnose(&[one]);
+    // What phases and execs tell is told all the same.
+    assert_eq!(find(&said, "path-walk").saves_ns, Some(50 * MS));
+    let missing = |id: &str| said.diagnosis.not_examined.iter().find(|missing| missing.finding == id);
+    assert!(missing("fixed-sleep").unwrap().needs.contains("--level timeline"));
+    assert!(missing("constructors").unwrap().needs.contains("--library-probes"));
+    assert!(missing("path-walk").is_none());
+    assert_eq!(diagnose(&[]), Said::default());
+}
+
+fn trace(starts: &[Value]) -> Value {
+    json!({"schema": "startrace/1", "tool": {"name": "startrace", "version": "0"},
+        "host": {"hostname": "h", "kernel": "6", "arch": "x", "cpus": 2}, "starts": starts, "groups": [],
+        "session": {"mode": "command", "target": {"argv": ["app"]}, "level": "timeline", "env_source": null,
+            "started_at": "2025-01-01T00:00:00Z", "duration_ns": 300 * MS, "ended_by": "command", "complete": true,
+            "lost": {}, "hooks": [], "starts": starts.len()}})
+}
+
+fn reader(trace: &Value) -> Reader {
+    Reader::new("test".into(), Box::new(std::io::Cursor::new(trace.to_string().into_bytes()))).unwrap()
+}
+
+fn report(digest: &Digest, view: View) -> String {
+    let mut out = Vec::new();
+    render_view(digest, view, &Style { width: 80, color: false, unicode: true }, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_report_begins_with_the_verdict_and_what_would_help() {
+    let sleepy =
+        trace(&[start(10, None, 0, 100, &[(40, 10, "running", ""), (60, 10, "sleep", "asked for 60 ms")])]);
+    let text = report(&Digest::read(reader(&sleepy)).unwrap(), View::default());
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "app was done after 100 ms; 60.0 ms of it: sleeping for a fixed time in app.");
+    assert!(
+        text.contains("\nWhat would help\n  60.0 ms  fixed-sleep: app slept for 60.0 ms, 1 time: 60 ms"),
+        "{text}"
+    );
+    assert!(text.contains("Not examined: "), "{text}");
+    // What the trace itself says counts, unless somebody brings thresholds.
+    let mut told = sleepy.clone();
+    told["findings"] = json!([]);
+    told["not_examined"] = json!([]);
+    let text = report(&Digest::read(reader(&told)).unwrap(), View::default());
+    assert!(!text.contains("What would help") && !text.contains("Not examined"), "{text}");
+    let anew = Digest::diagnose(reader(&told), Thresholds::default()).unwrap();
+    assert!(report(&anew, View::default()).contains("fixed-sleep"));
+    let mut json = Vec::new();
+    write_json(&anew, View::default(), &mut json).unwrap();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["findings"][0]["saves_ns"], 60 * MS);
+    assert_eq!(json["slowest"][0]["start_id"], "10@10/0");
+    assert!(json["verdict"].as_str().unwrap().contains("60.0 ms of it"));
+}
+
+#[test]
+fn hostile_traces_do_no_harm() {
+    let evil = "\x1b]0;owned\x07\u{202e}\n".repeat(50);
+    let mut one = start(10, None, 0, 100, &[(40, 10, "running", ""), (60, 10, "sleep", "asked for 60 ms")]);
+    for place in [
+        "/exe",
+        "/comm",
+        "/argv/0",
+        "/method/name",
+        "/timeline/ready/kind",
+        "/timeline/ready/detail",
+        "/timeline/critical_path/1/detail",
+        "/timeline/waits/0/detail",
+        "/parent/comm",
+        "/start_id",
+    ] {
+        let mut bad = one.clone();
+        match bad.pointer_mut(place) {
+            Some(value) => *value = json!(evil),
+            None => bad["timeline"]["ready"]["detail"] = json!(evil),
+        }
+        shows_harmlessly(&trace(&[bad]));
+    }
+    for place in [
+        "/timeline/origin_boottime_ns",
+        "/timeline/duration_ns",
+        "/timeline/critical_path/0/at_ns",
+        "/timeline/critical_path/1/duration_ns",
+        "/timeline/waits/0/at_ns",
+        "/timeline/waits/0/duration_ns",
+        "/timeline/waits/0/runnable_ns",
+        "/timeline/phases/0/duration_ns",
+        "/execs/0/at_ns",
+    ] {
+        *one.pointer_mut(place).unwrap() = json!(u64::MAX);
+        shows_harmlessly(&trace(&[one.clone(), start(11, Some(10), 5, 10, &[(10, 11, "running", "")])]));
+    }
+    let mut loud = trace(&[]);
+    loud["findings"] = json!([{"id": evil, "severity": "critical", "saves_ns": u64::MAX, "basis": "scaled",
+        "starts": [evil, evil], "n": u64::MAX, "overlaps": [evil, evil], "what": evil, "summary": evil, "evidence": {evil.clone(): 1},
+        "advice": evil}]);
+    loud["not_examined"] = json!([{"finding": evil, "needs": evil}]);
+    shows_harmlessly(&loud);
+}
+
+fn shows_harmlessly(trace: &Value) {
+    let digest = Digest::read(reader(trace)).unwrap();
+    for all in [true, false] {
+        let text = report(&digest, View { all, top: None });
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    }
+    write_json(&digest, View::default(), &mut Vec::new()).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever the pieces are: a saving is never more than the whole, and the same with the starts in any order.
+    #[test]
+    fn savings_are_within_the_whole(
+        pieces in prop::collection::vec((1u64..60, 0u32..4, 0usize..6), 1..40),
+        order in any::<bool>(),
+    ) {
+        let states = ["running", "sleep", "dns", "disk", "runnable", "network"];
+        let details = ["", "asked for 10 ms", "udp 10.0.0.2:53 (receive)", "/a", "pid 7 (x) had the CPU", "tcp 1.2.3.4:5 (connect)"];
+        let path: Vec<(u64, u32, &str, &str)> =
+            pieces.iter().map(|(ms, of, state)| (*ms, 10 + of, states[*state], details[*state])).collect();
+        let whole: u64 = pieces.iter().map(|(ms, ..)| ms).sum();
+        let mut starts = vec![start(10, None, 0, whole, &path)];
+        for of in 1..4u32 {
+            // The children, with the parts of the path that are theirs; the rest of their time they ran.
+            let own: Vec<_> = path.iter().map(|(ms, by, state, detail)| if *by == 10 + of { (*ms, *by, *state, *detail) } else { (*ms, 10 + of, "running", "") }).collect();
+            starts.push(start(10 + of, Some(10), 0, whole, &own));
+        }
+        if order {
+            starts.reverse();
+        }
+        let said = diagnose(&starts);
+        for joined in &said.diagnosis.findings {
+            prop_assert!(joined.saves_ns.unwrap_or(0) <= whole * MS, "{joined:?}");
+        }
+        // Disjoint kinds cannot save more than the whole together.
+        let disjoint = ["fixed-sleep", "dns-wait", "connect-wait"];
+        let of = said.diagnosis.findings.iter().filter(|joined| disjoint.contains(&joined.id.as_str()));
+        let sum: u64 = of.filter_map(|joined| joined.saves_ns).sum();
+        prop_assert!(sum <= whole * MS, "{sum} of {whole}");
+    }
+}
+
+/// Items are handed over as a reader does.
+#[test]
+fn reading_and_recording_say_the_same() {
+    let starts = [
+        start(11, Some(10), 20, 60, &[(20, 11, "running", ""), (40, 11, "sleep", "asked for 40 ms")]),
+        start(
+            10,
+            None,
+            0,
+            100,
+            &[
+                (20, 10, "running", ""),
+                (20, 11, "running", ""),
+                (40, 11, "sleep", "asked for 40 ms"),
+                (20, 10, "running", ""),
+            ],
+        ),
+    ];
+    let recorded = diagnose(&starts);
+    let mut diagnoser = Diagnoser::new(Thresholds::default());
+    let ending = reader(&trace(&starts))
+        .read(&mut |item: Item| {
+            diagnoser.item(&item);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!(ending.diagnosis.is_none());
+    assert_eq!(diagnoser.finish(&ending.groups, ending.session.as_ref(), None).diagnosis, recorded.diagnosis);
+}
