@@ -61,6 +61,7 @@ const APART: &[&str] = &[
     "fork_enomem",
     "no_clone3",
     "pid_reuse",
+    "profile",
     "pidfd_spawn",
     "serve",
     "spend",
