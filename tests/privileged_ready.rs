@@ -246,7 +246,10 @@ fn quiet_begins_where_the_work_ends() {
     assert_eq!(kind, "quiet", "{start:#}");
     // Not in the sleep that it chose.
     let (told, found) = (recorded.told()["at"].as_u64().unwrap(), origin(start) + ready_ns);
-    assert!(found.abs_diff(told) <= 20 * MS, "told {told}, found {found}");
+    // What it still waits for a CPU to get to its pause is no rest.
+    let runnable = start["timeline"]["states"]["runnable_ns"].as_u64().unwrap();
+    let most = told + 20 * MS + runnable;
+    assert!((told - 20 * MS..=most).contains(&found), "told {told}, found {found}: {}", start["timeline"]);
     assert_eq!(start["timeline"]["ready"]["inferred"], true);
 }
 
@@ -427,7 +430,8 @@ fn replays_make_the_same_readiness() {
         let replayed = startrace::timeline::replay::replay(file).unwrap();
         assert_eq!(replayed.unasked, 0, "{rule}");
         let made = serde_json::to_value(&replayed.starts).unwrap();
-        assert_eq!(made.as_array().unwrap()[..], recorded.starts()[..], "{rule}");
+        let wrote: Vec<_> = recorded.starts().iter().map(common::without_findings).collect();
+        assert_eq!(made.as_array().unwrap()[..], wrote[..], "{rule}");
     }
 }
 

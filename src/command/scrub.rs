@@ -35,7 +35,9 @@ command takes the copy. The lengths of argument lists and the times of day stay:
 look at the copy before you publish it.
 
 The pseudonyms are keyed at random and cannot be computed back or tried out;
-with --seed they can by those who know the seed. Exit status: 0; 1 failure; 2 usage."
+with --seed they can by those who know the seed.
+
+Exit status: 0; 1 failure; 2 usage."
 )]
 pub struct Options {
     /// The trace: a JSON document, NDJSON, or the spool of a killed recorder; `-` is standard input
