@@ -45,7 +45,7 @@ fn says(stderr: &str, words: &[&str]) {
 
 #[test]
 fn pids_that_are_none() {
-    require_root();
+    let _turn = turn();
     let recorded = record_unchecked(&["-p", "4194999"], NONE);
     assert_eq!(recorded.status.code(), Some(1));
     says(&recorded.stderr, &["-p 4194999", "no such process"]);
@@ -70,7 +70,7 @@ fn pids_that_are_none() {
 
 #[test]
 fn a_process_that_ends_while_it_is_attached_to() {
-    require_root();
+    let _turn = turn();
     for ms in [5, 20, 40, 60, 80, 120, 160, 240] {
         let mut short = Live::spawn(Command::new("sleep").arg(format!("{}", f64::from(ms) / 1000.0)));
         let pid = short.pid_text();
@@ -94,7 +94,7 @@ fn a_process_that_ends_while_it_is_attached_to() {
 
 #[test]
 fn a_full_disk_keeps_what_was_written_and_what_was_there() {
-    require_root();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let done = with_own_mounts(
         folder.path(),
@@ -122,7 +122,7 @@ fn a_full_disk_keeps_what_was_written_and_what_was_there() {
 
 #[test]
 fn tracefs_need_not_be_mounted() {
-    require_root();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let done = with_own_mounts(
         folder.path(),
@@ -141,7 +141,7 @@ fn tracefs_need_not_be_mounted() {
 
 #[test]
 fn a_kernel_without_types_is_told_of() {
-    require_root();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let run = |options: &str| {
         let bind = "touch empty && mount --bind empty /sys/kernel/btf/vmlinux && \"$1\" record";
@@ -160,7 +160,7 @@ fn a_kernel_without_types_is_told_of() {
 
 #[test]
 fn two_tracers_at_once_are_both_right() {
-    require_root();
+    let _turn = turn();
     let mut master = Live::spawn(&mut Command::new(program("on_request")));
     master.wait_lines(1);
     let of_pid = common::record_background(&["-p", &master.pid_text()]);
@@ -191,7 +191,7 @@ fn two_tracers_at_once_are_both_right() {
 
 #[test]
 fn a_killed_tracer_leaves_a_spool_and_nothing_else() {
-    require_root();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let script = "echo $$; i=0; while [ $i -lt 400 ]; do /bin/true $i; i=$((i+1)); sleep 0.01; done";
     let mut tracer = Live::spawn(
@@ -259,7 +259,7 @@ fn check_storm(trace: &Value, stdout: &str, bytes: usize) {
 
 #[test]
 fn a_storm_of_starts_loses_nothing() {
-    require_root();
+    let _turn = turn();
     let starter = program("short_lived");
     for bytes in [0, 8192] {
         let script = format!("\"$1\" 1500 {bytes} & \"$1\" 1500 {bytes}; wait");
@@ -275,7 +275,7 @@ fn a_storm_of_starts_loses_nothing() {
 
 #[test]
 fn what_the_kernel_refuses_to_keep_on_a_task_is_kept_beside_it() {
-    require_root();
+    let _turn = turn();
     let starter = program("short_lived");
     for every in ["1", "3"] {
         let folder = tempfile::tempdir().unwrap();
@@ -304,7 +304,7 @@ fn what_the_kernel_refuses_to_keep_on_a_task_is_kept_beside_it() {
 
 #[test]
 fn a_stopped_tracer_loses_nothing_in_silence() {
-    require_root();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let starter = program("short_lived");
     let script = "echo $$; \"$1\" 1500; \"$1\" 1500";
@@ -359,4 +359,11 @@ fn traces_that_cannot_be_read_are_told_of() {
     let done = report(&folder.path().join("none.json"));
     assert_eq!(done.status.code(), Some(1));
     says(&text(&done.stderr), &["none.json", "no such file"]);
+}
+
+/// One after the other: each of these takes the machine to its limits, and a storm is to be the only one.
+fn turn() -> std::sync::MutexGuard<'static, ()> {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    require_root();
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
