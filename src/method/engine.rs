@@ -2,6 +2,7 @@
 
 use super::facts::{Facts, FdKind};
 use super::kernel::{self, Mechanism, flag, flag_names, signal_name};
+use super::names::UNOBSERVED;
 use super::program::Program;
 use super::rule::{Fit, Rule};
 use super::view::{View, mask, signal};
@@ -32,8 +33,6 @@ const FAMILIES: &[&[Rule]] = &[
     shape::RULES,
 ];
 
-/// Name of a start whose creation was not observed and whose arguments tell nothing.
-const UNOBSERVED: &str = "unobserved";
 /// The longest text of a traced process that goes into one sentence.
 const CLIP: usize = 160;
 /// Other readings that the evidence tells of.

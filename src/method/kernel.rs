@@ -127,17 +127,29 @@ pub(super) struct Axis {
 impl Axis {
     /// The mechanism's name in a trace.
     pub(super) fn mechanism_name(&self) -> Option<&'static str> {
-        Some(match (self.mechanism?, self.execed) {
-            (Mechanism::Fork, false) => "fork",
-            (Mechanism::Fork, true) => "fork_exec",
-            (Mechanism::Vfork, false) => "vfork",
-            (Mechanism::Vfork, true) => "vfork_exec",
-            (Mechanism::PosixSpawn, _) => "posix_spawn",
-            (Mechanism::Clone, false) => "clone",
-            (Mechanism::Clone, true) => "clone_exec",
-            (Mechanism::Exec, _) => "exec",
-            (Mechanism::KernelHelper, _) => "kernel_helper",
-        })
+        Some(self.mechanism?.name(self.execed))
+    }
+}
+
+impl Mechanism {
+    /// All.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 6] =
+        [Self::Fork, Self::Vfork, Self::PosixSpawn, Self::Clone, Self::Exec, Self::KernelHelper];
+
+    /// Its name in a trace, with an exec after it or without.
+    pub(super) fn name(self, execed: bool) -> &'static str {
+        match (self, execed) {
+            (Self::Fork, false) => "fork",
+            (Self::Fork, true) => "fork_exec",
+            (Self::Vfork, false) => "vfork",
+            (Self::Vfork, true) => "vfork_exec",
+            (Self::PosixSpawn, _) => "posix_spawn",
+            (Self::Clone, false) => "clone",
+            (Self::Clone, true) => "clone_exec",
+            (Self::Exec, _) => "exec",
+            (Self::KernelHelper, _) => "kernel_helper",
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod go;
 mod jvm;
 mod kernel;
 mod libc;
+pub mod names;
 mod node;
 mod perl;
 mod php;

@@ -52,6 +52,20 @@ pub(super) enum Shell {
 }
 
 impl Shell {
+    /// All.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 9] = [
+        Self::Bash,
+        Self::Dash,
+        Self::Busybox,
+        Self::Zsh,
+        Self::Mksh,
+        Self::Ksh,
+        Self::Tcsh,
+        Self::Fish,
+        Self::Sh,
+    ];
+
     /// Its name as a library.
     pub(super) fn library(self) -> Option<&'static str> {
         Some(match self {
