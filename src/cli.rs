@@ -3,7 +3,7 @@
 use crate::command::{self, Exit, record};
 use crate::trace::text::shell_word;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -19,11 +19,14 @@ Examples:
   startrace inspect /usr/bin/git           what an ELF file says about its start
   sudo startrace doctor                    does recording work here?
 
-More with 'startrace COMMAND --help'.";
+More with 'startrace COMMAND --help', and on the words of a trace with
+'startrace help TOPIC': phases, states, methods, readiness, findings, levels,
+exit-codes.";
 
 /// Tells why a Linux process is slow to start.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
 pub struct Cli {
     /// Say more about what startrace itself does (-vv: everything)
     #[arg(short, long, action = clap::ArgAction::Count, global = true, display_order = 900)]
@@ -59,6 +62,8 @@ pub enum Command {
     Doctor(command::doctor::DoctorOptions),
     /// Print the JSON Schema of a trace
     Schema(command::schema::Options),
+    /// Explain a word of the trace, or a command
+    Help(command::help::Options),
 }
 
 /// Parses the command line and does what it says.
@@ -90,6 +95,7 @@ pub fn run() -> Exit {
             closed_pipe_is_success(command::inspect::run(options, &mut std::io::stdout().lock()))
         }
         Command::Schema(options) => command::schema::run(options),
+        Command::Help(options) => return command::help::run(options, Cli::command()),
     };
     match done {
         Ok(()) => Exit::Success,
@@ -151,7 +157,6 @@ fn log(verbose: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn a_command_without_its_dashes_is_shown_with_them() {
@@ -170,6 +175,13 @@ mod tests {
             let said = Cli::try_parse_from(words()).err().and_then(|error| meant(&error, words()));
             assert_eq!(said.as_deref(), want, "{given}");
         }
+    }
+
+    #[test]
+    fn the_help_names_every_topic() {
+        let list = EXAMPLES.rsplit_once("TOPIC': ").map(|(_, list)| list.trim_end_matches('.')).unwrap();
+        let told: Vec<&str> = list.split(',').map(str::trim).collect();
+        assert_eq!(told, crate::help::topics().iter().map(|topic| topic.name).collect::<Vec<_>>());
     }
 
     #[test]
@@ -199,7 +211,7 @@ mod tests {
         let mut cli = Cli::command().term_width(80);
         cli.build();
         let mut all = vec![cli.clone()];
-        all.extend(cli.get_subcommands().filter(|command| command.get_name() != "help").cloned());
+        all.extend(cli.get_subcommands().cloned());
         assert!(all.len() >= 7);
         for command in all {
             let after = command.get_after_long_help().or(command.get_after_help());

@@ -4,6 +4,7 @@ pub mod check;
 pub mod diff;
 pub mod doctor;
 pub mod export;
+pub mod help;
 pub mod inspect;
 mod outside;
 pub mod record;
