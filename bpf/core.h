@@ -28,6 +28,7 @@ enum { false = 0, true = 1 };
 enum {
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
+	BPF_EXIST = 2,
 	BPF_F_NO_PREALLOC = 1,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
 	BPF_RB_NO_WAKEUP = 1,
@@ -371,6 +372,7 @@ struct socket;
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
+	int sk_err;
 	__u32 sk_max_ack_backlog;
 	struct socket *sk_socket;
 	struct pid *sk_peer_pid;

@@ -25,6 +25,7 @@ enum event_kind {
 	EVENT_FILE = 11,
 	EVENT_FILES = 12,
 	EVENT_SAMPLE = 13,
+	EVENT_CONNECT = 14,
 };
 
 /* What a task that is off its CPU waits for. */
@@ -119,6 +120,7 @@ enum fact {
 	FACT_INFERRED = 1 << 27,      /* seen later than it happened */
 	FACT_WAKER_EXACT = 1 << 28,   /* waker_kind was read from the CPU's count, not concluded */
 	FACT_FOREGROUND_KNOWN = 1 << 29, /* it has a terminal, whose foreground group was read */
+	FACT_GIVEN_UP = 1 << 30,      /* of a connection: the program closed it before there was an answer */
 };
 
 enum fd_kind {
@@ -383,6 +385,17 @@ struct event_files {
 	__u32 open_failed;
 	__u32 found;
 	__u32 missed;
+};
+
+/* An attempt to connect a stream socket is over. Followed by the name of a unix socket, as it was given. */
+struct event_connect {
+	struct event_head head;       /* of the task that began it */
+	__u64 since_ns;
+	__s32 error;                  /* positive errno; 0: it is connected, or what was wrong is not known */
+	__u32 facts;
+	__u32 failed;                 /* 1: it is not connected */
+	__u32 path_len;
+	struct event_sock sock;
 };
 
 /* A task was on its CPU. Followed by return addresses, the kernel's and then the program's, leaf first. */

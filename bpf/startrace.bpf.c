@@ -13,6 +13,7 @@
 #include "calls.h"
 #include "fork.bpf.h"
 #include "task.bpf.h"
+#include "connect.bpf.h"
 #include "peer.bpf.h"
 #include "link.bpf.h"
 #include "python.bpf.h"

@@ -41,6 +41,7 @@ struct wire_types {
 	struct event_file file;
 	struct event_files files;
 	struct event_sample sample;
+	struct event_connect connect;
 	struct seed seed;
 	enum event_kind kind;
 	enum fact fact;

@@ -846,31 +846,6 @@ int BPF_PROG(on_waking_exact, struct task_struct *task)
 
 /* ---- sockets ---- */
 
-SEC("?tp_btf/inet_sock_set_state")
-int BPF_PROG(on_sock_state, const struct sock *sk, const int oldstate, const int newstate)
-{
-	struct mark_what what = { .mark = MARK_LISTEN, .fd = -1 };
-	struct task_state *st, *leader;
-	struct task_struct *task;
-
-	if (newstate != TCP_LISTEN)
-		return 0;
-	task = bpf_get_current_task_btf();
-	st = state_of_current(task);
-	if (!is_watched(st))
-		return 0;
-	leader = state_of_leader(task);
-	if (leader) {
-		leader->listener = (__u64)BPF_CORE_READ(sk, sk_socket, file);
-		leader->listen_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	}
-	what.now = bpf_ktime_get_boot_ns();
-	what.sock = (__u64)sk;
-	what.value = BPF_CORE_READ(sk, sk_max_ack_backlog);
-	write_mark(st, &what);
-	return 0;
-}
-
 /* A client's socket, by its port. Once for each of the flags. */
 static __always_inline bool is_clients(const struct sock *sk, struct task_state *leader, __u32 flag)
 {

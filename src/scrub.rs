@@ -14,8 +14,9 @@ mod words;
 pub use words::Pseudonyms;
 
 use crate::trace::schema::{
-    Binary, Container, Counters, Exec, Exit, FailedFork, Group, Header, Host, Method, Milestone, Phase,
-    ProcessRef, Ready, Run, Segment, Session, Start, States, Target, ThreadTime, Timeline, Wait, WokenBy,
+    Binary, Connect, Container, Counters, Exec, Exit, FailedFork, Group, Header, Host, Method, Milestone,
+    Phase, ProcessRef, Ready, Run, Segment, Session, Start, States, Target, ThreadTime, Timeline, Wait,
+    WokenBy,
 };
 use std::collections::BTreeMap;
 
@@ -190,6 +191,8 @@ impl Pseudonyms {
             states,
             waits,
             waits_left_out,
+            connects,
+            connects_left_out,
             critical_path,
             path_ns,
             threads,
@@ -223,6 +226,18 @@ impl Pseudonyms {
             }),
             waits: waits.into_iter().map(|wait| self.wait(wait)).collect(),
             waits_left_out,
+            connects: connects
+                .into_iter()
+                .map(|connect| {
+                    let Connect { at_ns, duration_ns, tid, peer, error } = connect;
+                    let error = error.map(|error| match error.as_str() {
+                        "unknown" | "given_up" => error,
+                        _ => self.constant(&error),
+                    });
+                    Connect { at_ns, duration_ns, tid, peer: self.some_text(peer), error }
+                })
+                .collect(),
+            connects_left_out,
             critical_path: critical_path.into_iter().map(|segment| self.segment(segment)).collect(),
             path_ns: self.named(path_ns),
             threads: threads

@@ -7,6 +7,7 @@ use crate::report::{duration, label};
 use crate::trace::schema::{Basis, Import, Segment, Start, Wait};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
 
 /// Characters of a name, a path or a command within a sentence.
 const MAX_TEXT: usize = 60;
@@ -22,6 +23,21 @@ const MAX_THREADS: usize = 64;
 /// Processes with threads, and copies without an exec, that are remembered.
 const MAX_FORKERS: usize = 20_000;
 
+/// Attempts to connect that are remembered of one start and those below it.
+const MAX_ATTEMPTS: usize = 1_000;
+
+/// An attempt to connect, on the boottime clock.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) peer: Rc<str>,
+    /// `None`: it succeeded.
+    pub(crate) error: Option<Rc<str>>,
+    /// The start that made it.
+    pub(crate) by: u64,
+}
+
 /// What was seen of other starts so far.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
@@ -32,6 +48,8 @@ pub(crate) struct Known {
     threads: HashMap<u64, Vec<(u64, u64)>>,
     /// When copies were made that went on without an exec, by their parent's start.
     copies: HashMap<u64, Vec<u64>>,
+    /// Attempts to connect of starts, and of those below them, where any failed.
+    attempts: HashMap<u64, Vec<Attempt>>,
     pub(crate) texts: Interner,
     state: RandomState,
 }
@@ -63,11 +81,65 @@ impl Known {
                 copies.push(start.timeline.origin_boottime_ns);
             }
         }
+        self.learn_attempts(key, parent, start);
         let spans = thread_spans(start);
         if !spans.is_empty() && self.threads.len() < MAX_FORKERS {
             self.threads.insert(key, spans);
         }
         name
+    }
+
+    /// Its attempts to connect belong to those above it, too: a script tries by its helpers.
+    fn learn_attempts(&mut self, key: u64, parent: Option<u64>, start: &Start) {
+        let connects = &start.timeline.connects;
+        let has_failed = connects.iter().any(|connect| connect.error.is_some());
+        let awaited = |attempts: &[Attempt], peer: &str| attempts.iter().any(|old| &*old.peer == peer);
+        let origin = start.timeline.origin_boottime_ns;
+        let full = self.attempts.len() >= MAX_FORKERS;
+        if has_failed && (!full || self.attempts.contains_key(&key)) {
+            let own = self.attempts.entry(key).or_default();
+            for connect in connects.iter().take(2 * MAX_ATTEMPTS) {
+                let Some(peer) = connect.peer.as_deref().filter(|_| own.len() < MAX_ATTEMPTS) else {
+                    continue;
+                };
+                let from = origin.saturating_add(connect.at_ns);
+                own.push(Attempt {
+                    from,
+                    to: from.saturating_add(connect.duration_ns.unwrap_or(0)),
+                    peer: peer.into(),
+                    error: connect.error.as_deref().map(Into::into),
+                    by: key,
+                });
+            }
+        } else if let Some(own) = self.attempts.get_mut(&key) {
+            // Where its helpers failed, it may succeed.
+            for connect in connects.iter().take(MAX_ATTEMPTS) {
+                let Some(peer) = connect.peer.as_deref().filter(|peer| awaited(own, peer)) else { continue };
+                let from = origin.saturating_add(connect.at_ns);
+                own.push(Attempt { from, to: from, peer: peer.into(), error: None, by: key });
+            }
+        }
+        let Some(parent) = parent else { return };
+        let mut passed: Vec<Attempt> = self.attempts.get(&key).cloned().unwrap_or_default();
+        if let Some(above) = self.attempts.get(&parent).filter(|_| passed.is_empty()) {
+            let known = connects.iter().filter_map(|connect| {
+                let peer = connect.peer.as_deref().filter(|peer| awaited(above, peer))?;
+                let from = origin.saturating_add(connect.at_ns);
+                Some(Attempt { from, to: from, peer: peer.into(), error: None, by: key })
+            });
+            passed.extend(known.take(MAX_ATTEMPTS));
+        }
+        if passed.is_empty() || (self.attempts.len() >= MAX_FORKERS && !self.attempts.contains_key(&parent)) {
+            return;
+        }
+        let above = self.attempts.entry(parent).or_default();
+        let room = MAX_ATTEMPTS.saturating_sub(above.len());
+        above.extend(passed.into_iter().take(room));
+    }
+
+    /// The attempts to connect of a start and of those below it; empty where none of them failed.
+    pub(crate) fn attempts(&self, start_id: &str) -> &[Attempt] {
+        self.attempts.get(&self.key(start_id)).map_or(&[], Vec::as_slice)
     }
 
     /// The command of a start that was seen already.

@@ -21,8 +21,6 @@ pub(crate) enum Feed {
     Files,
     /// The same, of starts of one runtime.
     FilesOf(&'static str),
-    /// Something that no trace of this version has; in words.
-    Missing(&'static str),
 }
 
 /// The page on a finding, for `startrace report --explain ID`.
@@ -100,7 +98,7 @@ pub(crate) static RULES: &[&dyn Rule] = &[
     &f::node_module_storm::NodeModuleStorm,
     &f::dns_wait::DnsWait,
     &f::connect_wait::ConnectWait,
-    &f::awaited::DEPENDENCY_RETRY,
+    &f::dependency_retry::DependencyRetry,
     &f::fixed_sleep::FixedSleep,
     &f::lock_wait::LockWait,
     &f::peer_wait::PeerWait,

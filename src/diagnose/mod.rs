@@ -308,7 +308,6 @@ impl Diagnoser {
                     return None;
                 }
                 Feed::Files | Feed::FilesOf(_) => "the files that a start opens: record with --level deep",
-                Feed::Missing(needs) => needs,
             };
             Some(NotExamined { finding: rule.id().to_owned(), needs: needs.to_owned() })
         };

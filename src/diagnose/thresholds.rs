@@ -254,6 +254,13 @@ thresholds! {
         /// From so long on, all together.
         min_cost: Time = ms(5),
     }
+    /// Trying again and again to connect to what is not there yet.
+    dependency_retry DependencyRetry = "dependency-retry" {
+        /// So many attempts that failed: one is an answer, the next is a retry.
+        min_attempts: u64 = 2,
+        /// From so long on, between the first and the last of them.
+        min_cost: Time = ms(5),
+    }
     /// Waiting for what another process does.
     peer_wait PeerWait = "peer-wait" {
         /// From so long on.

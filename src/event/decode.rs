@@ -2,7 +2,7 @@
 //! what does not parse is named, counted by the caller and passed over.
 
 use super::file;
-use super::task::{Mark, Moment, Socket, Spent, Usage, Wait, WaitKind, Waker};
+use super::task::{Connect, Mark, Moment, Socket, Spent, Usage, Wait, WaitKind, Waker};
 use super::{CgroupId, Entry, Event, Exec, Fork, Id, Import, ImportStep, Sample, What};
 use crate::bpf::types as wire;
 use crate::method::arch::Arch;
@@ -61,6 +61,8 @@ const _: () = {
     assert!(size_of::<wire::event_file>() == 32 + 16 + 16);
     assert!(size_of::<wire::event_files>() == 32 + 16 + 16);
     assert!(size_of::<wire::event_sample>() == 40);
+    assert!(size_of::<wire::event_connect>() == 32 + 8 + 16 + 48);
+    assert!(offset_of!(wire::event_connect, sock) == 32 + 8 + 16);
     assert!(size_of::<wire::seed>() == 16);
 };
 
@@ -98,6 +100,8 @@ unsafe impl Plain for wire::event_file {}
 unsafe impl Plain for wire::event_files {}
 // SAFETY: as above.
 unsafe impl Plain for wire::event_sample {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_connect {}
 // SAFETY: as above.
 unsafe impl Plain for wire::seed {}
 
@@ -282,6 +286,10 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
                 found: ev.found,
                 missed: ev.missed,
             }))
+        }
+        wire::event_kind::EVENT_CONNECT => {
+            let (ev, rest) = read(head.kind, bytes)?;
+            What::Connect(Box::new(connect(&ev, rest)))
         }
         wire::event_kind::EVENT_SAMPLE => {
             let (ev, mut rest) = read::<wire::event_sample>(head.kind, bytes)?;
@@ -537,6 +545,26 @@ fn file_call(ev: &wire::event_file, mut rest: &[u8]) -> Result<file::Call, Error
     })
 }
 
+fn connect(ev: &wire::event_connect, mut rest: &[u8]) -> Connect {
+    // The name of an abstract socket begins with a zero, and may hold more of them.
+    let path = match take(&mut rest, ev.path_len) {
+        [] => None,
+        [0, name @ ..] => {
+            Some(format!("@{}", text::encode(name.split(|&b| b == 0).next().unwrap_or_default())))
+        }
+        name => Some(text::encode(name.split(|&b| b == 0).next().unwrap_or_default())),
+    };
+    Connect {
+        since_ns: some(ev.since_ns),
+        failed: ev.failed != 0,
+        // Of what the kernel cannot have written nothing is known.
+        error: (1..4096).contains(&ev.error).then_some(ev.error),
+        given_up: has(ev.facts, wire::fact::FACT_GIVEN_UP),
+        socket: socket(&ev.sock, ev.facts),
+        path,
+    }
+}
+
 /// A process that the seeding iterator found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seed {
@@ -682,6 +710,33 @@ mod tests {
         assert!(matches!(record(&bytes_of(&ev)).unwrap().what, What::File(call) if call.path.is_none()));
         ev.op = 0;
         assert_eq!(record(&bytes_of(&ev)), Err(Error::Kind(0)));
+    }
+
+    #[test]
+    fn a_connection_is_decoded_whatever_it_says() {
+        // SAFETY: all bit patterns are values.
+        let mut ev: wire::event_connect = unsafe { std::mem::zeroed() };
+        ev.head.kind = wire::event_kind::EVENT_CONNECT.0;
+        ev.facts = wire::fact::FACT_SOCK.0;
+        ev.sock.family = 1;
+        ev.failed = 1;
+        ev.error = 111;
+        ev.path_len = 6;
+        let of = |ev: &wire::event_connect, name: &[u8]| {
+            let bytes = [bytes_of(ev), name.to_vec()].concat();
+            match record(&bytes).unwrap().what {
+                What::Connect(connect) => *connect,
+                other => panic!("{other:?}"),
+            }
+        };
+        let told = of(&ev, b"/a/b\0c");
+        assert_eq!((told.path.as_deref(), told.error, told.since_ns), (Some("/a/b"), Some(111), None));
+        assert_eq!(of(&ev, b"\0x\xffy\0z").path.as_deref(), Some("@x\u{efff}y"));
+        assert_eq!(of(&ev, b"").path, None);
+        for error in [i32::MIN, -1, 0, i32::MAX] {
+            ev.error = error;
+            assert_eq!(of(&ev, b"").error, None);
+        }
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub enum What {
     File(Box<file::Call>),
     /// Such calls that are not told singly.
     Files(Box<file::Sums>),
+    /// An attempt to connect is over; the event's task is the one that began it.
+    Connect(Box<task::Connect>),
     /// A task was on its CPU when it was looked at.
     Sample(Box<Sample>),
     /// The name of a cgroup.

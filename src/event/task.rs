@@ -258,6 +258,23 @@ pub struct Usage {
     pub threads: u32,
 }
 
+/// How an attempt to connect a stream socket ended; the event's time is that end's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connect {
+    /// When it began; `None` where only the end is seen (unix sockets).
+    pub since_ns: Option<u64>,
+    /// It did not succeed.
+    pub failed: bool,
+    /// Positive errno, where it is known.
+    pub error: Option<i32>,
+    /// The program closed the socket before there was an answer.
+    pub given_up: bool,
+    /// The socket.
+    pub socket: Option<Socket>,
+    /// The name of a unix socket, as it was given; an abstract one begins with `@`.
+    pub path: Option<String>,
+}
+
 /// A moment in the life of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -144,6 +144,11 @@ impl Plan {
         self.level == Level::Deep
     }
 
+    /// Are attempts to connect to unix sockets told? Only where the tracepoints of system calls are in use anyhow.
+    pub fn tells_unix_connects(&self) -> bool {
+        self.watches() && (self.provider == Provider::Tracepoints || self.level == Level::Deep)
+    }
+
     /// Is sampled what runs?
     pub fn profiles(&self) -> bool {
         self.profile_hz > 0 && self.watches()
@@ -187,6 +192,9 @@ impl Plan {
             }
             Provider::MmAlloc => hooks.push("tp_btf/percpu_alloc_percpu".to_owned()),
             Provider::None => {}
+        }
+        if self.tells_unix_connects() {
+            hooks.push("tp/syscalls/sys_exit_connect".to_owned());
         }
         if self.tells_output() {
             hooks.extend(WRITES.map(|call| format!("tp/syscalls/sys_enter_{call}")));
@@ -394,6 +402,9 @@ impl Probe {
         if plan.tells_output() {
             calls.push((&progs.enter_write, "sys_enter_write".to_owned()));
             calls.push((&progs.enter_writev, "sys_enter_writev".to_owned()));
+        }
+        if plan.tells_unix_connects() {
+            calls.push((&progs.exit_connect, "sys_exit_connect".to_owned()));
         }
         if plan.tells_files() {
             for call in FILES {
@@ -721,6 +732,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
     load(&mut progs.on_waking_exact, watching && plan.features.interrupt_count);
     load(&mut progs.on_sock_state, watching && plan.features.inet_sock_set_state);
     load(&mut progs.on_sock_send, watching && plan.features.sock_recv_length);
+    load(&mut progs.exit_connect, plan.tells_unix_connects());
     for prog in [&mut progs.enter_write, &mut progs.enter_writev] {
         load(prog, plan.tells_output());
     }

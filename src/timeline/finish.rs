@@ -51,6 +51,7 @@ impl Builder {
             process.imports = None;
             process.files = None;
             process.profile = None;
+            process.connects = None;
             let tasks = std::mem::take(&mut process.tasks);
             self.pieces = self.pieces.saturating_sub(tasks.len());
             if process.is_command {

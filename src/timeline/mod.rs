@@ -6,6 +6,7 @@
 
 mod account;
 mod apply;
+mod connects;
 mod files;
 mod finish;
 pub mod groups;
@@ -299,6 +300,7 @@ impl Builder {
                     _ => {}
                 }
             }
+            What::Connect(connect) => self.connected(time_ns, id, tid, &connect),
             What::Sample(sample) => self.sample(time_ns, id, &sample, world),
             What::File(call) => self.file_call(time_ns, id, tid, &call),
             What::Files(sums) => self.file_sums(time_ns, id, &sums),

@@ -1,5 +1,6 @@
 //! What the builder remembers of a process.
 
+use super::connects::Connects;
 use super::files::Files;
 use super::imports::Imports;
 use super::linking::Linking;
@@ -85,6 +86,8 @@ pub(super) struct Process {
     pub imports: Option<Box<Imports>>,
     /// The files that it opens and looks for, in its start.
     pub files: Option<Box<Files>>,
+    /// Its attempts to connect, in its start.
+    pub connects: Option<Box<Connects>>,
     /// Where its tasks were on their CPUs, in its start.
     pub profile: Option<Box<Profile>>,
 }

@@ -224,6 +224,9 @@ impl Builder {
         let profile = process.profile.as_ref();
         let hz = self.options.profile_hz;
         let profile = profile.and_then(|profile| profile.account(hz, origin_ns, end_ns, &phases));
+        let connects = process.connects.as_ref();
+        let (connects, connects_left_out) =
+            connects.map(|connects| connects.account(origin_ns, end_ns)).unwrap_or_default();
         let program = &process.program;
         let start = Start {
             start_id: start_id.clone(),
@@ -260,6 +263,8 @@ impl Builder {
                 waits_left_out: account.waits_left_out,
                 critical_path: account.critical_path,
                 path_ns: account.path_ns,
+                connects,
+                connects_left_out,
                 threads: account.threads,
                 threads_left_out: account.threads_left_out,
                 counters: account.counters,

@@ -255,7 +255,7 @@ pub(super) fn had(pid: u32, comm: &str) -> String {
     format!("pid {pid} ({comm}) had the CPU")
 }
 
-fn plain(address: SocketAddr) -> SocketAddr {
+pub(super) fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 

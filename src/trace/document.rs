@@ -396,6 +396,8 @@ pub(crate) mod tests {
                 waits_left_out: 0,
                 critical_path: Vec::new(),
                 path_ns: Default::default(),
+                connects: Vec::new(),
+                connects_left_out: 0,
                 threads: Vec::new(),
                 threads_left_out: 0,
                 imports: None,

@@ -337,6 +337,12 @@ pub struct Binary {
     pub program: Option<String>,
 }
 
+// By reference, as serde wants it.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 /// When the start happened and where its time went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Timeline {
@@ -364,6 +370,14 @@ pub struct Timeline {
     /// Waits that were left out of `waits`, because there are too many: the shortest.
     #[serde(default)]
     pub waits_left_out: u64,
+    /// Attempts to connect to a TCP or unix socket that ended within the start, of all its threads, in order
+    /// of time; absent where none was seen. TCP: from `--level timeline` on. Unix sockets: at `--level deep`,
+    /// and where the tracepoints of system calls are in use (see `hooks`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connects: Vec<Connect>,
+    /// Attempts that were left out of `connects`, because there are too many: from the middle.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub connects_left_out: u64,
     /// What everything else waited for, from the origin to ready: contiguous; adds up to `duration_ns`.
     /// Empty where `states` is `null`.
     #[serde(default)]
@@ -434,6 +448,23 @@ pub struct Wait {
     pub detail: Option<String>,
     /// Who ended it.
     pub woken_by: Option<WokenBy>,
+}
+
+/// One attempt to connect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Connect {
+    /// When it began, from the start's origin; when it ended, where the beginning was not observed.
+    pub at_ns: u64,
+    /// Until it was connected or had failed; `null` where the beginning was not observed (unix sockets,
+    /// which hardly ever take time).
+    pub duration_ns: Option<u64>,
+    /// The thread that began it.
+    pub tid: u32,
+    /// Whom to: `tcp 127.0.0.1:5432`, `unix /run/postgresql/.s.PGSQL.5432`; `null` where that is not known.
+    pub peer: Option<String>,
+    /// Name of the error (`ECONNREFUSED`, `ENOENT` ...); `given_up` where the program closed the socket before
+    /// there was an answer, `unknown` where only the failure was seen; `null` for success.
+    pub error: Option<String>,
 }
 
 /// Who ended a wait.

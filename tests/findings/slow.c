@@ -740,6 +740,151 @@ static int64_t case_peer(int argc, char **argv)
 	}
 }
 
+/* A socket with a port of its own that nobody listens on yet. */
+static int bound(struct sockaddr_in *at)
+{
+	socklen_t len = sizeof *at;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memset(at, 0, sizeof *at);
+	at->sin_family = AF_INET;
+	at->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(fd, (struct sockaddr *)at, len) < 0 || getsockname(fd, (struct sockaddr *)at, &len) < 0)
+		die("bind");
+	return fd;
+}
+
+/* Listens after so long, and takes one client. */
+static pid_t serve_late(int server, long ms)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		sleep_ms(ms);
+		if (listen(server, 8) < 0 || accept(server, NULL, NULL) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	return child;
+}
+
+/* Tries to connect until it succeeds; the cost is the time from the first try to the beginning of the last. */
+static int64_t try_until(const struct sockaddr *at, socklen_t len, long step)
+{
+	int64_t begin = now(), last;
+
+	for (;;) {
+		int fd = socket(at->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), failed;
+
+		last = now();
+		failed = connect(fd, at, len) < 0;
+		close(fd);
+		if (!failed)
+			return last - begin;
+		sleep_ms(step);
+	}
+}
+
+/* retry MS STEP: what it needs listens after so long; it tries every so often. */
+static int64_t case_retry(int argc, char **argv)
+{
+	struct sockaddr_in at;
+	int server = bound(&at);
+	pid_t child = serve_late(server, number(argc, argv, 2, 200));
+	int64_t cost = try_until((struct sockaddr *)&at, sizeof at, number(argc, argv, 3, 40));
+
+	reap_ok(child);
+	compute_ms(10);
+	return cost;
+}
+
+/* ordered MS: the same after it is there: as if it were started by whoever knows. */
+static int64_t case_ordered(int argc, char **argv)
+{
+	struct sockaddr_in at;
+	int server = bound(&at);
+	int64_t cost;
+	pid_t child;
+
+	if (listen(server, 8) < 0)
+		die("listen");
+	child = serve_late(server, 0);
+	cost = try_until((struct sockaddr *)&at, sizeof at, number(argc, argv, 2, 40));
+	reap_ok(child);
+	compute_ms(10);
+	return cost;
+}
+
+/* refused-once MS: what is refused is done without; it sleeps, but for something else. */
+static int64_t case_refused_once(int argc, char **argv)
+{
+	struct sockaddr_in at, other;
+	int server = bound(&at), another = bound(&other);
+	int64_t begin = now();
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
+		die("it is there");
+	sleep_ms(number(argc, argv, 2, 60));
+	close(fd);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(fd, (struct sockaddr *)&other, sizeof other) == 0)
+		die("it is there");
+	close(server);
+	close(another);
+	return now() - begin;
+}
+
+/* retry-unix MS STEP: the same as retry, with a unix socket that is not there yet. */
+static int64_t case_retry_unix(int argc, char **argv)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	long ms = number(argc, argv, 2, 200);
+	int64_t cost;
+	pid_t child;
+
+	snprintf(at.sun_path, sizeof at.sun_path, "./startrace-late-%d", getpid());
+	child = fork();
+	if (child == 0) {
+		sleep_ms(ms);
+		if (bind(server, (struct sockaddr *)&at, sizeof at) < 0 || listen(server, 8) < 0 ||
+		    accept(server, NULL, NULL) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	cost = try_until((struct sockaddr *)&at, sizeof at, number(argc, argv, 3, 40));
+	reap_ok(child);
+	unlink(at.sun_path);
+	compute_ms(10);
+	return cost;
+}
+
+/* late-server MS: prints the port that it will listen on after so long, and takes one client; try PORT: connects
+ * once. The halves of retry.sh. */
+static int64_t case_late_server(int argc, char **argv)
+{
+	struct sockaddr_in at;
+	int server = bound(&at);
+
+	printf("%d\n", ntohs(at.sin_port));
+	fflush(stdout);
+	close(1);
+	sleep_ms(number(argc, argv, 2, 200));
+	if (listen(server, 8) < 0 || accept(server, NULL, NULL) < 0)
+		die("serve");
+	exit(0);
+}
+
+static int64_t case_try(int argc, char **argv)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	at.sin_port = htons(number(argc, argv, 2, 1));
+	exit(connect(fd, (struct sockaddr *)&at, sizeof at) < 0);
+}
+
 /* fail CODE, crash: ends badly. */
 static int64_t case_fail(int argc, char **argv)
 {
@@ -805,6 +950,8 @@ int main(int argc, char **argv)
 		{ "starve", case_starve }, { "compute", case_compute }, { "peer", case_peer }, { "fail", case_fail },
 		{ "crash", case_crash }, { "tty", case_tty }, { "wrapper", case_wrapper }, { "helper-and-more", case_helper_and_more },
 		{ "naps", case_naps }, { "run", case_run }, { "naps-together", case_naps_together },
+		{ "retry", case_retry }, { "ordered", case_ordered }, { "refused-once", case_refused_once },
+		{ "retry-unix", case_retry_unix }, { "late-server", case_late_server }, { "try", case_try },
 		{ "big-exec", case_big_exec }, { "sleep-for", case_sleep_for }, { "wait-for", case_wait_for },
 	};
 

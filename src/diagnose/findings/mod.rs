@@ -1,11 +1,11 @@
-//! The findings, one a file (but for those that differ in a word only, and those that wait for their events).
+//! The findings, one a file (but for those that differ in a word only).
 
-pub(super) mod awaited;
 pub(super) mod cold_cache;
 pub(super) mod connect_wait;
 pub(super) mod constructors;
 pub(super) mod cpu_bound;
 pub(super) mod cpu_starved;
+pub(super) mod dependency_retry;
 pub(super) mod dns_wait;
 pub(super) mod exec_slow;
 pub(super) mod fd_close_loop;
