@@ -15,6 +15,7 @@ pub mod host;
 pub mod level;
 pub mod method;
 pub mod probe;
+pub mod redact;
 pub mod report;
 pub mod scrub;
 pub mod timeline;

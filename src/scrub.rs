@@ -379,6 +379,7 @@ impl Pseudonyms {
             lost,
             hooks,
             hooks_missing,
+            redacted,
             starts,
             left_out,
             runs,
@@ -405,6 +406,7 @@ impl Pseudonyms {
             lost: self.named(lost),
             hooks: hooks.iter().map(|hook| self.hook(hook)).collect(),
             hooks_missing,
+            redacted,
             starts,
             left_out,
             runs: runs

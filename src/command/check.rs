@@ -1,5 +1,6 @@
 //! `startrace check`: holds a trace against a budget.
 
+use super::redaction::RedactArgs;
 use super::report::forgive_closed_pipe;
 use super::{Exit, record};
 use crate::compare::budget::{self, Budget, Checked};
@@ -54,6 +55,10 @@ pub struct Options {
     #[arg(long)]
     pub json: bool,
 
+    /// What becomes of credentials.
+    #[command(flatten)]
+    pub redaction: RedactArgs,
+
     /// Colour: 'auto' (on a terminal, unless NO_COLOR is set), 'always' or 'never'
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub color: ColorWhen,
@@ -73,7 +78,7 @@ pub fn run(options: &Options) -> Exit {
 fn check(options: &Options) -> Result<Checked> {
     let budget = read_budget(&options.budget)?;
     let mut digest = Digest::new(Vec::new());
-    digest.add(read::open(&options.file)?, Side::BASE)?;
+    digest.add(read::open(&options.file)?.redacted(options.redaction.redactor()?), Side::BASE)?;
     Ok(budget::check(&digest, &budget))
 }
 

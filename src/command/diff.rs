@@ -1,5 +1,6 @@
 //! `startrace diff`: what became slower between two sides of traces.
 
+use super::redaction::RedactArgs;
 use super::report::forgive_closed_pipe;
 use super::{Exit, record};
 use crate::compare::{self, Comparison, Digest, Limit, Map, Outcome, Side};
@@ -50,6 +51,10 @@ pub struct Options {
     /// Several traces or folders to compare
     #[arg(long = "new", value_name = "FILE", num_args = 1.., requires = "bases")]
     pub news: Vec<PathBuf>,
+
+    /// What becomes of credentials.
+    #[command(flatten)]
+    pub redaction: RedactArgs,
 
     /// What is below OLD in BASE is below NEW in NEW: two absolute paths (repeatable)
     #[arg(long = "map", value_name = "OLD=NEW")]
@@ -135,10 +140,11 @@ fn compare(options: &Options) -> Result<Comparison> {
     if from_stdin > 1 {
         bail!("standard input ('-') can be one trace only");
     }
+    let redactor = options.redaction.redactor()?;
     let mut digest = Digest::new(options.maps.clone());
     for (files, side) in [(bases, Side::BASE), (news, Side::NEW)] {
         for file in files {
-            digest.add(read::open(&file)?, side)?;
+            digest.add(read::open(&file)?.redacted(redactor.clone()), side)?;
         }
     }
     let how =

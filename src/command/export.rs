@@ -1,5 +1,6 @@
 //! `startrace export`: a trace in the formats that other tools read.
 
+use super::redaction::RedactArgs;
 use super::report::forgive_closed_pipe;
 use crate::export::otlp::{self, Context, Endpoint, Patience, Sender};
 use crate::export::{self, ExportError, Format, Source};
@@ -54,6 +55,10 @@ pub struct Options {
     /// otlp: with arguments, which are "[redacted]" otherwise since spans leave the machine
     #[arg(long)]
     pub command_lines: bool,
+
+    /// What becomes of credentials.
+    #[command(flatten)]
+    pub redaction: RedactArgs,
 }
 
 /// Exports a trace. A closed pipe is success.
@@ -80,7 +85,7 @@ pub fn run(options: &Options) -> Result<()> {
     if terminal && options.to.is_binary() {
         bail!("this format is nothing for a terminal: name a file with -o FILE");
     }
-    let mut source = Source::open(&file)?;
+    let mut source = Source::open(&file)?.redacted(options.redaction.redactor()?);
     let outline = source.outline()?;
     warn(&outline);
     let how = export::Options { command_lines: options.command_lines, context: options.traceparent };

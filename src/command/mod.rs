@@ -9,6 +9,7 @@ pub mod inspect;
 mod outside;
 pub mod record;
 pub mod recording;
+pub mod redaction;
 pub mod report;
 pub mod schema;
 pub mod scrub;

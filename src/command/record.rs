@@ -1,12 +1,14 @@
 //! `startrace record`: follow process starts and write them as a trace.
 
 use super::recording::{self, Finished, Flow, Progress, Request, Sink, WhenReady};
+use super::redaction::RedactArgs;
 use super::{Exit, report, untraced};
 use crate::diagnose::{Diagnoser, Thresholds};
 use crate::host::privilege;
 use crate::host::{caller, facts};
 use crate::level::Level;
 use crate::probe::{self, Plan, Provider, Scope, Wanted};
+use crate::redact::Redactor;
 use crate::timeline::Output;
 use crate::timeline::ready::rule::{Kind, Rule, Rules};
 use crate::timeline::select::Selectors;
@@ -17,6 +19,7 @@ use clap::Args;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 const EXAMPLES: &str = "\
@@ -87,6 +90,10 @@ pub struct RecordArgs {
     /// Show the hooks that would be used and what they cost, and do nothing
     #[arg(long)]
     dry_run: bool,
+
+    /// Show the usual rules for what is taken for a credential, as a file for --redact-rules, and do nothing
+    #[arg(long, help_heading = super::redaction::HEADING)]
+    print_redact_rules: bool,
 
     /// If tracing is not possible, warn and run CMD all the same
     #[arg(long)]
@@ -182,6 +189,10 @@ pub struct WhatArgs {
     /// pointers (99 is usual; a start of 50 ms takes 999 to say much)
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub profile: Option<u32>,
+
+    /// What becomes of credentials.
+    #[command(flatten)]
+    pub redaction: RedactArgs,
 
     /// Run CMD as this user (USER or USER:GROUP) instead of the caller of sudo
     #[arg(long, value_name = "USER", requires = "command")]
@@ -335,6 +346,7 @@ impl WhatArgs {
             quiet_for: self.quiet_for,
             when_ready: Default::default(),
             events: None,
+            redactor: self.redaction.redactor()?,
         })
     }
 }
@@ -473,6 +485,13 @@ impl Drop for Status {
 
 /// Runs `record`.
 pub fn run(args: &RecordArgs) -> Exit {
+    if args.print_redact_rules {
+        let shown = std::io::stdout().write_all(crate::redact::RULES.as_bytes());
+        return match report::forgive_closed_pipe(shown) {
+            Ok(()) => Exit::Success,
+            Err(error) => fail(&error.into(), Exit::Failure),
+        };
+    }
     let checked = match args.what.check("record") {
         Ok(checked) => checked,
         Err(text) => return usage(&text),
@@ -550,12 +569,13 @@ pub fn run(args: &RecordArgs) -> Exit {
     }
     let terminal = std::io::stderr().is_terminal();
     let status = (!targets_command && !args.quiet && terminal).then_some(Status { shown: None });
+    let redactor = request.redactor.clone();
     let mut sink = ToFile { file, diagnoser, flushed: Instant::now(), status };
     match recording::run(request, &mut sink) {
         Ok(finished) => {
             let ToFile { file, diagnoser, status, .. } = sink;
             drop(status);
-            conclude(args, file, diagnoser, finished, targets_command)
+            conclude(args, file, diagnoser, finished, redactor)
         }
         Err(error) => {
             sink.file.discard();
@@ -598,8 +618,9 @@ fn conclude(
     file: File,
     diagnoser: Diagnoser,
     finished: Finished,
-    targets_command: bool,
+    redactor: Option<Rc<Redactor>>,
 ) -> Exit {
+    let targets_command = finished.session.mode == "command";
     let Finished { session, groups, command, left_running, signal, failure, not_ready } = finished;
     let starts = session.starts;
     let left_out = session.left_out;
@@ -637,7 +658,7 @@ fn conclude(
         Ok(crate::trace::write::Finished::File(path)) => {
             if args.report || (!args.quiet && std::io::stderr().is_terminal()) {
                 let style = crate::report::Style::for_stderr(None, Default::default());
-                if let Err(error) = report::show(&path, false, &style, std::io::stderr()) {
+                if let Err(error) = report::show(&path, redactor, &style, std::io::stderr()) {
                     fail(&error, exit);
                 }
             }

@@ -11,10 +11,11 @@ use crate::host::world::Machine;
 use crate::host::{self, priority, privilege, privilege::Capability};
 use crate::method::arch::Arch;
 use crate::probe::{self, Lost, Plan, Probe, Scope, Started, Wanted, seed::Seeded};
+use crate::redact::Redactor;
 use crate::timeline::ready::{Outside, rule::Rules};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
-use crate::timeline::world::{ImageKey, Recorder, World};
+use crate::timeline::world::{Answer, ImageKey, Recorder, World};
 use crate::timeline::{Builder, CommandStart, Options, Output};
 use crate::trace::schema::{Binary, Group, Session, Target};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -26,6 +27,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Of the thread that empties the ring when it fills.
@@ -77,6 +79,8 @@ pub struct Request {
     pub when_ready: WhenReady,
     /// Keep the events, for a replay.
     pub events: Option<std::fs::File>,
+    /// Replaces credentials in arguments; `None`: they are kept.
+    pub redactor: Option<Rc<Redactor>>,
 }
 
 /// What a recording gives its results to.
@@ -218,6 +222,7 @@ struct Live<'a> {
     /// Seen from outside, and when; the events up to then come first.
     outside: VecDeque<(u64, Outside)>,
     events: Option<std::io::BufWriter<std::fs::File>>,
+    redactor: Option<Rc<Redactor>>,
     sink: &'a mut dyn Sink,
     starts: u64,
     left_out: u64,
@@ -241,6 +246,29 @@ impl Live<'_> {
         }
     }
 
+    /// A replay names starts by the same arguments: those of libraries have no credentials.
+    fn without_credentials(&self, line: Recorded) -> Recorded {
+        let Recorded::Event(mut event) = line else { return line };
+        if let What::Exec(exec) = &mut event.what {
+            self.redact(&mut exec.argv);
+        }
+        Recorded::Event(event)
+    }
+
+    fn without_credentials_of(&self, mut answer: Answer) -> Answer {
+        if let Answer::Process(_, Some(known)) = &mut answer {
+            self.redact(&mut known.argv);
+        }
+        answer
+    }
+
+    fn redact(&self, argv: &mut Option<Vec<String>>) {
+        let Some(redactor) = &self.redactor else { return };
+        if let Some(redacted) = argv.as_deref().and_then(|argv| redactor.argv(argv)) {
+            *argv = Some(redacted.argv);
+        }
+    }
+
     /// Runs one step of the builder, keeping what it asks and is told.
     fn step(&mut self, line: impl FnOnce() -> Recorded, run: impl FnOnce(&mut Builder, &mut dyn World)) {
         if self.events.is_none() {
@@ -251,9 +279,9 @@ impl Live<'_> {
         let mut recorder = Recorder { inner: &mut self.machine, answers: Vec::new() };
         run(&mut self.builder, &mut recorder);
         for answer in recorder.answers {
-            self.keep(&Recorded::Answer(answer));
+            self.keep(&Recorded::Answer(self.without_credentials_of(answer)));
         }
-        self.keep(&line);
+        self.keep(&self.without_credentials(line));
     }
 
     /// A program whose loader has no probe yet gets one, for the next start with that loader.
@@ -410,6 +438,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         ready: request.ready.clone(),
         quiet_ns,
         profile_hz,
+        redactor: request.redactor.clone(),
     };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
@@ -422,6 +451,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         outside: VecDeque::new(),
         loaders: Looks::default(),
         events: request.events.map(std::io::BufWriter::new),
+        redactor: request.redactor.clone(),
         sink,
         starts: 0,
         left_out: 0,
@@ -637,7 +667,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         }
         .to_owned(),
         target: Target {
-            argv: command.as_ref().map(|argv| argv.iter().map(encode).collect()),
+            argv: command.as_ref().map(|argv| shown(argv, request.redactor.as_deref())),
             pids: (!pids.is_empty()).then_some(pids),
             selectors: request.selectors.describe(),
         },
@@ -650,6 +680,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         lost,
         hooks: live.probe.hooks(),
         hooks_missing: live.probe.hooks_missing(),
+        redacted: request.redactor.as_ref().map(|_| live.builder.redacted),
         starts: live.starts,
         left_out: live.left_out,
         runs: Vec::new(),
@@ -665,6 +696,15 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         signal,
         failure,
     })
+}
+
+/// A command as the session has it.
+pub(super) fn shown(argv: &[OsString], redactor: Option<&Redactor>) -> Vec<String> {
+    let argv: Vec<String> = argv.iter().map(encode).collect();
+    match redactor.and_then(|redactor| redactor.argv(&argv)) {
+        Some(redacted) => redacted.argv,
+        None => argv,
+    }
 }
 
 /// All counters of what was missed.

@@ -1,8 +1,10 @@
 //! `startrace report`: the answer for people.
 
 use super::export::{warn, write_file};
+use super::redaction::RedactArgs;
 use crate::diagnose::{self, Thresholds};
 use crate::export::{self, Format, Source};
+use crate::redact::Redactor;
 use crate::report::{self, ColorWhen, Digest, MAX_WIDTH, MIN_WIDTH, Pick, Style, View};
 use crate::trace::read;
 use crate::trace::write::OutputTarget;
@@ -11,6 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Options of `startrace report`.
@@ -80,6 +83,10 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["file", "html", "explain"])]
     pub print_thresholds: bool,
 
+    /// What becomes of credentials.
+    #[command(flatten)]
+    pub redaction: RedactArgs,
+
     /// Columns of the output [default: the terminal's, or 80]
     #[arg(long, value_name = "N", value_parser = parse_width)]
     pub width: Option<usize>,
@@ -121,8 +128,9 @@ pub fn run(options: &Options) -> Result<()> {
         Some(file) => file.clone(),
         None => read::newest(Path::new("."))?,
     };
+    let redactor = options.redaction.redactor()?;
     if let Some(page) = &options.html {
-        return write_page(&file, page);
+        return write_page(&file, page, redactor);
     }
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let pick = Pick {
@@ -131,7 +139,7 @@ pub fn run(options: &Options) -> Result<()> {
         methods: options.method.clone(),
         slower_than_ns: options.slower_than.map(nanoseconds),
     };
-    let digest = Digest::pick(read::open(&file)?, thresholds, &pick)?;
+    let digest = Digest::pick(read::open(&file)?.redacted(redactor), thresholds, &pick)?;
     let view = View { all: options.all, top: options.top.map(|n| n as usize) };
     if options.json {
         return finish(out(), |out| report::write_json(&digest, view, out));
@@ -164,8 +172,8 @@ fn finish<W: Write>(
 }
 
 /// Writes the page, and says what is missing of the trace.
-fn write_page(file: &Path, page: &OsStr) -> Result<()> {
-    let mut source = Source::open(file)?;
+fn write_page(file: &Path, page: &OsStr, redactor: Option<Rc<Redactor>>) -> Result<()> {
+    let mut source = Source::open(file)?.redacted(redactor);
     let outline = source.outline()?;
     warn(&outline);
     let mut exporter = Format::Html.exporter(&export::Options::default());
@@ -178,9 +186,9 @@ fn write_page(file: &Path, page: &OsStr) -> Result<()> {
 ///
 /// # Errors
 /// The trace cannot be read, or `out` cannot be written.
-pub fn show(file: &Path, all: bool, style: &Style, out: impl Write) -> Result<()> {
-    let digest = Digest::read(read::open(file)?)?;
-    finish(BufWriter::new(out), |out| report::render(&digest, all, style, out))
+pub fn show(file: &Path, redactor: Option<Rc<Redactor>>, style: &Style, out: impl Write) -> Result<()> {
+    let digest = Digest::read(read::open(file)?.redacted(redactor))?;
+    finish(BufWriter::new(out), |out| report::render(&digest, false, style, out))
 }
 
 /// The reader of our output has seen enough: that is no failure.

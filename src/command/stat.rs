@@ -4,6 +4,7 @@ use super::Exit;
 use super::record::{self, WhatArgs};
 use super::recording::series::{self, Planned, Series, Standing, Stopped};
 use super::recording::{self, Flow, Progress, Sink, WhenReady};
+use super::redaction::RedactArgs;
 use super::report::forgive_closed_pipe;
 use crate::compare::{self, Digest, Reading, Side, Sides};
 use crate::diagnose::{Diagnoser, Thresholds};
@@ -11,16 +12,16 @@ use crate::host::launcher::Outputs;
 use crate::host::privilege;
 use crate::level::Level;
 use crate::probe;
+use crate::redact::Redactor;
 use crate::report::{ColorWhen, Style, counted};
 use crate::timeline::Output;
 use crate::trace::read::{Ending, Item};
 use crate::trace::schema::{self, Header, Line, Session};
-use crate::trace::text::shell_word;
+use crate::trace::text::{decode, shell_word};
 use crate::trace::write::{Finished as Written, Flow as WriteFlow, Format, Output as File, OutputTarget};
 use clap::Args;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 const EXAMPLES: &str = "\
@@ -103,6 +104,9 @@ pub struct StatArgs {
     #[arg(long)]
     show_output: bool,
 
+    #[command(flatten)]
+    redaction: RedactArgs,
+
     /// Keep all measured runs as a trace, which 'report' and 'diff' read (NDJSON if FILE ends so)
     #[arg(short, long, value_name = "FILE")]
     output: Option<OsString>,
@@ -135,9 +139,10 @@ struct Plan {
 }
 
 impl StatArgs {
-    fn plan(&self) -> Result<Plan, String> {
+    fn plan(&self, redactor: Option<&Redactor>) -> Result<Plan, String> {
         let (names, commands) = if self.name.is_empty() {
-            let words: Vec<String> = self.command.iter().map(|word| shell_word(word.as_bytes())).collect();
+            let shown = recording::shown(&self.command, redactor);
+            let words: Vec<String> = shown.iter().map(|word| shell_word(&decode(word))).collect();
             (vec![words.join(" ")], vec![self.command.clone()])
         } else {
             let mut names: Vec<String> = Vec::new();
@@ -209,6 +214,7 @@ impl StatArgs {
             level: self.level,
             library_probes: false,
             syscall_hooks: false,
+            redaction: self.redaction.clone(),
             run_as: self.run_as.clone(),
             command: first.to_vec(),
         }
@@ -351,7 +357,11 @@ impl Drop for Shown {
 
 /// Runs `stat`.
 pub fn run(args: &StatArgs) -> Exit {
-    let plan = match args.plan() {
+    let redactor = match args.redaction.redactor() {
+        Ok(redactor) => redactor,
+        Err(error) => return record::fail(&error, Exit::Failure),
+    };
+    let plan = match args.plan(redactor.as_deref()) {
         Ok(plan) => plan,
         Err(text) => return record::usage(&text),
     };

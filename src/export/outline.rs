@@ -1,5 +1,6 @@
 //! The first reading of a trace: what every format needs before it sees the first start.
 
+use crate::redact::Redactor;
 use crate::report::Digest;
 use crate::trace::read::{self, Item, ReadError, Reader};
 use crate::trace::schema::{Diagnosis, Exit, FailedFork, Group, Header, Method, Session, Start};
@@ -11,6 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::rc::Rc;
 
 /// Why there is no export.
 #[derive(Debug)]
@@ -43,6 +45,7 @@ impl From<ReadError> for ExportError {
 pub struct Source {
     name: String,
     file: File,
+    redactor: Option<Rc<Redactor>>,
 }
 
 impl Source {
@@ -58,23 +61,28 @@ impl Source {
         // A pipe must not be opened a second time: what is in it would go to nobody.
         if path != Path::new("-") && std::fs::metadata(path).is_ok_and(|data| data.is_file()) {
             let file = File::open(path).map_err(|e| ReadError::io(&name, e))?;
-            return Ok(Self { name, file });
+            return Ok(Self { name, file, redactor: None });
         }
         let mut file = whole::nameless().map_err(anyhow::Error::from)?;
         io::copy(&mut reader.into_bytes(), &mut file)
             .map_err(|e| anyhow::anyhow!("cannot keep a copy of {name} to read it twice: {e}; set TMPDIR"))?;
-        Ok(Self { name, file })
+        Ok(Self { name, file, redactor: None })
     }
 
     /// From an open regular file; `name` is what errors call it.
     pub fn new(name: String, file: File) -> Self {
-        Self { name, file }
+        Self { name, file, redactor: None }
+    }
+
+    /// Without credentials in arguments.
+    pub fn redacted(self, redactor: Option<Rc<Redactor>>) -> Self {
+        Self { redactor, ..self }
     }
 
     fn reader(&mut self) -> Result<Reader, ReadError> {
         let rewound = self.file.rewind().and_then(|()| self.file.try_clone());
         let file = rewound.map_err(|e| ReadError::io(&self.name, e))?;
-        Reader::new(self.name.clone(), Box::new(file))
+        Ok(Reader::new(self.name.clone(), Box::new(file))?.redacted(self.redactor.clone()))
     }
 
     /// Reads the trace for the first time.

@@ -230,7 +230,7 @@ fn fill(name: &str, claim: &Claim<'_>, view: &View<'_>, out: &mut String) {
         "first" => describe(&view.first_image, out),
         "subject" => clip(claim.fit.subject, out),
         "chain" => tools::chain(view, out),
-        "argv" => clip(&view.first_argv().join(" "), out),
+        "argv" => clip(&view.first_shown().join(" "), out),
         "mask" => {
             let blocked = view.blocked().unwrap_or_default();
             put!(out, "{blocked:#x}");

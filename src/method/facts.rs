@@ -106,6 +106,9 @@ pub struct Image {
     pub exe: Option<String>,
     /// Arguments as given to its exec.
     pub argv: Option<Vec<String>>,
+    /// The same with its credentials replaced, where it has any: what is shown of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<Vec<String>>,
     /// Task name: evidence of nothing, shown to people.
     pub comm: String,
     /// The script, where the kernel took the executable from a `#!` line.
@@ -123,6 +126,13 @@ pub struct Image {
     pub build_id: Option<String>,
     /// Device and inode of the executable.
     pub file: Option<(u64, u64)>,
+}
+
+impl Image {
+    /// Arguments as they may be shown.
+    pub fn shown(&self) -> Option<&[String]> {
+        self.redacted.as_deref().or(self.argv.as_deref())
+    }
 }
 
 /// The method of the creator's own start.

@@ -164,6 +164,11 @@ impl<'a> Program<'a> {
         self.image.and_then(|i| i.argv.as_deref()).unwrap_or_default()
     }
 
+    /// Its arguments, for people.
+    pub(super) fn shown(&self) -> &'a [String] {
+        self.image.and_then(|i| i.shown()).unwrap_or_default()
+    }
+
     /// Its path, for people.
     pub(super) fn path(&self) -> &'a str {
         self.image.and_then(|i| i.exe.as_deref()).unwrap_or("an unknown program")

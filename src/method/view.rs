@@ -203,6 +203,11 @@ impl<'a> View<'a> {
         self.first_image.argv()
     }
 
+    /// The same, for people.
+    pub(super) fn first_shown(&self) -> &'a [String] {
+        self.first_image.shown()
+    }
+
     /// Images that exec'd another in this start, in order.
     pub(super) fn passed_through(&self) -> impl Iterator<Item = Program<'a>> + use<'a> {
         let execs = self.facts.execs.as_slice();

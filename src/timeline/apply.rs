@@ -30,7 +30,8 @@ impl Builder {
         let Known { comm, exe, argv, cwd, dev, inode, uid, gid, ns_pid, cgroup, ppid } = known;
         let binary =
             exe.as_ref().and_then(|exe| world.image(&ImageKey { pid: id.pid, exe: exe.clone(), dev, inode }));
-        let image = image(exe, argv, &comm, None, binary.as_ref(), dev, inode);
+        let redacted = self.redact(argv.as_deref());
+        let image = Image { redacted, ..image(exe, argv, &comm, None, binary.as_ref(), dev, inode) };
         let process = Process {
             comm,
             ns_pid,
@@ -53,6 +54,13 @@ impl Builder {
         {
             process.selected = true;
         }
+    }
+
+    /// What may be shown of arguments, where that is not all. How a start was made is told from all of them.
+    fn redact(&mut self, argv: Option<&[String]>) -> Option<Vec<String>> {
+        let redacted = self.options.redactor.as_ref()?.argv(argv?)?;
+        self.redacted += redacted.values;
+        Some(redacted.argv)
     }
 
     pub(super) fn insert(&mut self, id: Id, process: Process, world: &mut dyn World) {
@@ -177,10 +185,12 @@ impl Builder {
             let (dev, inode) = (exec.dev, exec.inode);
             world.image(&ImageKey { pid: id.pid, exe: exe.clone(), dev, inode })
         });
+        let redacted = self.redact(exec.argv.as_deref());
         let Some(process) = self.processes.get_mut(&id) else { return };
         let old_tid = exec.old_tid;
         let script = if exec.interpreter.is_some() { exec.path.clone() } else { None };
         let image = image(exec.exe, exec.argv, &exec.comm, script, binary.as_ref(), exec.dev, exec.inode);
+        let image = Image { redacted, ..image };
         let program = Rc::new(Program {
             image,
             binary,
@@ -414,6 +424,7 @@ fn image(
     Image {
         exe,
         argv,
+        redacted: None,
         comm: comm.to_owned(),
         script,
         runtime: binary.and_then(|b| b.runtime.clone()),

@@ -73,7 +73,7 @@ impl Builder {
                     creator: start::creator_of(process, &open),
                     run_ns: open.run_ns,
                     phases: built.start.timeline.phases.as_slice().into(),
-                    command: words::command(process.program.image.argv.as_deref(), &process.comm),
+                    command: words::command(process.program.image.shown(), &process.comm),
                     tasks: tasks.into(),
                 };
                 let processes = &self.processes;

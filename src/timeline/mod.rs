@@ -32,6 +32,7 @@ pub mod world;
 use crate::event::{CgroupId, Event, Id, What};
 use crate::method::arch::Arch;
 use crate::method::facts::Facts;
+use crate::redact::Redactor;
 use crate::trace::schema::{self, FailedFork, ProcessRef, Start};
 use apply::YOUNG_NS;
 use process::{ExecMark, OpenStart, Process};
@@ -62,6 +63,8 @@ pub struct Options {
     pub quiet_ns: u64,
     /// Samples a second of what is on a CPU; 0: none.
     pub profile_hz: u32,
+    /// Replaces credentials in arguments; `None`: they are kept.
+    pub redactor: Option<Rc<Redactor>>,
 }
 
 /// What the builder gives out.
@@ -143,6 +146,8 @@ pub struct Builder {
     facts: Option<Vec<Facts>>,
     /// What was missed so far.
     pub missed: Missed,
+    /// Values in arguments that were replaced so far.
+    pub redacted: u64,
 }
 
 impl Builder {
@@ -173,6 +178,7 @@ impl Builder {
             out: Vec::new(),
             facts: None,
             missed: Missed::default(),
+            redacted: 0,
         }
     }
 

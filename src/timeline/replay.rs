@@ -190,6 +190,7 @@ impl Player {
                 ready,
                 quiet_ns,
                 profile_hz,
+                redactor: None,
             };
             self.builder = Some(Builder::new(options).keeping_facts());
             return Ok(false);

@@ -245,7 +245,7 @@ impl Builder {
             container: cgroup.as_deref().and_then(place::container),
             cgroup,
             exe: program.image.exe.clone(),
-            argv: program.image.argv.clone(),
+            argv: program.image.shown().map(<[String]>::to_vec),
             argv_bytes: program.argv_bytes,
             argv_truncated: program.argv_truncated,
             execs: open.execs.iter().map(|exec| schema_exec(exec, origin_ns)).collect(),

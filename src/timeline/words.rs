@@ -200,7 +200,7 @@ impl Builder {
     pub(super) fn command_of(&self, pid: u32) -> String {
         let living = self.by_pid.get(&pid).and_then(|id| self.processes.get(id));
         let command = match living {
-            Some(process) => Some(command(process.program.image.argv.as_deref(), &process.comm)),
+            Some(process) => Some(command(process.program.image.shown(), &process.comm)),
             None => self.past.command(pid).map(str::to_owned),
         };
         match command.filter(|command| !command.is_empty()) {

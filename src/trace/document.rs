@@ -353,6 +353,7 @@ pub(crate) mod tests {
             lost: BTreeMap::new(),
             hooks: Vec::new(),
             hooks_missing: 0,
+            redacted: None,
             starts: 0,
             left_out: 0,
             runs: Vec::new(),

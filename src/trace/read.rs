@@ -17,11 +17,13 @@ pub use newest::newest;
 use super::schema::{
     Diagnosis, Exit, FailedFork, Group, Header, Joined, Method, NotExamined, SCHEMA, Session, Start,
 };
+use crate::redact::Redactor;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::rc::Rc;
 
 /// Longest record (an NDJSON line, or one start of a document) in bytes: 64 MiB. Unit tests have less,
 /// as they run unoptimised.
@@ -76,6 +78,7 @@ pub struct Reader {
     name: String,
     input: BufReader<Box<dyn Read>>,
     form: sniff::Form,
+    redactor: Option<Rc<Redactor>>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -108,7 +111,12 @@ impl Reader {
     pub fn new(name: String, mut input: Box<dyn Read>) -> Result<Self, ReadError> {
         let (head, form) = sniff::sniff(&name, &mut *input)?;
         let input: Box<dyn Read> = Box::new(Cursor::new(head).chain(input));
-        Ok(Self { name, input: BufReader::with_capacity(256 << 10, input), form })
+        Ok(Self { name, input: BufReader::with_capacity(256 << 10, input), form, redactor: None })
+    }
+
+    /// Replaces credentials in all that it hands over: the trace may have been recorded with them.
+    pub fn redacted(self, redactor: Option<Rc<Redactor>>) -> Self {
+        Self { redactor, ..self }
     }
 
     /// What errors call it.
@@ -131,10 +139,24 @@ impl Reader {
     /// Not a startrace trace, another schema version, not JSON (with line and column), a record that
     /// is too long, or a read error.
     pub fn read(self, each: &mut dyn FnMut(Item) -> ControlFlow<()>) -> Result<Ending, ReadError> {
-        match self.form {
-            sniff::Form::Lines => lines::read(&self.name, self.input, each),
-            sniff::Form::Document => document::read(&self.name, self.input, each),
+        let redactor = self.redactor;
+        let mut each = |mut item| {
+            match (&redactor, &mut item) {
+                (Some(redactor), Item::Start(start)) => redactor.start(start),
+                (Some(redactor), Item::Method { method, .. }) => redactor.method(method),
+                _ => {}
+            }
+            each(item)
+        };
+        let mut ending = match self.form {
+            sniff::Form::Lines => lines::read(&self.name, self.input, &mut each),
+            sniff::Form::Document => document::read(&self.name, self.input, &mut each),
+        }?;
+        if let Some(redactor) = &redactor {
+            ending.diagnosis.iter_mut().for_each(|diagnosis| redactor.diagnosis(diagnosis));
+            ending.session.iter_mut().for_each(|session| redactor.session(session));
         }
+        Ok(ending)
     }
 }
 

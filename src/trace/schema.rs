@@ -724,6 +724,10 @@ pub struct Session {
     /// a container that cannot be looked into): `load`, `link` and `init` of their starts are in `app`.
     #[serde(default)]
     pub hooks_missing: u64,
+    /// Values in the arguments of programs that look like credentials and were replaced by `[redacted]`;
+    /// `null` where they were to be kept (`--no-redact`), and in traces from before there was a choice.
+    #[serde(default)]
+    pub redacted: Option<u64>,
     /// Starts that were written.
     pub starts: u64,
     /// Starts that are left out because `--count` was reached first: under way then, or finished since.

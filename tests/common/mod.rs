@@ -11,6 +11,7 @@ pub mod batch;
 pub mod check;
 pub mod live;
 pub mod programs;
+pub mod secrets;
 
 use serde_json::Value;
 use std::ffi::OsStr;

@@ -2,7 +2,7 @@
 
 use super::{
     DRAIN_NICE, Error, GRACE_NS, LINGER_NS, Live, Looks, PERIOD, Progress, Request, Sink, WhenReady,
-    boottime_ns, encode, is_complete, losses, program_path, signal_word,
+    boottime_ns, is_complete, losses, program_path, shown, signal_word,
 };
 use super::{Lookout, Rules, outside};
 use crate::event::Id;
@@ -171,6 +171,7 @@ pub fn run(
         ready: request.ready.clone(),
         quiet_ns: request.quiet_for.map_or(0, nanoseconds),
         profile_hz: 0,
+        redactor: request.redactor.clone(),
     };
     let mut live = Live {
         probe,
@@ -180,6 +181,7 @@ pub fn run(
         outside: VecDeque::new(),
         loaders: Looks::default(),
         events: None,
+        redactor: request.redactor.clone(),
         sink,
         starts: 0,
         left_out: 0,
@@ -476,7 +478,7 @@ impl Running<'_> {
         live.deliver();
         let lost = losses(&mut live, 0);
         let complete = live.failure.is_none() && is_complete(&lost);
-        let command = |argv: &Vec<OsString>| argv.iter().map(encode).collect();
+        let command = |argv: &Vec<OsString>| shown(argv, request.redactor.as_deref());
         let session = Session {
             mode: "command".to_owned(),
             target: Target {
@@ -493,6 +495,7 @@ impl Running<'_> {
             lost,
             hooks: live.probe.hooks(),
             hooks_missing: live.probe.hooks_missing(),
+            redacted: request.redactor.as_ref().map(|_| live.builder.redacted),
             starts: live.starts,
             left_out: live.left_out,
             runs: Vec::new(),

@@ -134,6 +134,7 @@ impl Random {
             program: self.maybe(&["bash", "make", "x"]).map(Into::into),
             exe: (!self.chance(5)).then(|| self.text()),
             argv: (!self.chance(5)).then_some(argv),
+            redacted: None,
             comm: self.text(),
             script: self.chance(5).then(|| self.text()),
             runtime: self
