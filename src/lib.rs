@@ -19,5 +19,5 @@ pub mod redact;
 pub mod report;
 pub mod scrub;
 pub mod timeline;
-
 pub mod trace;
+pub mod tui;

@@ -63,6 +63,8 @@ impl Pseudonyms {
             argv,
             argv_bytes,
             argv_truncated,
+            // Who asks for a variable by name knows what it holds; nobody else has to.
+            env: _,
             execs,
             binary,
             timeline,
@@ -98,6 +100,7 @@ impl Pseudonyms {
             argv: argv.map(|argv| self.argv(argv)),
             argv_bytes,
             argv_truncated,
+            env: None,
             execs: execs.into_iter().map(|exec| self.exec(exec)).collect(),
             binary: binary.map(|binary| self.binary(binary)),
             timeline: self.timeline(timeline),

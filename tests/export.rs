@@ -259,6 +259,44 @@ fn otlp_links_to_whoever_asked_and_joins_a_given_trace() {
 }
 
 #[test]
+fn otlp_joins_the_trace_that_a_recorded_environment_names() {
+    let context = |trace: char, span: char| {
+        format!("00-{}-{}-01", trace.to_string().repeat(32), span.to_string().repeat(16))
+    };
+    let with = |mut start: Value, text: String| {
+        start["env"] = json!({"TRACEPARENT": text});
+        start
+    };
+    // The shell and its first child have one context, which the child has only inherited; the second was given one
+    // of its own, and what the third has is none.
+    let trace = document(vec![
+        with(start(0, None), context('a', 'b')),
+        with(start(1, Some(0)), context('a', 'b')),
+        with(start(2, Some(0)), context('c', 'd')),
+        with(start(3, Some(0)), "nonsense".to_owned()),
+        start(4, Some(2)),
+        start(5, None),
+    ]);
+    let spans = spans(convert(source(&trace), Format::Otlp));
+    let span = |n: u64| {
+        let id = start(n, None)["start_id"].clone();
+        let of = |span: &&Value| {
+            let mut about = span["attributes"].as_array().unwrap().iter();
+            about.any(|one| one["key"] == "startrace.start_id" && one["value"]["stringValue"] == id)
+        };
+        spans.iter().find(of).unwrap()
+    };
+    let trace_of = |n: u64| span(n)["traceId"].as_str().unwrap().chars().next().unwrap();
+    assert_eq!((0..5).map(trace_of).collect::<String>(), "aacac");
+    assert_eq!(span(0)["parentSpanId"], "b".repeat(16));
+    assert_eq!(span(2)["parentSpanId"], "d".repeat(16));
+    for (child, parent) in [(1, 0), (3, 0), (4, 2)] {
+        assert_eq!(span(child)["parentSpanId"], span(parent)["spanId"], "{child}");
+    }
+    assert!(span(5).get("parentSpanId").is_none());
+}
+
+#[test]
 fn otlp_keeps_arguments_only_if_asked() {
     let mut secret = start(0, None);
     secret["argv"] = json!(["psql", "--password=hunter2"]);

@@ -37,6 +37,55 @@ fn read(path: &Path) -> Value {
 }
 
 #[test]
+fn variables_are_kept_by_name_and_no_other() {
+    require_root();
+    let folder = tempfile::tempdir().unwrap();
+    let context = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let script = "sleep 0.2; COLOUR='re\u{e9}d' sleep 0.2";
+    let recorded = Command::new(startrace())
+        .args([
+            "record",
+            "-q",
+            "-o",
+            "env.json",
+            "--env",
+            "TRACEPARENT",
+            "--env",
+            "COLOUR",
+            "--",
+            "sh",
+            "-c",
+            script,
+        ])
+        .envs([("TRACEPARENT", context), ("SECRET", "hunter2")])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(recorded.status.success(), "{}", text(&recorded.stderr));
+    let file = folder.path().join("env.json");
+    let trace = read(&file);
+    let env: Vec<&Value> = trace["starts"].as_array().unwrap().iter().map(|start| &start["env"]).collect();
+    let plain = serde_json::json!({"TRACEPARENT": context});
+    let coloured = serde_json::json!({"TRACEPARENT": context, "COLOUR": "re\u{e9}d"});
+    assert_eq!(env, [&plain, &plain, &coloured]);
+    assert!(!fs::read_to_string(&file).unwrap().contains("hunter2"));
+
+    // The export hangs the command below that span.
+    let spans = Command::new(startrace()).arg("export").arg(&file).args(["--to", "otlp"]).output().unwrap();
+    let spans = text(&spans.stdout);
+    assert!(
+        spans.contains("\"parentSpanId\":\"00f067aa0ba902b7\"") && spans.contains("4bf92f3577b34da6"),
+        "{spans}"
+    );
+    // Without the flag there is nothing.
+    let without = run(folder.path(), &["-q", "-o", "none.json", "--", "true"]);
+    assert!(without.status.success());
+    assert!(read(&folder.path().join("none.json"))["starts"][0].get("env").is_none());
+    let wrong = run(folder.path(), &["--env", "A=b", "--", "true"]);
+    assert!(wrong.status.code() == Some(2) && text(&wrong.stderr).contains("without its value"));
+}
+
+#[test]
 fn exit_codes_are_those_of_env() {
     require_root();
     for (cmd, code) in [

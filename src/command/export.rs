@@ -2,7 +2,7 @@
 
 use super::redaction::RedactArgs;
 use super::report::forgive_closed_pipe;
-use crate::export::otlp::{self, Context, Endpoint, Patience, Sender};
+use crate::export::otlp::{self, Context, Encoding, Endpoint, Patience, Sender};
 use crate::export::{self, ExportError, Format, Source};
 use crate::host::caller;
 use crate::host::owner::Owner;
@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
   startrace export app.json --to folded | flamegraph.pl --countname ns > app.svg
   startrace export app.json --to csv -o app.csv
   startrace export app.json --to otlp --endpoint http://localhost:4318
+  startrace export app.json --to otlp --otlp-format protobuf -o app.otlp.pb
   zstdcat old.ndjson.zst | startrace export - --to perfetto -o old.pftrace"
 )]
 pub struct Options {
@@ -47,6 +48,10 @@ pub struct Options {
     #[arg(long = "header", value_name = "NAME: VALUE", requires = "endpoint",
           value_parser = otlp::parse_header)]
     pub headers: Vec<(String, String)>,
+
+    /// otlp: 'json' (lines, a request each) or 'protobuf' (one message) [default: json]
+    #[arg(long, value_enum, value_name = "ENCODING", hide_possible_values = true)]
+    pub otlp_format: Option<Encoding>,
 
     /// otlp: make the starts part of this trace, as in the header 'traceparent'
     #[arg(long, value_name = "00-TRACE-SPAN-01")]
@@ -73,6 +78,7 @@ pub fn run(options: &Options) -> Result<()> {
     if options.to != Format::Otlp {
         let given = [
             ("--endpoint", options.endpoint.is_some()),
+            ("--otlp-format", options.otlp_format.is_some()),
             ("--traceparent", options.traceparent.is_some()),
             ("--command-lines", options.command_lines),
         ];
@@ -82,16 +88,21 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let target = options.output.as_deref().map_or(OutputTarget::Stdout, OutputTarget::from_option);
     let terminal = target == OutputTarget::Stdout && std::io::stdout().is_terminal();
-    if terminal && options.to.is_binary() {
+    let encoding = options.otlp_format.unwrap_or_default();
+    if terminal && (options.to.is_binary() || encoding == Encoding::Protobuf) {
         bail!("this format is nothing for a terminal: name a file with -o FILE");
+    }
+    if terminal {
+        read::hide_progress();
     }
     let mut source = Source::open(&file)?.redacted(options.redaction.redactor()?);
     let outline = source.outline()?;
     warn(&outline);
-    let how = export::Options { command_lines: options.command_lines, context: options.traceparent };
+    let how =
+        export::Options { command_lines: options.command_lines, context: options.traceparent, encoding };
     let mut exporter = options.to.exporter(&how);
     if let Some(endpoint) = &options.endpoint {
-        let sender = Sender::new(endpoint.clone(), options.headers.clone(), Patience::default())
+        let sender = Sender::new(endpoint.clone(), options.headers.clone(), encoding, Patience::default())
             .map_err(|e| anyhow!("--endpoint {endpoint}: {e}"))?;
         return send(sender, outline.starts(), &mut |out| {
             export::export(&mut source, &outline, &mut *exporter, out)

@@ -193,6 +193,10 @@ pub struct WhatArgs {
     /// What becomes of credentials.
     #[command(flatten)]
     pub redaction: RedactArgs,
+    /// Keep this variable of each process's environment in the trace, such as TRACEPARENT; no other is
+    /// recorded. May be given several times; what had ended within some 20 ms of its exec has none
+    #[arg(long, value_name = "NAME", value_parser = variable)]
+    pub env: Vec<String>,
 
     /// Run CMD as this user (USER or USER:GROUP) instead of the caller of sudo
     #[arg(long, value_name = "USER", requires = "command")]
@@ -206,6 +210,14 @@ pub struct WhatArgs {
 
 /// The longest start where nothing else is said and there is no command to wait for.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(600);
+
+/// A name that a variable can have.
+fn variable(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(['=', '\0']) {
+        return Err("the name of a variable, without its value".to_owned());
+    }
+    Ok(text.to_owned())
+}
 
 /// Shorter, and the 20 ms of our own looking matter; longer than any start.
 fn quiet_time(text: &str) -> Result<Duration, String> {
@@ -345,6 +357,7 @@ impl WhatArgs {
             ready: checked.ready,
             quiet_for: self.quiet_for,
             when_ready: Default::default(),
+            env: self.env.clone(),
             events: None,
             redactor: self.redaction.redactor()?,
         })

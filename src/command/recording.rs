@@ -12,6 +12,7 @@ use crate::host::{self, priority, privilege, privilege::Capability};
 use crate::method::arch::Arch;
 use crate::probe::{self, Lost, Plan, Probe, Scope, Started, Wanted, seed::Seeded};
 use crate::redact::Redactor;
+use crate::timeline::live::UnderWay;
 use crate::timeline::ready::{Outside, rule::Rules};
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
@@ -77,6 +78,8 @@ pub struct Request {
     pub quiet_for: Option<Duration>,
     /// What to do once the command's start is finished.
     pub when_ready: WhenReady,
+    /// Variables of the environment that are kept.
+    pub env: Vec<String>,
     /// Keep the events, for a replay.
     pub events: Option<std::fs::File>,
     /// Replaces credentials in arguments; `None`: they are kept.
@@ -96,6 +99,22 @@ pub trait Sink {
     /// # Errors
     /// As [`Self::output`].
     fn tick(&mut self, progress: &Progress) -> anyhow::Result<Flow>;
+
+    /// How many of the starts under way it wants to be told of before the next tick.
+    fn wants_under_way(&self) -> usize {
+        0
+    }
+
+    /// Those, the oldest first.
+    fn under_way(&mut self, _list: Vec<UnderWay>) {}
+
+    /// It wants to know how the recording stands, as if it ended now.
+    fn wants_session(&self) -> bool {
+        false
+    }
+
+    /// That.
+    fn session(&mut self, _session: Session) {}
 }
 
 /// Does the sink want more?
@@ -439,6 +458,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         quiet_ns,
         profile_hz,
         redactor: request.redactor.clone(),
+        env: request.env.clone(),
     };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
         return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
@@ -471,6 +491,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         ready: request.ready.clone(),
         quiet_ns,
         profile_hz,
+        env: request.env.clone(),
     });
     // Before a trigger makes any of them end.
     for id in &seeded.processes {
@@ -519,6 +540,24 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         epoll.add(spawned.pidfd.as_fd(), EpollEvent::new(edge, 2))?;
     }
 
+    let about = About {
+        mode: match scope {
+            Scope::Children => "command",
+            Scope::Pids(_) => "pid",
+            Scope::System => "system",
+        },
+        target: Target {
+            argv: command.as_ref().map(|argv| shown(argv, request.redactor.as_deref())),
+            pids: (!pids.is_empty()).then_some(pids),
+            selectors: request.selectors.describe(),
+        },
+        level,
+        env_source: command.as_ref().map(|_| caller.env_source.as_str()),
+        began_ns,
+        began_wall,
+        unsettled: seeded.unsettled.into(),
+        redacts: request.redactor.is_some(),
+    };
     let targets_command = scope == Scope::Children;
     let deadline = request.duration.map(|duration| began_ns.saturating_add(duration.as_nanos() as u64));
     let mut signal = None;
@@ -573,6 +612,15 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         live.pump(false)?;
         live.tick(now.saturating_sub(PERIOD.as_nanos() as u64));
         live.deliver();
+        let most = live.sink.wants_under_way();
+        if most > 0 {
+            let list = live.builder.under_way(now, most);
+            live.sink.under_way(list);
+        }
+        if live.sink.wants_session() {
+            let session = about.session(&mut live, now, "saved");
+            live.sink.session(session);
+        }
         let progress = Progress {
             elapsed: Duration::from_nanos(now.saturating_sub(began_ns)),
             starts: live.starts,
@@ -608,7 +656,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
                 last_call = Some((now + grace, signal_word(number)));
             } else if command_over {
                 last_call = Some((now + LINGER_NS, "command"));
-            } else if !pids.is_empty() && pidfds.is_empty() {
+            } else if about.target.pids.is_some() && pidfds.is_empty() {
                 last_call = Some((now + LINGER_NS, "pids"));
             }
         }
@@ -651,40 +699,13 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         events.flush().map_err(anyhow::Error::from)?;
     }
 
-    let lost = losses(&mut live, seeded.unsettled.into());
-    let complete = live.failure.is_none() && is_complete(&lost);
     let decided = matches!(ended_by, "ready" | "window");
     let killed = decided && request.when_ready == WhenReady::Kill;
     if let Some(child) = spawned.as_mut().filter(|_| killed) {
         kill_tree(child, &tree);
     }
     let command_end = spawned.as_mut().and_then(|child| child.try_wait().ok().flatten());
-    let session = Session {
-        mode: match scope {
-            Scope::Children => "command",
-            Scope::Pids(_) => "pid",
-            Scope::System => "system",
-        }
-        .to_owned(),
-        target: Target {
-            argv: command.as_ref().map(|argv| shown(argv, request.redactor.as_deref())),
-            pids: (!pids.is_empty()).then_some(pids),
-            selectors: request.selectors.describe(),
-        },
-        level: level.name().to_owned(),
-        env_source: command.as_ref().map(|_| caller.env_source.as_str().to_owned()),
-        started_at: humantime::format_rfc3339_nanos(began_wall).to_string(),
-        duration_ns: ended_ns.saturating_sub(began_ns),
-        ended_by: ended_by.to_owned(),
-        complete,
-        lost,
-        hooks: live.probe.hooks(),
-        hooks_missing: live.probe.hooks_missing(),
-        redacted: request.redactor.as_ref().map(|_| live.builder.redacted),
-        starts: live.starts,
-        left_out: live.left_out,
-        runs: Vec::new(),
-    };
+    let session = about.session(&mut live, ended_ns, ended_by);
     let left_running = spawned.as_ref().filter(|_| command_end.is_none()).map(|child| child.pid);
     let failure = live.failure.take();
     Ok(Finished {
@@ -704,6 +725,42 @@ pub(super) fn shown(argv: &[OsString], redactor: Option<&Redactor>) -> Vec<Strin
     match redactor.and_then(|redactor| redactor.argv(&argv)) {
         Some(redacted) => redacted.argv,
         None => argv,
+    }
+}
+
+/// What is known of a recording from its beginning on.
+struct About {
+    mode: &'static str,
+    target: Target,
+    level: crate::level::Level,
+    env_source: Option<&'static str>,
+    began_ns: u64,
+    began_wall: std::time::SystemTime,
+    unsettled: u64,
+    redacts: bool,
+}
+
+impl About {
+    /// The recording as it is, or would be, at its end.
+    fn session(&self, live: &mut Live<'_>, ended_ns: u64, ended_by: &str) -> Session {
+        let lost = losses(live, self.unsettled);
+        Session {
+            mode: self.mode.to_owned(),
+            target: self.target.clone(),
+            level: self.level.name().to_owned(),
+            env_source: self.env_source.map(str::to_owned),
+            started_at: humantime::format_rfc3339_nanos(self.began_wall).to_string(),
+            duration_ns: ended_ns.saturating_sub(self.began_ns),
+            ended_by: ended_by.to_owned(),
+            complete: live.failure.is_none() && is_complete(&lost),
+            lost,
+            hooks: live.probe.hooks(),
+            hooks_missing: live.probe.hooks_missing(),
+            redacted: self.redacts.then_some(live.builder.redacted),
+            starts: live.starts,
+            left_out: live.left_out,
+            runs: Vec::new(),
+        }
     }
 }
 

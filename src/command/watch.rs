@@ -1,4 +1,7 @@
-//! `startrace watch`: a line for every start as it completes.
+//! `startrace watch`: a line for every start as it completes, or a full screen.
+
+mod full_screen;
+mod screen;
 
 use super::record::{self, WhatArgs};
 use super::recording::{self, Finished, Flow, Progress, Sink};
@@ -12,6 +15,7 @@ use crate::trace::schema::{Line, Session};
 use crate::trace::write::{Flow as Written, Format, Output as Stream, OutputTarget};
 use anyhow::Context;
 use clap::Args;
+use full_screen::FullScreen;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -23,12 +27,20 @@ Examples:
   sudo startrace watch -p 4242          what a process and its children start
   sudo startrace watch --unit app       what a systemd unit starts
   sudo startrace watch -- make -j8      what a command starts, until it ends
+  sudo startrace watch --tui            a full screen: tree, rates, details
   sudo startrace watch --json | jq -r 'select(.type == \"start\") | .exe'
 
 TIME is from the entry into fork (or exec, for an exec in place) to readiness or
 exit; 'running' where the window or watch itself ended first. The lines are cut
 at the terminal's width, and whole in a pipe. Standard output belongs to them:
 that of CMD goes to standard error.
+
+Keys of --tui: q quit, / filter as you type, space pause, s sort (tree, finished,
+duration, method, command), arrows choose, Enter all about a start, Tab methods
+and slowest, w write what is kept to a trace, ? help. The last 10,000 starts are
+kept, at most 64 MiB; what is dropped is counted. CMD reads nothing there, and
+what it writes is shown in the end (the last 64 KiB).
+
 Exit status: 0, also after Ctrl-C or when the reader of a pipe has gone; 1
 failure; 2 usage; 77 if privileges or kernel do not allow it. With a command to
 follow: as for record.";
@@ -43,6 +55,10 @@ pub struct WatchArgs {
     /// NDJSON on standard output (see 'startrace schema --ndjson')
     #[arg(long)]
     json: bool,
+
+    /// A full screen on the terminal, with keys
+    #[arg(long, conflicts_with = "json")]
+    tui: bool,
 
     /// Colour: 'auto' (on a terminal, unless NO_COLOR is set), 'always' or 'never'
     #[arg(
@@ -79,24 +95,37 @@ pub fn run(args: &WatchArgs) -> Exit {
             Ok(json) => Box::new(json),
             Err(error) => return record::fail(&error, own(Exit::Failure)),
         }
+    } else if args.tui {
+        let style = Style::for_stdout(None, args.color);
+        let subject = subject(&what, &request.wanted.scope);
+        let owner = request.caller.owner.clone();
+        match FullScreen::new(style, subject, owner, what.command.first().cloned()) {
+            Ok(screen) => Box::new(screen),
+            Err(error) => return record::fail(&error, own(Exit::Failure)),
+        }
     } else {
         match Text::new(args.color, subject(&what, &request.wanted.scope)) {
             Ok(text) => Box::new(text),
             Err(error) => return record::fail(&error.into(), own(Exit::Failure)),
         }
     };
-    match recording::run(request, &mut *sink) {
-        Ok(finished) => conclude(sink, finished, targets_command),
-        Err(recording::Error::Spawn(error)) => {
+    let error = match recording::run(request, &mut *sink) {
+        Ok(finished) => return conclude(sink, finished, targets_command),
+        Err(error) => error,
+    };
+    // A full screen gives the terminal back before anything is said.
+    drop(sink);
+    match error {
+        recording::Error::Spawn(error) => {
             let code = error.exit_code();
             record::fail(&anyhow::anyhow!("{error}"), Exit::Code(code))
         }
-        Err(recording::Error::Target(text)) => record::fail(&anyhow::anyhow!(text), Exit::Failure),
-        Err(recording::Error::Probe(error)) => {
+        recording::Error::Target(text) => record::fail(&anyhow::anyhow!(text), Exit::Failure),
+        recording::Error::Probe(error) => {
             let unable = matches!(error, probe::Error::Privileges(_) | probe::Error::Kernel(_));
             record::fail(&error.into(), if unable { Exit::Unable } else { own(Exit::Failure) })
         }
-        Err(recording::Error::Other(error)) => record::fail(&error, own(Exit::Failure)),
+        recording::Error::Other(error) => record::fail(&error, own(Exit::Failure)),
     }
 }
 
@@ -105,7 +134,10 @@ fn conclude(sink: Box<dyn Watching>, finished: Finished, targets_command: bool) 
     let summary = summary(&session, sink.failed_starts());
     let reader_gone = sink.reader_gone();
     let done = match failure {
-        Some(error) => Err(error),
+        Some(error) => {
+            drop(sink);
+            Err(error)
+        }
         None => sink.finish(groups, session),
     };
     if let Err(error) = done {

@@ -91,6 +91,8 @@ pub struct Options {
     pub command_lines: bool,
     /// The trace and span that starts without a parent belong to.
     pub context: Option<otlp::Context>,
+    /// How OTLP is written.
+    pub encoding: otlp::Encoding,
 }
 
 /// One format. The methods are called in this order: `begin` once, `start` and `failed_fork` as they

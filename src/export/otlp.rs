@@ -1,5 +1,6 @@
-//! OpenTelemetry traces: OTLP in its JSON encoding, one ExportTraceServiceRequest a line, which is what
-//! the OpenTelemetry Collector's file receiver reads and, line by line, what a collector takes over HTTP.
+//! OpenTelemetry traces. OTLP in its JSON encoding: one ExportTraceServiceRequest a line, which is what
+//! the OpenTelemetry Collector's file receiver reads and, line by line, what a collector takes over HTTP. In that
+//! of Protocol Buffers: one such message, made of as many as are sent.
 //!
 //! A resource for each process, a span for each start, a child span for each phase, and below those the
 //! longest waits. All starts of one tree
@@ -13,10 +14,11 @@
 mod http;
 mod ids;
 mod send;
+mod wire;
 
 pub use http::Endpoint;
 pub use ids::Context;
-pub(super) use ids::{of_start as key, wall};
+pub(super) use ids::{context_of, of_start as key, wall};
 pub use send::{Patience, Sender, parse_header};
 
 use super::{Exporter, Options, Outline};
@@ -25,6 +27,25 @@ use crate::trace::schema::{Header, Start, Wait};
 use ids::Ids;
 use serde_json::{Value, json};
 use std::io::{self, Write};
+
+/// How spans are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Encoding {
+    /// JSON lines, a request each
+    #[default]
+    Json,
+    /// Protocol Buffers, one message
+    Protobuf,
+}
+
+impl Encoding {
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Protobuf => "application/x-protobuf",
+        }
+    }
+}
 
 /// Starts in one request.
 const BATCH: usize = 256;
@@ -268,6 +289,12 @@ impl Otlp {
         if self.batch.is_empty() {
             return Ok(());
         }
+        if self.options.encoding == Encoding::Protobuf {
+            let request = self.batch.drain(..).collect::<Vec<_>>().concat();
+            self.bytes = 0;
+            // That it is whole, a sender is told by this.
+            return out.write_all(&request).and_then(|()| out.flush());
+        }
         out.write_all(b"{\"resourceSpans\":[")?;
         for (i, spans) in self.batch.drain(..).enumerate() {
             if i > 0 {
@@ -322,7 +349,10 @@ impl Exporter for Otlp {
         let tool = &trace.header().tool;
         let spans = json!({"resource": {"attributes": self.resource(start)}, "scopeSpans": [{
             "scope": {"name": tool.name, "version": tool.version}, "spans": self.spans(trace, row, start)}]});
-        let spans = serde_json::to_vec(&spans)?;
+        let spans = match self.options.encoding {
+            Encoding::Json => serde_json::to_vec(&spans)?,
+            Encoding::Protobuf => wire::resource_spans(&spans),
+        };
         if self.bytes + spans.len() > MAX_BATCH_BYTES {
             self.write_out(out)?;
         }

@@ -82,7 +82,7 @@ impl Source {
     fn reader(&mut self) -> Result<Reader, ReadError> {
         let rewound = self.file.rewind().and_then(|()| self.file.try_clone());
         let file = rewound.map_err(|e| ReadError::io(&self.name, e))?;
-        Ok(Reader::new(self.name.clone(), Box::new(file))?.redacted(self.redactor.clone()))
+        Ok(Reader::from_file(self.name.clone(), file)?.redacted(self.redactor.clone()))
     }
 
     /// Reads the trace for the first time.
@@ -93,8 +93,14 @@ impl Source {
         let state = RandomState::new();
         let (mut exits, mut methods) = (HashMap::new(), HashMap::new());
         let mut start_keys = Vec::new();
+        let mut contexts = HashMap::new();
         let digest = Digest::read_with(self.reader()?, None, &mut |item| match item {
-            Item::Start(start) => start_keys.push(super::otlp::key(&start.start_id)),
+            Item::Start(start) => {
+                if let Some(context) = super::otlp::context_of(start) {
+                    contexts.insert(start_keys.len() as u32, context);
+                }
+                start_keys.push(super::otlp::key(&start.start_id));
+            }
             Item::Exit { start_id, exit } => {
                 exits.insert(state.hash_one(&**start_id), exit.clone());
             }
@@ -105,7 +111,7 @@ impl Source {
         })?;
         let mut by_key: Vec<(u64, u32)> = start_keys.iter().copied().zip(0..).collect();
         by_key.sort_unstable();
-        Ok(Outline { digest, start_keys, by_key, state, exits, methods })
+        Ok(Outline { digest, start_keys, by_key, contexts, state, exits, methods })
     }
 
     /// Reads it again, and hands over each start whole: with the exit and the method that came later.
@@ -156,6 +162,8 @@ pub struct Outline {
     pub(super) start_keys: Vec<u64>,
     /// Such numbers with their rows, in order.
     by_key: Vec<(u64, u32)>,
+    /// By row: the TRACEPARENT of its environment.
+    pub(super) contexts: HashMap<u32, super::otlp::Context>,
     state: RandomState,
     exits: HashMap<u64, Exit>,
     methods: HashMap<u64, Method>,

@@ -34,7 +34,7 @@ impl Message {
         self
     }
 
-    fn bytes(&mut self, field: u32, bytes: &[u8]) {
+    fn push(&mut self, field: u32, bytes: &[u8]) {
         self.tag(field, 2);
         self.varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
@@ -42,13 +42,19 @@ impl Message {
 
     /// A field of type string.
     pub(super) fn text(mut self, field: u32, text: &str) -> Self {
-        self.bytes(field, text.as_bytes());
+        self.push(field, text.as_bytes());
+        self
+    }
+
+    /// A field of type bytes.
+    pub(super) fn bytes(mut self, field: u32, bytes: &[u8]) -> Self {
+        self.push(field, bytes);
         self
     }
 
     /// A field that is a message.
     pub(super) fn message(mut self, field: u32, message: &Message) -> Self {
-        self.bytes(field, &message.0);
+        self.push(field, &message.0);
         self
     }
 

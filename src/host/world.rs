@@ -10,7 +10,7 @@ use crate::event::Id;
 use crate::method::facts::{Fd, FdKind};
 use crate::timeline::world::{Ancestor, Frame, ImageKey, Known, Status, TaskNow, World};
 use crate::trace::{schema::Binary, text};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -24,6 +24,8 @@ const MAX_CMDLINE: u64 = 32 << 10;
 const MAX_PROC: u64 = 64 << 10;
 /// An environment; the kernel allows a quarter of the stack's limit.
 const MAX_ENVIRON: u64 = 2 << 20;
+/// Of the value of one variable.
+const MAX_VALUE: usize = 4 << 10;
 /// Descriptors of a process that are looked through.
 const MAX_FDS: usize = 4096;
 /// Ancestors that are looked at; a guard against a /proc that changes as it is read.
@@ -213,6 +215,13 @@ impl World for Machine {
         Some(environ.split(|&b| b == 0).any(|entry| entry.len() > NAME.len() && entry.starts_with(NAME)))
     }
 
+    fn environment(&mut self, id: Id, names: &[String]) -> Option<BTreeMap<String, String>> {
+        stat(id.pid).filter(|stat| stat.is(id))?;
+        let environ = read(PathBuf::from(format!("/proc/{}/environ", id.pid)), MAX_ENVIRON)?;
+        // A process that has just ended has an empty one.
+        (!environ.is_empty()).then(|| variables(&environ, names))
+    }
+
     fn shares_socket(&mut self, id: Id, fd: u32, with: Id) -> Option<bool> {
         for process in [id, with] {
             stat(process.pid).filter(|stat| stat.is(process))?;
@@ -285,6 +294,21 @@ fn read(path: PathBuf, max: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(max).read_to_end(&mut bytes).ok()?;
     Some(bytes)
+}
+
+/// Those of the names that an environment has; of a name that is there twice the first, as getenv takes it.
+fn variables(environ: &[u8], names: &[String]) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for entry in environ.split(|&byte| byte == 0) {
+        let Some(at) = entry.iter().position(|&byte| byte == b'=') else { continue };
+        let (name, value) = entry.split_at(at);
+        if let Some(name) = names.iter().find(|wanted| wanted.as_bytes() == name) {
+            let value = value.get(1..).unwrap_or_default();
+            let value = value.get(..MAX_VALUE).unwrap_or(value);
+            found.entry(name.clone()).or_insert_with(|| text::encode(value));
+        }
+    }
+    found
 }
 
 fn split_argv(bytes: &[u8]) -> Vec<String> {
@@ -380,6 +404,19 @@ fn describe(pid: u32, fd: usize) -> Fd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_variables_that_are_asked_for_are_taken() {
+        let environ =
+            b"SECRET=x\0TRACEPARENT=00-a=b\0=odd\0NOVALUE\0EMPTY=\0TRACEPARENT=second\0BIN=\xff\n\0";
+        let names = ["TRACEPARENT", "EMPTY", "BIN", "MISSING"].map(str::to_owned);
+        let found = variables(environ, &names);
+        let found: Vec<(&str, &str)> =
+            found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(found, [("BIN", "\u{efff}\n"), ("EMPTY", ""), ("TRACEPARENT", "00-a=b")]);
+        let long = [b"EMPTY=".as_slice(), &[b'x'; 100_000]].concat();
+        assert_eq!(variables(&long, &names).get("EMPTY").map(String::len), Some(MAX_VALUE));
+    }
 
     #[test]
     fn this_process_is_known_and_another_birth_is_not() {

@@ -10,6 +10,9 @@ impl Redactor {
         if let Some(argv) = start.argv.as_deref().and_then(|argv| self.argv(argv)) {
             start.argv = Some(argv.argv);
         }
+        if let Some(env) = &mut start.env {
+            self.env(env);
+        }
         self.method(&mut start.method);
         let timeline = &mut start.timeline;
         self.optional(&mut timeline.ready.detail);
@@ -19,6 +22,21 @@ impl Redactor {
         for Finding { summary, evidence, advice, .. } in &mut start.findings {
             self.found([summary, advice], evidence);
         }
+    }
+
+    /// Variables of an environment, as if they were given on a command line. How many values were replaced.
+    pub fn env(&self, env: &mut BTreeMap<String, String>) -> u64 {
+        let mut replaced = 0;
+        for (name, value) in env {
+            let given = ["env".to_owned(), format!("{name}={value}")];
+            if let Some(redacted) = self.argv(&given)
+                && let Some((_, shown)) = redacted.argv.get(1).and_then(|given| given.split_once('='))
+            {
+                *value = shown.to_owned();
+                replaced += redacted.values;
+            }
+        }
+        replaced
     }
 
     /// How it was started: the evidence quotes arguments.

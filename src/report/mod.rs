@@ -18,7 +18,7 @@ mod path;
 pub(crate) mod phase;
 mod profile;
 mod sections;
-mod style;
+pub(crate) mod style;
 mod table;
 mod tree;
 mod waterfall;

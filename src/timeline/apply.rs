@@ -9,6 +9,7 @@ use crate::event::task::Waker;
 use crate::event::{Exec, Fork, Id, What};
 use crate::method::facts::{Creation, Fd, Image};
 use crate::trace::schema::{self, Origin};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A process that was created less than this before the recording began is taken to be in the
@@ -32,8 +33,10 @@ impl Builder {
             exe.as_ref().and_then(|exe| world.image(&ImageKey { pid: id.pid, exe: exe.clone(), dev, inode }));
         let redacted = self.redact(argv.as_deref());
         let image = Image { redacted, ..image(exe, argv, &comm, None, binary.as_ref(), dev, inode) };
+        let env = self.environment(id, world);
         let process = Process {
             comm,
+            env,
             ns_pid,
             uid,
             gid,
@@ -137,6 +140,7 @@ impl Builder {
             uid: Some(fork.uid),
             gid: Some(fork.gid),
             cwd: creator.cwd.clone(),
+            env: creator.env.clone(),
             cgroup: Some(fork.cgroup),
             creator: Some(fork.creator),
             creation: Some(creation),
@@ -170,6 +174,16 @@ impl Builder {
         self.opened(id, origin_ns, 0);
     }
 
+    /// What was asked for of its environment.
+    fn environment(&mut self, id: Id, world: &mut dyn World) -> Option<BTreeMap<String, String>> {
+        let names = &self.options.env;
+        let mut env = if names.is_empty() { None } else { world.environment(id, names) }?;
+        if let Some(redactor) = &self.options.redactor {
+            self.redacted += redactor.env(&mut env);
+        }
+        Some(env)
+    }
+
     pub(super) fn exec(&mut self, time_ns: u64, id: Id, exec: Exec, world: &mut dyn World) {
         if !self.processes.contains_key(&id) {
             self.adopt(id, world);
@@ -186,7 +200,9 @@ impl Builder {
             world.image(&ImageKey { pid: id.pid, exe: exe.clone(), dev, inode })
         });
         let redacted = self.redact(exec.argv.as_deref());
+        let env = self.environment(id, world);
         let Some(process) = self.processes.get_mut(&id) else { return };
+        process.env = env;
         let old_tid = exec.old_tid;
         let script = if exec.interpreter.is_some() { exec.path.clone() } else { None };
         let image = image(exec.exe, exec.argv, &exec.comm, script, binary.as_ref(), exec.dev, exec.inode);

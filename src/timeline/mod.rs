@@ -12,6 +12,7 @@ mod finish;
 pub mod groups;
 mod imports;
 mod linking;
+pub mod live;
 mod past;
 mod path;
 pub mod phases;
@@ -65,6 +66,8 @@ pub struct Options {
     pub profile_hz: u32,
     /// Replaces credentials in arguments; `None`: they are kept.
     pub redactor: Option<Rc<Redactor>>,
+    /// Variables of the environment that are kept.
+    pub env: Vec<String>,
 }
 
 /// What the builder gives out.

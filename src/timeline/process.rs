@@ -9,7 +9,7 @@ use super::tasks::Tasks;
 use crate::event::{CgroupId, Entry, Id};
 use crate::method::facts::{Child, Creation, ExecFact, ExitFact, Fd, FdKind, Image, ParentMethod, Siblings};
 use crate::trace::schema::{Binary, Origin};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 /// Execs kept of one start, and failed ones of a process between its starts.
@@ -32,6 +32,8 @@ pub(super) struct Process {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub cwd: Option<String>,
+    /// Of the variables that are asked for.
+    pub env: Option<BTreeMap<String, String>>,
     pub cgroup: Option<CgroupId>,
     /// Where the id is not known: the path itself.
     pub cgroup_path: Option<String>,

@@ -49,6 +49,9 @@ pub enum Recorded {
         /// Samples a second.
         #[serde(default)]
         profile_hz: u32,
+        /// Variables of the environment that were kept.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        env: Vec<String>,
     },
     /// A process that ran before.
     Seed(Id),
@@ -175,6 +178,7 @@ impl Player {
             ready,
             quiet_ns,
             profile_hz,
+            env,
         } = line
         {
             if self.builder.is_some() {
@@ -191,6 +195,7 @@ impl Player {
                 quiet_ns,
                 profile_hz,
                 redactor: None,
+                env,
             };
             self.builder = Some(Builder::new(options).keeping_facts());
             return Ok(false);

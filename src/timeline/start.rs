@@ -248,6 +248,7 @@ impl Builder {
             argv: program.image.shown().map(<[String]>::to_vec),
             argv_bytes: program.argv_bytes,
             argv_truncated: program.argv_truncated,
+            env: process.env.clone(),
             execs: open.execs.iter().map(|exec| schema_exec(exec, origin_ns)).collect(),
             binary: program.binary.clone(),
             timeline: Timeline {

@@ -7,6 +7,7 @@ use crate::event::Id;
 use crate::method::facts::Fd;
 use crate::trace::schema::Binary;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The questions.
 pub trait World {
@@ -23,6 +24,10 @@ pub trait World {
     fn tasks(&mut self, id: Id) -> Option<Vec<TaskNow>>;
     /// Has the environment of its image a NOTIFY_SOCKET? Only that is looked for.
     fn notify_socket(&mut self, id: Id) -> Option<bool>;
+    /// The variables of those names in the environment of its image, as far as they are set.
+    fn environment(&mut self, _id: Id, _names: &[String]) -> Option<BTreeMap<String, String>> {
+        None
+    }
     /// What is at these addresses of a live process, or of the kernel; in their order.
     fn frames(&mut self, _id: Id, addresses: &[u64]) -> Vec<Frame> {
         vec![Frame::default(); addresses.len()]
@@ -184,6 +189,8 @@ pub enum Answer {
     Tasks(Id, Option<Vec<TaskNow>>),
     /// To [`World::notify_socket`].
     NotifySocket(Id, Option<bool>),
+    /// To [`World::environment`].
+    Environment(Id, Option<BTreeMap<String, String>>),
     /// To [`World::frames`].
     Frames(Id, Vec<Frame>),
     /// To [`World::shares_socket`], without the descriptor's number.
@@ -232,6 +239,12 @@ impl World for Recorder<'_> {
     fn notify_socket(&mut self, id: Id) -> Option<bool> {
         let answer = self.inner.notify_socket(id);
         self.answers.push(Answer::NotifySocket(id, answer));
+        answer
+    }
+
+    fn environment(&mut self, id: Id, names: &[String]) -> Option<BTreeMap<String, String>> {
+        let answer = self.inner.environment(id, names);
+        self.answers.push(Answer::Environment(id, answer.clone()));
         answer
     }
 
@@ -302,6 +315,13 @@ impl World for Replay {
     fn notify_socket(&mut self, id: Id) -> Option<bool> {
         self.take(|a| match a {
             Answer::NotifySocket(asked, answer) if *asked == id => Some(*answer),
+            _ => None,
+        })
+    }
+
+    fn environment(&mut self, id: Id, _: &[String]) -> Option<BTreeMap<String, String>> {
+        self.take(|a| match a {
+            Answer::Environment(asked, answer) if *asked == id => Some(answer.clone()),
             _ => None,
         })
     }

@@ -382,6 +382,7 @@ pub(crate) mod tests {
             argv: None,
             argv_bytes: None,
             argv_truncated: false,
+            env: None,
             execs: Vec::new(),
             binary: None,
             timeline: Timeline {

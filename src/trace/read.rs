@@ -9,10 +9,12 @@ mod document;
 mod error;
 mod lines;
 mod newest;
+mod progress;
 mod sniff;
 
 pub use error::{ErrorKind, ReadError};
 pub use newest::newest;
+pub use progress::hide as hide_progress;
 
 use super::schema::{
     Diagnosis, Exit, FailedFork, Group, Header, Joined, Method, NotExamined, SCHEMA, Session, Start,
@@ -100,7 +102,7 @@ pub fn open(path: &Path) -> Result<Reader, ReadError> {
     if file.metadata().is_ok_and(|m| m.is_dir()) {
         return Err(ReadError::new(&name, ErrorKind::Directory));
     }
-    Reader::new(name, Box::new(file))
+    Reader::from_file(name, file)
 }
 
 impl Reader {
@@ -117,6 +119,14 @@ impl Reader {
     /// Replaces credentials in all that it hands over: the trace may have been recorded with them.
     pub fn redacted(self, redactor: Option<Rc<Redactor>>) -> Self {
         Self { redactor, ..self }
+    }
+
+    /// The same from a file, and shows how far it is.
+    pub(crate) fn from_file(name: String, file: File) -> Result<Self, ReadError> {
+        // A pipe has no size.
+        let size = file.metadata().ok().filter(|m| m.is_file()).map_or(0, |m| m.len());
+        let watched = progress::watched(file, &name, size);
+        Self::new(name, Box::new(watched))
     }
 
     /// What errors call it.

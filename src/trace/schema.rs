@@ -127,6 +127,11 @@ pub struct Start {
     pub argv_bytes: Option<u64>,
     /// `argv` holds less than `argv_bytes`.
     pub argv_truncated: bool,
+    /// Of the variables that were asked for by name (`--env`) those that its environment had at its last exec
+    /// (of the parent's, for a fork). `null` or absent where none was asked for, and where it could not be read
+    /// (the process had ended).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, String>>,
     /// Every exec of the start, failed ones too, in order of time.
     pub execs: Vec<Exec>,
     /// What the ELF file says.

@@ -1,5 +1,5 @@
 """Sends a trace through a real OTLP receiver (rotel), which passes it on in Protocol Buffers, and reads
-those with OpenTelemetry's own package: otlp.py STARTRACE TRACE ROTEL; and the file form: JSON lines."""
+those with OpenTelemetry's own package: otlp.py STARTRACE TRACE ROTEL; and the file forms."""
 
 import base64
 import collections
@@ -75,7 +75,15 @@ for line in lines:
                     for key in ("traceId", "spanId", "parentSpanId"):
                         if key in holder:
                             holder[key] = base64.b64encode(bytes.fromhex(holder[key])).decode()
-written = check(json_format.ParseDict(line, ExportTraceServiceRequest()) for line in lines)
+requests = [json_format.ParseDict(line, ExportTraceServiceRequest()) for line in lines]
+written = check(requests)
+# The same spans in Protocol Buffers: one message, to the last field.
+whole = ExportTraceServiceRequest()
+for request in requests:
+    whole.MergeFrom(request)
+binary = [startrace, "export", file, "--to", "otlp", "--otlp-format", "protobuf"]
+binary = subprocess.run(binary, check=True, capture_output=True).stdout
+assert ExportTraceServiceRequest.FromString(binary) == whole
 
 received = []
 
@@ -116,18 +124,23 @@ collector = subprocess.Popen(
 )  # fmt: skip
 try:
     # It may still be starting: startrace itself tries again for a while.
-    command = [startrace, "export", file, "--to", "otlp", "--endpoint", f"http://localhost:{port}"]
-    sent = subprocess.run(command, capture_output=True, text=True)
-    assert sent.returncode == 0, sent.stderr
-    end = time.monotonic() + 20
-    count = 0
-    while count < written and time.monotonic() < end:
-        time.sleep(0.1)
-        parts = [scope for r in received for res in r.resource_spans for scope in res.scope_spans]
-        count = sum(len(scope.spans) for scope in parts)
+    for encoding in ("json", "protobuf"):
+        received.clear()
+        command = [startrace, "export", file, "--to", "otlp", "--otlp-format", encoding]
+        command += ["--endpoint", f"http://localhost:{port}"]
+        sent = subprocess.run(command, capture_output=True, text=True)
+        assert sent.returncode == 0, sent.stderr
+        end = time.monotonic() + 20
+        count = 0
+        while count < written and time.monotonic() < end:
+            time.sleep(0.1)
+            parts = [scope for r in received for res in r.resource_spans for scope in res.scope_spans]
+            count = sum(len(scope.spans) for scope in parts)
+        assert count == written, (encoding, count, written)
+        check(received)
 finally:
     collector.terminate()
     output = collector.communicate()[0]
-assert count == written, (count, written, output)
-check(received)
+    if sys.exc_info()[0]:
+        print(output.decode(errors="replace"), file=sys.stderr)
 print(written, "spans in the file and through the collector;", sent.stderr.strip())

@@ -60,11 +60,12 @@ const NEEDS: &[Need] = &[
     Need { what: "sudo", present: || which("sudo").is_some(), packages: ["sudo"; 5] },
 ];
 
-/// What the tests need beyond that: the shells whose jobs they trace.
+/// What the tests need beyond that: the shells whose jobs they trace, and a terminal for the full screen.
 const TEST_NEEDS: &[Need] = &[
     Need { what: "bash", present: || which("bash").is_some(), packages: ["bash"; 5] },
     Need { what: "dash", present: || which("dash").is_some(), packages: ["dash"; 5] },
     Need { what: "busybox", present: || which("busybox").is_some(), packages: ["busybox"; 5] },
+    Need { what: "tmux", present: || which("tmux").is_some(), packages: ["tmux"; 5] },
 ];
 
 /// What installs the programs that read exports in the tests.

@@ -172,6 +172,7 @@ pub fn run(
         quiet_ns: request.quiet_for.map_or(0, nanoseconds),
         profile_hz: 0,
         redactor: request.redactor.clone(),
+        env: request.env.clone(),
     };
     let mut live = Live {
         probe,

@@ -126,14 +126,14 @@ pub(super) fn post(
     endpoint: &Endpoint,
     addresses: &[SocketAddr],
     headers: &[(String, String)],
-    body: &[u8],
+    (content_type, body): (&str, &[u8]),
     patience: Duration,
 ) -> io::Result<Answer> {
     let end = Instant::now() + patience;
     let mut stream = connect(addresses, end)?;
     stream.set_write_timeout(Some(patience))?;
     let mut head = format!(
-        "POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: startrace/{}\r\nContent-Type: application/json\r\n\
+        "POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: startrace/{}\r\nContent-Type: {content_type}\r\n\
          Content-Length: {}\r\nConnection: close\r\n",
         endpoint.path,
         endpoint.authority(),

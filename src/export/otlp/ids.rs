@@ -38,6 +38,19 @@ impl FromStr for Context {
     }
 }
 
+/// The context in a start's environment, where that was recorded.
+pub(crate) fn context_of(start: &Start) -> Option<Context> {
+    start.env.as_ref()?.get("TRACEPARENT")?.parse().ok()
+}
+
+/// The context that a start was given itself: one that its parent has, too, is only passed on.
+fn own_context(trace: &Outline, row: u32) -> Option<Context> {
+    let own = *trace.contexts.get(&row)?;
+    let parent = trace.digest.row(row).and_then(|row| row.parent);
+    let above = parent.and_then(|parent| trace.contexts.get(&parent));
+    (above != Some(&own)).then_some(own)
+}
+
 /// FNV-1a with a last mix: the same in every run and version, which std's hashers do not promise.
 fn hash(seed: u64, text: &str) -> u64 {
     let mut state = 0xcbf2_9ce4_8422_2325 ^ seed;
@@ -81,6 +94,9 @@ impl Ids {
                     None => break 1,
                 }
                 way.push(at);
+                if let Some(own) = own_context(trace, at) {
+                    break own.trace;
+                }
                 match digest.row(at).and_then(|row| row.parent) {
                     Some(parent) => at = parent,
                     None => break root(trace, at, seed, session, context),
@@ -110,6 +126,9 @@ impl Ids {
 
     /// The span of the start that this one was started by.
     pub(super) fn parent(&self, trace: &Outline, row: u32) -> Option<String> {
+        if let Some(own) = own_context(trace, row) {
+            return Some(format!("{:016x}", own.span));
+        }
         match trace.digest.row(row)?.parent {
             Some(parent) => Some(self.mixed(*trace.start_keys.get(parent as usize)?)),
             None => self.context.map(|context| format!("{:016x}", context.span)),

@@ -5,6 +5,7 @@
 //! restarts answers 500 as well, and spans that come twice have the same identifiers.)
 
 use super::http::{self, Answer, Endpoint};
+use super::{Encoding, wire};
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Write};
@@ -35,12 +36,14 @@ impl Default for Patience {
     }
 }
 
-/// Takes the lines of the export and sends each as one request.
+/// Takes the export and sends it as requests: each line of JSON, and of Protocol Buffers what comes between two
+/// flushes.
 pub struct Sender {
     endpoint: Endpoint,
     addresses: Vec<SocketAddr>,
     headers: Vec<(String, String)>,
     patience: Patience,
+    encoding: Encoding,
     line: Vec<u8>,
     sent: u64,
     rejected: u64,
@@ -74,13 +77,19 @@ pub fn parse_header(text: &str) -> Result<(String, String), String> {
 impl Sender {
     /// # Errors
     /// The host's address is not known.
-    pub fn new(endpoint: Endpoint, headers: Vec<(String, String)>, patience: Patience) -> io::Result<Self> {
+    pub fn new(
+        endpoint: Endpoint,
+        headers: Vec<(String, String)>,
+        encoding: Encoding,
+        patience: Patience,
+    ) -> io::Result<Self> {
         let addresses = endpoint.addresses()?;
         Ok(Self {
             endpoint,
             addresses,
             headers,
             patience,
+            encoding,
             line: Vec::new(),
             sent: 0,
             rejected: 0,
@@ -102,8 +111,9 @@ impl Sender {
         let body = std::mem::take(&mut self.line);
         let mut wait = self.patience.first_wait;
         for number in 1.. {
+            let body = (self.encoding.content_type(), body.as_slice());
             let done =
-                http::post(&self.endpoint, &self.addresses, &self.headers, &body, self.patience.request);
+                http::post(&self.endpoint, &self.addresses, &self.headers, body, self.patience.request);
             let (why, pause) = match done {
                 Ok(answer) if (200..300).contains(&answer.status) => {
                     self.sent += 1;
@@ -112,9 +122,9 @@ impl Sender {
                 }
                 Ok(answer) if answer.status == 429 || answer.status >= 500 => {
                     let asked = answer.retry_after.map(Duration::from_secs);
-                    (said(&answer), asked.unwrap_or(wait).min(self.patience.longest_wait))
+                    (self.said(&answer), asked.unwrap_or(wait).min(self.patience.longest_wait))
                 }
-                Ok(answer) => return Err(self.failure(&said(&answer), number)),
+                Ok(answer) => return Err(self.failure(&self.said(&answer), number)),
                 Err(e) => (e.to_string(), wait),
             };
             if number >= self.patience.tries {
@@ -125,6 +135,19 @@ impl Sender {
             wait = wait.saturating_mul(2);
         }
         Ok(())
+    }
+
+    fn said(&self, answer: &Answer) -> String {
+        let hint = match (answer.status, self.encoding) {
+            (401 | 403, _) => " (it wants credentials: --header)",
+            (404, _) => " (is the path right? the usual one is /v1/traces)",
+            (400 | 415, Encoding::Json) => " (does it take OTLP as JSON? else --otlp-format protobuf)",
+            (400 | 415, Encoding::Protobuf) => " (does it take OTLP in Protocol Buffers?)",
+            _ => "",
+        };
+        let body = excerpt(&String::from_utf8_lossy(&answer.body));
+        let body = if body.is_empty() { String::new() } else { format!(": {body}") };
+        format!("it answered {}{hint}{body}", answer.status)
     }
 
     fn failure(&self, why: &str, tries: u32) -> io::Error {
@@ -138,6 +161,13 @@ impl Sender {
 
     /// A collector may take a request and refuse spans of it.
     fn note(&mut self, answer: &Answer) {
+        if self.encoding == Encoding::Protobuf {
+            if let Some((spans, why)) = wire::refused(&answer.body) {
+                self.rejected = self.rejected.saturating_add(spans);
+                self.rejected_why = excerpt(&why);
+            }
+            return;
+        }
         let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else { return };
         let partial = &body["partialSuccess"];
         let rejected = match &partial["rejectedSpans"] {
@@ -151,18 +181,6 @@ impl Sender {
     }
 }
 
-fn said(answer: &Answer) -> String {
-    let hint = match answer.status {
-        401 | 403 => " (it wants credentials: --header)",
-        404 => " (is the path right? the usual one is /v1/traces)",
-        415 => " (it does not take OTLP as JSON)",
-        _ => "",
-    };
-    let body = excerpt(&String::from_utf8_lossy(&answer.body));
-    let body = if body.is_empty() { String::new() } else { format!(": {body}") };
-    format!("it answered {}{hint}{body}", answer.status)
-}
-
 /// Some of what a stranger said, fit for a terminal.
 fn excerpt(text: &str) -> String {
     crate::trace::text::sanitize(&text.trim().chars().take(200).collect::<String>())
@@ -170,6 +188,10 @@ fn excerpt(text: &str) -> String {
 
 impl Write for Sender {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.encoding == Encoding::Protobuf {
+            self.line.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             self.line.extend_from_slice(piece);
             if self.line.last() == Some(&b'\n') {
@@ -180,6 +202,9 @@ impl Write for Sender {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if self.encoding == Encoding::Protobuf && !self.line.is_empty() {
+            self.send()?;
+        }
         Ok(())
     }
 }
@@ -225,7 +250,7 @@ mod tests {
     }
 
     fn sender(endpoint: Endpoint) -> Sender {
-        Sender::new(endpoint, Vec::new(), QUICK).unwrap()
+        Sender::new(endpoint, Vec::new(), Encoding::Json, QUICK).unwrap()
     }
 
     #[test]
@@ -242,6 +267,21 @@ mod tests {
         assert_eq!(thread.join().unwrap(), ["{\"a\":1}\n", "{\"a\":1}\n", "{\"a\":1}\n", "{\"b\":2}\n"]);
         assert_eq!(sender.sent(), 2);
         assert_eq!(sender.rejected(), Some((2, "too old")));
+    }
+
+    #[test]
+    fn protocol_buffers_go_out_when_they_are_whole() {
+        let (endpoint, thread) = server(&[
+            "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n\n\t\u{8}\u{2}\u{12}\u{5}later",
+        ]);
+        let mut sender = Sender::new(endpoint, Vec::new(), Encoding::Protobuf, QUICK).unwrap();
+        sender.write_all(b"a\nb").unwrap();
+        sender.write_all(b"\nc").unwrap();
+        sender.flush().unwrap();
+        sender.flush().unwrap();
+        assert_eq!(thread.join().unwrap(), ["a\nb\nc", "a\nb\nc"]);
+        assert_eq!((sender.sent(), sender.rejected()), (1, Some((2, "later"))));
     }
 
     #[test]
