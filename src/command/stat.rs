@@ -215,6 +215,7 @@ impl StatArgs {
             library_probes: false,
             syscall_hooks: false,
             redaction: self.redaction.clone(),
+            env: Vec::new(),
             run_as: self.run_as.clone(),
             command: first.to_vec(),
         }
