@@ -144,13 +144,21 @@ pub fn draw(state: &mut State, buffer: &mut Buffer, text: Text) {
     }
 }
 
+/// How long it has been recording.
+fn clock(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
 fn title(state: &State, canvas: &mut Canvas<'_>, at: Rect) {
     let total = state.total.starts;
     let rate = state.total.rate(state.elapsed.as_secs());
     let mut text = format!(
-        "startrace: {}  {}  {} starts  {rate:.0}/s  {} under way",
-        state.subject,
-        duration(state.elapsed.as_secs() * 1_000_000_000).replace(".00 s", " s").replace(".0 s", " s"),
+        "startrace  {}  {} starts  {rate:.0}/s  {} under way",
+        clock(state.elapsed.as_secs()),
         count(total),
         count(state.in_progress as u64),
     );
@@ -161,6 +169,7 @@ fn title(state: &State, canvas: &mut Canvas<'_>, at: Rect) {
             text += &format!("  {} {what}", count(n));
         }
     }
+    text += &format!("  ({})", state.subject);
     let style = Style::new().add_modifier(Modifier::REVERSED);
     canvas.buffer.set_style(at, style);
     let mut x = at.x;
@@ -228,8 +237,8 @@ fn starts(state: &mut State, canvas: &mut Canvas<'_>, at: Rect) {
     let chosen = chosen.and_then(|id| list.iter().position(|(_, item)| item.start_id() == id));
     let last = list.len().saturating_sub(room);
     let offset = match chosen {
-        // As little as is needed to see it.
-        Some(chosen) => state.offset.clamp((chosen + 1).saturating_sub(room), chosen).min(last),
+        // As little as is needed to see it; there may be no room at all.
+        Some(chosen) => state.offset.max((chosen + 1).saturating_sub(room)).min(chosen).min(last),
         None if follows => last,
         None => 0,
     };
