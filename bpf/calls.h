@@ -113,6 +113,21 @@ static __always_inline enum call_class call_class(__s32 nr)
 #define NR_SENDMSG 211
 #endif
 
+/* A lock with priority inheritance, whose word is the holder's number. */
+#define FUTEX_TID_MASK 0x3fffffff
+
+static __always_inline bool locks_pi(__s32 nr, __u64 op)
+{
+#if defined(__TARGET_ARCH_x86)
+	const __s32 futex = 202;
+#elif defined(__TARGET_ARCH_arm64)
+	const __s32 futex = 98;
+#endif
+
+	op &= 0x7f;                                         /* without FUTEX_PRIVATE_FLAG and the clock */
+	return nr == futex && (op == 6 || op == 13);        /* FUTEX_LOCK_PI, FUTEX_LOCK_PI2 */
+}
+
 /* fcntl(2) commands that wait for a lock. */
 #define F_SETLKW 7
 #define F_OFD_SETLKW 38

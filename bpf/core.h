@@ -43,6 +43,7 @@ enum {
 };
 
 #define PF_KTHREAD 0x00200000
+#define PF_MEMALLOC 0x00000800
 #define CLONE_VM 0x00000100
 #define CLONE_VFORK 0x00004000
 #define CLONE_THREAD 0x00010000
@@ -183,7 +184,13 @@ struct mm_struct {
 	struct percpu_counter rss_stat[4];
 	unsigned long arg_start;
 	unsigned long arg_end;
+	unsigned long start_code;
+	unsigned long end_code;
 	struct file *exe_file;
+};
+
+struct vm_area_struct {
+	struct file *vm_file;
 };
 
 /* Until 6.1. */
@@ -338,6 +345,7 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct task_io_accounting ioac;
 	struct bpf_local_storage *bpf_storage;
+	void *memcg_in_oom;           /* cgroup v1: waits for memory of that cgroup */
 };
 
 /* Since 6.18: a throttled task leaves the run queue by itself. */
@@ -381,6 +389,21 @@ struct sock {
 struct socket {
 	struct file *file;
 	struct sock *sk;
+};
+
+struct sockaddr_un {
+	__u16 sun_family;
+	char sun_path[108];
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[1];
+};
+
+struct unix_sock {
+	struct sock sk;
+	struct unix_address *addr;
 };
 
 struct seq_file;

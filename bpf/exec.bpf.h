@@ -152,6 +152,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		st->exec_path = 0;
 		st->flags = (st->flags | TASK_EXECED) & ~TASK_EXEC_MM;
 		link_expect(st);
+		entry_expect(task, st);
 	}
 	return 0;
 }

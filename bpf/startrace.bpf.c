@@ -19,6 +19,7 @@
 #include "python.bpf.h"
 #include "files.bpf.h"
 #include "profile.bpf.h"
+#include "fault.bpf.h"
 #include "exec.bpf.h"
 #include "exit.bpf.h"
 #include "entry.bpf.h"

@@ -14,6 +14,7 @@ const volatile __u32 ring_bytes = 4 << 20;
 const volatile bool link_probes = false;    /* ld.so and libc are probed */
 const volatile bool watching = false;       /* account for the time of starts (levels above lifecycle) */
 const volatile bool waker_exact = false;    /* the CPU's count of nested interrupts can be read */
+const volatile bool faults_told = false;    /* page faults are looked at */
 const volatile bool output_all = false;     /* tell every write to standard output, not the first only */
 const volatile __u32 refuse_every = 0;      /* tests: of so many new states one is refused; 0: none */
 
@@ -85,6 +86,11 @@ struct task_state {
 	__u32 first_pipe_fd;                /* the creator's first fresh pipe, at the fork; 0: none */
 	__u32 listen_port;                  /* of a process: its last listening socket's port ... */
 	__u64 listener;                     /* ... and file */
+	__u64 looked_ns;                    /* its descriptors were looked through for such a socket ... */
+	__u32 looked_fd;                    /* ... when this was the next to be given */
+	__u32 reserved;
+	__u64 entry;                        /* of a static image: where it begins, until it does */
+	__u64 fault;                        /* where its last page fault was */
 	/* Of a watched task: how it spent the time since its last record (see task.bpf.h). */
 	__u64 since_ns;                     /* that record; 0: it has not run yet */
 	__u64 on_ns;                        /* on a CPU since then; 0: it is off */
@@ -156,6 +162,21 @@ struct {
 	__type(key, __u64);
 	__type(value, __u8);
 } settled SEC(".maps");
+
+/* Who sent last through a connection within this machine: see sender_note(). */
+struct sender {
+	__u64 time_ns;
+	__u32 pid;
+	__u32 tid;
+	char comm[COMM_LEN];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct sender);
+} senders SEC(".maps");
 
 /* Cgroups whose name has been written. */
 struct {
@@ -258,7 +279,8 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
  */
 #define READ_TYPES(X)                                                                              \
 	X(cgroup) X(cgroup_subsys_state) X(css_set) X(dentry) X(fdtable) X(file) X(files_struct)   \
-	X(fs_struct) X(inode) X(kernfs_node) X(linux_binprm) X(mount) X(pid) X(signal_struct)      \
+	X(fs_struct) X(inode) X(kernfs_node) X(linux_binprm) X(mm_struct) X(mount) X(pid)          \
+	X(signal_struct)                                                                           \
 	X(sock) X(super_block) X(task_struct) X(tty_struct) X(vfsmount)
 
 #define TYPE_NUMBER(name) __u32 name;

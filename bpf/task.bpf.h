@@ -146,7 +146,8 @@ __noinline __u32 kind_of_fd(__u64 table, __u32 fd)
 
 /* ---- sets of descriptors ---- */
 
-#define SET_STEPS 64
+#define SET_STEPS 256
+#define SELECT_FDS 1024
 
 struct pollfd {
 	int fd;
@@ -158,15 +159,50 @@ struct pollfd {
 struct set_walk {
 	__u64 table;
 	__u64 array;                  /* user's struct pollfd[], or 0 */
-	__u64 bits[2];                /* user's fd sets' first words, or'ed by caller */
+	__u64 sets[2];                /* user's sets of select(2), or 0 */
+	__u64 bits;                   /* what is left of their words of `word` */
+	__u32 word;
 	__u32 n;
 	__u32 kind;                   /* of all members so far */
 	__u32 members;
 	__u32 first;                  /* descriptor */
 	__u32 listens;
 	__u32 listener;               /* descriptor that listens */
-	__u32 reserved;
 };
+
+/* The number of a word's lowest bit. (The builtin for that makes clang 14 run out of memory.) */
+static __always_inline __u32 lowest_bit(__u64 word)
+{
+	__u64 bit = word & -word;
+	__u32 n = 0;
+
+	n |= (bit & 0xaaaaaaaaaaaaaaaaULL) ? 1 : 0;
+	n |= (bit & 0xccccccccccccccccULL) ? 2 : 0;
+	n |= (bit & 0xf0f0f0f0f0f0f0f0ULL) ? 4 : 0;
+	n |= (bit & 0xff00ff00ff00ff00ULL) ? 8 : 0;
+	n |= (bit & 0xffff0000ffff0000ULL) ? 16 : 0;
+	n |= (bit & 0xffffffff00000000ULL) ? 32 : 0;
+	return n;
+}
+
+/* The next member of select's sets; -1 where a word of them has been read, or nothing is left. */
+static __always_inline int next_selected(struct set_walk *w)
+{
+	__u64 set = 0, other = 0, bits = w->bits;
+	__u32 word = w->word;
+
+	if (bits) {
+		w->bits = bits & (bits - 1);
+		return (word - 1) * 64 + lowest_bit(bits);
+	}
+	if (w->sets[0])
+		bpf_probe_read_user(&set, sizeof(set), (void *)(w->sets[0] + word * sizeof(set)));
+	if (w->sets[1])
+		bpf_probe_read_user(&other, sizeof(other), (void *)(w->sets[1] + word * sizeof(set)));
+	w->word = word + 1;
+	w->bits = set | other;
+	return -1;
+}
 
 static long look_at_member(__u32 i, void *ctx)
 {
@@ -174,13 +210,15 @@ static long look_at_member(__u32 i, void *ctx)
 	struct pollfd entry = { .fd = -1 };
 	__u32 kind;
 
-	if (i >= w->n)
-		return 1;
 	if (w->array) {
+		if (i >= w->n)
+			return 1;
 		if (bpf_probe_read_user(&entry, sizeof(entry), (void *)(w->array + i * sizeof(entry))))
 			return 1;
-	} else if ((w->bits[0] >> (i & 63)) & 1) {
-		entry.fd = i;
+	} else {
+		if (!w->bits && w->word * 64 >= w->n)
+			return 1;
+		entry.fd = next_selected(w);
 	}
 	if (entry.fd < 0)
 		return 0;
@@ -199,30 +237,91 @@ static long look_at_member(__u32 i, void *ctx)
 	return 0;
 }
 
-/* Does an epoll set hold the listening socket of this process? The way from the socket is short, that
- * through the set may be long. */
-__noinline int epoll_has(__u64 table, __u32 fd, __u64 listener)
+/* Does an epoll set hold a file? The way from the file is short, that through the set may be long. */
+static __always_inline bool epoll_holds(void *ep, struct file *file)
 {
-	struct file *epfile = file_of(table, fd);
-	struct file *file = (void *)listener;
 	struct hlist_node *node;
-	void *ep;
 
-	if (!epfile || !file || !bpf_core_field_exists(struct file, f_ep))
-		return 0;
-	ep = READ(struct file, epfile, private_data);
+	if (!bpf_core_field_exists(struct file, f_ep))
+		return false;
 	node = BPF_CORE_READ(file, f_ep, first);
 	for (int i = 0; i < 8; i++) {
 		struct epitem *item;
 
 		if (!node)
-			return 0;
+			return false;
 		item = (void *)node - bpf_core_field_offset(struct epitem, fllink);
 		if ((void *)BPF_CORE_READ(item, ep) == ep)
-			return 1;
+			return true;
 		node = BPF_CORE_READ(node, next);
 	}
-	return 0;
+	return false;
+}
+
+/* Does an epoll set hold the socket on which this process is known to listen? */
+__noinline int epoll_has(__u64 table, __u32 fd, __u64 listener)
+{
+	struct file *epfile = file_of(table, fd);
+
+	if (!epfile || !listener)
+		return 0;
+	return epoll_holds(READ(struct file, epfile, private_data), (void *)listener);
+}
+
+/*
+ * Nothing tells of a unix socket that listens, nor of sockets that came from another process. For those
+ * the lowest descriptors are looked through; seldom, unless descriptors came or went.
+ */
+#define LOOK_FDS 256
+#define LOOK_AGAIN_NS 5000000
+#define LOOK_LEAST_NS 100000
+#define NO_FD 0xffffffff
+
+struct listener_search {
+	__u64 table;
+	__u64 ep;
+	__u32 n;
+	__u32 found;
+};
+
+static long try_listener(__u32 i, void *ctx)
+{
+	struct listener_search *w = ctx;
+	struct file *file;
+
+	if (i >= w->n)
+		return 1;
+	file = fd_file((void *)w->table, i);
+	if (!file || !listens(sock_of(file)) || !epoll_holds((void *)w->ep, file))
+		return 0;
+	w->found = i;
+	return 1;
+}
+
+/* The descriptor of a socket that listens and is in an epoll set; NO_FD if there is none. */
+__noinline __u32 epoll_listener(struct task_state *leader, __u64 files, __u32 fd)
+{
+	struct listener_search w = { .found = NO_FD };
+	__u64 now = bpf_ktime_get_boot_ns(), since;
+	struct file *epfile;
+	__u32 next;
+
+	if (!leader || !files)
+		return NO_FD;
+	next = READ(struct files_struct, (void *)files, next_fd);
+	since = now - leader->looked_ns;
+	if (since < (next == leader->looked_fd ? LOOK_AGAIN_NS : LOOK_LEAST_NS))
+		return NO_FD;
+	leader->looked_ns = now;
+	leader->looked_fd = next;
+	w.table = (__u64)READ(struct files_struct, (void *)files, fdt);
+	epfile = file_of(w.table, fd);
+	if (!epfile)
+		return NO_FD;
+	w.ep = (__u64)READ(struct file, epfile, private_data);
+	w.n = READ(struct fdtable, (void *)w.table, max_fds);
+	bpf_loop(LOOK_FDS, try_listener, &w, 0);
+	return w.found;
 }
 
 /* ---- what a task is about to wait for ---- */
@@ -250,6 +349,12 @@ __noinline __u64 kind_of_call(struct task_state *st, __u64 table, __u64 listener
 	case CALL_FORK:
 		return none | (st->flags & TASK_VFORKING ? WAIT_VFORK : WAIT_OTHER);
 	case CALL_FUTEX:
+		/* What the lock's word says, instead of an argument that this operation does not have. */
+		if (locks_pi(st->nr, st->args[1])) {
+			fd = 0;
+			bpf_probe_read_user(&fd, sizeof(fd), (void *)st->args[0]);
+			st->args[2] = fd & FUTEX_TID_MASK;
+		}
 		return none | WAIT_FUTEX;
 	case CALL_RANDOM:
 		return none | WAIT_RANDOM;
@@ -284,13 +389,10 @@ __noinline __u64 kind_of_call(struct task_state *st, __u64 table, __u64 listener
 		w.n = st->args[1];
 		break;
 	case CALL_SELECT:
-		/* Of the three sets, those to be read and written, as far as their first word. */
-		w.n = st->args[0] < 64 ? st->args[0] : 64;
-		if (st->args[1])
-			bpf_probe_read_user(&w.bits[0], sizeof(w.bits[0]), (void *)st->args[1]);
-		if (st->args[2])
-			bpf_probe_read_user(&w.bits[1], sizeof(w.bits[1]), (void *)st->args[2]);
-		w.bits[0] |= w.bits[1];
+		/* Of the three sets, those to be read and written. */
+		w.n = st->args[0] < SELECT_FDS ? st->args[0] : SELECT_FDS;
+		w.sets[0] = st->args[1];
+		w.sets[1] = st->args[2];
 		break;
 	case CALL_EPOLL:
 		kind = WAIT_POLL;
@@ -457,6 +559,24 @@ __noinline int write_mark(struct task_state *st, struct mark_what *what)
 	return 0;
 }
 
+/* A unix socket is known by its path. (One in the abstract namespace begins with a NUL.) */
+static __always_inline void name_of_unix(struct mark_what *what)
+{
+	struct unix_address *address;
+	struct unix_sock *sk = (void *)what->sock;
+	int len;
+
+	if (!what->sock || BPF_CORE_READ(&sk->sk, __sk_common.skc_family) != AF_UNIX)
+		return;
+	address = BPF_CORE_READ(sk, addr);
+	len = address ? BPF_CORE_READ(address, len) : 0;
+	if (len <= 2)
+		return;
+	what->text = (__u64)address + bpf_core_field_offset(struct unix_address, name) + 2;
+	what->text_len = len - 2;
+	what->text_is_kernel = 1;
+}
+
 /* A mark of the current task without anything to it. */
 static __always_inline void mark_now(struct task_state *st, __u32 mark, __u64 now)
 {
@@ -485,8 +605,72 @@ static __always_inline void watch_begin(struct task_struct *task, struct task_st
 	mark_now(st, MARK_SUMS, now);
 }
 
+/* ---- who sends ---- */
+
+/*
+ * What is sent within the machine arrives in a softirq, at most times in the sender's own context. Where that is put
+ * off (to ksoftirqd, or to the end of somebody's interrupt), whoever is current has no part in it. So each
+ * sender that is watched leaves its name, under the ports of both ends: the receiver's look-up is in write_wait().
+ */
+static __always_inline bool is_local(const struct sock *sk)
+{
+	__u16 family = READ(struct sock, sk, __sk_common.skc_family);
+	__u64 peer[2] = {}, own[2] = {};
+	__u32 daddr, saddr;
+
+	if (family == AF_INET) {
+		daddr = READ(struct sock, sk, __sk_common.skc_daddr);
+		saddr = READ(struct sock, sk, __sk_common.skc_rcv_saddr);
+		/* A server's UDP socket has no other end. */
+		return ((daddr ? daddr : saddr) & 0xff) == 127 || daddr == saddr;
+	}
+	/* Also 127.0.0.1 as a dual-stack socket has it: ::ffff:127.0.0.1. */
+	BPF_CORE_READ_INTO((struct in6_addr *)&peer, sk, __sk_common.skc_v6_daddr);
+	BPF_CORE_READ_INTO((struct in6_addr *)&own, sk, __sk_common.skc_v6_rcv_saddr);
+	return (peer[0] == own[0] && peer[1] == own[1]) ||
+	       (!peer[0] && (__u32)peer[1] == 0xffff0000 && (peer[1] >> 32 & 0xff) == 127);
+}
+
+static __always_inline void sender_note(const struct sock *sk, struct task_struct *task, __u64 now)
+{
+	struct sender by = { .time_ns = now };
+	__u32 key;
+
+	if (!is_local(sk))
+		return;
+	key = (__u32)READ(struct sock, sk, __sk_common.skc_num) << 16 |
+	      __builtin_bswap16(READ(struct sock, sk, __sk_common.skc_dport));
+	task = plain(task);
+	by.pid = task->tgid;
+	by.tid = task->pid;
+	__builtin_memcpy(by.comm, task->comm, COMM_LEN);
+	bpf_map_update_elem(&senders, &key, &by, BPF_ANY);
+}
+
+/* A wait for a packet was ended by whoever sent through the socket's other end meanwhile. */
+static __always_inline void sender_find(struct event_wait *ev, __u64 now)
+{
+	struct sender *by;
+	__u32 key = (__u32)ev->sock.peer_port << 16 | ev->sock.local_port;
+
+	if (ev->waker_kind == WAKER_TASK || !ev->sock.peer_port)
+		return;
+	by = bpf_map_lookup_elem(&senders, &key);
+	if (!by) {
+		key &= 0xffff0000;
+		by = bpf_map_lookup_elem(&senders, &key);
+	}
+	if (!by || by->time_ns < ev->off_ns || by->time_ns > now)
+		return;
+	ev->waker_kind = WAKER_SOFTIRQ;
+	ev->waker_pid = by->pid;
+	ev->waker_tid = by->tid;
+	__builtin_memcpy(ev->waker_comm, by->comm, COMM_LEN);
+}
+
 /* What a wait was about, as far as the switch knows. */
 struct wait_what {
+	__u64 file;                   /* struct file * whose page was waited for, or 0 */
 	__u64 now;
 	__u64 task;                   /* struct task_struct *, as a number: see read.bpf.h */
 	__u64 rival;                  /* struct task_struct * that had the CPU */
@@ -495,7 +679,7 @@ struct wait_what {
 
 /* Describes the descriptor that a wait was on. */
 static __always_inline void fill_wait_fd(struct event_wait *ev, struct scratch *s,
-					 struct task_struct *task)
+					 struct task_struct *task, __u64 faulted)
 {
 	struct files_struct *files = BPF_CORE_READ(task, files);
 	struct event_fd what = {};
@@ -504,13 +688,19 @@ static __always_inline void fill_wait_fd(struct event_wait *ev, struct scratch *
 	struct sock *sk;
 	__u64 table;
 
-	if (ev->fd == 0xffffffff || !files)
-		return;
-	table = (__u64)BPF_CORE_READ(files, fdt);
-	file = file_of(table, ev->fd);
-	if (!file)
-		return;
-	describe_fd(table, ev->fd, &what);
+	if (faulted) {
+		file = (void *)faulted;
+		what.kind = FD_FILE;
+		what.inode = BPF_CORE_READ(file, f_inode, i_ino);
+	} else {
+		if (ev->fd == 0xffffffff || !files)
+			return;
+		table = (__u64)BPF_CORE_READ(files, fdt);
+		file = file_of(table, ev->fd);
+		if (!file)
+			return;
+		describe_fd(table, ev->fd, &what);
+	}
 	ev->fd_kind = what.kind;
 	ev->inode = what.inode;
 	if (what.kind == FD_SOCKET) {
@@ -570,7 +760,9 @@ __noinline int write_wait(struct task_state *st, struct wait_what *what)
 			      (void *)rival + bpf_core_field_offset(struct task_struct, comm));
 	if (BPF_CORE_READ(task, thread_info.flags) & TIF_SIGPENDING_BIT)
 		ev->facts |= FACT_SIGNAL;
-	fill_wait_fd(ev, s, task);
+	fill_wait_fd(ev, s, task, what->file);
+	if ((ev->facts & FACT_SOCK) && what->wake_ns)
+		sender_find(ev, what->now);
 	ev->head.time_ns = what->now;
 	ev->head.birth_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 	ev->head.size = s->at;
@@ -581,6 +773,26 @@ __noinline int write_wait(struct task_state *st, struct wait_what *what)
 	scratch_give(s);
 	st->since_ns = what->now;
 	return 0;
+}
+
+/* ---- the file of a page ---- */
+
+static long note_file(struct task_struct *task, struct vm_area_struct *vma, void *ctx)
+{
+	__u64 *file = ctx;
+
+	*file = (__u64)BPF_CORE_READ(vma, vm_file);
+	return 0;
+}
+
+/* The file that is mapped where the task's last page fault was; 0 where it is none, or the map is being changed. */
+static __always_inline __u64 file_of_fault(struct task_struct *task, struct task_state *st)
+{
+	__u64 file = 0;
+
+	if (faults_told && st->fault)
+		bpf_find_vma(task, st->fault, note_file, &file, 0);
+	return file;
 }
 
 /* ---- leaving the CPU and coming back ---- */
@@ -594,6 +806,19 @@ static __always_inline bool is_throttled(struct task_struct *task)
 	if (bpf_core_field_exists(struct cfs_rq, throttle_count))
 		return BPF_CORE_READ(task, se.cfs_rq, throttle_count) > 0;
 	return false;
+}
+
+/*
+ * Does it wait for memory to be reclaimed, or for its cgroup to get some? Pressure accounting tells where it
+ * is switched on; reclaim by the task itself shows on any kernel.
+ */
+static __always_inline bool lacks_memory(struct task_struct *task)
+{
+	if (plain(task)->flags & PF_MEMALLOC)
+		return true;
+	if (bpf_core_field_exists(task->in_memstall) && BPF_CORE_READ_BITFIELD_PROBED(task, in_memstall))
+		return true;
+	return bpf_core_field_exists(task->memcg_in_oom) && BPF_CORE_READ(task, memcg_in_oom);
 }
 
 /* Fills in what the task will wait for. Returns whether it waits for clients. */
@@ -629,7 +854,7 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 		st->kind = WAIT_STOPPED;
 		return false;
 	}
-	if (bpf_core_field_exists(task->in_memstall) && BPF_CORE_READ_BITFIELD_PROBED(task, in_memstall)) {
+	if (lacks_memory(task)) {
 		st->kind = WAIT_MEMORY;
 		return false;
 	}
@@ -649,6 +874,13 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 	if (leader && !(leader->flags & TASK_SERVES))
 		listener = leader->listener;
 	found = kind_of_call(st, files ? (__u64)BPF_CORE_READ(files, fdt) : 0, listener);
+	if (call_class(st->nr) == CALL_EPOLL && !(found & WAITS_FOR_CLIENTS) && leader &&
+	    !(leader->flags & TASK_SERVES)) {
+		__u32 fd = epoll_listener(leader, (__u64)files, found >> 32);
+
+		if (fd != NO_FD)
+			found = FD_OF_KIND(fd) | WAIT_POLL | WAITS_FOR_CLIENTS;
+	}
 	st->fd = found >> 32;
 	kind = found & 0xff;
 	/* A read from a file that does not wait for storage waits for whoever serves the file. */
@@ -689,6 +921,8 @@ static __always_inline void come_back(struct task_struct *task, struct task_stat
 	if (total >= TOLD_NS || kind == WAIT_OTHER) {
 		if (is_settled(task, st))
 			return;
+		if (kind == WAIT_PAGE_FAULT)
+			what.file = file_of_fault(task, st);
 		write_wait(st, &what);
 	} else {
 		barrier_var(kind);
@@ -724,6 +958,7 @@ static __always_inline void leave(struct task_struct *task, struct task_state *s
 		what.fd = st->fd;
 		what.sock = listening_sock(files ? (__u64)BPF_CORE_READ(files, fdt) : 0, st->fd,
 					   leader ? leader->listener : 0);
+		name_of_unix(&what);
 	} else if (now - st->since_ns >= SILENT_NS) {
 		what.mark = MARK_SUMS;
 	}
@@ -908,6 +1143,7 @@ int BPF_PROG(on_sock_send, struct sock *sk, int ret)
 		what.mark = MARK_NOTIFY;
 		sent_text(task, &what);
 	} else {
+		sender_note(sk, task, bpf_ktime_get_boot_ns());
 		leader = state_of_leader(task);
 		if (!is_clients(sk, leader, TASK_ANSWERED))
 			return 0;

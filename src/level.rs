@@ -25,8 +25,9 @@ pub enum Level {
     /// Also where the time goes: phases inside ld.so, what each task waits for, readiness
     #[default]
     Timeline,
-    /// Also what takes hooks on system calls: files opened and looked for, what is written, and what any
-    /// build of Python imports; every system call of the machine takes longer
+    /// Also what takes hooks on system calls and page faults: files opened and looked for, what is written, what
+    /// any build of Python imports, where a static program begins, and which file's page is waited for; every
+    /// system call and page fault of the machine takes longer
     Deep,
 }
 

@@ -236,3 +236,27 @@ fn threads_and_children_are_counted_where_they_belong() {
         );
     }
 }
+
+/// At the deepest level a page fault that waits says for a page of which file.
+#[test]
+fn the_file_of_a_page_that_is_waited_for() {
+    require_root();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let cold = folder.path().join("cold");
+    let line =
+        [program("spend").to_str().unwrap(), "page_fault", "0", cold.to_str().unwrap()].map(str::to_owned);
+    let recorded = record(&DEEP, &line);
+    let start = recorded.start_of(recorded.pid("self"));
+    let waits = start["timeline"]["waits"].as_array().unwrap();
+    let faults: Vec<&Value> = waits.iter().filter(|wait| wait["kind"] == "page_fault").collect();
+    assert!(!faults.is_empty(), "{waits:#?}");
+    for fault in &faults {
+        // Its own code may be cold as well.
+        let file = fault["detail"].as_str().unwrap_or_else(|| panic!("no file: {fault}"));
+        assert!(
+            file == cold.to_str().unwrap() || file.ends_with("/spend") || file.contains(".so"),
+            "{fault}"
+        );
+    }
+    assert!(faults.iter().any(|fault| fault["detail"] == cold.to_str().unwrap()), "{faults:#?}");
+}

@@ -224,6 +224,43 @@ fn musl_and_static_programs_have_what_they_have() {
     );
 }
 
+/// A static program has no loader that could tell; its first instruction is a page fault.
+#[test]
+fn at_the_deepest_level_a_static_program_begins_with_its_first_instruction() {
+    common::require_root();
+    let built = Built::new();
+    let source = built.path("entry.c");
+    fs::write(
+        &source,
+        "#include <stdio.h>\n#include <time.h>\n\
+         int main(void) { struct timespec t; clock_gettime(CLOCK_BOOTTIME, &t); \
+         printf(\"{\\\"main\\\": %lld}\\n\", t.tv_sec * 1000000000LL + t.tv_nsec); return 0; }",
+    )
+    .unwrap();
+    for flags in [&["-static"][..], &["-static-pie"], &[]] {
+        let binary = built.path("entry");
+        gcc("gcc", &[&[source.as_str(), "-o", &binary], flags].concat());
+        let recorded = common::record(&["--level", "deep"], &[binary]);
+        let start = only(&recorded);
+        let milestones = start["timeline"]["milestones"].as_array().unwrap();
+        let entry = milestones.iter().find(|milestone| milestone["name"] == "entry");
+        if flags.is_empty() {
+            assert!(entry.is_none(), "ld.so is entered, and tells itself: {milestones:#?}");
+            assert_eq!(last_image(start), ["exec", "load", "link", "init", "app"]);
+            continue;
+        }
+        assert_eq!(last_image(start), ["exec", "load", "app"], "{flags:?}");
+        let origin = start["timeline"]["origin_boottime_ns"].as_u64().unwrap();
+        let entry = origin + entry.unwrap()["at_ns"].as_u64().unwrap();
+        let image = origin
+            + start["execs"][0]["at_ns"].as_u64().unwrap()
+            + start["execs"][0]["duration_ns"].as_u64().unwrap();
+        let main = recorded.told()["main"].as_u64().unwrap();
+        assert!(image <= entry && entry < main, "{image} {entry} {main}");
+        assert_eq!(image + last_ns(start, "load"), entry);
+    }
+}
+
 #[test]
 fn a_loader_that_tells_nothing_is_counted_and_its_phases_are_not_told_apart() {
     common::require_root();

@@ -1,7 +1,7 @@
 //! Where time goes: programs that spend it in one state each, and say themselves how much it was.
 //!
-//! Not here, because nothing makes a healthy kernel wait for them on demand: `random` (only before the
-//! first entropy of a boot) and `memory` (reclaim).
+//! A healthy kernel has random numbers from its first second on. What waits in getrandom(2) here waits for
+//! the page that they are to be written to.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -23,37 +23,66 @@ fn disk() -> PathBuf {
     target
 }
 
-/// A cgroup whose tasks get a twentieth of a CPU; gone when dropped.
-struct Quota(PathBuf);
+/// A cgroup with a limit; gone when dropped.
+struct Cgroup {
+    folder: PathBuf,
+    /// Of version 1.
+    old: bool,
+}
 
-impl Quota {
-    fn new() -> Self {
-        let name = format!("startrace-test-{}", std::process::id());
-        let v1 = Path::new("/sys/fs/cgroup/cpu");
-        let v1 =
-            if v1.join("cpu.cfs_quota_us").exists() || v1.join("tasks").exists() { Some(v1) } else { None };
-        let root = v1.unwrap_or(Path::new("/sys/fs/cgroup"));
-        let folder = root.join(name);
-        fs::create_dir(&folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
-        let quota = Self(folder);
-        if v1.is_some() {
-            fs::write(quota.0.join("cpu.cfs_period_us"), "100000").unwrap();
-            fs::write(quota.0.join("cpu.cfs_quota_us"), "5000").unwrap();
-        } else {
-            fs::write(root.join("cgroup.subtree_control"), "+cpu").unwrap();
-            fs::write(quota.0.join("cpu.max"), "5000 100000").unwrap();
+impl Cgroup {
+    fn new(controller: &str) -> Self {
+        let v1 = Path::new("/sys/fs/cgroup").join(controller);
+        let old = v1.join("tasks").exists();
+        let root = if old { v1 } else { PathBuf::from("/sys/fs/cgroup") };
+        let folder = root.join(format!("startrace-test-{}", std::process::id()));
+        if !old {
+            fs::write(root.join("cgroup.subtree_control"), format!("+{controller}")).unwrap();
         }
-        quota
+        // Of version 2, one may have both limits.
+        if !folder.exists() {
+            fs::create_dir(&folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
+        }
+        Self { folder, old }
+    }
+
+    /// Its tasks get a twentieth of a CPU.
+    fn with_quota() -> Self {
+        let cgroup = Self::new("cpu");
+        if cgroup.old {
+            cgroup.set("cpu.cfs_period_us", "100000");
+            cgroup.set("cpu.cfs_quota_us", "5000");
+        } else {
+            cgroup.set("cpu.max", "5000 100000");
+        }
+        cgroup
+    }
+
+    /// Its tasks wait for memory when they take too much.
+    fn with_little_memory() -> Self {
+        let cgroup = Self::new("memory");
+        if cgroup.old {
+            cgroup.set("memory.limit_in_bytes", "33554432");
+            cgroup.set("memory.oom_control", "1");
+        } else {
+            cgroup.set("memory.high", "16777216");
+        }
+        cgroup
+    }
+
+    fn set(&self, file: &str, value: &str) {
+        let path = self.folder.join(file);
+        fs::write(&path, value).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     }
 
     fn tasks(&self) -> String {
-        self.0.join("cgroup.procs").to_str().unwrap().to_owned()
+        self.folder.join("cgroup.procs").to_str().unwrap().to_owned()
     }
 }
 
-impl Drop for Quota {
+impl Drop for Cgroup {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
+        let _ = fs::remove_dir(&self.folder);
     }
 }
 
@@ -62,8 +91,9 @@ static BATCH: LazyLock<Batch> = LazyLock::new(|| {
     let folder = tempfile::tempdir_in(disk()).unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (lock, cold, faulted) = (file("lock"), file("cold"), file("faulted"));
-    let quota = Quota::new();
-    let tasks = quota.tasks();
+    let (quota, memory) = (Cgroup::with_quota(), Cgroup::with_little_memory());
+    let (tasks, takers) = (quota.tasks(), memory.tasks());
+    let takes = if memory.old { "memory" } else { "memory-high" };
     // Some of them serve: their starts would be over as soon as they wait for a client.
     Batch::record(
         &["--ready", "spend=exit"],
@@ -73,6 +103,7 @@ static BATCH: LazyLock<Batch> = LazyLock::new(|| {
             ("spend#vfork", &["vfork", "120"]),
             ("spend#pipe", &["pipe", "120"]),
             ("spend#futex", &["futex", "120"]),
+            ("spend#futex-pi", &["futex-pi", "120"]),
             ("spend#lock", &["lock", "120", &lock]),
             ("spend#sleep", &["sleep", "120"]),
             ("spend#poll", &["poll", "120"]),
@@ -85,6 +116,9 @@ static BATCH: LazyLock<Batch> = LazyLock::new(|| {
             ("spend#device", &["device", "120"]),
             ("spend#eventfd", &["eventfd", "120"]),
             ("spend#stopped", &["stopped", "120"]),
+            ("spend#ptraced", &["ptraced", "120"]),
+            ("spend#random", &["random", "120"]),
+            ("spend#memory", &[takes, "120", &takers]),
             ("spend#disk", &["disk", "0", &cold]),
             ("spend#page_fault", &["page_fault", "0", &faulted]),
             ("spend#runnable", &["runnable", "200"]),
@@ -121,9 +155,13 @@ fn assert_observed(start: &Value) {
 }
 
 /// Within a millisecond or a hundredth. What the program tells is wall time less its time on a CPU and its
-/// delays; a delay is counted when it ends, so one that began before its clocks ran may be among them. On
-/// a busy machine a file is also waited for in other ways than for storage.
+/// delays; a delay is counted when it ends, so one that began before its clocks ran may be among them.
 fn near(case: &Case<'_>, found: u64) {
+    near_with(case, found, &[]);
+}
+
+/// The same, where `others` are waits for the same thing.
+fn near_with(case: &Case<'_>, found: u64, others: &[&str]) {
     let told = case.told["blocked"].as_u64().unwrap();
     let delay = case.told["delay"].as_u64().unwrap();
     // The scheduler's clocks and its tracepoints are some microseconds apart at each switch.
@@ -134,8 +172,8 @@ fn near(case: &Case<'_>, found: u64) {
     // for storage make milliseconds of that, which by the program's clocks were still waited.
     let runnable = case.timeline["states"]["runnable_ns"].as_u64().unwrap();
     let late = runnable.saturating_sub(case.told["delay_ever"].as_u64().unwrap());
-    let others = ["memory", "other:read", "other:pread64"].iter();
-    let others: u64 = others.filter_map(|kind| case.timeline["states"]["blocked"][*kind].as_u64()).sum();
+    let others: u64 =
+        others.iter().filter_map(|kind| case.timeline["states"]["blocked"][*kind].as_u64()).sum();
     assert!(
         (told.saturating_sub(most + others + late)..=told + most + delay).contains(&found),
         "{found} ns in the trace; by its own clocks {}; states: {}; waits: {}",
@@ -145,6 +183,9 @@ fn near(case: &Case<'_>, found: u64) {
     );
 }
 
+/// On a busy machine a file is also waited for in other ways than for storage.
+const OF_A_FILE: [&str; 3] = ["memory", "other:read", "other:pread64"];
+
 fn blocked(case: &Case<'_>, state: &str) -> u64 {
     case.timeline["states"]["blocked"][state].as_u64().unwrap_or(0)
 }
@@ -153,7 +194,7 @@ fn blocked(case: &Case<'_>, state: &str) -> u64 {
 /// `HELPER` for the process that ended it.
 fn check(kind: &str, state: &str, detail: &str, woken_by: &str, by_helper: bool) {
     let case = case(kind, state);
-    near(&case, blocked(&case, state));
+    near_with(&case, blocked(&case, state), if state == "disk" { &OF_A_FILE } else { &[] });
     let wait = case.wait.unwrap_or_else(|| panic!("{kind}: no wait in {}", case.timeline["waits"]));
     let helper = case.told["helper"].as_u64().unwrap();
     let found = wait["detail"].as_str().unwrap_or("-");
@@ -167,9 +208,10 @@ fn check(kind: &str, state: &str, detail: &str, woken_by: &str, by_helper: bool)
     assert!(woken_by.split('|').any(|one| by["kind"] == one), "{kind}: woken by {by}, not {woken_by}");
     if by_helper {
         assert_eq!(by["pid"].as_u64(), Some(helper), "{kind}: {by}");
-        // The path leads through the helper's sleep, or the wait stays on it whole.
+        // The path leads through the helper's sleep. A client's first packet is not told by its sender: the wait for
+        // it stays on the path whole where somebody else was interrupted by it.
         let on_path = |state: &str| case.timeline["path_ns"][state].as_u64().unwrap_or(0);
-        let whole = by["kind"] == "softirq" && on_path(state) > 100 * MS;
+        let whole = kind == "accept" && by["kind"] == "softirq" && on_path(state) > 100 * MS;
         assert!(on_path("sleep") > 100 * MS || whole, "{kind}: {}", case.timeline["path_ns"]);
     }
 }
@@ -185,6 +227,8 @@ fn for_what_another_process_gives() {
     check("pipe", "pipe", "pipe:[*] <- pid HELPER (spend pipe 120)", "task", true);
     check("unix_socket", "unix_socket", "unix socket:[*] (receive)", "task", true);
     check("stopped", "stopped", "-", "task|signal", true);
+    // Its debugger lets it go on.
+    check("ptraced", "stopped", "-", "task|signal", true);
     check("tty", "tty", "fd *", "kworker", false);
     check("device", "device", "/dev/kmsg", "task|unknown", false);
     check("eventfd", "other:read", "anon_inode:[eventfd]", "task|unknown", false);
@@ -197,10 +241,17 @@ fn for_a_lock() {
     let case = case("futex", "futex");
     let wait = case.wait.unwrap();
     near(&case, wait["duration_ns"].as_u64().unwrap());
-    assert!(wait["detail"].as_str().unwrap().starts_with("futex 0x"), "{wait}");
+    let detail = wait["detail"].as_str().unwrap();
+    assert!(detail.starts_with("futex 0x") && detail.contains(", woken by thread "), "{wait}");
     assert_eq!(wait["woken_by"]["kind"], "task");
     assert!(case.timeline["path_ns"]["sleep"].as_u64().unwrap() > 100 * MS, "{}", case.timeline["path_ns"]);
     assert_eq!(case.timeline["threads"].as_array().unwrap().len(), 1);
+    // Of a lock with priority inheritance the kernel knows who holds it.
+    check("futex-pi", "futex", "futex 0x*", "task|unknown", false);
+    let case = self::case("futex-pi", "futex");
+    let holder = case.timeline["threads"][0]["tid"].as_u64().unwrap();
+    let detail = case.wait.unwrap()["detail"].as_str().unwrap();
+    assert!(detail.ends_with(&format!(", held by thread {holder}")), "{detail} by {holder}");
 }
 
 #[test]
@@ -222,9 +273,24 @@ fn for_the_network() {
 fn for_storage() {
     check("disk", "disk", "/*/cold", "io", false);
     let case = case("page_fault", "page_fault");
-    near(&case, blocked(&case, "page_fault"));
+    near_with(&case, blocked(&case, "page_fault"), &OF_A_FILE);
     assert!(case.timeline["counters"]["major_faults"].as_u64().unwrap() >= 50);
     assert!(case.timeline["counters"]["read_bytes"].as_u64().unwrap() >= 128 * 4096);
+}
+
+#[test]
+fn for_memory() {
+    // Of version 1 the helper gives it more; of version 2 it is held back for a time.
+    let helped = BATCH.told_by("spend#memory")["helper"].as_u64() != Some(0);
+    let by = if helped { "task|unknown" } else { "timer|unknown" };
+    check("memory", "memory", "-", by, false);
+    assert!(blocked(&case("memory", "memory"), "memory") > if helped { 100 * MS } else { 10 * MS });
+}
+
+#[test]
+fn for_random_numbers() {
+    check("random", "random", "-", "task|unknown", false);
+    assert_eq!(case("random", "random").wait.unwrap()["syscall"], "getrandom");
 }
 
 #[test]

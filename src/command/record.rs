@@ -734,6 +734,11 @@ fn cost(plan: &Plan) -> String {
     } else {
         ""
     };
+    let faults = if plan.tells_faults() {
+        "\n  The tracepoint of page faults (--level deep): each page fault of the machine takes some 80 ns longer."
+    } else {
+        ""
+    };
     let profile = if plan.profiles() {
         format!(
             "\n  Sampling: {} times a second and CPU, some 3 us each for the processes followed.",
@@ -748,7 +753,7 @@ fn cost(plan: &Plan) -> String {
         ""
     };
     format!(
-        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.{libraries}{imports}{files}{profile}\n  {}",
+        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.{libraries}{imports}{files}{faults}{profile}\n  {}",
         calls.replace('\n', "\n  ")
     )
 }

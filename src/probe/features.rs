@@ -29,6 +29,8 @@ pub struct Features {
     pub inet_sock_set_state: bool,
     /// Tracepoint `percpu_alloc_percpu`.
     pub percpu_alloc_percpu: bool,
+    /// Tracepoint `page_fault_user` (x86 and RISC-V).
+    pub page_fault_user: bool,
     /// `bpf_loop`, ring buffer and task storage: all are there since 5.17.
     pub helpers: bool,
     /// Programs can read the CPU's count of nested interrupts.
@@ -64,6 +66,7 @@ pub fn look() -> Features {
         sock_recv_length: has("btf_trace_sock_recv_length"),
         inet_sock_set_state: has("btf_trace_inet_sock_set_state"),
         percpu_alloc_percpu: has("btf_trace_percpu_alloc_percpu"),
+        page_fault_user: has("btf_trace_page_fault_user"),
         helpers: has("bpf_loop"),
         uprobe_multi: has("bpf_uprobe_multi_link"),
         interrupt_count: interrupt_count(count.or(hot)),

@@ -149,6 +149,11 @@ impl Plan {
         self.watches() && (self.provider == Provider::Tracepoints || self.level == Level::Deep)
     }
 
+    /// Are page faults looked at: for the file that is waited for, and the first instruction of a static program?
+    pub fn tells_faults(&self) -> bool {
+        self.level == Level::Deep && self.features.page_fault_user
+    }
+
     /// Is sampled what runs?
     pub fn profiles(&self) -> bool {
         self.profile_hz > 0 && self.watches()
@@ -204,6 +209,9 @@ impl Plan {
                 hooks.push(format!("tp/syscalls/sys_enter_{call}"));
                 hooks.push(format!("tp/syscalls/sys_exit_{call}"));
             }
+        }
+        if self.tells_faults() {
+            hooks.push("tp_btf/page_fault_user".to_owned());
         }
         if self.profiles() {
             hooks.push("perf_event/cpu-clock".to_owned());
@@ -350,6 +358,9 @@ impl Probe {
         // Ends and images first, creations last: what is followed is then followed whole.
         attach(&progs.on_exit, "tp_btf/sched_process_exit")?;
         attach(&progs.on_exec, "tp_btf/sched_process_exec")?;
+        if plan.tells_faults() {
+            attach(&progs.on_page_fault, "tp_btf/page_fault_user")?;
+        }
         if plan.watches() {
             attach(&progs.on_switch_watched, "tp_btf/sched_switch")?;
             let waking =
@@ -705,6 +716,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
     let rodata = open.maps.rodata_data.as_deref_mut().ok_or_else(no_section)?;
     types.fill(&mut rodata.type_ids);
     rodata.output_all = plan.output;
+    rodata.faults_told = plan.tells_faults();
     rodata.trace_all = plan.scope == Scope::System;
     rodata.spawner_tgid = if plan.scope == Scope::Children { plan.spawner } else { 0 };
     rodata.cgroup_v1 = std::path::Path::new("/sys/fs/cgroup/cpu").exists();
@@ -743,6 +755,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
         load(prog, plan.tells_files());
     }
     load(&mut progs.on_sample, plan.profiles());
+    load(&mut progs.on_page_fault, plan.tells_faults());
     open.maps.file_states.set_autocreate(plan.tells_files())?;
     load(&mut progs.seed_tasks, plan.scope != Scope::Children);
     let fentry = plan.provider == Provider::Fentry;

@@ -37,12 +37,14 @@ impl Builder {
             process.foreground = status.foreground;
             process.stdio = status.stdio;
         }
+        let dark = self.dark(id, end_ns, end);
         if live {
             self.ask_standing(id, end_ns, end, world);
         }
         self.note_selected(id);
         let selected = self.is_selected(id);
-        let Some(built) = self.build(id, end_ns, end) else { return };
+        let Some(mut built) = self.build(id, end_ns, end) else { return };
+        built.dark = dark;
         self.missed.paths += u64::from(built.path_cut);
         if let Some(process) = self.processes.get_mut(&id) {
             process.method = Some(built.method.clone());
@@ -121,6 +123,7 @@ impl Builder {
 
     /// Gives out what was held back, with what is known now of it and its siblings.
     pub(super) fn release(&mut self, id: Id, mut built: start::Built, now_ns: u64) {
+        self.lighten(id, &mut built);
         let before = (built.facts.siblings.clone(), built.facts.child.clone());
         // It was ready, and is a process still or was one for some time.
         let went_on = built.facts.child.exit.is_none();

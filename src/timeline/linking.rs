@@ -13,6 +13,8 @@ pub(super) struct Linking {
     /// When `_dl_debug_state` was called, and what for.
     states: Vec<(u64, RState)>,
     libc_start_ns: Option<u64>,
+    /// The first instruction of a static program.
+    entry_ns: Option<u64>,
     /// `__libc_start_main` is told where it is called.
     libc_follows: bool,
 }
@@ -26,6 +28,9 @@ impl Linking {
             }
             Moment::LibcStart => {
                 self.libc_start_ns.get_or_insert(time_ns);
+            }
+            Moment::Entry => {
+                self.entry_ns.get_or_insert(time_ns);
             }
             _ => {}
         }
@@ -56,6 +61,10 @@ impl Linking {
                 (Some(at), states.find(|(_, state)| state.ends()).map(|(at, _)| at))
             }
         };
+        // A static program has no loader; what comes before its own first instruction is the kernel's.
+        if let Some(entry) = self.entry_ns.filter(|at| *at <= end_ns) {
+            return vec![("load", image_ns), ("app", entry)];
+        }
         // Of an image that tells nothing it is not known whether it has a loader at all.
         if first.is_none() && libc_start.is_none() {
             return vec![("app", image_ns)];
@@ -97,7 +106,7 @@ impl Builder {
 mod tests {
     use super::*;
 
-    /// `A`dding, `C`onsistent, `?` unknown, `L`ibc start, at 10, 20, 30 ...
+    /// `A`dding, `C`onsistent, `?` unknown, `L`ibc start, `E`ntry, at 10, 20, 30 ...
     fn phases_of(script: &str, libc_follows: bool, runtime: Option<&str>) -> Vec<(&'static str, u64)> {
         let mut linking = Linking::default();
         for (n, step) in script.chars().enumerate() {
@@ -105,6 +114,7 @@ mod tests {
                 'A' => (Moment::LdState, 2),
                 'C' => (Moment::LdState, 1),
                 'L' => (Moment::LibcStart, 0),
+                'E' => (Moment::Entry, 0),
                 _ => (Moment::LdState, 0),
             };
             let value = value | if libc_follows { LIBC_FOLLOWS } else { 0 };
@@ -118,6 +128,9 @@ mod tests {
         let glibc = [("load", 5), ("link", 10), ("init", 20), ("app", 30)];
         assert_eq!(phases_of("ACL", true, None), glibc);
         assert_eq!(phases_of("??L", true, None), glibc);
+        assert_eq!(phases_of("E", false, None), [("load", 5), ("app", 10)]);
+        // Static programs, too, may call a function of that name.
+        assert_eq!(phases_of("EL", false, None), [("load", 5), ("app", 10)]);
         // A constructor opened a library.
         assert_eq!(phases_of("ACACL", true, None), [("load", 5), ("link", 10), ("init", 20), ("app", 50)]);
         // musl

@@ -37,7 +37,7 @@ impl Builder {
     }
 
     /// Has the main thread not told what it did until then?
-    fn is_dark(&self, id: Id, end_ns: u64) -> bool {
+    pub(super) fn is_dark(&self, id: Id, end_ns: u64) -> bool {
         let Some(process) = self.processes.get(&id) else { return false };
         let lane = process.tasks.lane(id.pid).and_then(|lane| process.tasks.lanes.get(lane));
         process.start.is_some()

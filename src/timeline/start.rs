@@ -1,15 +1,16 @@
 //! One finished start, from what the builder remembers of its process.
 
-use super::account::Span;
+use super::account::{Account, Span};
 use super::path::Subject;
 use super::phases::{self, Mark};
 use super::process::{ExecMark, Finished, OpenStart, Process};
 use super::ready::State;
+use super::tasks::Tasks;
 use super::{Builder, place};
 use crate::event::Id;
 use crate::method::facts::{Call, ExitFact, Facts, ParentMethod, Peer};
 use crate::method::{self};
-use crate::trace::schema::{Exec, Exit, Milestone, Phase, ProcessRef, Ready, Start, Timeline};
+use crate::trace::schema::{Exec, Exit, Milestone, Phase, ProcessRef, Ready, Start, States, Timeline};
 
 /// What ends a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,22 @@ pub(super) struct Built {
     pub execs: u32,
     /// Its readiness was looked for.
     pub timeline: bool,
+    /// What its main thread did last was not told yet: see [`Dark`].
+    pub dark: Option<Box<Dark>>,
 }
+
+/// What it takes to account for a start once more. It was ready while its main thread waited or was about to end,
+/// of which the record comes later: where nothing better is known by then, `/proc` is asked, but what has just
+/// woken cannot be asked what it did.
+pub(super) struct Dark {
+    tasks: Tasks,
+    run_ns: Option<u64>,
+    reached: Option<(Id, u32)>,
+    later: bool,
+}
+
+/// Of larger starts no copy is kept.
+const DARK_PIECES: usize = 5_000;
 
 /// A child's own creation decides only up to this many ancestors; each asks for its creator's method.
 const MAX_DEPTH: u32 = 6;
@@ -112,6 +128,19 @@ pub(super) fn note_daemonised(built: &mut Built) {
         let milestone = Milestone { name: "daemonised".to_owned(), at_ns, detail: None, inferred: true };
         let at = timeline.milestones.partition_point(|other| other.at_ns <= at_ns);
         timeline.milestones.insert(at, milestone);
+    }
+}
+
+impl Timeline {
+    fn take_account(&mut self, account: Account) {
+        self.states = account.states;
+        self.waits = account.waits;
+        self.waits_left_out = account.waits_left_out;
+        self.critical_path = account.critical_path;
+        self.path_ns = account.path_ns;
+        self.threads = account.threads;
+        self.threads_left_out = account.threads_left_out;
+        self.counters = account.counters;
     }
 }
 
@@ -291,8 +320,55 @@ impl Builder {
             creator_execs,
             path_cut: account.path_cut,
             timeline: process.ready.is_some(),
+            dark: None,
             execs: self.processes.get(&id).map_or(0, |process| process.execs),
         })
+    }
+
+    /// What a start's tasks have told, where its main thread has not told all.
+    pub(super) fn dark(&self, id: Id, end_ns: u64, end: End) -> Option<Box<Dark>> {
+        let process = self.processes.get(&id).filter(|_| end == End::Ready && self.is_dark(id, end_ns))?;
+        let open = process.start.as_ref()?;
+        (process.tasks.len() <= DARK_PIECES).then(|| {
+            Box::new(Dark {
+                tasks: process.tasks.clone(),
+                run_ns: open.run_ns,
+                reached: open.reached,
+                later: open.in_place || open.partial,
+            })
+        })
+    }
+
+    /// Accounts for a start once more, with what its tasks have told since.
+    pub(super) fn lighten(&mut self, id: Id, built: &mut Built) {
+        let Some(mut dark) = built.dark.take() else { return };
+        let unknown = |states: &Option<States>| states.as_ref().map_or(u64::MAX, |states| states.unknown_ns);
+        let before = unknown(&built.start.timeline.states);
+        let Some(process) = self.processes.get_mut(&id).filter(|_| before > 0) else { return };
+        dark.tasks.follow(&process.tasks);
+        let kept = std::mem::replace(&mut process.tasks, dark.tasks);
+        let Finished { start_id, origin_ns } = &built.finished;
+        let phases = built.start.timeline.phases.clone();
+        let account = self.account(&Span {
+            subject: Subject {
+                id,
+                start_id,
+                origin_ns: *origin_ns,
+                end_ns: origin_ns.saturating_add(built.start.timeline.duration_ns),
+                phases: &phases,
+                run_ns: dark.run_ns,
+                reached: dark.reached,
+                exited: false,
+            },
+            later: dark.later,
+        });
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.tasks = kept;
+        }
+        // Where still nothing was told, what was asked is better.
+        if unknown(&account.states) < before {
+            built.start.timeline.take_account(account);
+        }
     }
 
     /// Who asked, for a start that a server makes on another process's request.

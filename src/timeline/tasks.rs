@@ -491,6 +491,21 @@ impl Tasks {
         self.count();
     }
 
+    /// Takes in what the same tasks have told later.
+    pub(super) fn follow(&mut self, later: &Self) {
+        for lane in &later.lanes {
+            let Some(own) = self.by_tid.get(&lane.tid).and_then(|at| self.lanes.get_mut(*at)) else {
+                continue;
+            };
+            if own.ended_ns.is_some() {
+                continue;
+            }
+            lane.pieces.iter().for_each(|piece| own.push(piece.clone()));
+            own.ended_ns = lane.ended_ns;
+        }
+        self.count();
+    }
+
     /// Takes a moment in.
     pub(super) fn mark(&mut self, pid: u32, tid: u32, time_ns: u64, mark: &Mark) {
         self.pid = pid;

@@ -49,7 +49,7 @@ impl Builder {
             back_ns: back_ns.max(wait.off_ns),
             state: State::of(wait.kind, call),
             call,
-            detail: self.detail(id, call, wait).map(Into::into),
+            detail: self.detail(id, call, believed, wait).map(Into::into),
             woken_by: woken_by(id, wake_ns, self.timeout(call, wait), believed, wait),
             waker: match &wait.waker {
                 Waker::Task { pid, tid: by, .. } if *by != tid && (believed || is_sender(wait)) => {
@@ -70,7 +70,7 @@ impl Builder {
         u64::try_from(wait.args[2] as i32).ok().map(|ms| ms * 1_000_000)
     }
 
-    fn detail(&self, id: Id, call: Option<Call>, wait: &Wait) -> Option<String> {
+    fn detail(&self, id: Id, call: Option<Call>, believed: bool, wait: &Wait) -> Option<String> {
         let name = call.map(|call| self.call_name(call));
         let name = name.as_deref().unwrap_or("");
         let path = wait.path.as_deref().map(named);
@@ -85,7 +85,7 @@ impl Builder {
             | WaitKind::Device
             | WaitKind::Other => file(),
             WaitKind::Pipe => Some(self.pipe(id, name, wait)),
-            WaitKind::Futex => name.starts_with("futex").then(|| format!("futex {:#x}", wait.args[0])),
+            WaitKind::Futex => name.starts_with("futex").then(|| self.futex(id, name, believed, wait)),
             WaitKind::Sleep => wait.timeout_ns.map(|ns| format!("asked for {}", length(ns))),
             WaitKind::Poll => match (&wait.socket, wait.fd) {
                 (Some(socket), Some(fd)) => Some(format!("fd {fd}: {}", self.socket(id, "", wait, socket))),
@@ -120,6 +120,24 @@ impl Builder {
             _ => 0,
         };
         u32::try_from(asked).ok().filter(|pid| *pid > 0 && own)
+    }
+
+    /// A futex, with who held it (which only a lock with priority inheritance says) or else who ended the wait:
+    /// of a mutex that is whoever let it go.
+    fn futex(&self, id: Id, name: &str, believed: bool, wait: &Wait) -> String {
+        let futex = format!("futex {:#x}", wait.args[0]);
+        // FUTEX_LOCK_PI, FUTEX_LOCK_PI2, without the flags.
+        let locks = name == "futex" && matches!(wait.args[1] & 0x7f, 6 | 13);
+        match (wait.args[2], &wait.waker) {
+            (holder, _) if locks && holder != 0 => format!("{futex}, held by thread {holder}"),
+            (_, Waker::Task { pid, tid, comm }) if believed && *pid == id.pid => {
+                format!("{futex}, woken by thread {tid} ({comm})")
+            }
+            (_, Waker::Task { pid, .. }) if believed => {
+                format!("{futex}, woken by {}", self.command_of(*pid))
+            }
+            _ => futex,
+        }
     }
 
     fn is_child(&self, id: Id, pid: u32) -> bool {

@@ -1,7 +1,8 @@
 /* serve HOW WHERE [MS]: a server that works for MS milliseconds (60) before and after it listens, then
  * waits for clients and answers each with one byte; a client that sends 'q' ends it.
- * HOW: accept, poll, select, epoll (TCP on 127.0.0.1, WHERE is the port), unix-accept, unix-poll,
- * unix-epoll (WHERE is a path), daemon (epoll, after two forks and setsid; the first process ends at once).
+ * HOW: accept, poll, select, epoll, select-high (TCP on 127.0.0.1, WHERE is the port; the last by a descriptor
+ * above 64), unix-accept, unix-poll, unix-epoll (WHERE is a path), inherited-epoll (the socket comes from another
+ * process), daemon (epoll, after two forks and setsid; the first process ends at once).
  * Prints {"self", "before", "after", "waits"} once it listens: CLOCK_BOOTTIME before and after listen(2),
  * and right before it first waits for a client.
  * Expected: ready kind accept; first_listen between before and after. */
@@ -45,7 +46,7 @@ static void await_client(const char *how, int fd)
 
 	if (is(how, "poll")) {
 		poll(&one, 1, -1);
-	} else if (is(how, "select")) {
+	} else if (is(how, "select") || is(how, "high")) {
 		FD_ZERO(&set);
 		FD_SET(fd, &set);
 		select(fd + 1, &set, NULL, NULL, NULL);
@@ -80,6 +81,11 @@ int main(int argc, char **argv)
 		if (fork())
 			_exit(0);
 	}
+	before = after = now();
+	if (getenv("SERVE_SOCKET")) {
+		fd = atoi(getenv("SERVE_SOCKET"));
+		goto serve;
+	}
 	work_ms(ms);
 	fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
@@ -91,6 +97,19 @@ int main(int argc, char **argv)
 	if (listen(fd, 64) < 0)
 		die("listen");
 	after = now();
+	if (is(argv[1], "high"))
+		fd = dup2(fd, 700);
+	if (!strncmp(argv[1], "inherited-", 10) && !getenv("SERVE_SOCKET")) {
+		/* As a supervisor hands a socket over: the next image finds it open. */
+		char number[12];
+
+		snprintf(number, sizeof number, "%d", fd);
+		setenv("SERVE_SOCKET", number, 1);
+		fcntl(fd, F_SETFD, 0);
+		execv("/proc/self/exe", argv);
+		die("exec");
+	}
+serve:
 	work_ms(ms);
 	printf("{\"self\": %d, \"before\": %llu, \"after\": %llu, \"waits\": %llu}\n", getpid(),
 	       (unsigned long long)before, (unsigned long long)after, (unsigned long long)now());

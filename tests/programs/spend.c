@@ -7,14 +7,19 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <pty.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 static long ms;
 static const char *path;
@@ -113,7 +118,7 @@ static void read_one(int fd)
 		die("read");
 }
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t mutex;
 static pthread_barrier_t barrier;
 
 static void *hold(void *unused)
@@ -183,6 +188,84 @@ static int cold_file(size_t size)
 	_exit(0);
 }
 
+/* Moves this process into the cgroup of the file PATH (its cgroup.procs). */
+static void enter_cgroup(void)
+{
+	int fd = open(path, O_WRONLY);
+
+	if (fd < 0 || dprintf(fd, "%d", getpid()) < 0)
+		die(path);
+	close(fd);
+}
+
+/* Another file of that cgroup. */
+static int of_cgroup(const char *file, int flags)
+{
+	char name[4096];
+	int fd;
+
+	snprintf(name, sizeof(name), "%.*s/%s", (int)(strrchr(path, '/') - path), path, file);
+	fd = open(name, flags);
+	if (fd < 0)
+		die(name);
+	return fd;
+}
+
+/* Does somebody in it wait for memory? */
+static int lacks_memory(int oom_control)
+{
+	char text[256] = "";
+
+	if (pread(oom_control, text, sizeof(text) - 1, 0) <= 0)
+		die("memory.oom_control");
+	return strstr(text, "under_oom 1") != NULL;
+}
+
+static void take_memory(size_t size)
+{
+	volatile char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("mmap");
+	for (size_t at = 0; at < size; at += 4096)
+		memory[at] = 1;
+}
+
+/* The page that random numbers are to be written to comes late. */
+static void *late_page(int *faults)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	*faults = syscall(SYS_userfaultfd, 0);
+	if (page == MAP_FAILED || *faults < 0 || ioctl(*faults, UFFDIO_API, &api))
+		die("userfaultfd");
+	range.range.start = (unsigned long)page;
+	range.range.len = 4096;
+	if (ioctl(*faults, UFFDIO_REGISTER, &range))
+		die("UFFDIO_REGISTER");
+	return page;
+}
+
+static void give_page(int faults, void *page)
+{
+	struct uffdio_zeropage zero = { .range = { (unsigned long)page, 4096 } };
+
+	if (ioctl(faults, UFFDIO_ZEROPAGE, &zero))
+		die("UFFDIO_ZEROPAGE");
+}
+
+static int faults;
+static void *page;
+
+static void *give_page_late(void *unused)
+{
+	sleep_ms(ms);
+	give_page(faults, page);
+	return unused;
+}
+
 /* How long the cgroup of the file PATH has been held back. */
 static long long throttled_ns(void)
 {
@@ -233,9 +316,13 @@ int main(int argc, char **argv)
 		start();
 		read_one(fds[0]);
 		report(kind);
-	} else if (!strcmp(kind, "futex")) {
+	} else if (!strcmp(kind, "futex") || !strcmp(kind, "futex-pi")) {
+		pthread_mutexattr_t how;
 		pthread_t thread;
 
+		pthread_mutexattr_init(&how);
+		pthread_mutexattr_setprotocol(&how, strcmp(kind, "futex") ? PTHREAD_PRIO_INHERIT : PTHREAD_PRIO_NONE);
+		pthread_mutex_init(&mutex, &how);
 		pthread_barrier_init(&barrier, NULL, 2);
 		pthread_create(&thread, NULL, hold, NULL);
 		pthread_barrier_wait(&barrier);
@@ -348,6 +435,64 @@ int main(int argc, char **argv)
 		start();
 		raise(SIGSTOP);
 		report(kind);
+	} else if (!strcmp(kind, "ptraced")) {
+		/* The helper is a debugger that halts it while it runs. */
+		volatile int *step = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		pid_t self = getpid();
+		int status;
+
+		prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+		helper = fork();
+		if (helper == 0) {
+			while (!*step)
+				sleep_ms(1);
+			if (ptrace(PTRACE_SEIZE, self, 0, 0) || ptrace(PTRACE_INTERRUPT, self, 0, 0) ||
+			    waitpid(self, &status, __WALL) != self)
+				die("ptrace");
+			sleep_ms(ms);
+			*step = 2;
+			ptrace(PTRACE_DETACH, self, 0, 0);
+			_exit(0);
+		}
+		start();
+		for (*step = 1; *step != 2;)
+			;
+		report(kind);
+	} else if (!strcmp(kind, "memory")) {
+		/* Its cgroup (version 1) has 32 MiB and no out-of-memory killer: it waits until it gets more. */
+		helper = fork();
+		if (helper == 0) {
+			fd = of_cgroup("memory.limit_in_bytes", O_WRONLY);
+			other = of_cgroup("memory.oom_control", O_RDONLY);
+			while (!lacks_memory(other))
+				sleep_ms(1);
+			sleep_ms(ms);
+			if (dprintf(fd, "%lu", 256UL << 20) < 0)
+				die("limit");
+			_exit(0);
+		}
+		enter_cgroup();
+		start();
+		take_memory(48UL << 20);
+		report(kind);
+	} else if (!strcmp(kind, "memory-high")) {
+		/* A little more than memory.high, 16 MiB: it is held back after each further batch. */
+		enter_cgroup();
+		start();
+		take_memory(67UL << 18);
+		report(kind);
+	} else if (!strcmp(kind, "random")) {
+		/* A healthy kernel has random numbers at any time, so that what is late is the place for them. */
+		pthread_t thread;
+
+		page = late_page(&faults);
+		if (pthread_create(&thread, NULL, give_page_late, NULL))
+			die("pthread_create");
+		start();
+		if (syscall(SYS_getrandom, page, 64, 0) != 64)
+			die("getrandom");
+		report(kind);
+		pthread_join(thread, NULL);
 	} else if (!strcmp(kind, "disk")) {
 		char block[4096];
 
@@ -396,9 +541,7 @@ int main(int argc, char **argv)
 		report(kind);
 	} else if (!strcmp(kind, "throttled")) {
 		/* PATH is the file that takes a process into a cgroup with a quota. */
-		fd = open(path, O_WRONLY);
-		if (fd < 0 || dprintf(fd, "%d", getpid()) < 0)
-			die(path);
+		enter_cgroup();
 		start();
 		throttled = -throttled_ns();
 		spin_until(clock_ns(CLOCK_MONOTONIC) + ms * 1000000);

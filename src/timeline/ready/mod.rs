@@ -830,7 +830,11 @@ fn described(socket: Option<&Socket>, text: Option<&str>, peer: bool) -> String 
     let address = if peer { socket.peer } else { socket.local };
     match (socket.family, address) {
         (AF_UNIX, _) => match text.filter(|text| !text.is_empty()) {
-            Some(path) => format!("unix {}", cut(path)),
+            // One in the abstract namespace, as ss(8) writes it.
+            Some(path) => match path.strip_prefix('\0') {
+                Some(name) => format!("unix @{}", cut(name)),
+                None => format!("unix {}", cut(path)),
+            },
             None => "unix".to_owned(),
         },
         (_, Some(address)) if socket.kind == SOCK_DGRAM => format!("udp {address}"),

@@ -211,6 +211,40 @@ fn a_server_is_ready_when_it_waits_for_clients() {
     );
 }
 
+/// A thread makes it ready while the main thread waits, and by the time that this is looked at the main thread
+/// has come back: nobody can say any more what it did, but its record is on the way.
+#[test]
+fn what_is_told_after_readiness_still_counts() {
+    for late in [true, false] {
+        let mut stage = stage(&[]);
+        stage.fork(100, 1, 5).exec(110, 5, "/bin/server");
+        stage.mark(150, 5, Moment::Sums, "", None);
+        let mark = |stage: &mut Stage, ms: u64, moment| {
+            let mark = Mark { spent: spent(ms, ms, 0), socket: tcp(80), ..Mark::of(moment) };
+            let what = What::Mark(Box::new(mark));
+            stage.until(ms);
+            stage.builder.event(Event { time_ns: ms * MS, id: id(5), tid: 6, what }, &mut stage.world);
+        };
+        mark(&mut stage, 200, Moment::Listen);
+        stage.doing(5, Doing::Running);
+        mark(&mut stage, 350, Moment::AcceptWait);
+        if late {
+            let futex = Wait { kind: WaitKind::Futex, spent: spent(150, 160, 10_000), ..Wait::default() };
+            stage.wait(160, 355, 5, futex);
+        }
+        let starts = stage.end(1000);
+        assert_eq!(ready(&starts[0]), ("accept", 250));
+        let states = starts[0].timeline.states.as_ref().unwrap();
+        let futex = states.blocked.get("futex").copied().unwrap_or(0);
+        if late {
+            assert_eq!((futex, states.running_ns, states.unknown_ns), (190 * MS, 10 * MS, 50 * MS));
+        } else {
+            assert_eq!((futex, states.unknown_ns), (0, 250 * MS), "{states:?}");
+        }
+        assert_eq!(starts[0].timeline.path_ns.values().sum::<u64>(), 250 * MS);
+    }
+}
+
 #[test]
 fn clients_from_the_first_moment_on_make_it_ready_too() {
     let mut stage = stage(&[]);
