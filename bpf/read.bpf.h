@@ -332,13 +332,15 @@ static long search_pipe(__u32 i, void *ctx)
 __noinline __u64 fresh_pipes(__u64 table)
 {
 	struct files_struct *files = (void *)table;
-	struct pipe_search p = {};
+	__u64 zero = some_zero;
+	struct pipe_search p = { .write_ends = { zero, zero, zero, zero } };
 	struct fdtable *fdt;
 	__u64 found;
 
 	if (!files)
 		return 0;
 	fdt = READ(struct files_struct, files, fdt);
+	p.met = p.pairs = p.first_fd = p.open = zero;
 	p.fdt = fdt;
 	p.cloexec_map = READ(struct fdtable, fdt, close_on_exec);
 	p.fd = READ(struct files_struct, files, next_fd);

@@ -213,6 +213,13 @@ struct {
 
 const volatile __u32 scratch_count = 64;
 
+/*
+ * Zero, but the verifier does not know it. Before Linux 6.7 it looks at a callback of bpf_loop() once only, as if
+ * what holds before the first round held in all of them, and leaves out what that makes unreachable: what a callback
+ * changes and reads again in a later round has to begin unknown.
+ */
+__u64 some_zero;
+
 #define NO_SCRATCH (~0U)
 
 struct scratch_search {

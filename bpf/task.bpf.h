@@ -404,7 +404,8 @@ __noinline __u64 kind_of_call(struct task_state *st, __u64 table, __u64 listener
 	}
 	if (!w.n)
 		return none | WAIT_SLEEP;
-	w.kind = WAIT_POLL;
+	w.members = w.first = w.listens = w.listener = some_zero;
+	w.kind = WAIT_POLL + w.members;
 	bpf_loop(SET_STEPS, look_at_member, &w, 0);
 	if (!w.members)
 		return none | WAIT_POLL;

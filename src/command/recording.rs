@@ -6,6 +6,7 @@ use super::outside::{self, Lookout};
 use crate::event::order::Order;
 use crate::event::{Event, Id, What};
 use crate::host::caller::Caller;
+use crate::host::clock::boottime_ns;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
 use crate::host::{self, priority, privilege, privilege::Capability};
@@ -184,12 +185,6 @@ impl From<nix::Error> for Error {
     fn from(error: nix::Error) -> Self {
         Self::Other(error.into())
     }
-}
-
-/// The clock of all events.
-pub fn boottime_ns() -> u64 {
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
-        .map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
 }
 
 fn pidfd(pid: u32) -> Result<OwnedFd, Error> {

@@ -7,6 +7,7 @@ use super::record::{self, WhatArgs};
 use super::recording::{self, Finished, Flow, Progress, Sink};
 use super::{Exit, report::forgive_closed_pipe};
 use crate::diagnose::Diagnoser;
+use crate::host::clock::boottime_ns;
 use crate::host::privilege;
 use crate::probe::{self, Scope};
 use crate::report::{ColorWhen, Layout, Style, count, duration};
@@ -339,7 +340,7 @@ impl Sink for Text {
         let line = match &output {
             Output::Start(start) => self.layout.start(start, &clock(&start.timeline.started_at)),
             Output::FailedFork(failed) => {
-                let ago = recording::boottime_ns().saturating_sub(failed.boottime_ns);
+                let ago = boottime_ns().saturating_sub(failed.boottime_ns);
                 let ago = std::time::Duration::from_nanos(ago);
                 let at = std::time::SystemTime::now().checked_sub(ago);
                 self.layout.failed_fork(failed, &at.map(clock_of).unwrap_or_default())

@@ -11,6 +11,7 @@ use std::path::Path;
 pub mod accounts;
 pub mod caller;
 pub mod checks;
+pub mod clock;
 pub mod environment;
 pub mod facts;
 mod frames;

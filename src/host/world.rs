@@ -257,7 +257,9 @@ struct Stat {
 
 impl Stat {
     fn is(&self, id: Id) -> bool {
-        id.birth_ns / (1_000_000_000 / ticks_per_second()) == self.start_ticks
+        // What /proc tells is in the reader's time namespace.
+        let birth_ns = id.birth_ns.saturating_add_signed(super::clock::offset_ns());
+        birth_ns / (1_000_000_000 / ticks_per_second()) == self.start_ticks
     }
 }
 

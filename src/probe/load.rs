@@ -8,6 +8,7 @@ use super::uprobe::{Kinds, Programs, Started, Uprobes};
 use super::{Error, features};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
 use crate::event::Id;
+use crate::host::clock::boottime_ns;
 use crate::level::Level;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenProgramMut, ProgramAttachType, ProgramMut};
@@ -615,11 +616,6 @@ fn program_info(fd: BorrowedFd<'_>) -> Option<libbpf_rs::libbpf_sys::bpf_prog_in
         libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), &raw mut info, &raw mut len)
     };
     (failed == 0).then_some(info)
-}
-
-fn boottime_ns() -> u64 {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-    now.map_or(u64::MAX, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }
 
 /// A flag that the programs share with us.

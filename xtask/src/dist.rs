@@ -53,6 +53,11 @@ pub fn command(args: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The static binary, built unless it is up to date.
+pub fn binary() -> Result<PathBuf> {
+    build(&shell::target().join("dist"))
+}
+
 /// The static binary.
 fn build(out: &Path) -> Result<PathBuf> {
     for library in ["libelf.a", "libz.a"] {

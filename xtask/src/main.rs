@@ -6,11 +6,13 @@ mod demo;
 mod dist;
 mod docs;
 mod findings;
+mod fuzz;
 mod readers;
 mod setup;
 mod shell;
 mod test;
 mod tracefs;
+mod vm;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
@@ -24,8 +26,8 @@ The project's chores.
       Setup, release build, and a recording of a Python program that starts processes in many ways;
       with ARGS: `startrace record ARGS`.
   cargo xtask test [--all] [--unprivileged] [FILTER]
-      Setup, formatting, clippy, docs, all tests, the privileged ones as root, and the quick rows of
-      the corpus. --all: the slow tests, the whole corpus and the findings too, whose runtimes it installs. --unprivileged: without those that need root. FILTER: only tests with that name.
+      Setup, formatting, clippy, docs, all tests, the privileged ones as root, two other kernels, and the
+      quick rows of the corpus. --all: the slow tests, the whole corpus and the findings too, whose runtimes it installs. --unprivileged: without those that need root. FILTER: only tests with that name.
   cargo xtask corpus [--all] [--quick] [--record FOLDER] [--family FAMILY] [--root ROOT] [NAME]
       Start the real programs of tests/corpus/corpus.toml, name their start methods, and print how
       right that is. --all: install the runtimes that are missing first, and the userlands of other
@@ -41,6 +43,13 @@ The project's chores.
       Make what people get who build nothing, in target/dist: one static x86-64 binary, a Debian package
       and an archive, with man pages and completions. --check: install, record with and remove the
       package on bare Debian 11, 12 and 13 userlands (target/roots, some 800 MB; needs root).
+  cargo xtask vm [--all] [--dist] [--clang CLANG] [--kernel NAME] [--json FILE]
+      Boot Debian's kernels 6.1 and 6.12 in qemu (software emulation, no root), record in them with every
+      kind of hook, and print what the kernels made of it. --all: 5.10 (which has to be refused), 6.18 and
+      the newest too, and the BPF programs also as the newest packaged clang makes them. --dist: the static
+      release binary instead of the tests' build. --clang: the BPF programs as this compiler makes them.
+  cargo xtask fuzz [TARGET] [--seconds N]
+      Feed hostile input to what reads records, traces, ELF files and the like (fuzz/), a minute each.
   cargo xtask docs [--check]
       Write docs/*.md from the program's own help and schema. --check: only say whether they differ.
 
@@ -73,6 +82,8 @@ fn run() -> Result<()> {
         Some("corpus") => corpus::command(&rest),
         Some("docs") => docs::command(&rest),
         Some("findings") => findings::command(&rest),
+        Some("fuzz") => fuzz::command(&rest),
+        Some("vm") => vm::command(&rest),
         Some("bench") => bench::command(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

@@ -75,6 +75,17 @@ const READER_NEEDS: &[Need] = &[Need {
     packages: ["python3-venv", "python3", "python", "python3", "python3"],
 }];
 
+/// What boots other kernels.
+const VM_NEEDS: &[Need] = &[
+    Need {
+        what: "qemu for x86-64",
+        present: || which("qemu-system-x86_64").is_some(),
+        packages: ["qemu-system-x86", "qemu-system-x86", "qemu-system-x86", "qemu-x86", "qemu-system-x86_64"],
+    },
+    Need { what: "strip", present: || which("strip").is_some(), packages: ["binutils"; 5] },
+    Need { what: "dpkg-deb", present: || which("dpkg-deb").is_some(), packages: ["dpkg"; 5] },
+];
+
 /// What drives and is the browser of the tests.
 const BROWSER_NEEDS: &[Need] = &[
     Need { what: "node", present: || which("node").is_some(), packages: ["nodejs"; 5] },
@@ -277,6 +288,29 @@ pub fn ensure_for_tests() -> Result<()> {
     supply(missing(NEEDS.iter().chain(TEST_NEEDS)))
 }
 
+/// What booting other kernels needs besides.
+pub fn ensure_for_vm() -> Result<()> {
+    if which("apt-get").is_none() {
+        bail!("the kernels are Debian's, and fetched with apt-get, which is not here");
+    }
+    supply(missing(VM_NEEDS.iter()))
+}
+
+/// The newest clang among the packages, installed; its name.
+pub fn newest_clang() -> Result<String> {
+    let output = Command::new("apt-cache").args(["search", "--names-only", "^clang-[0-9]+$"]).output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let versions =
+        said.lines().filter_map(|line| line.strip_prefix("clang-")?.split(' ').next()?.parse().ok());
+    let Some(newest) = versions.max().map(|n: u32| format!("clang-{n}")) else {
+        bail!("no package clang-NN is known: apt-get update");
+    };
+    if which(&newest).is_none() {
+        install_one(&newest)?;
+    }
+    Ok(newest)
+}
+
 /// What the tests in a browser need besides.
 pub fn ensure_for_browser() -> Result<()> {
     supply(missing(BROWSER_NEEDS.iter()))
@@ -337,7 +371,7 @@ pub fn install_one(apt: &str) -> Result<()> {
             }
             install(manager, &[apt])
         }
-        _ => bail!("--install-peers knows apt-get only; install {apt} by hand"),
+        _ => bail!("packages beyond the usual are installed with apt-get only; install {apt} by hand"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::corpus;
 use crate::tracefs::Tracefs;
-use crate::{docs, findings, readers, setup, shell};
+use crate::{docs, findings, readers, setup, shell, vm};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -64,6 +64,8 @@ struct Counts {
     broken: Vec<String>,
     /// What came of the corpus, in a line.
     corpus: Option<String>,
+    /// And of other kernels.
+    kernels: Option<String>,
 }
 
 pub fn command(args: &[String]) -> Result<()> {
@@ -97,6 +99,7 @@ pub fn command(args: &[String]) -> Result<()> {
     command.args(&options.filter);
     counts.run(&mut command)?;
 
+    run_kernels(&options, &mut counts)?;
     run_readers(&options, &mut counts)?;
     run_browser(&options, &mut counts)?;
 
@@ -122,6 +125,34 @@ fn wanted<'f>(file: &str, options: &'f Options) -> Result<Option<Option<&'f str>
     let filter = options.filter.as_deref().filter(|filter| *filter != file);
     let named = |filter| text.lines().any(|line| line.starts_with("fn ") && line.contains(filter));
     Ok(filter.is_none_or(named).then_some(filter))
+}
+
+/// Other kernels, in virtual machines: two of them, with --all every one.
+fn run_kernels(options: &Options, counts: &mut Counts) -> Result<()> {
+    if options.filter.is_some() {
+        eprintln!("with a FILTER: without other kernels (cargo xtask vm)");
+        return Ok(());
+    }
+    if options.unprivileged {
+        return Ok(());
+    }
+    if shell::which("apt-get").is_none() {
+        counts.kernels =
+            Some("kernels: NOT RUN: they are fetched with apt-get, which is not here".to_owned());
+        return Ok(());
+    }
+    match vm::run(&vm::Options { all: options.all, ..Default::default() }) {
+        Ok(report) => {
+            println!("{report}");
+            if let Err(why) = report.verdict() {
+                counts.broken.push(format!("other kernels ({why:#})"));
+            }
+            counts.kernels = Some(report.summary());
+        }
+        // What ran elsewhere is worth its result all the same.
+        Err(why) => counts.broken.push(format!("other kernels ({why:#})")),
+    }
+    Ok(())
 }
 
 /// The page in a browser, and exports in a viewer's: they need half a gigabyte of packages.
@@ -170,7 +201,7 @@ fn run_corpus(options: &Options, counts: &mut Counts) -> Result<()> {
 }
 
 fn finish(options: &Options, counts: &Counts, files: usize, not_run: Option<&str>) -> Result<()> {
-    let Counts { passed, failed, ignored, broken, corpus } = counts;
+    let Counts { passed, failed, ignored, broken, corpus, kernels } = counts;
     let mut line = format!("summary: {} tests ran, {passed} passed, {failed} failed", passed + failed);
     if *ignored > 0 {
         line += &format!("; {ignored} slow ones not run: --all runs them");
@@ -183,6 +214,7 @@ fn finish(options: &Options, counts: &Counts, files: usize, not_run: Option<&str
     }
     println!("\n{line}");
     println!("{}", corpus.as_deref().unwrap_or("corpus: NOT RUN"));
+    println!("{}", kernels.as_deref().unwrap_or("kernels: NOT RUN"));
     if *failed > 0 || !broken.is_empty() {
         bail!("tests failed");
     }

@@ -2,11 +2,12 @@
 
 use super::{
     DRAIN_NICE, Error, GRACE_NS, LINGER_NS, Live, Looks, PERIOD, Progress, Request, Sink, WhenReady,
-    boottime_ns, is_complete, losses, program_path, shown, signal_word,
+    is_complete, losses, program_path, shown, signal_word,
 };
 use super::{Lookout, Rules, outside};
 use crate::event::Id;
 use crate::event::order::Order;
+use crate::host::clock::boottime_ns;
 use crate::host::launcher::{Launcher, Outputs, Said};
 use crate::host::spawn::Ended;
 use crate::host::world::Machine;

@@ -192,7 +192,7 @@ fn apt_settings() -> String {
 }
 
 /// The mirror of Debian that this machine's apt is configured for.
-fn mirror() -> Result<String> {
+pub fn mirror() -> Result<String> {
     if let Ok(mirror) = std::env::var(MIRROR) {
         return Ok(mirror);
     }
