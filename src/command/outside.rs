@@ -284,7 +284,7 @@ mod tests {
 
     fn until_seen(lookout: &mut Lookout) -> String {
         for _ in 0..5000 {
-            if let Some((_, seen)) = lookout.look(crate::command::recording::boottime_ns).pop() {
+            if let Some((_, seen)) = lookout.look(crate::host::clock::boottime_ns).pop() {
                 return seen.detail;
             }
             std::thread::sleep(PERIOD);
@@ -297,7 +297,7 @@ mod tests {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut lookout = lookout(&format!("tcp:{}", address.port()));
         for _ in 0..20 {
-            assert_eq!(lookout.look(crate::command::recording::boottime_ns), []);
+            assert_eq!(lookout.look(crate::host::clock::boottime_ns), []);
         }
         let _listener = TcpListener::bind(address).unwrap();
         let detail = until_seen(&mut lookout);

@@ -17,7 +17,7 @@ record() {
 	name=$1
 	shift
 	echo "startrace-vm: $name, $(cut -d' ' -f1 /proc/uptime) s after boot"
-	timeout 120 startrace -vv record -q -o "$name.json" "$@" >"$name.out" 2>"$name.err"
+	timeout 300 startrace -vv record -q -o "$name.json" "$@" >"$name.out" 2>"$name.err"
 	echo $? >"$name.code"
 }
 
