@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod export_traces;
+#[path = "traces/mod.rs"]
+mod traces;
 
 use export_traces::{convert, document, folder, hostile, source, start, stated};
 use serde_json::{Value, json};
@@ -12,6 +14,7 @@ use startrace::export::Format;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use traces::{MS, jitter, spec, trace};
 
 fn node<I: AsRef<OsStr>>(script: &str, args: &[I]) {
     for variable in ["STARTRACE_BROWSER", "STARTRACE_CHROMIUM"] {
@@ -88,5 +91,40 @@ fn speedscope_reads_chrome_folded_and_its_own() {
         let file = folder.path().join(name);
         std::fs::write(&file, convert(source(&trace), format)).unwrap();
         node("speedscope.mjs", &[file.into_os_string(), shown.into(), sum.to_string().into()]);
+    }
+}
+
+#[test]
+#[ignore = "needs a browser: cargo xtask test --all browser"]
+fn two_sides_are_one_page() {
+    let runs = |ms: u64, helper_ms: u64| -> Vec<Value> {
+        let run = |i: u64| {
+            let mut root = spec(100 + i, None, "app --port 8080", jitter(ms * MS, i));
+            let helper = spec(900 + i, Some(100 + i), "helper -v", jitter(helper_ms * MS, i));
+            let rest = root.duration() - 21 * MS - helper.duration();
+            let of_helper: &'static str = Box::leak(format!("running:{}", 900 + i).into_boxed_str());
+            root.path =
+                vec![("creating", MS), ("sleep", 20 * MS), ("running", rest), (of_helper, helper.duration())];
+            trace(&[root, helper])
+        };
+        (0..9).map(run).collect()
+    };
+    for (name, base, new, verdict) in [
+        ("diff", runs(100, 40), runs(150, 90), "NEW is slower"),
+        ("diff-hostile", vec![hostile()], vec![hostile(), stated()], "too few samples"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let page = folder.path().join("diff.html");
+        let mut diff = Command::new(env!("CARGO_BIN_EXE_startrace"));
+        diff.arg("diff");
+        for (side, traces) in [("--base", base), ("--new", new)] {
+            diff.arg(side);
+            for (i, trace) in traces.iter().enumerate() {
+                diff.arg(traces::write(folder.path(), &format!("{side}{i}.json"), trace));
+            }
+        }
+        let done = diff.arg("--html").arg(&page).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        node("diff.mjs", &[page.as_os_str(), name.as_ref(), verdict.as_ref()]);
     }
 }

@@ -6,7 +6,8 @@ mod traces;
 
 use serde_json::{Value, json};
 use startrace::compare::{
-    Comparison, Digest, Map, MatchedBy, Options, Outcome, Pair, Side, Unit, Verdict, compare, markdown, text,
+    Comparison, Digest, Map, MatchedBy, Options, Outcome, Pair, Representative, Side, Unit, Verdict, compare,
+    html, markdown, text,
 };
 use startrace::report::Style;
 use std::path::Path;
@@ -394,4 +395,119 @@ fn thousands_of_kinds_are_compared() {
     let mut out = Vec::new();
     text(&found, false, &STYLE, &mut out).unwrap();
     assert!(String::from_utf8(out).unwrap().lines().count() < 120);
+}
+
+fn page(base: &[Value], new: &[Value]) -> String {
+    let mut digest = Digest::new(Vec::new());
+    for (side, traces) in [(Side::BASE, base), (Side::NEW, new)] {
+        for trace in traces {
+            digest.add(reader(trace), side).unwrap();
+        }
+    }
+    let found = compare(&digest, Side::BASE, Side::NEW, &Options::default());
+    let mut drawn = Representative::both(&digest, &found);
+    let all: Vec<&Value> = base.iter().chain(new).collect();
+    for run in drawn.iter_mut().flatten() {
+        run.take(reader(all[run.file()])).unwrap();
+    }
+    let mut out = Vec::new();
+    html(&found, drawn.as_ref(), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn the_page_says_what_the_text_says_and_draws_both_medians() {
+    let (base, mut new) = (runs(9, 100, 40), runs(9, 150, 90));
+    // One more process, in every new run.
+    for (i, run) in new.iter_mut().enumerate() {
+        let extra = spec(700 + i as u64, Some(100 + i as u64), "lsb_release -a", 7 * MS).json();
+        run["starts"].as_array_mut().unwrap().push(extra);
+    }
+    let text = page(&base, &new);
+    let verdict = told(&sides(&base, &new, &[], &Options::default()));
+    let verdict = verdict.lines().next().unwrap();
+    assert!(text.contains(&format!("<h1 class=\"slower\"><bdi>{verdict}</bdi></h1>")), "{verdict}: {text}");
+    assert!(text.contains("in <bdi>helper -v</bdi>"), "the helper is why");
+    assert!(text.contains("<h2>New processes</h2>") && text.contains("<bdi>lsb_release -a</bdi>"));
+    assert!(text.contains("BASE: the median of 9; NEW: the median of 9."), "{text}");
+    // Root and helper in one line each, the new process alone.
+    let water = text.split_once("<table class=\"water\">").unwrap().1.split_once("</table>").unwrap().0;
+    assert_eq!(water.matches("<tr><td").count(), 3, "{water}");
+    assert_eq!(water.matches("badge slower\">new<").count(), 1);
+    // Bars of phases and of the path, but for the helper's side that is not there.
+    assert_eq!(water.matches("svg class=\"line\"").count(), 5);
+    assert!(!text.contains("<script") && !text.contains("http:"), "no script, no address");
+    assert!(
+        text.contains("default-src 'none'") && !text.contains("style=\""),
+        "nothing that its policy forbids"
+    );
+    assert!(text.len() < 60_000, "{}", text.len());
+}
+
+#[test]
+fn the_page_of_hostile_and_absurd_traces_is_only_text() {
+    let hostile = "\"><script>alert(1)</script><img src=x onerror=y>\u{202e}\u{1b}[31m";
+    let mut bad = spec(1, None, "x", 50 * MS);
+    bad.argv = vec![hostile.to_owned(); 3];
+    (bad.exe, bad.method) = (hostile.to_owned(), hostile.to_owned());
+    let mut child = spec(2, Some(1), "y", 1);
+    child.phases = vec![("\"><script>", u64::MAX / 2), ("app", 1)];
+    child.path = vec![("</svg><script>", 5), ("running", u64::MAX / 2)];
+    child.argv = vec![hostile.to_owned()];
+    let mut deep: Vec<Spec> = vec![bad.clone(), child];
+    // A chain, and many beside each other.
+    deep.extend((3..400).map(|n| spec(n, Some(if n < 60 { n - 1 } else { 1 }), hostile, n)));
+    let mut document = trace(&deep);
+    document["host"]["hostname"] = hostile.into();
+    for text in [
+        page(&[document.clone()], &[document.clone()]),
+        page(&[document.clone()], &[trace(&[])]),
+        page(&[trace(&[])], &[trace(&[])]),
+    ] {
+        assert!(!text.contains("<script") && !text.contains("<img"), "{text}");
+        assert!(!text.contains(['\u{202e}', '\u{1b}']));
+        for tag in ["table", "tr", "td", "section", "svg", "bdi", "div", "details", "ul", "li", "p", "main"] {
+            let opened =
+                text.matches(&format!("<{tag}>")).count() + text.matches(&format!("<{tag} ")).count();
+            assert_eq!(opened, text.matches(&format!("</{tag}>")).count(), "{tag}");
+        }
+        assert!(text.len() < 2_000_000, "{}", text.len());
+    }
+    // Of deep trees and wide ones, so many starts are drawn and the others counted.
+    assert!(page(&[document.clone()], &[document]).contains("more are not drawn"));
+}
+
+#[test]
+fn the_page_is_a_file_and_the_exit_status_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = "--password=s3cr3t-w0rd";
+    let with_secret = |ms, helper_ms| {
+        let mut trace = runs(1, ms, helper_ms).remove(0);
+        trace["starts"][0]["argv"].as_array_mut().unwrap().insert(1, secret.into());
+        trace
+    };
+    let (a, b) = (
+        write(folder.path(), "a.json", &with_secret(100, 40)),
+        write(folder.path(), "b.json", &with_secret(150, 90)),
+    );
+    let out = folder.path().join("diff.html");
+    let run = |args: &[&std::ffi::OsStr]| -> Output {
+        Command::new(env!("CARGO_BIN_EXE_startrace")).arg("diff").args(args).output().unwrap()
+    };
+    let done = run(&[a.as_os_str(), b.as_os_str(), "--html".as_ref(), out.as_os_str()]);
+    assert!(done.status.success() && done.stdout.is_empty(), "{done:?}");
+    let page = std::fs::read_to_string(&out).unwrap();
+    assert!(page.contains("app ") && !page.contains("s3cr3t"), "credentials of neither reading are shown");
+    assert!(page.ends_with("</html>\n") && page.contains("<h2>One run of each side</h2>"), "{page}");
+    let done = run(&[
+        a.as_os_str(),
+        b.as_os_str(),
+        "--html".as_ref(),
+        out.as_os_str(),
+        "--fail-if-slower".as_ref(),
+        "1%".as_ref(),
+    ]);
+    assert_eq!(done.status.code(), Some(4), "{done:?}");
+    let done = run(&[a.as_os_str(), b.as_os_str(), "--html".as_ref(), "-".as_ref(), "--markdown".as_ref()]);
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
 }

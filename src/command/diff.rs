@@ -1,12 +1,16 @@
 //! `startrace diff`: what became slower between two sides of traces.
 
+use super::export::write_file;
 use super::redaction::RedactArgs;
 use super::report::forgive_closed_pipe;
 use super::{Exit, record};
-use crate::compare::{self, Comparison, Digest, Limit, Map, Outcome, Side};
+use crate::compare::{self, Comparison, Digest, Limit, Map, Outcome, Representative, Side};
+use crate::export::ExportError;
 use crate::report::{ColorWhen, MAX_WIDTH, MIN_WIDTH, Style};
 use crate::trace::read;
+use crate::trace::write::OutputTarget;
 use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +24,7 @@ use std::path::{Path, PathBuf};
   startrace diff main/ branch/ --fail-if-slower 10%    folders, for CI
   startrace diff a.json b.json --map /opt/app-1=/opt/app-2
   startrace diff a/ b/ --fail-if-slower 50ms --markdown > comment.md
+  startrace diff main/ branch/ --html diff.html        a page for a browser
 
 Starts are the same where executable, arguments (numbers, folders and random
 names aside), method and place in the tree are; what is left over is matched by
@@ -72,6 +77,10 @@ pub struct Options {
     #[arg(long, value_name = "P", default_value = "0.05", hide_default_value = true, value_parser = parse_alpha)]
     pub alpha: f64,
 
+    /// One page for a browser, with the median run of each side drawn beside the other
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<OsString>,
+
     /// Markdown, for a comment
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
@@ -109,11 +118,10 @@ fn parse_alpha(text: &str) -> Result<f64, String> {
 
 /// Compares, and says what came of it on standard output. A closed pipe is success.
 pub fn run(options: &Options) -> Exit {
-    match compare(options) {
-        Ok(comparison) => match show(&comparison, options) {
-            Ok(()) => exit(&comparison),
-            Err(error) => record::fail(&error, Exit::Failure),
-        },
+    match compare(options)
+        .and_then(|comparison| show(&comparison.0, &comparison.1, options).map(|()| comparison.0))
+    {
+        Ok(comparison) => exit(&comparison),
         Err(error) => record::fail(&error, Exit::Failure),
     }
 }
@@ -126,7 +134,10 @@ fn exit(comparison: &Comparison) -> Exit {
     }
 }
 
-fn compare(options: &Options) -> Result<Comparison> {
+/// What is drawn: the run that stands for each side, where the page asks for them.
+type Runs = Option<[Representative; 2]>;
+
+fn compare(options: &Options) -> Result<(Comparison, Runs)> {
     let side = |one: &Option<PathBuf>, several: &[PathBuf]| -> Result<Vec<PathBuf>> {
         let given: Vec<&PathBuf> = one.iter().chain(several).collect();
         let mut files = Vec::new();
@@ -142,14 +153,27 @@ fn compare(options: &Options) -> Result<Comparison> {
     }
     let redactor = options.redaction.redactor()?;
     let mut digest = Digest::new(options.maps.clone());
-    for (files, side) in [(bases, Side::BASE), (news, Side::NEW)] {
+    for (files, side) in [(&bases, Side::BASE), (&news, Side::NEW)] {
         for file in files {
-            digest.add(read::open(&file)?.redacted(redactor.clone()), side)?;
+            digest.add(read::open(file)?.redacted(redactor.clone()), side)?;
         }
     }
     let how =
         compare::Options { alpha: options.alpha, only: options.exe.clone(), limit: options.fail_if_slower };
-    Ok(compare::compare(&digest, Side::BASE, Side::NEW, &how))
+    let comparison = compare::compare(&digest, Side::BASE, Side::NEW, &how);
+    let mut runs = Representative::both(&digest, &comparison).filter(|_| options.html.is_some());
+    let files: Vec<&PathBuf> = bases.iter().chain(&news).collect();
+    let file = |run: &Representative| files.get(run.file()).copied();
+    // Only what can be read again is drawn.
+    if !runs.iter().flatten().all(|run| file(run).is_some_and(|path| path.is_file())) {
+        runs = None;
+    }
+    for run in runs.iter_mut().flatten() {
+        if let Some(path) = file(run) {
+            run.take(read::open(path)?.redacted(redactor.clone()))?;
+        }
+    }
+    Ok((comparison, runs))
 }
 
 /// The traces that a path means: itself, or those of a folder, by name.
@@ -175,7 +199,20 @@ fn traces(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn show(comparison: &Comparison, options: &Options) -> Result<()> {
+fn show(comparison: &Comparison, runs: &Runs, options: &Options) -> Result<()> {
+    if let Some(page) = &options.html {
+        if page == "-" && (options.json || options.markdown) {
+            bail!("--html - and another format cannot both go to standard output: name a FILE");
+        }
+        write_file(&OutputTarget::from_option(page), "--html", false, &mut |out| {
+            compare::html(comparison, runs.as_ref(), out)
+                .and_then(|()| out.flush())
+                .map_err(ExportError::Write)
+        })?;
+        if !options.json && !options.markdown {
+            return Ok(());
+        }
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let done = if options.json {
         serde_json::to_writer_pretty(&mut out, comparison)

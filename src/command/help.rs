@@ -16,9 +16,11 @@ const WIDEST: usize = 100;
   startrace help phases        what fork, schedule, setup, exec ... stand for
   startrace help states        what a task does or waits for
   startrace help methods       how processes are started
-  startrace help readiness     when a start is over: --ready")]
+  startrace help readiness     when a start is over: --ready
+  startrace help posix_spawn   one method; also one finding, by its name
+  startrace help method-names  all names of methods, with what each costs")]
 pub struct Options {
-    /// phases, states, methods, readiness, findings, levels, exit-codes; or a command
+    /// phases, states, methods, method-names, readiness, findings, levels, exit-codes; a method, a finding, a command
     #[arg(value_name = "TOPIC")]
     topic: Option<String>,
 }
@@ -35,17 +37,24 @@ pub fn run(options: &Options, mut cli: clap::Command) -> Exit {
         Some(name) => match (help::topic(name), cli.find_subcommand_mut(name)) {
             (Some(topic), _) => topic.show(&style, &mut out),
             (None, Some(command)) => command.print_long_help(),
-            (None, None) => {
-                let topics: Vec<&str> = help::topics().iter().map(|topic| topic.name).collect();
-                return record::usage(&format!(
-                    "help: there is no topic and no command '{name}'; topics are {}",
-                    topics.join(", ")
-                ));
-            }
+            (None, None) => match help::names::show(name, &style, &mut out) {
+                Ok(false) => return unknown(name),
+                shown => shown.map(|_| ()),
+            },
         },
     };
     match forgive_closed_pipe(shown.and_then(|()| out.flush())) {
         Ok(()) => Exit::Success,
         Err(error) => record::fail(&error.into(), Exit::Failure),
     }
+}
+
+/// A usage error that names what there is.
+fn unknown(name: &str) -> Exit {
+    let topics: Vec<&str> = help::topics().iter().map(|topic| topic.name).collect();
+    record::usage(&format!(
+        "help: there is no topic and no command '{name}'; topics are {}, {}, and the name of each method and finding",
+        topics.join(", "),
+        help::names::ALL
+    ))
 }

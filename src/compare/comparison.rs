@@ -56,6 +56,9 @@ pub struct Comparison {
     pub vanished: Vec<Kind>,
     /// `--fail-if-slower`.
     pub gate: Option<Gate>,
+    /// Which starts are of which kind.
+    #[serde(skip)]
+    pub(crate) pairing: Pairing,
 }
 
 /// One side.
@@ -180,6 +183,9 @@ pub struct Pair {
     pub phases: Vec<Part>,
     /// By state of the critical path, likewise.
     pub path: Vec<Part>,
+    /// Its kinds of start, in the pairing.
+    #[serde(skip)]
+    pub(crate) groups: (usize, usize),
 }
 
 /// A fact that is different.
@@ -251,6 +257,7 @@ pub fn compare(digest: &Digest, base: Side, new: Side, options: &Options) -> Com
         appeared,
         vanished,
         gate,
+        pairing: work.pairing,
     }
 }
 
@@ -446,6 +453,7 @@ impl Work<'_> {
             path: self.parts(of_base, of_new, unit, PartKind::State),
             base,
             new: after,
+            groups: (old, new),
         })
     }
 

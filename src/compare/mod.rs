@@ -10,18 +10,21 @@
 //! - `stats.rs` - ranks, medians, intervals. `comparison.rs` - one pair's numbers; `gate.rs` - yes or no.
 //! - `budget.rs` - what a start may take.
 //! - `spread.rs` - many runs of the same command: what `stat` says.
-//! - `text.rs`, `markdown.rs` - for people.
+//! - `text.rs`, `markdown.rs` - for people; `html.rs` - a page, with the run that stands for each side
+//!   (`waterfall.rs`).
 
 pub mod budget;
 mod comparison;
 mod digest;
 mod fold;
 mod gate;
+mod html;
 mod markdown;
 mod pairs;
 pub mod spread;
 pub mod stats;
 mod text;
+mod waterfall;
 
 pub use comparison::{
     Change, Comparison, Kind, Options, Pair, Part, SideNote, Tally, TraceNote, Unit, Verdict, compare,
@@ -29,6 +32,8 @@ pub use comparison::{
 pub use digest::{Digest, Reading, Side, Sides};
 pub use fold::Map;
 pub use gate::{Gate, Limit, Outcome};
+pub use html::html;
 pub use markdown::markdown;
 pub use pairs::MatchedBy;
 pub use text::text;
+pub use waterfall::Representative;

@@ -12,13 +12,13 @@
 use super::{Exporter, Outline};
 use crate::report::digest::{Digest, End, Row};
 use crate::report::intern::{Interner, Sym};
-use crate::report::{headline, phase};
+use crate::report::markup::{self, escape};
+use crate::report::{headline, headline_and_rest, phase};
 use crate::trace::schema::Start;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 
 const PAGE: &str = include_str!("html/page.html");
@@ -60,22 +60,6 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// Text between tags.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 fn pack(json: &[u8]) -> io::Result<String> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(json)?;
@@ -84,12 +68,6 @@ fn pack(json: &[u8]) -> io::Result<String> {
 
 fn block(kind: &str, json: &[u8], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<script type=\"text/plain\" class=\"{kind}\">{}</script>", pack(json)?)
-}
-
-/// Unknown to everybody before the page is written.
-fn nonce() -> String {
-    let state = RandomState::new();
-    format!("{:016x}{:016x}", state.hash_one(0), state.hash_one(1))
 }
 
 /// The rows that are in the page: all, or the longest.
@@ -266,7 +244,8 @@ impl Exporter for Html {
     fn begin(&mut self, trace: &Outline, out: &mut dyn Write) -> io::Result<()> {
         self.kept = keep(&trace.digest);
         let overview = serde_json::to_vec(&overview(trace, &self.kept))?;
-        let (script, nonce) = (SCRIPT.concat(), nonce());
+        let (script, nonce) = (SCRIPT.concat(), markup::nonce());
+        let (first, rest) = headline_and_rest(&trace.digest);
         for piece in PAGE.split_inclusive('}') {
             let (text, name) = match piece.rsplit_once("${") {
                 Some((text, name)) => (text, name.trim_end_matches('}')),
@@ -276,8 +255,9 @@ impl Exporter for Html {
             match name {
                 "" => {}
                 "nonce" => out.write_all(nonce.as_bytes())?,
-                "style" => out.write_all(STYLE.as_bytes())?,
-                "headline" => out.write_all(escape(&headline(&trace.digest)).as_bytes())?,
+                "style" => out.write_all([markup::PALETTE, STYLE].concat().as_bytes())?,
+                "headline" => out.write_all(escape(&first).as_bytes())?,
+                "rest" => out.write_all(escape(&rest).as_bytes())?,
                 "overview" => block("overview", &overview, out)?,
                 "script" => out.write_all(script.as_bytes())?,
                 other => return Err(io::Error::other(format!("page.html asks for {other:?}"))),

@@ -7,6 +7,7 @@ mod exit_codes;
 mod findings;
 mod levels;
 mod methods;
+pub mod names;
 mod phases;
 mod readiness;
 mod states;

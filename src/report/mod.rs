@@ -14,6 +14,7 @@ mod json;
 pub(crate) mod label;
 mod line;
 mod link;
+pub(crate) mod markup;
 mod path;
 pub(crate) mod phase;
 mod profile;
@@ -44,6 +45,17 @@ pub(crate) fn headline(digest: &Digest) -> String {
     // A vector takes everything.
     let _ = sections::headline(digest, &style, &mut out);
     String::from_utf8_lossy(&out).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The same in two: what to read first, and the rest.
+pub(crate) fn headline_and_rest(digest: &Digest) -> (String, String) {
+    let all = headline(digest);
+    let first = digest.verdict.first().map(|first| sections::sentence(first)).unwrap_or_default();
+    if first.is_empty() || !all.contains(&first) {
+        return (all, String::new());
+    }
+    let rest = all.replacen(&first, "", 1);
+    (first, rest.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// How much of a report is shown.

@@ -114,6 +114,12 @@ fn is_measured(digest: &Digest, row: &Row) -> bool {
     !row.partial && !digest.is_unfinished(row)
 }
 
+/// A sentence of the verdict as [`headline`] has it, on one line.
+pub(crate) fn sentence(text: &str) -> String {
+    let shown = unbroken(&label::harmless(text, MAX_SUMMARY));
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The warning of an incomplete trace, and one sentence: how many starts, of what, over how long, and
 /// the slowest.
 pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> io::Result<()> {

@@ -36,7 +36,8 @@ export async function withPage(work) {
 
 export async function open(page, file, hash = "") {
   await page.goto("file://" + file + hash);
-  await page.waitForSelector("html[data-ready=yes]", { timeout: 60000 });
+  // A page with a script says when it has drawn; one without is there when it is loaded.
+  if ((await page.locator("body script").count()) > 0) await page.waitForSelector("html[data-complete=yes]", { timeout: 60000 });
 }
 
 /** Where a screenshot goes, if somebody wants to look at them. */

@@ -1,5 +1,8 @@
 //! `cargo xtask docs`: the pages that say what the program says itself, so that they cannot differ.
 
+mod pictures;
+mod words;
+
 use crate::shell;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
@@ -15,9 +18,15 @@ const CLI_INTRO: &str = "\
 *Written by `cargo xtask docs` from the program's own help; do not edit.*
 ";
 
+/// Where the pages on findings are; nothing else is there.
+const FINDINGS: &str = "docs/findings";
+
+/// Topics of `startrace help` with a page each, and a section on it for each of their names.
+const TOPICS: [&str; 3] = ["phases", "states", "readiness"];
+
 /// A page and what it has to hold.
 struct Page {
-    path: &'static str,
+    path: String,
     text: String,
 }
 
@@ -25,30 +34,49 @@ pub fn command(args: &[String]) -> Result<()> {
     match args {
         [] => write(),
         [flag] if flag == "--check" => check(),
-        _ => bail!("usage: cargo xtask docs [--check]"),
+        [flag] if flag == "--pictures" => pictures::take(),
+        _ => bail!("usage: cargo xtask docs [--check | --pictures]"),
     }
 }
 
 fn write() -> Result<()> {
-    for page in pages()? {
-        if fs::read_to_string(page.path).is_ok_and(|old| old == page.text) {
+    let pages = pages()?;
+    for page in &pages {
+        if fs::read_to_string(&page.path).is_ok_and(|old| old == page.text) {
             continue;
         }
-        fs::create_dir_all("docs")?;
-        fs::write(page.path, page.text).with_context(|| page.path)?;
+        fs::create_dir_all(FINDINGS)?;
+        fs::write(&page.path, &page.text).with_context(|| page.path.clone())?;
         println!("{} is new", page.path);
     }
+    for path in left_over(&pages)? {
+        fs::remove_file(&path).with_context(|| path.clone())?;
+        println!("{path} is gone");
+    }
     Ok(())
+}
+
+/// Pages on findings that there are no longer.
+fn left_over(pages: &[Page]) -> Result<Vec<String>> {
+    let mut gone = Vec::new();
+    for entry in fs::read_dir(FINDINGS).into_iter().flatten() {
+        let path = format!("{FINDINGS}/{}", entry?.file_name().to_string_lossy());
+        if !pages.iter().any(|page| page.path == path) {
+            gone.push(path);
+        }
+    }
+    Ok(gone)
 }
 
 /// Fails where a page is not what the program says.
 pub fn check() -> Result<()> {
     let pages = pages()?;
-    let stale: Vec<&str> = pages
+    let mut stale: Vec<String> = pages
         .iter()
-        .filter(|page| fs::read_to_string(page.path).ok().as_ref() != Some(&page.text))
-        .map(|page| page.path)
+        .filter(|page| fs::read_to_string(&page.path).ok().as_ref() != Some(&page.text))
+        .map(|page| page.path.clone())
         .collect();
+    stale.extend(left_over(&pages)?);
     if !stale.is_empty() {
         bail!("{} is not what the program says itself: run `cargo xtask docs`", stale.join(" and "));
     }
@@ -60,10 +88,17 @@ fn pages() -> Result<Vec<Page>> {
     shell::run(shell::cargo().args(["build", "--package", "startrace"]))?;
     let document = serde_json::from_str(&said(&["schema"])?).context("startrace schema")?;
     let line = serde_json::from_str(&said(&["schema", "--ndjson"])?).context("startrace schema --ndjson")?;
-    Ok(vec![
-        Page { path: "docs/cli.md", text: cli()? },
-        Page { path: "docs/trace.md", text: trace(&document, &line)? },
-    ])
+    let page = |path: &str, text| Page { path: path.to_owned(), text };
+    let mut pages = vec![page("docs/cli.md", cli()?), page("docs/trace.md", trace(&document, &line)?)];
+    let findings = words::explained(&said(&["report", "--explain", "all"])?)?;
+    pages.push(page(&format!("{FINDINGS}/README.md"), words::index(&findings)));
+    pages.extend(findings.iter().map(|one| page(&format!("{FINDINGS}/{}.md", one.id), one.page())));
+    let methods = words::topic(&said(&["help", "methods"])?)?;
+    pages.push(page("docs/methods.md", words::methods(&methods, &said(&["help", "method-names"])?)?));
+    for name in TOPICS {
+        pages.push(page(&format!("docs/{name}.md"), words::topic(&said(&["help", name])?)?.page(name)));
+    }
+    Ok(pages)
 }
 
 /// Standard output of the program that was just built, as at a terminal of 80 columns.

@@ -32,6 +32,14 @@ function text(value, name) {
   return make("bdi", "t" + (name ? " " + name : ""), harmless(value));
 }
 
+/** A name that may go on in the next line after a dot or an underscore. */
+function breakable(name) {
+  const shown = text(name);
+  const pieces = shown.textContent.split(/(?<=[._])/).slice(0, 20);
+  shown.replaceChildren(...pieces.flatMap((piece) => [piece, document.createElement("wbr")]), shown.textContent.slice(pieces.join("").length));
+  return shown;
+}
+
 /** Nanoseconds with three digits, as `startrace report` writes them. */
 function duration(ns) {
   if (ns === null || ns === undefined) return "?";
@@ -58,16 +66,15 @@ function share(part, whole) {
 
 /** Colour of a phase or a state by its name. */
 const PHASES = ["unobserved", "fork", "schedule", "setup", "exec", "load", "link", "init", "app"];
-const STATES = {
-  creating: "fork", running: "app", runnable: "schedule", exited: "unobserved", child: "load", vfork: "fork",
-  disk: "setup", page_fault: "init", pipe: "link", futex: "exec", lock: "exec", network: "load", dns: "load",
-  unix_socket: "link", poll: "link", sleep: "unobserved", memory: "init", throttled: "schedule",
-};
+/** States that have a colour of their own, and those that are a kind of one. */
+const STATES = ["running", "runnable", "child", "vfork", "disk", "page_fault", "pipe", "futex", "network", "dns", "sleep", "poll", "memory", "throttled", "unknown"];
+const KIN = { creating: "vfork", lock: "futex", unix_socket: "network", exited: "unknown", stopped: "sleep", device: "disk" };
 function phaseColour(name) {
   return "var(--p-" + (PHASES.includes(name) ? name : "other") + ")";
 }
 function stateColour(name) {
-  return "var(--p-" + (Object.hasOwn(STATES, name) ? STATES[name] : "other") + ")";
+  const own = Object.hasOwn(KIN, name) ? KIN[name] : name;
+  return "var(--s-" + (STATES.includes(own) ? own : "other") + ")";
 }
 /** The same for a canvas, which knows no variables; forgotten when the theme changes. */
 let resolved = new Map();

@@ -41,11 +41,7 @@ async function run() {
       $("close").addEventListener("click", closeDetail);
       const asked = start.requested_by && model.ids.map.get(start.requested_by.start_id);
       board.askedBy = asked === undefined || asked === null ? null : { row: i, by: asked };
-      board.path = (start.timeline.critical_path || []).slice(0, 5000).map((part) => {
-        const row = model.ids.map.get(part.start_id ?? start.start_id) ?? i;
-        const from = model.at[i] + part.at_ns;
-        return { row, from, to: from + part.duration_ns };
-      });
+      board.path = pathOf(start, i, model);
       const link = startLink(start.start_id).hash;
       if (location.hash !== link) history.replaceState(null, "", link);
     }
@@ -194,9 +190,22 @@ async function run() {
   addEventListener("beforeprint", () => board.layout(400));
   addEventListener("afterprint", () => board.layout());
 
+  /** What needs the details: names in links, and the critical path of the whole. */
+  async function complete() {
+    await nameLinks(model);
+    const root = model.mainRoot();
+    const start = root < 0 ? null : await model.detail(root);
+    if (!start) return;
+    drawPath(start, root, model);
+    board.base = pathOf(start, root, model);
+    if (board.base.length > 0) $("legend").append(make("span", "", make("span", "boxed"), "critical path: of the start that is selected, or else of ", text(model.label(root))));
+    board.draw();
+  }
+
   refresh();
   document.documentElement.dataset.ready = "yes";
   follow();
+  complete().catch((error) => trouble("Not all of this page can be shown (" + error.message + ").")).finally(() => { document.documentElement.dataset.complete = "yes"; });
 }
 
 run().catch((error) => trouble("This page cannot show its trace (" + error.message + "): was it cut off or changed?"));

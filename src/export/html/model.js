@@ -92,6 +92,18 @@ class Model {
     return true;
   }
 
+  /** The longest start that no other of the page started; -1 where none was seen whole. */
+  mainRoot() {
+    let root = -1;
+    for (const rows of this.roots.values()) {
+      for (const i of rows) {
+        const whole = (this.columns.flags[i] & (FLAG.partial | FLAG.unfinished)) === 0;
+        if (whole && (root < 0 || this.ns[i] > this.ns[root])) root = i;
+      }
+    }
+    return root;
+  }
+
   idOf(i) { return this.ids ? this.ids.list[i].toLowerCase() : ""; }
 
   /** The lines to show. */

@@ -10,6 +10,10 @@ class Board {
     this.rowOf = new Map();
     this.selected = -1;
     this.hover = null;
+    this.lineOf = null;
+    /** Critical paths: of the selected start, and of what the page shows at first. */
+    this.path = [];
+    this.base = [];
     this.view = [0, Math.max(model.end, 1)];
     this.full = this.view.slice();
     this.details = new Map();
@@ -128,6 +132,7 @@ class Board {
   setLines(lines) {
     this.lines = lines;
     this.rowOf = new Map();
+    this.lineOf = null;
     lines.forEach((line, n) => { if (line.kind === "start") this.rowOf.set(line.i, n); });
     this.layout();
   }
@@ -282,7 +287,7 @@ class Board {
       } else if (line.rows) {
         // Each of a folded lot is a faint bar: where they are dense, the colour is full.
         g.fillStyle = paint("var(--accent)");
-        g.globalAlpha = Math.max(0.08, Math.min(0.6, 3 / line.rows.length));
+        g.globalAlpha = Math.max(0.25, Math.min(0.6, 3 / line.rows.length));
         const step = Math.ceil(line.rows.length / 4000);
         for (let k = 0; k < line.rows.length; k += step) {
           const i = line.rows[k];
@@ -346,17 +351,44 @@ class Board {
     }, () => {});
   }
 
-  /** The critical path of the selected start, over all lines that it touches. */
+  /** The critical path of the selected start, or else of the whole, over all lines that it touches. */
   drawPath(g, width, top) {
-    const path = this.path || [];
-    g.strokeStyle = paint("var(--text)");
-    g.lineWidth = 1.5;
+    const path = this.path.length > 0 ? this.path : this.base;
+    if (path.length === 0) return;
+    // Of what is folded, the line that it is folded into.
+    if (this.lineOf === null) {
+      this.lineOf = new Map(this.rowOf);
+      this.lines.forEach((line, n) => { if (line.kind === "group") for (const i of line.rows) this.lineOf.set(i, n); });
+    }
+    // Stretches that nobody could tell apart are one.
+    const [boxes, last, turns] = [[], new Map(), []];
+    let before;
     for (const part of path) {
-      const n = this.rowOf.get(part.row);
+      const n = this.lineOf.get(part.row);
       if (n === undefined) continue;
       const from = Math.max(this.x(part.from, width), -3);
       const to = Math.min(this.x(part.to, width), width + 3);
-      if (to >= 0 && from <= width) g.strokeRect(from, n * ROW - top + 4, Math.max(to - from, 1), 17);
+      if (to >= 0 && from <= width) {
+        const box = last.get(n);
+        if (box && from - box[1] < 4) box[1] = Math.max(box[1], to);
+        else {
+          last.set(n, [from, to, n]);
+          boxes.push(last.get(n));
+        }
+        // Where it goes over to another task.
+        const turn = turns[turns.length - 1];
+        if (before !== undefined && before !== n && from >= 0 && (!turn || from - turn[0] >= 6)) turns.push([from, Math.min(before, n), Math.max(before, n)]);
+      }
+      before = n;
+    }
+    g.strokeStyle = paint("var(--text)");
+    g.lineWidth = 1.5;
+    for (const [from, to, n] of boxes) g.strokeRect(from, n * ROW - top + 3.5, Math.max(to - from, 1), 18);
+    for (const [x, upper, lower] of turns) {
+      g.beginPath();
+      g.moveTo(x, upper * ROW - top + 21.5);
+      g.lineTo(x, lower * ROW - top + 3.5);
+      g.stroke();
     }
     g.lineWidth = 1;
   }
@@ -559,4 +591,18 @@ function stateParts(start) {
   const { critical_path: path, waits } = start.timeline;
   if (path && path.length > 0) return path;
   return (waits || []).filter((wait) => wait.tid === start.pid).map((wait) => ({ ...wait, state: wait.kind }));
+}
+
+/** The critical path of a start as stretches of lines: what one task did without a break is one. */
+function pathOf(start, i, model) {
+  const stretches = [];
+  for (const part of start.timeline.critical_path || []) {
+    const row = model.ids.map.get(part.start_id ?? start.start_id) ?? i;
+    const from = model.at[i] + part.at_ns;
+    const last = stretches[stretches.length - 1];
+    if (last && last.row === row) last.to = from + part.duration_ns;
+    else stretches.push({ row, from, to: from + part.duration_ns });
+    if (stretches.length >= 5000) break;
+  }
+  return stretches;
 }
