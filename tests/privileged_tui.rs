@@ -275,6 +275,12 @@ fn signals_give_the_terminal_back() {
     terminal.keys(&["C-c"]);
     let screen = terminal.is_given_back(&settings);
     assert!(screen.lines().any(|line| line == "said-42") && screen.contains("status=9"), "{screen}");
+    // So does all that it started and waits for.
+    terminal.watch("-- sh -c 'sleep 61; echo went-on'; echo status=$?");
+    terminal.until("a sleep", |screen| screen.contains("sleep 61"));
+    terminal.keys(&["q"]);
+    let screen = terminal.is_given_back(&settings);
+    assert!(screen.contains("status=130") && !screen.contains("still running"), "{screen}");
 }
 
 #[test]

@@ -584,7 +584,8 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
             if number != libc::SIGCHLD && signal.is_none() {
                 signal = Some(number);
                 // The terminal gives Ctrl-C to CMD as well; what was sent to us alone is passed on.
-                let from_kernel = info.ssi_code > 0;
+                // As does a full screen, which takes the key.
+                let from_kernel = info.ssi_code > 0 || info.ssi_pid == std::process::id();
                 if let (Some(spawned), false, true) = (&spawned, from_kernel, targets_command) {
                     let _ = nix::sys::signal::kill(
                         nix::unistd::Pid::from_raw(spawned.pid as i32),

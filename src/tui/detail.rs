@@ -81,7 +81,7 @@ fn lines(start: &Start, canvas: &Canvas<'_>, width: u16) -> Vec<Line> {
         Confidence::Likely => "likely",
         Confidence::Guess => "a guess",
     };
-    say("method", &format!("{} ({sure}): {}", start.method.name, start.method.evidence.join("; ")));
+    say("method", &format!("{} ({sure})", start.method.name));
     let ready = &timeline.ready;
     let inferred = if ready.inferred { ", inferred" } else { "" };
     let detail = ready.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
@@ -128,6 +128,11 @@ fn lines(start: &Start, canvas: &Canvas<'_>, width: u16) -> Vec<Line> {
     let left = waits.len().saturating_sub(WAITS) as u64 + timeline.waits_left_out;
     if left > 0 {
         out.push(Line { head: " ".repeat(10), text: format!("and {left} shorter ones"), bar: None });
+    }
+    let evidence = wrap(&style, &label::harmless(&start.method.evidence.join("; "), LONGEST), "", "");
+    for (i, text) in evidence.into_iter().enumerate() {
+        let head = if i == 0 { "evidence" } else { "" };
+        out.push(Line { head: format!("{head:<10}"), text, bar: None });
     }
     out
 }

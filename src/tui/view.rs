@@ -128,10 +128,10 @@ pub fn draw(state: &mut State, buffer: &mut Buffer, text: Text) {
     if state.page == Page::Help {
         return help(&mut canvas, body);
     }
-    if state.detail && body.height >= 6 {
-        let half = body.height / 2;
-        let below = Rect { y: body.y + half, height: body.height - half, ..body };
-        body.height = half;
+    if state.detail && body.height >= 9 {
+        let list = body.height / 3;
+        let below = Rect { y: body.y + list, height: body.height - list, ..body };
+        body.height = list;
         detail::draw(state, &mut canvas, below);
     }
     match state.page {

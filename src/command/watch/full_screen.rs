@@ -87,9 +87,11 @@ impl FullScreen {
         for key in self.keys.feed(&bytes, bytes.is_empty()) {
             self.due = Instant::now();
             match self.state.key(key) {
-                // As Ctrl-C would do if the terminal still made a signal of it: what is watched gets it, too.
+                // As Ctrl-C would do if the terminal still made a signal of it: to all that it would reach.
                 Some(Wish::Quit) => {
-                    let _ = nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGINT);
+                    let group = nix::unistd::Pid::from_raw(0);
+                    let to = if self.command.is_some() { group } else { nix::unistd::getpid() };
+                    let _ = nix::sys::signal::kill(to, Signal::SIGINT);
                 }
                 Some(Wish::Suspend) => self.screen.suspend()?,
                 Some(Wish::Save) => {
