@@ -104,6 +104,20 @@ static __always_inline void inherit_listener(struct task_struct *parent, struct 
 	st->listen_port = leader->listen_port;
 }
 
+/* A thread of a pool does what another of its process has read. */
+static __always_inline void fill_in_peer(struct event_fork *ev, struct task_struct *parent)
+{
+	struct task_state *leader;
+
+	if (plain(parent)->pid == plain(parent)->tgid)
+		return;
+	leader = bpf_task_storage_get(&tasks, parent->group_leader, NULL, 0);
+	if (leader && leader->peer_ns > ev->peer_ns) {
+		ev->peer_ns = leader->peer_ns;
+		ev->peer_pid = leader->peer_pid;
+	}
+}
+
 SEC("tp_btf/task_newtask")
 int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 {
@@ -161,6 +175,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	}
 	head_fill(&ev->head, EVENT_FORK, sizeof(*ev), child, now);
 	describe_fork(ev, parent, child, pst, clone_flags);
+	fill_in_peer(ev, parent);
 	ev->cgroup_id = cgroup_id;
 	ev->facts |= cgroup_facts;
 	if (root)

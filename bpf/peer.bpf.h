@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who asked a fork server: the process at the other end of the unix stream socket that it read last.
+ * Who asked a server that makes processes: the one at the other end of the unix stream socket that it read last.
  * The socket itself is closed before the fork.
  */
 SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(on_sock_recv, struct sock *sk, int ret)
 {
 	struct task_struct *task;
-	struct task_state *st;
+	struct task_state *st, *leader;
 	struct pid *peer;
 	__u32 nr;
 
@@ -30,5 +30,13 @@ int BPF_PROG(on_sock_recv, struct sock *sk, int ret)
 		return 0;
 	st->peer_pid = nr;
 	st->peer_ns = bpf_ktime_get_boot_ns();
+	if (plain(task)->pid == plain(task)->tgid)
+		return 0;
+	/* Threads of a pool (Go's) read for each other: who forks need not be who was asked. */
+	leader = state_of_leader(task);
+	if (leader) {
+		leader->peer_pid = nr;
+		leader->peer_ns = st->peer_ns;
+	}
 	return 0;
 }

@@ -170,7 +170,8 @@ impl Pseudonyms {
     }
 
     fn binary(&self, binary: Binary) -> Binary {
-        let Binary { linkage, build_id, interpreter, needed, relocations, runtime, program } = binary;
+        let Binary { linkage, build_id, interpreter, needed, relocations, runtime, program, misnamed } =
+            binary;
         Binary {
             linkage: linkage.map(|name| self.name(&name)),
             build_id: build_id.map(|id| self.hex(&id)),
@@ -179,6 +180,7 @@ impl Pseudonyms {
             relocations,
             runtime: runtime.map(|runtime| self.runtime(&runtime)),
             program: program.map(|name| self.program(&name)),
+            misnamed,
         }
     }
 

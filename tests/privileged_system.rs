@@ -255,3 +255,36 @@ fn a_trigger_for_a_selector() {
     assert_eq!((&starts[0]["exe"], &starts[0]["exit"]["code"]), (&path.into(), &3.into()));
     assert_eq!(trace["session"]["ended_by"], "count");
 }
+
+/// The kernel itself starts a program where the last process of a cgroup has left (a hierarchy of version 1, of
+/// its own, with no controller).
+#[test]
+fn what_the_kernel_starts_itself() {
+    require_root();
+    let folder = tempfile::tempdir().unwrap();
+    let hierarchy = folder.path().join("hierarchy");
+    let agent = folder.path().join("agent");
+    fs::create_dir(&hierarchy).unwrap();
+    fs::copy("/bin/true", &agent).unwrap();
+    let running = record_background(&["-a", "--exe", agent.to_str().unwrap()]);
+    let script = "set -e
+        mount -t cgroup -o none,name=startrace-$$,release_agent=\"$2\" none \"$1\"
+        mkdir \"$1/one\"
+        echo 1 > \"$1/one/notify_on_release\"
+        sh -c 'echo $$ > \"$0/one/cgroup.procs\"; exec true' \"$1\"
+        sleep 1
+        rmdir \"$1/one\"
+        umount \"$1\"";
+    let status = Command::new("sh").args(["-c", script, "sh"]).args([&hierarchy, &agent]).status().unwrap();
+    assert!(status.success(), "{status}");
+    let recorded = stop(running);
+    let starts = recorded.starts();
+    assert_eq!(starts.len(), 1, "{starts:#?}");
+    let method = &starts[0]["method"];
+    assert_eq!(starts[0]["argv"], serde_json::json!([agent, "/one"]));
+    assert_eq!(method["primitive"], "kernel");
+    assert_eq!(method["mechanism"], "kernel_helper");
+    assert_eq!(method["confidence"], "certain");
+    assert_eq!(method["library"], Value::Null);
+    assert_eq!(method["evidence"], serde_json::json!(["created by a kernel thread, with no system call"]));
+}

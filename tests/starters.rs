@@ -63,6 +63,7 @@ const APART: &[&str] = &[
     "pid_reuse",
     "profile",
     "pidfd_spawn",
+    "spawn_into_cgroup",
     "serve",
     "spend",
 ];

@@ -61,7 +61,8 @@ JSON (unknown is null; strings keep every byte, as in a trace):
   facts            kind, bits, machine, machine_id, little_endian, linkage,
                    interpreter, libc, build_id, needed, soname, rpath, runpath,
                    no_default_folders, relocations, plt_relocations, bind_now,
-                   probes (how many), runtime, stripped, problems
+                   probes (how many), runtime, program, misnamed, stripped,
+                   problems
   probes           SDT probes: provider, name, arguments, address, offset,
                    semaphore_offset
   libraries        in the loader's order: name, path (null: not found),

@@ -1,7 +1,7 @@
 //! The facts of one file.
 
 use super::image::Image;
-use super::{Error, notes, runtime};
+use super::{Error, misnamed, notes, runtime};
 use crate::trace::schema::Binary;
 use crate::trace::text;
 use goblin::elf::dynamic::*;
@@ -92,6 +92,8 @@ pub struct Facts {
     pub runtime: Option<String>,
     /// A program that starts others, as in [`Binary::program`].
     pub program: Option<String>,
+    /// Its name is a program's that it cannot be, as in [`Binary::misnamed`].
+    pub misnamed: Option<bool>,
     /// There is no symbol table besides the dynamic one; `null` where the file has no sections.
     pub stripped: Option<bool>,
     /// What is wrong with the file, in words; empty for a sound one.
@@ -109,6 +111,7 @@ impl Facts {
             relocations: Some(self.relocations),
             runtime: self.runtime.clone(),
             program: self.program.clone(),
+            misnamed: self.misnamed,
         }
     }
 }
@@ -147,6 +150,7 @@ pub fn facts(file: &File) -> Result<Facts, Error> {
         probes: notes::probe_count(&image),
         runtime: None,
         program: None,
+        misnamed: None,
         stripped: stripped(&image),
         problems: problems(&image),
     };
@@ -154,6 +158,7 @@ pub fn facts(file: &File) -> Result<Facts, Error> {
     if matches!(kind, Kind::Executable | Kind::PieExecutable | Kind::SharedLibrary) {
         facts.runtime = runtime::language(&image, &facts, &notes);
         facts.program = runtime::program(&image, &facts).map(str::to_owned);
+        facts.misnamed = misnamed::misnamed(&image, &facts);
     }
     Ok(facts)
 }

@@ -16,6 +16,7 @@ mod hooks;
 mod image;
 pub mod ldcache;
 pub mod libraries;
+mod misnamed;
 mod notes;
 pub mod python;
 pub mod resolve;

@@ -93,6 +93,12 @@ impl<'i, 'a> Symbols<'i, 'a> {
     }
 
     fn try_imports_any(&self, names: &[&str]) -> Option<bool> {
+        self.imports_each(&[names])
+    }
+
+    /// Whether the file imports at least one name of each group; `None` where its imports cannot be read.
+    pub(super) fn imports_each(&self, groups: &[&[&str]]) -> Option<bool> {
+        let mut missing: Vec<&[&str]> = groups.to_vec();
         // Imports are not hashed: with a GNU table they come first, with a SysV table anywhere.
         let count = match self.hash {
             Hash::Gnu { first, .. } => first,
@@ -112,7 +118,10 @@ impl<'i, 'a> Symbols<'i, 'a> {
             };
             let is =
                 |name: &&str| rest.strip_prefix(name.as_bytes()).is_some_and(|end| end.first() == Some(&0));
-            if symbol.st_shndx == 0 && names.iter().any(is) {
+            if symbol.st_shndx == 0 {
+                missing.retain(|names| !names.iter().any(is));
+            }
+            if missing.is_empty() {
                 return Some(true);
             }
         }

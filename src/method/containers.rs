@@ -36,7 +36,9 @@ pub(super) const RULES: &[Rule] = &[
         weight: 86,
         evidence: "run by {parent}, the container monitor that podman and CRI-O start programs through",
         when: |v| {
-            fits(v.creation().is_some() && v.execed() && matches!(v.parent.name, "conmon" | "conmonrs"))
+            let monitored =
+                v.creation().is_some() && v.execed() && matches!(v.parent.name, "conmon" | "conmonrs");
+            monitored.then_some(Fit::at_most(v.parent.name_trust()))
         },
     },
     Rule {
@@ -50,7 +52,8 @@ pub(super) const RULES: &[Rule] = &[
         when: |v| {
             let shim = v.parent.name.starts_with("containerd-shim");
             let other = !v.image.same_file(&v.parent);
-            fits(v.creation().is_some() && v.execed() && shim && other)
+            let shimmed = v.creation().is_some() && v.execed() && shim && other;
+            shimmed.then_some(Fit::at_most(v.parent.name_trust()))
         },
     },
     Rule {
@@ -127,5 +130,5 @@ fn stage<'a>(v: &View<'a>, wanted: &str) -> Option<Fit<'a>> {
         || v.any_flag(flag::NAMESPACES | flag::PARENT)
         || v.creation().is_some_and(|c| c.new_pid_namespace)
         || runtime == "lxc-attach";
-    (step && pattern == wanted).then_some(Fit::at_most(Likely).about(subject))
+    (step && pattern == wanted).then_some(Fit::at_most(v.parent.name_trust()).about(subject))
 }

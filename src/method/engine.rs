@@ -140,7 +140,7 @@ fn evidence(
 ) -> Vec<String> {
     let mut out = Vec::with_capacity(6);
     kernel::evidence(view.facts, &view.axis, flags, &mut out);
-    if view.parent.image.is_some() {
+    if view.parent.image.is_some() && !view.made_by(Mechanism::KernelHelper) {
         let mut line = String::with_capacity(80);
         line.push_str(if view.made_by(Mechanism::Exec) { "image replaced: " } else { "parent image " });
         describe(&view.parent, &mut line);
@@ -192,7 +192,7 @@ fn describe(program: &Program<'_>, out: &mut String) {
     } else if program
         .image
         .and_then(|i| i.exe.as_deref())
-        .is_some_and(|e| super::program::base(e) != program.name)
+        .is_some_and(|e| !program.name.is_empty() && super::program::base(e) != program.name)
     {
         out.push_str(" (as ");
         clip(program.name, out);

@@ -118,6 +118,10 @@ pub struct Image {
     /// The program that its ELF file shows it to be, as in [`crate::trace::schema::Binary::program`].
     #[serde(default)]
     pub program: Option<String>,
+    /// Its name is a program's that its ELF file shows it not to be, as in
+    /// [`crate::trace::schema::Binary::misnamed`].
+    #[serde(default)]
+    pub misnamed: Option<bool>,
     /// `dynamic`, `static`, `static-pie`.
     pub linkage: Option<String>,
     /// ELF interpreter: tells glibc from musl for dynamic programs.
@@ -196,6 +200,9 @@ pub struct Child {
     pub forks_before_exec: u32,
     /// Processes that it created altogether.
     pub forks: u32,
+    /// A process that it created was there when it ended; `None` while it runs.
+    #[serde(default)]
+    pub outlived: Option<bool>,
     /// Leader of its session (latest observation).
     pub session_leader: Option<bool>,
     /// Has a controlling terminal (latest observation).

@@ -50,7 +50,25 @@ pub(crate) fn may_be_piped(facts: &facts::Facts) -> bool {
     facts.siblings.pipe_mates == 0 && (pipe(0) || pipe(1))
 }
 
-/// Starts of this pattern are made by a server on another process's request, which came over a socket.
-pub(crate) fn is_on_request(pattern: &str) -> bool {
-    matches!(pattern, "multiprocessing.forkserver" | "zygote_child" | "erl_child_setup")
+/// How the process that asked is known, where the one that made the start only did as it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Over the socket that the maker read last before.
+    Socket,
+    /// Likewise, unless a message bus was at its other end: that passes on what others ask.
+    SocketButNoBus,
+    /// By starting the maker, whose parent it need not be any more.
+    Start,
+}
+
+/// Starts of this pattern are made on another process's request.
+pub(crate) fn request(pattern: &str) -> Option<Request> {
+    Some(match pattern {
+        "multiprocessing.forkserver" | "zygote_child" | "erl_child_setup" | "containerd_shim" => {
+            Request::Socket
+        }
+        "systemd.executor" => Request::SocketButNoBus,
+        "conmon" => Request::Start,
+        _ => return None,
+    })
 }

@@ -112,6 +112,13 @@ impl<'a> Program<'a> {
             _ => file,
         };
         let multi_call = name != file;
+        if i.misnamed == Some(true) {
+            // Another program of that name: what it really is, its runtime may tell.
+            let runtime = i.runtime.as_deref().and_then(by_runtime);
+            let (kind, trust) =
+                runtime.map_or((Kind::Other, Confidence::Guess), |k| (k, Confidence::Certain));
+            return Self { kind, trust, ..nothing };
+        }
         if let Some(kind) = i.runtime.as_deref().and_then(by_runtime) {
             return Self { name, kind, trust: Confidence::Certain, ..nothing };
         }
@@ -237,6 +244,15 @@ fn applet(image: &Image) -> Option<&str> {
 /// ones (GNU make before 4.0), and such as were built to be small, do not either. What is static exports
 /// nothing.
 fn borne_in_vain(image: &Image, name: &str) -> bool {
+    let rust = image.runtime.as_deref() == Some("rust");
+    // What was written again in Rust under an old name; its own programs are judged by `misnamed`.
+    if rust && image.misnamed.is_none() && !matches!(name, "sudo" | "cargo" | "just" | "fd" | "fdfind") {
+        return true;
+    }
+    // Its imports are that program's, which costs about as much as being it.
+    if image.misnamed == Some(false) && !matches!(name, "bash" | "rbash" | "zsh" | "zsh5") {
+        return false;
+    }
     let program = match name {
         "bash" | "rbash" => "bash",
         "zsh" | "zsh5" => "zsh",

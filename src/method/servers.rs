@@ -3,7 +3,7 @@
 
 use super::argv::{Target, python_line};
 use super::program::{Kind, base};
-use super::rule::{Fit, Rule, fits};
+use super::rule::{Fit, Rule};
 use super::view::View;
 use crate::trace::schema::Confidence::{Guess, Likely};
 
@@ -19,7 +19,11 @@ pub(super) const RULES: &[Rule] = &[
         when: |v| {
             let name = v.parent.name;
             let title = if is_prefork_master(name) { name } else { python_master(v)? };
-            working_copy(v).then_some(Fit::at_most(v.parent.name_trust()).about(title))
+            // What the ELF file shows is enough; of a name alone, the siblings have to bear it out.
+            let shown = v.parent.image.is_some_and(|i| i.program.is_some() || i.misnamed == Some(false))
+                || v.parent.is(Kind::Php);
+            let trust = if shown || several(v) { v.parent.name_trust() } else { Guess };
+            working_copy(v).then_some(Fit::at_most(trust).about(title))
         },
     },
     Rule {
@@ -30,7 +34,10 @@ pub(super) const RULES: &[Rule] = &[
         confidence: Likely,
         weight: 58,
         evidence: "a copy, without exec, of {parent}, which forks to save its data set",
-        when: |v| fits(working_copy(v) && keeps_snapshots(v.parent.name)),
+        when: |v| {
+            let snapshot = working_copy(v) && keeps_snapshots(v.parent.name);
+            snapshot.then_some(Fit::at_most(v.parent.name_trust()))
+        },
     },
     Rule {
         name: "servers.zygote",
@@ -58,13 +65,21 @@ pub(super) const RULES: &[Rule] = &[
         confidence: Likely,
         weight: 86,
         evidence: "made by {parent}, through which the Erlang virtual machine starts every program",
-        when: |v| fits(v.creation().is_some() && v.parent.name == "erl_child_setup"),
+        when: |v| {
+            let port = v.creation().is_some() && v.parent.name == "erl_child_setup";
+            port.then_some(Fit::at_most(v.parent.name_trust()))
+        },
     },
 ];
 
 /// A copy that goes on as such and whose creator does so too.
 fn working_copy(v: &View<'_>) -> bool {
     v.plain_copy() && !v.left_behind() && !v.only_passes_on()
+}
+
+/// More than one such copy lives for a second or more.
+fn several(v: &View<'_>) -> bool {
+    v.facts.siblings.execless_peak >= 2 && v.facts.siblings.execless_long_lived >= 2
 }
 
 fn is_prefork_master(name: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use super::argv::is_systemd_executor;
 use super::kernel::Mechanism;
-use super::rule::{Fit, Rule, fits};
+use super::rule::{Fit, Rule};
 use super::view::View;
 use crate::trace::schema::Confidence::{Guess, Likely};
 
@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
             let executor = v.first_image.name == "systemd-executor" && is_systemd_executor(v.first_argv());
             let manager = is_manager(v) && v.made_by(Mechanism::PosixSpawn);
             match (executor, manager) {
-                (true, true) => Some(Fit::FULL),
+                (true, true) => Some(Fit::at_most(v.parent.name_trust())),
                 (true, false) => Some(Fit::at_most(Guess)),
                 _ => None,
             }
@@ -33,7 +33,10 @@ pub(super) const RULES: &[Rule] = &[
         confidence: Likely,
         weight: 20,
         evidence: "made by the service manager {parent}",
-        when: |v| fits(is_manager(v) && v.creation().is_some()),
+        when: |v| {
+            let made = is_manager(v) && v.creation().is_some();
+            made.then_some(Fit::at_most(v.parent.name_trust()))
+        },
     },
 ];
 

@@ -104,7 +104,9 @@ pub(super) const RULES: &[Rule] = &[
         when: |v| {
             v.creation()?;
             let runner = batch_runner(&v.parent)?;
-            v.meant_to_exec().then_some(Fit::FULL.about(runner))
+            // A script's name is all there is of it.
+            let trust = if runner == v.parent.name { v.parent.name_trust() } else { Guess };
+            v.meant_to_exec().then_some(Fit::at_most(trust).about(runner))
         },
     },
     Rule {

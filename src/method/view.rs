@@ -245,7 +245,7 @@ impl<'a> View<'a> {
     /// It did nothing but make another process and end: the middle of a double fork.
     pub(super) fn only_passes_on(&self) -> bool {
         let c = &self.facts.child;
-        !self.execed() && c.forks > 0 && c.lived_ns <= SECOND && c.exit.is_some()
+        !self.execed() && c.forks > 0 && c.lived_ns <= SECOND && c.exit.is_some() && c.outlived != Some(false)
     }
 }
 

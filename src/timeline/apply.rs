@@ -1,7 +1,7 @@
 //! What each event does to the processes that the builder remembers.
 
 use super::linking::Linking;
-use super::process::{self, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program};
+use super::process::{self, Asker, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program};
 use super::tasks::Tasks;
 use super::world::{ImageKey, Known, World};
 use super::{Builder, Output, past, start};
@@ -124,7 +124,10 @@ impl Builder {
             None => (id.birth_ns.min(time_ns), Origin::TaskCreated),
         };
         let origin_ns = origin_ns.min(time_ns);
-        let peer = fork.peer.map(|(pid, ns)| (pid, ns, self.by_pid.get(&pid).copied()));
+        let peer = fork.peer.map(|(pid, read_ns)| {
+            let known = self.by_pid.get(&pid).map(|&id| (id, self.reference(id)));
+            Box::new(Asker { pid, read_ns, known })
+        });
         let Some(creator) = self.processes.get_mut(&fork.creator) else { return };
         creator.forks += 1;
         if creator.execs == 0 {
@@ -144,6 +147,7 @@ impl Builder {
             cgroup: Some(fork.cgroup),
             creator: Some(fork.creator),
             creation: Some(creation),
+            image_by: creator.image_by,
             created_ns: Some(time_ns),
             stdio: fork.stdio,
             first_pipe_fd: fork.first_pipe_fd,
@@ -241,6 +245,7 @@ impl Builder {
         process.ns_pid = Some(exec.ns_pid);
         process.cgroup = Some(exec.cgroup);
         process.execs += 1;
+        process.image_by = process.creator;
         process.kids = process::Kids::default();
         process.method = None;
         process.session_leader = Some(exec.session_leader);
@@ -410,7 +415,7 @@ impl Builder {
             self.by_pid.remove(&id.pid);
         }
         if let Some(process) = self.processes.get_mut(&id) {
-            process.ended = Some(Ended { at_ns, ok });
+            process.ended = Some(Ended { at_ns, ok, outlived: process.kids.any_left() });
         }
         self.forget_if_done(id);
     }
@@ -445,6 +450,7 @@ fn image(
         script,
         runtime: binary.and_then(|b| b.runtime.clone()),
         program: binary.and_then(|b| b.program.clone()),
+        misnamed: binary.and_then(|b| b.misnamed),
         linkage: binary.and_then(|b| b.linkage.clone()),
         interpreter: binary.and_then(|b| b.interpreter.clone()),
         build_id: binary.and_then(|b| b.build_id.clone()),

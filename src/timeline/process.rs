@@ -8,7 +8,7 @@ use super::profile::Profile;
 use super::tasks::Tasks;
 use crate::event::{CgroupId, Entry, Id};
 use crate::method::facts::{Child, Creation, ExecFact, ExitFact, Fd, FdKind, Image, ParentMethod, Siblings};
-use crate::trace::schema::{Binary, Origin};
+use crate::trace::schema::{Binary, Origin, ProcessRef};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -41,6 +41,8 @@ pub(super) struct Process {
     /// Who called fork, where known.
     pub creator: Option<Id>,
     pub creation: Option<Rc<Creation>>,
+    /// Who created the process in which its image began: a copy has its creator's.
+    pub image_by: Option<Id>,
     /// When it was created, if that was within the recording.
     pub created_ns: Option<u64>,
     /// Successful execs since its creation, as far as seen.
@@ -106,6 +108,8 @@ pub(super) struct Finished {
 pub(super) struct Ended {
     pub at_ns: u64,
     pub ok: bool,
+    /// A child of its was there.
+    pub outlived: bool,
 }
 
 /// A start in progress.
@@ -123,10 +127,20 @@ pub(super) struct OpenStart {
     pub execs: Vec<ExecMark>,
     /// The image of the creator, or the one that an exec in place replaced.
     pub parent: Option<Rc<Program>>,
-    /// At the other end of the creator's last socket: pid, when, and who that was.
-    pub peer: Option<(u32, u64, Option<Id>)>,
+    /// At the other end of the creator's last socket.
+    pub peer: Option<Box<Asker>>,
     /// The task that made it ready, where one did.
     pub reached: Option<(Id, u32)>,
+}
+
+/// The process at the other end of the socket that a creator read last before.
+#[derive(Debug, Clone)]
+pub(super) struct Asker {
+    pub pid: u32,
+    /// When it was read.
+    pub read_ns: u64,
+    /// As it was then: it may be gone when the start is written.
+    pub known: Option<(Id, ProcessRef)>,
 }
 
 /// One exec.
@@ -183,6 +197,8 @@ impl ExecMark {
 #[derive(Debug, Default)]
 pub(super) struct Kids {
     all: u32,
+    /// Of all, how many have ended.
+    gone: u32,
     /// Children without an exec so far, the living and the last that ended.
     execless: Vec<Kid>,
     /// Of those that ended, how many are no longer in `execless`.
@@ -245,6 +261,7 @@ impl Kids {
 
     pub(super) fn ended(&mut self, id: Id, now: u64) {
         self.stale = true;
+        self.gone += 1;
         if let Some(kid) = self.execless.iter_mut().find(|kid| kid.id == id) {
             kid.ended_ns = Some(now);
         }
@@ -257,6 +274,11 @@ impl Kids {
             self.forgotten += 1;
             self.forgotten_long_lived += u32::from(kid.lived(now) >= LONG_LIVED_NS);
         }
+    }
+
+    /// Some of the children are there.
+    pub(super) fn any_left(&self) -> bool {
+        self.all > self.gone
     }
 
     fn count_peak(&mut self, now: u64) {
@@ -317,6 +339,9 @@ impl Process {
     pub(super) fn child_facts(&self, origin_ns: u64, end_ns: u64, exit: Option<ExitFact>) -> Child {
         Child {
             lived_ns: end_ns.saturating_sub(origin_ns),
+            outlived: exit
+                .is_some()
+                .then(|| self.ended.map_or_else(|| self.kids.any_left(), |ended| ended.outlived)),
             exit,
             forks_before_exec: self.forks_before_exec,
             forks: self.forks,

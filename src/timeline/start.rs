@@ -9,7 +9,7 @@ use super::tasks::Tasks;
 use super::{Builder, place};
 use crate::event::Id;
 use crate::method::facts::{Call, ExitFact, Facts, ParentMethod, Peer};
-use crate::method::{self};
+use crate::method::{self, Request};
 use crate::trace::schema::{Exec, Exit, Milestone, Phase, ProcessRef, Ready, Start, States, Timeline};
 
 /// What ends a start.
@@ -175,7 +175,10 @@ impl Builder {
             image,
             child,
             siblings,
-            peer: start.peer.map(|(pid, ns, _)| Peer { pid, age_ns: start.origin_ns.saturating_sub(ns) }),
+            peer: start
+                .peer
+                .as_ref()
+                .map(|peer| Peer { pid: peer.pid, age_ns: start.origin_ns.saturating_sub(peer.read_ns) }),
         }
     }
 
@@ -243,8 +246,10 @@ impl Builder {
             ready.detail = verdict.detail;
         }
         let parent = process.creator.map(|creator| self.reference(creator));
-        let requested_by = self.requested_by(&open, &method);
-        let owner = requested_by.as_ref().and_then(|_| open.peer?.2).or(process.creator);
+        let (owner, requested_by) = match self.asker(process, &open, &method) {
+            Some((id, reference)) => (id.or(process.creator), Some(reference)),
+            None => (process.creator, None),
+        };
         let cgroup = self.cgroup_path(process);
         let imports = process.imports.as_ref();
         let imports = imports.and_then(|imports| imports.account(id.pid, origin_ns, &phases));
@@ -371,17 +376,34 @@ impl Builder {
         }
     }
 
-    /// Who asked, for a start that a server makes on another process's request.
-    fn requested_by(&self, open: &OpenStart, method: &crate::trace::schema::Method) -> Option<ProcessRef> {
-        let (pid, read_ns, id) = open.peer?;
-        let asked = method.pattern.as_deref().is_some_and(method::is_on_request);
-        if !asked || open.origin_ns.saturating_sub(read_ns) > REQUEST_NS {
+    /// Who asked, for a start that another process makes on request.
+    fn asker(
+        &self,
+        process: &Process,
+        open: &OpenStart,
+        method: &crate::trace::schema::Method,
+    ) -> Option<(Option<Id>, ProcessRef)> {
+        let request = method::request(method.pattern.as_deref()?)?;
+        if request == Request::Start {
+            let maker = self.processes.get(&process.creator?)?;
+            let id = maker.image_by?;
+            let asker = self.processes.get(&id)?;
+            let there = asker.ended.is_none_or(|ended| ended.at_ns > open.origin_ns);
+            // When its container is over, it calls that program again on its own account.
+            let again = asker.program.image.file == process.program.image.file;
+            return (there && !again).then(|| (Some(id), self.reference(id)));
+        }
+        let peer = open.peer.as_ref()?;
+        if open.origin_ns.saturating_sub(peer.read_ns) > REQUEST_NS {
             return None;
         }
-        Some(match id {
-            Some(id) => self.reference(id),
-            None => ProcessRef { start_id: None, id: None, pid, comm: None },
-        })
+        let asker = match &peer.known {
+            Some((id, _)) if self.processes.contains_key(id) => (Some(*id), self.reference(*id)),
+            Some((id, then)) => (Some(*id), then.clone()),
+            None => (None, ProcessRef { start_id: None, id: None, pid: peer.pid, comm: None }),
+        };
+        let bus = asker.1.comm.as_deref().is_some_and(|comm| comm.starts_with("dbus-"));
+        (request == Request::Socket || !bus).then_some(asker)
     }
 
     fn wall_clock(&self, boottime_ns: u64) -> String {

@@ -340,6 +340,11 @@ pub struct Binary {
     /// it is called: `bash`, `zsh`, `make`, `nginx`, `postgres`, `sudo`; `null` for any other.
     #[serde(default)]
     pub program: Option<String>,
+    /// The file bears the name of a well-known program that starts others, and what its ELF file imports
+    /// shows that it is another program (`true`) or may well be that one (`false`); absent where the name is
+    /// none of those or the file does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misnamed: Option<bool>,
 }
 
 // By reference, as serde wants it.

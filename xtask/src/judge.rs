@@ -52,6 +52,7 @@ pub fn judge(row: &Row, root: &str, trace: &Value, stdout: &str) -> Result<Vec<V
         }
         for start in found {
             says(expect, start)?;
+            asked(expect, start, &by_id)?;
             verdicts.push(verdict(expect, start)?);
         }
     }
@@ -108,6 +109,17 @@ fn like(pattern: &str, text: &str) -> bool {
             let Some(rest) = text.strip_prefix(head) else { return false };
             (0..=rest.len()).filter(|&at| rest.is_char_boundary(at)).any(|at| like(tail, &rest[at..]))
         }
+    }
+}
+
+/// Is who asked for the start whom the table says?
+fn asked(expect: &Expect, start: &Value, by_id: &HashMap<&str, &Value>) -> Result<(), String> {
+    let Some(wanted) = &expect.asked_by else { return Ok(()) };
+    let by = &start["requested_by"];
+    let asker = by["start_id"].as_str().and_then(|id| by_id.get(id));
+    match asker.is_some_and(|asker| arguments(wanted, &asker["argv"])) {
+        true => Ok(()),
+        false => Err(format!("{} is asked for by {by}, not {}", start["argv"], wanted.join(" "))),
     }
 }
 

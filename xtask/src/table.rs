@@ -136,6 +136,8 @@ pub struct Expect {
     pub execs: Option<bool>,
     /// Its creator's arguments, as `argv`; the creator has to be in the trace.
     pub by: Option<Vec<String>>,
+    /// Arguments, as `argv`, of the process that asked for it (`requested_by`), which has to be in the trace.
+    pub asked_by: Option<Vec<String>>,
     /// How many such starts there are at least.
     #[serde(default = "one")]
     pub min: usize,

@@ -132,6 +132,7 @@ impl Random {
         let argv = (0..self.below(6)).map(|_| self.text()).collect();
         Image {
             program: self.maybe(&["bash", "make", "x"]).map(Into::into),
+            misnamed: self.chance(3).then(|| self.chance(4)),
             exe: (!self.chance(5)).then(|| self.text()),
             argv: (!self.chance(5)).then_some(argv),
             redacted: None,
@@ -287,6 +288,7 @@ impl Random {
                     .then(|| ExitFact { code: self.maybe(&[0, 1, 127, -1]), signal: self.maybe(&[9, 0]) }),
                 forks_before_exec: self.below(2) as u32,
                 forks: self.below(3) as u32,
+                outlived: self.maybe(&[true, false]),
                 session_leader: self.maybe(&[true, false]),
                 has_tty: self.maybe(&[true, false]),
                 new_group: self.maybe(&[true, false]),
@@ -328,7 +330,7 @@ fn any_facts_give_a_method_and_certainty_is_earned() {
     let known: BTreeSet<_> = catalogue().into_iter().map(|(n, _)| n).collect();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut seen = BTreeSet::new();
-    for _ in 0..30_000 {
+    for _ in 0..40_000 {
         let facts = random.facts();
         let m = classify(&facts);
         assert!(!m.evidence.is_empty() && !m.name.is_empty());

@@ -16,12 +16,21 @@ fn pool(s: Start, peak: u32, long: u32) -> Start {
 #[test]
 fn prefork_workers_by_name_and_by_shape() {
     for name in ["nginx", "postgres", "apache2", "php-fpm8.2"] {
-        let master = image(&format!("/usr/sbin/{name}"), &[name]);
+        let mut master = image(&format!("/usr/sbin/{name}"), &[name]);
+        // Its imports are Apache's.
+        master.misnamed = (name == "apache2").then_some(false);
         let library = if name.starts_with("php") { "php" } else { "glibc" };
         check(name, &fork(master), Want("fork", Some(library), Some("prefork_worker"), Likely));
     }
+    let squid = image("/usr/sbin/squid", &["squid"]);
+    check("a name alone", &fork(squid.clone()), Want("fork", Some("glibc"), Some("prefork_worker"), Guess));
+    check("borne out", &pool(fork(squid), 2, 2), Want("fork", Some("glibc"), Some("prefork_worker"), Likely));
+    let other = Image { misnamed: Some(true), program: None, ..image("/tmp/nginx", &["nginx"]) };
+    check("another nginx", &fork(other), Want("fork", Some("glibc"), None, Likely));
     let gunicorn = python("3.11", &["/venv/bin/python", "/venv/bin/gunicorn", "app:app"]);
-    check("gunicorn", &fork(gunicorn), Want("fork", Some("cpython"), Some("prefork_worker"), Likely));
+    let want = |c| Want("fork", Some("cpython"), Some("prefork_worker"), c);
+    check("one worker of gunicorn", &fork(gunicorn.clone()), want(Guess));
+    check("gunicorn", &pool(fork(gunicorn), 2, 2), want(Likely));
     let want = |c| Want("fork", Some("glibc"), Some("prefork_worker"), c);
     check("shape", &pool(fork(c_program()), 4, 4), want(Likely));
     check("young", &pool(fork(c_program()), 4, 0), want(Guess));
