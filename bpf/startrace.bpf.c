@@ -24,5 +24,6 @@
 #include "exit.bpf.h"
 #include "entry.bpf.h"
 #include "seed.bpf.h"
+#include "signal.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

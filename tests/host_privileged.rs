@@ -121,7 +121,7 @@ fn output_of(argv: &[&str], caller: &Caller) -> (String, Ended) {
     let saved = std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned().unwrap();
     nix::unistd::dup2_stdout(&write).unwrap();
     drop(write);
-    let spawned = spawn(&words(argv), caller, false);
+    let spawned = spawn(&words(argv), caller, false, None);
     nix::unistd::dup2_stdout(&saved).unwrap();
     let mut spawned = spawned.unwrap();
     match spawned.execution(None) {
@@ -135,7 +135,7 @@ fn output_of(argv: &[&str], caller: &Caller) -> (String, Ended) {
 }
 
 fn failure_of(argv: &[&str], caller: &Caller) -> SpawnError {
-    let mut spawned = spawn(&words(argv), caller, false).unwrap();
+    let mut spawned = spawn(&words(argv), caller, false, None).unwrap();
     let Execution::Failed(error) = spawned.execution(None) else {
         panic!("{argv:?} was started");
     };
@@ -180,7 +180,7 @@ fn print_signals() -> ExitCode {
     block.add(nix::sys::signal::Signal::SIGINT);
     block.thread_block().unwrap();
     let argv = words(&["grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"]);
-    let mut spawned = spawn(&argv, &caller, false).unwrap();
+    let mut spawned = spawn(&argv, &caller, false, None).unwrap();
     ExitCode::from(spawned.wait().unwrap().exit_code())
 }
 
@@ -248,7 +248,7 @@ fn failed_starts_have_env_codes() {
     assert_eq!((long.exit_code(), long.errno()), (126, libc::E2BIG));
     assert_eq!(failure_of(&[""], &caller).exit_code(), 127);
     for bad in [vec![], vec![OsString::from("nul\0byte")]] {
-        assert_eq!(spawn(&bad, &caller, false).unwrap_err().exit_code(), 125);
+        assert_eq!(spawn(&bad, &caller, false, None).unwrap_err().exit_code(), 125);
     }
     // A file without a #! line is the shell's, as execvp has it.
     let bare = file("bare", 0o755, "echo bare $1\n");
@@ -297,7 +297,7 @@ fn ends_are_told_apart() {
         let (_, got) = output_of(&["sh", "-c", script], &caller);
         assert_eq!((got, got.exit_code()), (ended, code), "{script}");
     }
-    let mut slow = spawn(&words(&["sleep", "0.2"]), &caller, false).unwrap();
+    let mut slow = spawn(&words(&["sleep", "0.2"]), &caller, false, None).unwrap();
     assert_eq!(slow.try_wait().unwrap(), None);
     let mut fds =
         [nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(&slow.pidfd), nix::poll::PollFlags::POLLIN)];
@@ -323,7 +323,7 @@ fn nothing_leaks_into_cmd() {
     let saved = std::os::fd::AsFd::as_fd(&std::io::stderr()).try_clone_to_owned().unwrap();
     nix::unistd::dup2_stderr(&write).unwrap();
     drop(write);
-    let spawned = spawn(&words(&["echo", "moved"]), &caller, true);
+    let spawned = spawn(&words(&["echo", "moved"]), &caller, true, None);
     nix::unistd::dup2_stderr(&saved).unwrap();
     assert_eq!(spawned.unwrap().wait().unwrap(), Ended::Exited(0));
     let mut text = String::new();
@@ -340,10 +340,10 @@ fn bits(capabilities: &[Capability]) -> u64 {
 }
 
 fn privileges_are_dropped_to_alice() {
-    let mut running = spawn(&words(&["sleep", "5"]), &caller(), false).unwrap();
+    let mut running = spawn(&words(&["sleep", "5"]), &caller(), false, None).unwrap();
     assert!(matches!(running.execution(None), Execution::Done));
     let before = own_status().capabilities.permitted;
-    let mut roots = spawn(&words(&["sleep", "5"]), &caller::resolve(None).unwrap(), false).unwrap();
+    let mut roots = spawn(&words(&["sleep", "5"]), &caller::resolve(None).unwrap(), false, None).unwrap();
     assert!(matches!(roots.execution(None), Execution::Done));
     privilege::drop_to(&alice(), &[]).unwrap();
     let status = own_status();
@@ -383,7 +383,7 @@ fn privileges_are_dropped_as_root() {
 
 fn nothing_starts_after_the_drop() {
     privilege::drop_to(&alice(), &[]).unwrap();
-    let error = spawn(&words(&["true"]), &caller(), false).unwrap_err();
+    let error = spawn(&words(&["true"]), &caller(), false, None).unwrap_err();
     assert_eq!(error.exit_code(), 125);
     assert!(error.to_string().contains("given up"), "{error}");
 }
@@ -596,7 +596,7 @@ fn behind_sudo() -> ExitCode {
     assert_eq!(caller.env_source, EnvSource::Sudo);
     let script = "id -u; id -G; umask; ulimit -n; echo $VIRTUAL_ENV; echo $LD_LIBRARY_PATH; echo $PATH; \
                   echo sudo=$SUDO_UID";
-    let mut spawned = spawn(&words(&["sh", "-c", script]), &caller, false).unwrap();
+    let mut spawned = spawn(&words(&["sh", "-c", script]), &caller, false, None).unwrap();
     ExitCode::from(spawned.wait().unwrap().exit_code())
 }
 

@@ -121,6 +121,51 @@ fn a_full_disk_keeps_what_was_written_and_what_was_there() {
 }
 
 #[test]
+fn a_disk_that_is_full_from_the_beginning_is_told_of_before_anything_is_traced() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let done = with_own_mounts(
+        folder.path(),
+        "mkdir small && mount -t tmpfs -o size=16k none small && head -c 16384 /dev/zero > small/full; \
+         \"$1\" record -o small/t.json -- touch ran; echo $?; ls small",
+    );
+    assert_eq!(text(&done.stdout), "125\nfull\n", "{done:?}");
+    says(&text(&done.stderr), &["small/t.json", "No space left"]);
+    assert!(!folder.path().join("ran").exists());
+}
+
+#[test]
+fn a_signal_comes_once() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let script = "trap 'echo term' TERM; echo $$; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 0.05; done";
+    // To the process group, as `kill -- -PGID` sends it; one after the other, as systemd does; to the tracer alone.
+    for case in ["group", "each", "tracer"] {
+        let mut tracer = Live::spawn(
+            Command::new(startrace())
+                .args(["record", "-q", "-o", "t.json", "--", "sh", "-c", script])
+                .current_dir(&folder),
+        );
+        let cmd = told(&tracer, 1)[0];
+        until("the recording", || common::live::is_live(tracer.pid()));
+        match case {
+            "group" => {
+                let group = nix::unistd::Pid::from_raw(tracer.pid() as i32);
+                nix::sys::signal::killpg(group, Signal::SIGTERM).unwrap();
+            }
+            "each" => {
+                tracer.signal(Signal::SIGTERM);
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(cmd as i32), Signal::SIGTERM).unwrap();
+            }
+            _ => tracer.signal(Signal::SIGTERM),
+        }
+        tracer.wait();
+        until("the end of the command", || !alive(cmd));
+        assert_eq!(tracer.stdout().matches("term").count(), 1, "{case}");
+    }
+}
+
+#[test]
 fn tracefs_need_not_be_mounted() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
@@ -207,11 +252,12 @@ fn a_killed_tracer_leaves_a_spool_and_nothing_else() {
     });
     let programs = held_programs(tracer.pid());
     assert!(programs.len() >= 5, "{programs:?}");
-    assert_eq!(children(tracer.pid()), [cmd], "no helper but the command");
+    let own = children(tracer.pid());
+    assert!(own.len() == 2 && own.contains(&cmd), "the guard and the command, and no other: {own:?}");
+    assert!(own.iter().filter(|pid| **pid != cmd).all(|guard| held_programs(*guard).is_empty()));
     tracer.signal(Signal::SIGKILL);
     tracer.wait();
-    // The command is not hurt by it.
-    assert!(alive(cmd));
+    until("the end of the command and of the guard", || !own.iter().any(|pid| alive(*pid)));
     until("the end of the programs", || {
         let loaded = loaded_programs();
         programs.iter().all(|id| !loaded.contains(id))
@@ -232,6 +278,78 @@ fn a_killed_tracer_leaves_a_spool_and_nothing_else() {
         .unwrap();
     assert!(next.status.success() && text(&next.stderr).contains("t.json.spool"), "{next:?}");
     assert_eq!(names(folder.path()), ["t.json", "t.json.spool"]);
+}
+
+/// A shell that does not heed SIGTERM, its child in a session of its own, which does not either, and a child
+/// that does. Each writes its number.
+const STUBBORN: &str = "trap '' TERM; echo $$; setsid sh -c 'echo $$; sleep 1000; sleep 1000' & sleep 1000 & \
+                        trap - TERM; sh -c 'echo $$; exec sleep 1000' & trap '' TERM; wait";
+
+/// The numbers that a command under a tracer has written, once there are as many.
+fn told(tracer: &Live, count: usize) -> Vec<u64> {
+    let numbers = |tracer: &Live| {
+        let written = tracer.stdout() + &tracer.stderr();
+        written.lines().filter_map(|line| line.parse().ok()).collect::<Vec<_>>()
+    };
+    until("what the command writes", || numbers(tracer).len() >= count);
+    numbers(tracer)
+}
+
+#[test]
+fn a_killed_tracer_takes_its_command_along() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let mut target = Live::spawn(&mut Command::new(program("on_request")));
+    target.wait_lines(1);
+    let pid = target.pid_text();
+    let modes: [(&[&str], &str, usize); 4] = [
+        (&["record", "-o", "t.json"], STUBBORN, 3),
+        (&["record", "-o", "u.json", "-p", &pid], "echo $$; sleep 1000; :", 1),
+        (&["watch"], "echo $$; sleep 1000; :", 1),
+        (&["stat", "-n", "2", "--show-output", "--prepare", "true"], "echo $$; sleep 1000; :", 1),
+    ];
+    for (mode, script, count) in modes {
+        let command = [mode, &["--", "sh", "-c", script]].concat();
+        let mut tracer = Live::spawn(Command::new(startrace()).args(command).current_dir(&folder));
+        let commands = told(&tracer, count);
+        let own = children(tracer.pid());
+        assert!(own.len() >= 2, "{own:?}");
+        let below: Vec<u64> = commands.iter().flat_map(|pid| children(*pid)).collect();
+        tracer.signal(Signal::SIGKILL);
+        tracer.wait();
+        until("the end of all", || ![&commands, &own, &below].into_iter().flatten().any(|pid| alive(*pid)));
+    }
+}
+
+#[test]
+fn a_command_that_is_to_stay_stays() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["record", "-o", "t.json", "--ready", "exec", "--stop-when-ready"];
+    let mut tracer = Live::spawn(
+        Command::new(startrace())
+            .args(options)
+            .args(["--", "sh", "-c", "echo $$; exec sleep 1000"])
+            .current_dir(&folder),
+    );
+    assert!(tracer.wait().success(), "{}", tracer.stderr());
+    let cmd = told(&tracer, 1)[0];
+    // Longer than a guard would take that takes it for its own.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(alive(cmd));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(cmd as i32), Signal::SIGKILL).unwrap();
+    // So does what had left the command before.
+    let script = "sh -c 'setsid sleep 1000 & echo $!'; echo $$; sleep 1000";
+    let mut tracer = Live::spawn(
+        Command::new(startrace()).args(["record", "-o", "d.json", "--", "sh", "-c", script]).current_dir(&folder),
+    );
+    let [daemon, cmd] = told(&tracer, 2)[..] else { panic!("{}", tracer.stdout()) };
+    tracer.signal(Signal::SIGKILL);
+    tracer.wait();
+    until("the end of the command", || !alive(cmd));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(alive(daemon));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon as i32), Signal::SIGKILL).unwrap();
 }
 
 /// Every one of the children that the programs told of is there, whole.

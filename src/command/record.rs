@@ -577,7 +577,10 @@ pub fn run(args: &RecordArgs) -> Exit {
     }
     let header = header();
     let diagnoser = diagnoser(&header);
-    if let Err(error) = file.write_line(&Line::Header(header)) {
+    // Before anything is traced: where not even this can be written, nothing will be.
+    let begun = file.write_line(&Line::Header(header)).and_then(|_| file.flush());
+    if let Err(error) = begun {
+        file.discard();
         return give_up(args, &cmd, &error.into(), failure);
     }
     let terminal = std::io::stderr().is_terminal();
@@ -634,7 +637,7 @@ fn conclude(
     redactor: Option<Rc<Redactor>>,
 ) -> Exit {
     let targets_command = finished.session.mode == "command";
-    let Finished { session, groups, command, left_running, signal, failure, not_ready } = finished;
+    let Finished { session, groups, command, left_running, guard: _guard, signal, failure, not_ready } = finished;
     let starts = session.starts;
     let left_out = session.left_out;
     let complete = session.complete;

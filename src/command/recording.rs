@@ -7,6 +7,7 @@ use crate::event::order::Order;
 use crate::event::{Event, Id, What};
 use crate::host::caller::Caller;
 use crate::host::clock::boottime_ns;
+use crate::host::guard::Guard;
 use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
 use crate::host::{self, priority, privilege, privilege::Capability};
@@ -40,6 +41,8 @@ const PERIOD: Duration = Duration::from_millis(20);
 const LINGER_NS: u64 = 100_000_000;
 /// After the command has ended well, a daemon that it left behind gets this long to be ready.
 const DAEMON_NS: u64 = 10_000_000_000;
+/// What is sent to the command and to us by one and the same call, or by one loop over many, comes within this time.
+const SAME_NS: u64 = 100_000_000;
 /// After a signal, the command gets this long to end before it is left alone.
 const GRACE_NS: u64 = 1_000_000_000;
 
@@ -148,6 +151,8 @@ pub struct Finished {
     pub command: Option<Ended>,
     /// CMD's pid, where it is still running.
     pub left_running: Option<u32>,
+    /// Ends CMD should we be killed as long as this is held.
+    pub guard: Option<Guard>,
     /// CMD was to become ready, and did not within the window.
     pub not_ready: bool,
     /// The signal that ended the recording.
@@ -247,6 +252,35 @@ struct Live<'a> {
     until_ns: u64,
     /// Readiness is looked for.
     timeline: bool,
+}
+
+/// A signal that was sent to us and may be for the command.
+#[derive(Debug, Clone, Copy)]
+struct Forward {
+    signal: i32,
+    came_ns: u64,
+}
+
+impl Forward {
+    /// What is to be passed on of what has come: the terminal gives Ctrl-C to the command by itself, and so does a
+    /// full screen, which takes the key.
+    fn of(info: &nix::sys::signalfd::siginfo, now_ns: u64) -> Option<Self> {
+        let from_kernel = info.ssi_code > 0 || info.ssi_pid == std::process::id();
+        (!from_kernel).then_some(Self { signal: info.ssi_signo.cast_signed(), came_ns: now_ns })
+    }
+
+    /// Not at once: a sender who goes through a list may come to the command after us.
+    fn is_due(self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.came_ns) >= PERIOD.as_nanos() as u64
+    }
+
+    /// Passes it on, unless the command has got it as we did: sent to our process group, say.
+    fn pass_on(self, probe: &mut Probe, pid: u32) {
+        if !probe.was_signalled(self.signal, self.came_ns.saturating_sub(SAME_NS)) {
+            let signal = Signal::try_from(self.signal).unwrap_or(Signal::SIGTERM);
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal);
+        }
+    }
 }
 
 impl Live<'_> {
@@ -427,6 +461,10 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let pids: Vec<u32> = if let Scope::Pids(pids) = &scope { pids.clone() } else { Vec::new() };
     let mut pidfds = pids.iter().map(|&pid| pidfd(pid)).collect::<Result<Vec<_>, _>>()?;
 
+    let guard =
+        command.as_ref().map(|_| Guard::fork(&caller.owner)).transpose().map_err(anyhow::Error::from)?;
+    let post = guard.as_ref().map(|guard| guard.posts()[0]);
+
     let plan = Plan::choose(wanted)?;
     let mut probe = Probe::attach(&plan)?;
     let attached_ns = boottime_ns();
@@ -510,10 +548,13 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     }
     let mut spawned = match &command {
         Some(argv) => {
-            Some(host::spawn::spawn(argv, &caller, request.stdout_to_stderr).map_err(Error::Spawn)?)
+            Some(host::spawn::spawn(argv, &caller, request.stdout_to_stderr, post).map_err(Error::Spawn)?)
         }
         None => None,
     };
+    if let Some(spawned) = &spawned {
+        live.probe.set_command(spawned.pid);
+    }
     // What could have been started is started: from here on no more than watching is needed. Emptying
     // the ring must not wait for a CPU that those have whom we watch; the thread that does it inherits
     // our priority, which has to be raised while we may.
@@ -556,6 +597,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let targets_command = scope == Scope::Children;
     let deadline = request.duration.map(|duration| began_ns.saturating_add(duration.as_nanos() as u64));
     let mut signal = None;
+    let mut forward: Option<Forward> = None;
     let mut last_call: Option<(u64, &'static str)> = None;
     let mut round_ns = 0;
     // When CMD was over.
@@ -583,19 +625,14 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
             let number = info.ssi_signo as i32;
             if number != libc::SIGCHLD && signal.is_none() {
                 signal = Some(number);
-                // The terminal gives Ctrl-C to CMD as well; what was sent to us alone is passed on.
-                // As does a full screen, which takes the key.
-                let from_kernel = info.ssi_code > 0 || info.ssi_pid == std::process::id();
-                if let (Some(spawned), false, true) = (&spawned, from_kernel, targets_command) {
-                    let _ = nix::sys::signal::kill(
-                        nix::unistd::Pid::from_raw(spawned.pid as i32),
-                        Signal::try_from(number).unwrap_or(Signal::SIGTERM),
-                    );
-                }
+                forward = Forward::of(&info, now).filter(|_| targets_command);
             } else if number != libc::SIGCHLD {
                 // Asked twice: at once.
                 last_call = Some((now, signal_word(number)));
             }
+        }
+        if let (Some(due), Some(spawned)) = (forward.take_if(|forward| forward.is_due(now)), &spawned) {
+            due.pass_on(&mut live.probe, spawned.pid);
         }
         if let Some(child) = &mut spawned {
             if let Execution::Failed(error) = child.execution(Some(Duration::ZERO)) {
@@ -675,6 +712,9 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         }
     };
 
+    if let (Some(early), Some(spawned)) = (forward, &spawned) {
+        early.pass_on(&mut live.probe, spawned.pid);
+    }
     let tree = if request.when_ready == WhenReady::Kill { live.builder.command_tree() } else { Vec::new() };
     // Before the probes go, one by one: what some of them see then, others miss.
     let ended_ns = boottime_ns();
@@ -709,6 +749,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         groups,
         command: command_end.filter(|_| targets_command && !decided),
         left_running: left_running.filter(|_| targets_command),
+        guard,
         not_ready: ended_by == "window",
         signal,
         failure,

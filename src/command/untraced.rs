@@ -2,6 +2,7 @@
 
 use super::Exit;
 use crate::host::caller::Caller;
+use crate::host::guard::Guard;
 use crate::host::spawn::{Execution, Spawned, spawn};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -19,7 +20,10 @@ pub(super) fn run(argv: &[OsString], caller: &Caller, stdout_to_stderr: bool) ->
         .thread_block()
         .and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
         .ok();
-    let mut spawned = match spawn(argv, caller, stdout_to_stderr) {
+    // Without it, too, CMD is to run.
+    let guard = Guard::fork(&caller.owner).ok();
+    let post = guard.as_ref().map(|guard| guard.posts()[0]);
+    let mut spawned = match spawn(argv, caller, stdout_to_stderr, post) {
         Ok(spawned) => spawned,
         Err(error) => return cannot(&error, error.exit_code()),
     };

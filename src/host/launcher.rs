@@ -7,6 +7,7 @@
 
 use super::Error;
 use super::caller::Caller;
+use super::guard::Post;
 use super::spawn::{Ended, Execution, Spawned, spawn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -53,11 +54,16 @@ pub enum Outputs {
 
 impl Launcher {
     /// Forks the child. To be called in a process of one thread, before privileges are dropped and anything
-    /// is opened that the child should not hold.
+    /// is opened that the child should not hold. `post` is where its commands tell that they are there.
     ///
     /// # Errors
     /// No process or no socket is to be had.
-    pub fn fork(commands: &[Vec<OsString>], caller: &Caller, outputs: Outputs) -> Result<Self, Error> {
+    pub fn fork(
+        commands: &[Vec<OsString>],
+        caller: &Caller,
+        outputs: Outputs,
+        post: Post,
+    ) -> Result<Self, Error> {
         let failed = |e: nix::Error| Error::io("cannot make the process that starts the commands", e);
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
@@ -68,7 +74,7 @@ impl Launcher {
             ForkResult::Parent { child } => Ok(Self { socket: ours, pid: child }),
             ForkResult::Child => {
                 drop(ours);
-                serve(&theirs, commands, caller, outputs);
+                serve(&theirs, commands, caller, outputs, post);
                 // SAFETY: ends the process without running what is registered for the parent's exit.
                 unsafe { libc::_exit(0) }
             }
@@ -154,7 +160,7 @@ fn decode(message: &[u8]) -> Option<Said> {
 }
 
 /// The child's life.
-fn serve(socket: &OwnedFd, commands: &[Vec<OsString>], caller: &Caller, outputs: Outputs) {
+fn serve(socket: &OwnedFd, commands: &[Vec<OsString>], caller: &Caller, outputs: Outputs, post: Post) {
     // Ctrl-C is for the commands, which get their own mask back, and for the tracer, which tells us by
     // closing the socket.
     let mut mask = SigSet::empty();
@@ -177,7 +183,7 @@ fn serve(socket: &OwnedFd, commands: &[Vec<OsString>], caller: &Caller, outputs:
             code: error.exit_code(),
             why: error.to_string(),
         };
-        let goes_on = match spawn(argv, caller, false) {
+        let goes_on = match spawn(argv, caller, false, Some(post)) {
             Err(error) => say(refused(error)),
             Ok(mut child) => match child.execution(None) {
                 Execution::Failed(error) => say(refused(error)),

@@ -15,6 +15,7 @@ pub mod clock;
 pub mod environment;
 pub mod facts;
 mod frames;
+pub mod guard;
 pub mod inherited;
 pub mod launcher;
 pub mod limits;

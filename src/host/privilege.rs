@@ -160,6 +160,14 @@ pub fn kept(owner: &Owner, extra: &[Capability]) -> u64 {
 /// There is another thread, which would keep its rights (credentials belong to threads in Linux), or
 /// the kernel refuses. The process should end then: it may have become half of what it should be.
 pub fn drop_to(owner: &Owner, extra: &[Capability]) -> Result<(), Error> {
+    keep_only(owner, kept(owner, extra))
+}
+
+/// The same with another set of capabilities to be left.
+///
+/// # Errors
+/// As [`drop_to`].
+pub fn keep_only(owner: &Owner, kept: u64) -> Result<(), Error> {
     let before = own_status()?;
     if before.threads != 1 {
         return Err(Error::new(format!(
@@ -168,7 +176,7 @@ pub fn drop_to(owner: &Owner, extra: &[Capability]) -> Result<(), Error> {
         )));
     }
     DROPPED.store(true, Relaxed);
-    let keep = kept(owner, extra) & before.capabilities.permitted;
+    let keep = kept & before.capabilities.permitted;
     drop_bounding(before.capabilities.bounding)?;
     if before.uids != [owner.uid; 4] || before.gids != [owner.gid; 4] {
         change_user(owner)?;

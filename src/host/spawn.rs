@@ -8,6 +8,7 @@
 //! The kernel side takes every fork of our process for CMD's: nothing else in this program forks.
 
 use super::caller::Caller;
+use super::guard::Post;
 use super::inherited::{self, SIGNALS};
 use super::limits::{self, Limit, RESOURCES};
 use super::privilege;
@@ -153,13 +154,19 @@ pub struct Spawned {
     ended: Option<Ended>,
 }
 
-/// Starts `argv` as `caller`. `stdout_to_stderr` is for `-o -`, where stdout belongs to the trace.
+/// Starts `argv` as `caller`. `stdout_to_stderr` is for `-o -`, where stdout belongs to the trace; `post` is where
+/// the child tells that it is there (see [`super::guard`]).
 ///
 /// Returns when the child exists; whether its exec worked is asked with [`Spawned::execution`].
 ///
 /// # Errors
 /// The process could not be made, or privileges were dropped before.
-pub fn spawn(argv: &[OsString], caller: &Caller, stdout_to_stderr: bool) -> Result<Spawned, SpawnError> {
+pub fn spawn(
+    argv: &[OsString],
+    caller: &Caller,
+    stdout_to_stderr: bool,
+    post: Option<Post>,
+) -> Result<Spawned, SpawnError> {
     let command = argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let fail = |stage, errno| SpawnError { command: command.clone(), stage, errno, found: false };
     if privilege::dropped() {
@@ -172,10 +179,13 @@ pub fn spawn(argv: &[OsString], caller: &Caller, stdout_to_stderr: bool) -> Resu
     let mut prepared = Prepared::new(&plan, write.as_raw_fd());
     // No handler of ours may run in the child, and no signal hit it before it has the caller's mask.
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(os)?;
-    // SAFETY: the child calls only `Prepared::run`, which makes async-signal-safe calls on memory
-    // prepared beforehand and never returns: neither locks nor the allocator are touched.
+    // SAFETY: the child calls only `Post::tell` and `Prepared::run`, which make async-signal-safe calls on memory
+    // prepared beforehand, and the latter never returns: neither locks nor the allocator are touched.
     let forked = unsafe { nix::unistd::fork() };
     if matches!(forked, Ok(ForkResult::Child)) {
+        if let Some(post) = post {
+            post.tell();
+        }
         prepared.run();
     }
     let restored = mask.thread_set_mask();

@@ -245,9 +245,10 @@ pub fn session(id: Id) -> Option<u32> {
 }
 
 /// The start of `/proc/PID/stat` that matters here.
-struct Stat {
+pub(super) struct Stat {
     comm: String,
-    ppid: u32,
+    state: u8,
+    pub(super) ppid: u32,
     group: u32,
     session: u32,
     tty: i64,
@@ -261,6 +262,16 @@ impl Stat {
         let birth_ns = id.birth_ns.saturating_add_signed(super::clock::offset_ns());
         birth_ns / (1_000_000_000 / ticks_per_second()) == self.start_ticks
     }
+
+    /// The process, with its birth as exactly as /proc has it.
+    pub(super) fn id(&self, pid: u32) -> Id {
+        Id { pid, birth_ns: self.start_ticks.saturating_mul(1_000_000_000 / ticks_per_second()) }
+    }
+
+    /// It is dead, and nobody has waited for it yet.
+    pub(super) fn ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
 }
 
 fn ticks_per_second() -> u64 {
@@ -269,7 +280,7 @@ fn ticks_per_second() -> u64 {
     u64::try_from(ticks).ok().filter(|&ticks| ticks > 0).unwrap_or(100)
 }
 
-fn stat(pid: u32) -> Option<Stat> {
+pub(super) fn stat(pid: u32) -> Option<Stat> {
     let bytes = read(PathBuf::from(format!("/proc/{pid}/stat")), MAX_PROC)?;
     // The name is in parentheses and may hold anything, parentheses too: the last one ends it.
     let open = bytes.iter().position(|&b| b == b'(')?;
@@ -278,6 +289,7 @@ fn stat(pid: u32) -> Option<Stat> {
     let fields: Vec<&str> = rest.split_whitespace().collect();
     Some(Stat {
         comm: text::encode(bytes.get(open + 1..close)?),
+        state: *fields.first()?.as_bytes().first()?,
         ppid: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,

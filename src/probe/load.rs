@@ -17,7 +17,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Which processes the programs follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +167,9 @@ impl Plan {
                 .iter()
                 .map(|name| format!("tp_btf/{name}"))
                 .collect();
+        if self.scope == Scope::Children {
+            hooks.push("tp_btf/signal_generate".to_owned());
+        }
         if self.features.sched_prepare_exec {
             hooks.push("tp_btf/sched_prepare_exec".to_owned());
         }
@@ -378,6 +381,9 @@ impl Probe {
             attach(&progs.on_switch, "tp_btf/sched_switch")?;
         }
         attach(&progs.on_wakeup_new, "tp_btf/sched_wakeup_new")?;
+        if plan.scope == Scope::Children {
+            attach(&progs.on_signal, "tp_btf/signal_generate")?;
+        }
         if plan.features.sched_prepare_exec {
             attach(&progs.on_prepare_exec, "tp_btf/sched_prepare_exec")?;
         }
@@ -552,6 +558,22 @@ impl Probe {
         let _ = self.skel.maps.settled.update(&id.birth_ns.to_ne_bytes(), &[1], MapFlags::ANY);
     }
 
+    /// This process is the command now, whose signals are asked for with [`Self::was_signalled`].
+    pub fn set_command(&mut self, pid: u32) {
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            // SAFETY: same size, aligned in the map's page by the compiler; the programs only read it.
+            unsafe { AtomicU32::from_ptr(&raw mut bss.command_tgid) }.store(pid, Ordering::SeqCst);
+        }
+    }
+
+    /// Was this signal (SIGHUP, SIGINT or SIGTERM) sent to the command since then (boottime)?
+    pub fn was_signalled(&mut self, signal: i32, since_ns: u64) -> bool {
+        let at = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM].iter().position(|&known| known == signal);
+        let Some(bss) = self.skel.maps.bss_data.as_deref_mut() else { return false };
+        at.and_then(|at| bss.command_signalled_ns.get_mut(at))
+            .is_some_and(|sent_ns| counter_of(sent_ns).load(Ordering::SeqCst) >= since_ns.max(1))
+    }
+
     /// Detaches everything. What is in the ring can still be drained.
     pub fn detach(&mut self) {
         // Closing a tracepoint's link waits for an RCU grace period, some 40 ms. They wait together.
@@ -587,24 +609,21 @@ impl Probe {
 
     /// Runs of programs that the kernel left out because the program was running already on that CPU.
     fn recursion_misses(&self) -> u64 {
-        let progs = &self.skel.progs;
-        let always =
-            [&progs.on_newtask, &progs.on_wakeup_new, &progs.on_switch, &progs.on_exec, &progs.on_exit];
-        let link = [&progs.on_ld_state, &progs.on_libc_start];
-        let link = link.into_iter().filter(|_| self.uprobes.kinds().start);
-        let import = [&progs.on_import_begin, &progs.on_import_end];
-        let import = import.into_iter().filter(|_| self.uprobes.kinds().imports);
-        let call = [&progs.on_import_call, &progs.on_import_return];
-        let call = call.into_iter().filter(|_| self.uprobes.kinds().import_calls);
-        always
-            .into_iter()
-            .chain(link)
-            .chain(import)
-            .chain(call)
-            .filter_map(|prog| program_info(prog.as_fd()))
-            .map(|info| info.recursion_misses)
-            .sum()
+        loaded(self.skel.object()).map(|(_, info)| info.recursion_misses).sum()
     }
+}
+
+/// The programs that were loaded, with what the kernel says of them.
+fn loaded(
+    object: &libbpf_rs::Object,
+) -> impl Iterator<Item = (libbpf_rs::Program<'_>, libbpf_rs::libbpf_sys::bpf_prog_info)> {
+    use libbpf_rs::AsRawLibbpf;
+    object.progs().filter_map(|program| {
+        // SAFETY: the object lives as long as its programs.
+        let fd = unsafe { libbpf_rs::libbpf_sys::bpf_program__fd(program.as_libbpf_object().as_ptr()) };
+        let info = if fd < 0 { None } else { program_info(program.as_fd()) };
+        Some((program, info?))
+    })
 }
 
 fn program_info(fd: BorrowedFd<'_>) -> Option<libbpf_rs::libbpf_sys::bpf_prog_info> {
@@ -669,35 +688,16 @@ fn fentry_programs<'a>(
 /// Says (`-vv`) how many instructions the kernel's verifier followed for each program: what a change of the
 /// programs, or another kernel, makes of loading.
 fn tell_verified(object: &libbpf_rs::Object) {
-    use libbpf_rs::AsRawLibbpf;
-    use std::os::fd::AsRawFd;
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
-    for program in object.progs() {
-        // SAFETY: the object lives as long as its programs.
-        let loaded = unsafe { libbpf_rs::libbpf_sys::bpf_program__fd(program.as_libbpf_object().as_ptr()) };
-        if loaded < 0 {
-            continue;
-        }
-        let mut info = libbpf_rs::libbpf_sys::bpf_prog_info::default();
-        let mut len = u32::try_from(size_of_val(&info)).unwrap_or(0);
-        // SAFETY: an open program's descriptor, and `info` is as long as `len` says.
-        let told = unsafe {
-            libbpf_rs::libbpf_sys::bpf_obj_get_info_by_fd(
-                program.as_fd().as_raw_fd(),
-                (&raw mut info).cast(),
-                &raw mut len,
-            )
-        };
-        if told == 0 {
-            tracing::debug!(
-                "program {}: {} bytes, {} instructions followed by the verifier",
-                program.name().to_string_lossy(),
-                info.xlated_prog_len,
-                info.verified_insns
-            );
-        }
+    for (program, info) in loaded(object) {
+        tracing::debug!(
+            "program {}: {} bytes, {} instructions followed by the verifier",
+            program.name().to_string_lossy(),
+            info.xlated_prog_len,
+            info.verified_insns
+        );
     }
 }
 
@@ -731,6 +731,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
     let load = |prog: &mut OpenProgramMut<'_>, on: bool| prog.set_autoload(on);
     load(&mut progs.on_prepare_exec, plan.features.sched_prepare_exec);
     load(&mut progs.on_sock_recv, plan.features.sock_recv_length);
+    load(&mut progs.on_signal, plan.scope == Scope::Children);
     let watching = plan.watches();
     load(&mut progs.on_switch, !watching);
     for prog in [&mut progs.on_switch_watched, &mut progs.on_rename] {

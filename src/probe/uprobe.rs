@@ -127,10 +127,6 @@ impl Uprobes {
         Self { kinds, ..Self::default() }
     }
 
-    pub(super) fn kinds(&self) -> Kinds {
-        self.kinds
-    }
-
     pub(super) fn wanted(&self) -> bool {
         self.kinds.any()
     }

@@ -7,7 +7,7 @@
 //! called, who its parent is), the second reads the lines again in their new order. A line that
 //! nothing amends is copied as it is.
 
-use super::schema::{Exit, Line, Method, Start};
+use super::schema::{Diagnosis, Exit, FailedFork, Group, Header, Method, Session, Start};
 use serde::Deserialize;
 use std::collections::hash_map::RandomState;
 use std::fs::File;
@@ -106,6 +106,21 @@ struct Index {
     orphans: u64,
 }
 
+/// What a footer holds besides the diagnosis.
+#[derive(Deserialize)]
+struct Footer {
+    #[serde(default)]
+    groups: Vec<Group>,
+    session: Session,
+}
+
+/// What a later line says of a start that was written before.
+#[derive(Deserialize)]
+struct Amended {
+    exit: Option<Exit>,
+    method: Option<Method>,
+}
+
 /// Writes the document that the lines of `spool` make: a header first, any number of starts, exits,
 /// methods and failed forks, a footer last. Returns the number of starts.
 ///
@@ -115,13 +130,10 @@ pub fn write(spool: &File, out: &mut impl Write) -> Result<u64, Trouble> {
     let index = index(spool)?;
     let missing = |what: &str| Trouble::Line { number: 0, why: format!("there is no {what}") };
     let header = read(spool, index.header.ok_or_else(|| missing("header"))?)?;
-    let Line::Header(header) = parse(&header)? else {
-        return Err(missing("header"));
-    };
+    let header: Header = parse(&header)?;
     let footer = read(spool, index.footer.ok_or_else(|| missing("footer"))?)?;
-    let Line::Footer { groups, diagnosis, mut session } = parse(&footer)? else {
-        return Err(missing("footer"));
-    };
+    let diagnosis: Diagnosis = parse(&footer)?;
+    let Footer { groups, mut session } = parse(&footer)?;
     if index.orphans > 0 {
         session.complete = false;
         session.lost.insert("amendments_without_start".into(), index.orphans);
@@ -251,11 +263,9 @@ fn write_start(spool: &File, index: &Index, place: u32, out: &mut impl Write) ->
     let amendments = index.amendments[first..].iter().take_while(|a| a.start == place);
     let (mut exit, mut method): (Option<Exit>, Option<Method>) = (None, None);
     for amendment in amendments {
-        match parse(&read(spool, (amendment.offset, amendment.length))?)? {
-            Line::Exit { exit: e, .. } => exit = Some(e),
-            Line::Method { method: m, .. } => method = Some(m),
-            _ => {}
-        }
+        let amended: Amended = parse(&read(spool, (amendment.offset, amendment.length))?)?;
+        exit = amended.exit.or(exit);
+        method = amended.method.or(method);
     }
     if exit.is_none()
         && method.is_none()
@@ -264,9 +274,7 @@ fn write_start(spool: &File, index: &Index, place: u32, out: &mut impl Write) ->
         put(out, b"{")?;
         return put(out, rest);
     }
-    let Line::Start(start) = parse(&line)? else {
-        return Err(changed());
-    };
+    let start: Box<Start> = parse(&line)?;
     let start = Start { exit: exit.or(start.exit), method: method.unwrap_or(start.method), ..*start };
     put(out, &json(&start)?)
 }
@@ -276,10 +284,7 @@ fn write_failed_fork(line: &[u8], out: &mut impl Write) -> Result<(), Trouble> {
         put(out, b"{")?;
         return put(out, rest);
     }
-    match parse(line)? {
-        Line::FailedFork(failed) => put(out, &json(&failed)?),
-        _ => Err(changed()),
-    }
+    put(out, &json(&parse::<FailedFork>(line)?)?)
 }
 
 fn read(spool: &File, (offset, length): (u64, u32)) -> Result<Vec<u8>, Trouble> {
@@ -288,12 +293,9 @@ fn read(spool: &File, (offset, length): (u64, u32)) -> Result<Vec<u8>, Trouble> 
     Ok(line)
 }
 
-fn parse(line: &[u8]) -> Result<Line, Trouble> {
+/// What a line holds, by its own type and not as one of all lines: that would be a second parser of everything.
+fn parse<T: serde::de::DeserializeOwned>(line: &[u8]) -> Result<T, Trouble> {
     serde_json::from_slice(line).map_err(|e| Trouble::Line { number: 0, why: e.to_string() })
-}
-
-fn changed() -> Trouble {
-    Trouble::Read(io::Error::new(io::ErrorKind::InvalidData, "it changed while it was read"))
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Trouble> {

@@ -8,6 +8,7 @@ mod docs;
 mod findings;
 mod fuzz;
 mod readers;
+mod markers;
 mod setup;
 mod shell;
 mod test;

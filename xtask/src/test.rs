@@ -2,7 +2,7 @@
 
 use crate::corpus;
 use crate::tracefs::Tracefs;
-use crate::{docs, findings, readers, setup, shell, vm};
+use crate::{docs, findings, markers, readers, setup, shell, vm};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -73,6 +73,7 @@ pub fn command(args: &[String]) -> Result<()> {
     setup::ensure_for_tests()?;
     setup::components()?;
     if options.filter.is_none() {
+        markers::check()?;
         shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
         shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
         docs::check()?;

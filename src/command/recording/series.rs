@@ -1,13 +1,14 @@
 //! Many commands, one after the other, under one set of probes: what `stat` does.
 
 use super::{
-    DRAIN_NICE, Error, GRACE_NS, LINGER_NS, Live, Looks, PERIOD, Progress, Request, Sink, WhenReady,
+    DRAIN_NICE, Error, Forward, GRACE_NS, LINGER_NS, Live, Looks, PERIOD, Progress, Request, Sink, WhenReady,
     is_complete, losses, program_path, shown, signal_word,
 };
 use super::{Lookout, Rules, outside};
 use crate::event::Id;
 use crate::event::order::Order;
 use crate::host::clock::boottime_ns;
+use crate::host::guard::Guard;
 use crate::host::launcher::{Launcher, Outputs, Said};
 use crate::host::spawn::Ended;
 use crate::host::world::Machine;
@@ -113,6 +114,7 @@ pub enum Stopped {
 
 struct Running<'a> {
     live: Live<'a>,
+    _guard: Guard,
     launcher: Launcher,
     /// Starts what is not traced.
     helper: Launcher,
@@ -122,6 +124,8 @@ struct Running<'a> {
     /// The command that runs, who gets the signals that are for us alone.
     current: Option<u32>,
     began_ns: u64,
+    /// What may be for it.
+    forward: Option<Forward>,
     /// When a second signal came, or the first and its grace is over.
     give_up: bool,
     signalled_ns: u64,
@@ -145,8 +149,11 @@ pub fn run(
     let level = request.wanted.level;
     // Before anything is open that they should not hold.
     let other = anyhow::Error::from;
-    let launcher = Launcher::fork(&series.commands, &request.caller, series.outputs).map_err(other)?;
-    let helper = Launcher::fork(&series.prepare, &request.caller, series.outputs).map_err(other)?;
+    let guard = Guard::fork(&request.caller.owner).map_err(other)?;
+    let [recorded, untold] = guard.posts();
+    let launcher =
+        Launcher::fork(&series.commands, &request.caller, series.outputs, recorded).map_err(other)?;
+    let helper = Launcher::fork(&series.prepare, &request.caller, series.outputs, untold).map_err(other)?;
     let mut mask = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         mask.add(signal);
@@ -212,12 +219,14 @@ pub fn run(
     epoll.add(launcher.socket(), EpollEvent::new(EpollFlags::EPOLLIN, 1))?;
     let mut running = Running {
         live,
+        _guard: guard,
         launcher,
         helper,
         epoll,
         signals,
         signal: None,
         current: None,
+        forward: None,
         began_ns,
         give_up: false,
         signalled_ns: 0,
@@ -292,10 +301,12 @@ impl Running<'_> {
             self.give_up |= self.signal.is_some();
             self.signal.get_or_insert(number);
             self.signalled_ns = now;
-            // The terminal gives Ctrl-C to the command as well; what was sent to us alone is passed on.
-            if let (Some(pid), false) = (self.current, info.ssi_code > 0) {
-                send(pid, Signal::try_from(number).unwrap_or(Signal::SIGTERM));
-            }
+            self.forward = self.forward.or(Forward::of(&info, now));
+        }
+        if let (Some(due), Some(pid)) =
+            (self.forward.take_if(|forward| self.give_up || forward.is_due(now)), self.current)
+        {
+            due.pass_on(&mut self.live.probe, pid);
         }
         self.give_up |= self.signal.is_some() && now.saturating_sub(self.signalled_ns) > GRACE_NS;
         self.live.pump(false)?;
@@ -314,13 +325,18 @@ impl Running<'_> {
         self.launcher.hear().map_err(|error| Error::Other(error.into()))
     }
 
+    fn set_current(&mut self, pid: u32) {
+        self.current = Some(pid);
+        self.live.probe.set_command(pid);
+    }
+
     /// Runs what is not traced, to its end.
     fn prepare(&mut self, which: usize) -> Result<(), Broken> {
         let lost = |error: host::Error| Error::Other(error.into());
         self.helper.start(which).map_err(lost)?;
         loop {
             match self.helper.hear().map_err(lost)? {
-                Some(Said::Started(pid)) => self.current = Some(pid),
+                Some(Said::Started(pid)) => self.set_current(pid),
                 Some(Said::Refused { why, .. }) => return Err(Broken::Stopped(Stopped::Unprepared(why))),
                 Some(Said::Ended(ended)) => {
                     self.current = None;
@@ -359,7 +375,7 @@ impl Running<'_> {
             match self.round()? {
                 Some(Said::Started(pid)) => {
                     done.pid = pid;
-                    self.current = Some(pid);
+                    self.set_current(pid);
                 }
                 Some(Said::Refused { code, why }) => {
                     return Err(Broken::Stopped(Stopped::Refused(code, why)));
