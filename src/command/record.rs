@@ -52,7 +52,10 @@ CMD runs as the user who called sudo, with their groups, limits and environment.
 Exit status: CMD's own (128 + signal; 126 not executable, 127 not found); 125 if
 startrace itself failed; with --stop-when-ready and --kill-when-ready 0, and 1
 if it was not ready within --window. Without CMD: 0, 1 failure, 2 usage. With
-and without: 77 if privileges or kernel do not allow it.";
+and without: 77 if privileges or kernel do not allow it.
+
+A signal to startrace is passed on to CMD, once. If startrace is killed
+(SIGKILL), CMD and its descendants are ended, but for what had detached itself.";
 
 /// Options of `record`.
 #[derive(Debug, Args)]
