@@ -584,7 +584,10 @@ pub fn run(args: &RecordArgs) -> Exit {
     let begun = file.write_line(&Line::Header(header)).and_then(|_| file.flush());
     if let Err(error) = begun {
         file.discard();
-        return give_up(args, &cmd, &error.into(), failure);
+        let file = args.output.as_ref().map_or("the trace".into(), |file| format!("-o {}", file.display()));
+        let cause = error.cause().map_or_else(|| error.to_string(), ToString::to_string);
+        let error = anyhow::anyhow!("cannot write {file}, so that nothing is traced: {cause}");
+        return give_up(args, &cmd, &error, failure);
     }
     let terminal = std::io::stderr().is_terminal();
     let status = (!targets_command && !args.quiet && terminal).then_some(Status { shown: None });

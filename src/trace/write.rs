@@ -347,12 +347,12 @@ impl Output {
         };
         Error::io(
             match kept {
-                Some(kept) if starts > 0 => format!(
+                Some(kept) => format!(
                     "cannot write {what} ({starts} starts are in {}; read them with: startrace report {})",
                     kept.display(),
                     crate::trace::text::shell_path(&kept)
                 ),
-                _ => format!("cannot write the trace to {what}"),
+                None => format!("cannot write the trace to {what}"),
             },
             cause,
         )
