@@ -57,7 +57,10 @@ fn main() -> anyhow::Result<()> {
 fn without_lines(object: &[u8]) -> anyhow::Result<Vec<u8>> {
     let cut = || anyhow::anyhow!("the compiled programs are cut off");
     let elf = goblin::elf::Elf::parse(object)?;
-    anyhow::ensure!(elf.is_64 && elf.program_headers.is_empty(), "the compiled programs are no 64-bit object");
+    anyhow::ensure!(
+        elf.is_64 && elf.program_headers.is_empty(),
+        "the compiled programs are no 64-bit object"
+    );
     let mut out = object.get(..usize::from(elf.header.e_ehsize)).ok_or_else(cut)?.to_vec();
     let mut headers = Vec::new();
     for section in &elf.section_headers {

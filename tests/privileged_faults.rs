@@ -138,7 +138,8 @@ fn a_disk_that_is_full_from_the_beginning_is_told_of_before_anything_is_traced()
 fn a_signal_comes_once() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
-    let script = "trap 'echo term' TERM; echo $$; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 0.05; done";
+    let script =
+        "trap 'echo term' TERM; echo $$; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 0.05; done";
     // To the process group, as `kill -- -PGID` sends it; one after the other, as systemd does; to the tracer alone.
     for case in ["group", "each", "tracer"] {
         let mut tracer = Live::spawn(
@@ -341,7 +342,9 @@ fn a_command_that_is_to_stay_stays() {
     // So does what had left the command before.
     let script = "sh -c 'setsid sleep 1000 & echo $!'; echo $$; sleep 1000";
     let mut tracer = Live::spawn(
-        Command::new(startrace()).args(["record", "-o", "d.json", "--", "sh", "-c", script]).current_dir(&folder),
+        Command::new(startrace())
+            .args(["record", "-o", "d.json", "--", "sh", "-c", script])
+            .current_dir(&folder),
     );
     let [daemon, cmd] = told(&tracer, 2)[..] else { panic!("{}", tracer.stdout()) };
     tracer.signal(Signal::SIGKILL);

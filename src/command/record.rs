@@ -643,7 +643,8 @@ fn conclude(
     redactor: Option<Rc<Redactor>>,
 ) -> Exit {
     let targets_command = finished.session.mode == "command";
-    let Finished { session, groups, command, left_running, guard: _guard, signal, failure, not_ready } = finished;
+    let Finished { session, groups, command, left_running, guard: _guard, signal, failure, not_ready } =
+        finished;
     let starts = session.starts;
     let left_out = session.left_out;
     let complete = session.complete;

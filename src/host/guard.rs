@@ -11,10 +11,10 @@
 //! CMD tells its number itself, before its exec, through memory that all share: no system call is added to its start,
 //! and there is no moment in which it runs unguarded.
 
+use super::Error;
 use super::owner::Owner;
 use super::privilege::{self, Capability};
 use super::world;
-use super::Error;
 use crate::event::Id;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{ForkResult, Pid};
