@@ -343,6 +343,25 @@ fn another_root_is_probed_as_it_appears() {
     assert_eq!(recorded.trace["session"]["hooks_missing"], 0);
 }
 
+/// Its loader would not find it by itself, nor do we: what cannot be told apart is not, and that is counted.
+#[test]
+fn another_root_whose_libc_cannot_be_found() {
+    common::require_root();
+    let jail = Jail::new();
+    let odd = jail.inside(Path::new("/odd"));
+    fs::create_dir(&odd).unwrap();
+    let libc = Command::new("find").arg(jail.folder.path()).args(["-name", "libc.so.6"]).output().unwrap();
+    let libc = PathBuf::from(String::from_utf8(libc.stdout).unwrap().trim());
+    fs::rename(&libc, odd.join("libc.so.6")).unwrap();
+    let line =
+        [&["env", "LD_LIBRARY_PATH=/odd"][..], &jail.command("/bin/sleep 0.3; /bin/true odd")].concat();
+    let recorded = common::record::<&str, &str>(&[], &line);
+    assert!(recorded.status.success(), "{}", recorded.stderr);
+    let start = recorded.start_with_argv(&["/bin/true", "odd"]);
+    assert_eq!(last_image(start), ["exec", "load", "link", "app"], "{start:#}");
+    assert_eq!(recorded.trace["session"]["hooks_missing"], 1);
+}
+
 #[test]
 fn a_loader_that_is_replaced_is_probed_anew() {
     common::require_root();

@@ -468,6 +468,37 @@ fn which(name: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
+/// How long a server that has been at rest takes to answer its first client.
+fn first_answer(line: &str, port: u16, request: &[u8]) -> u64 {
+    let quiet = || std::process::Stdio::null();
+    let mut server =
+        std::process::Command::new("sh").args(["-c", line]).stdout(quiet()).stderr(quiet()).spawn().unwrap();
+    // As the kernel lists it: local address, remote address, state (0A listens).
+    let entry = format!(":{port:04X} ");
+    let listens = || {
+        ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
+            let table = std::fs::read_to_string(table).unwrap_or_default();
+            table.lines().any(|line| line.contains(&entry) && line.contains(" 0A "))
+        })
+    };
+    let begun = Instant::now();
+    while !listens() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody listens on {port}: {line}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(1500));
+    let asked = boottime_ns();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(request).unwrap();
+    assert!(stream.read(&mut [0; 64]).unwrap() > 0, "no answer: {line}");
+    let took = boottime_ns() - asked;
+    drop(stream);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(server.id() as i32), nix::sys::signal::Signal::SIGINT)
+        .unwrap();
+    server.wait().unwrap();
+    took
+}
+
 /// Each is observed by a client that connects every millisecond and waits for its answer, in a shell
 /// that ends the server then.
 #[test]
@@ -541,8 +572,8 @@ fn servers_of_other_people() {
     add("postgres", "postgres", b"\0\0\0\x08\x04\xd2\x16\x2f", &|port| {
         // As the user that it installs; it refuses to be root.
         format!(
-            "mkdir {d}/pg && chown nobody {d}/pg && cd / && \
-             setpriv --reuid nobody --clear-groups $(dirname $(readlink -f $(command -v postgres)))/initdb -D {d}/pg >/dev/null && \
+            "cd / && if ! test -d {d}/pg; then mkdir {d}/pg && chown nobody {d}/pg && \
+             setpriv --reuid nobody --clear-groups $(dirname $(readlink -f $(command -v postgres)))/initdb -D {d}/pg >/dev/null; fi && \
              exec setpriv --reuid nobody --clear-groups postgres -D {d}/pg -p {port} -h 127.0.0.1 -k {d}/pg"
         )
     });
@@ -580,16 +611,29 @@ fn servers_of_other_people() {
         }
     }
     for server in &servers {
-        let (recorded, seen) = served(&["sh", "-c", &server.line], server.port, server.request);
-        let start = command(&recorded);
-        assert_eq!(kind(start), "accept", "{}: {start:#}", server.name);
-        let (connect, answer) = compare(start, seen);
-        println!(
-            "{}: first_listen {:.2} ms before the observer's connection, ready {:.2} ms before its answer",
-            server.name,
-            connect as f64 / 1e6,
-            answer as f64 / 1e6
-        );
+        // What it does for its first client is its own matter, and may be much: Node and Java compile, postgres
+        // and gunicorn fork.
+        let first = first_answer(&server.line, server.port, server.request);
+        let mut best = u64::MAX;
+        for _ in 0..3 {
+            let (recorded, seen) = served(&["sh", "-c", &server.line], server.port, server.request);
+            let start = command(&recorded);
+            assert_eq!(kind(start), "accept", "{}: {start:#}", server.name);
+            let (connect, answer) = compare(start, seen);
+            best = best.min(answer.saturating_sub(first));
+            println!(
+                "{}: first_listen {:.2} ms before the observer's connection, ready {:.2} ms before its answer, \
+                 for which a server at rest takes {:.2} ms",
+                server.name,
+                connect as f64 / 1e6,
+                answer as f64 / 1e6,
+                first as f64 / 1e6
+            );
+            if best <= 5 * MS {
+                break;
+            }
+        }
+        assert!(best <= 5 * MS + first / 4, "{}: {best} ns more than its first answer takes", server.name);
     }
     assert!(missing.is_empty(), "all others are right, but these are not here: {missing:?}");
 }

@@ -58,7 +58,7 @@ impl Functions {
     }
 
     /// The function that an instruction belongs to, by its place in the file; as the file has the name, which
-    /// C++ and Rust mangle.
+    /// C++ mangles.
     pub fn at(&self, offset: u64) -> Option<String> {
         let address = self.segments.iter().find_map(|(from, length, address)| {
             let delta = offset.checked_sub(*from).filter(|delta| delta < length)?;
@@ -72,13 +72,39 @@ impl Functions {
         let name = self.names.get(*name as usize..)?;
         let name = name.get(..MAX_NAME).unwrap_or(name);
         let name = name.split(|&b| b == 0).next().filter(|name| !name.is_empty())?;
-        Some(crate::trace::text::encode(name))
+        Some(plain(name))
+    }
+}
+
+/// A name as the program has it, where Rust mangled it; without the hash, which changes with every compiler.
+fn plain(name: &[u8]) -> String {
+    let mangled = std::str::from_utf8(name).ok().and_then(|name| rustc_demangle::try_demangle(name).ok());
+    match mangled {
+        // What it says of generic types can be far longer than what it was.
+        Some(name) => format!("{name:#}").chars().take(MAX_NAME).collect(),
+        None => crate::trace::text::encode(name),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_rust_are_plain_and_others_stay() {
+        for (name, found) in [
+            ("main", "main"),
+            ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"),
+            ("_RNvC6_123foo3bar", "123foo::bar"),
+            // C++ has no hash at the end.
+            ("_ZNSt6vectorIiSaIiEE9push_backEOi", "_ZNSt6vectorIiSaIiEE9push_backEOi"),
+            ("_ZN", "_ZN"),
+            ("_R", "_R"),
+        ] {
+            assert_eq!(plain(name.as_bytes()), found);
+        }
+        assert_eq!(plain(b"_ZN\xff"), crate::trace::text::encode(b"_ZN\xff"));
+    }
 
     #[test]
     fn a_function_of_this_program_is_found_at_its_place() {
@@ -95,7 +121,7 @@ mod tests {
             Some(hex(words.nth(1)?)? + here - from)
         });
         let name = functions.at(offset.unwrap()).unwrap();
-        assert!(name.contains("functions") && name.contains("read"), "{name}");
+        assert_eq!(name, "startrace::elf::functions::Functions::read");
         assert_eq!(functions.at(u64::MAX), None);
         assert!(functions.count() > 100);
         assert!(Functions::read(&File::open("/etc/passwd").unwrap()).is_err());

@@ -1,5 +1,6 @@
 //! What is at an address of a process, for profiles: from `/proc/PID/maps`, symbol tables and kallsyms.
 
+use super::jit::Jit;
 use crate::elf::Functions;
 use crate::event::Id;
 use crate::timeline::world::Frame;
@@ -42,6 +43,8 @@ type Names = HashMap<(u64, u64), Option<Rc<Functions>>>;
 #[derive(Default)]
 pub(super) struct Frames {
     maps: HashMap<Id, (Instant, Vec<Mapping>)>,
+    /// What runtimes tell of the code that they make.
+    jits: HashMap<Id, Jit>,
     files: Names,
     functions: usize,
     kernel: Vec<(u64, Box<str>)>,
@@ -150,6 +153,23 @@ impl Frames {
         read
     }
 
+    /// A function that is in no file.
+    fn made(&mut self, id: Id, is: impl Fn(u32) -> bool, address: u64) -> Option<String> {
+        if let Some(found) = self.jits.get(&id).and_then(|jit| jit.at(address)) {
+            return Some(found.to_owned());
+        }
+        if !is(id.pid) {
+            return None;
+        }
+        if self.jits.len() >= MAX_PROCESSES {
+            self.jits.clear();
+        }
+        let jit = Jit::read(id.pid, self.jits.remove(&id)).filter(|_| is(id.pid))?;
+        let found = jit.at(address).map(str::to_owned);
+        self.jits.insert(id, jit);
+        found
+    }
+
     /// `is`: whether that pid is still that process.
     pub(super) fn frames(&mut self, id: Id, is: impl Fn(u32) -> bool, addresses: &[u64]) -> Vec<Frame> {
         let mut all = Vec::with_capacity(addresses.len());
@@ -163,7 +183,11 @@ impl Frames {
                 continue;
             };
             let offset = address - mapping.from + mapping.offset;
-            let function = self.functions(id.pid, &mapping).and_then(|functions| functions.at(offset));
+            let function = match &*mapping.path {
+                b"" => self.made(id, &is, address),
+                name if name.starts_with(b"[anon") => self.made(id, &is, address),
+                _ => self.functions(id.pid, &mapping).and_then(|functions| functions.at(offset)),
+            };
             let path = if mapping.path.is_empty() { b"[anonymous]" } else { &*mapping.path };
             let module = std::ffi::OsString::from_vec(path.to_vec());
             all.push(Frame { function, module: Some(text::encode(module.as_bytes())) });
@@ -175,6 +199,7 @@ impl Frames {
     pub(super) fn forget(&mut self, pid: u32) {
         if !self.maps.is_empty() {
             self.maps.retain(|id, _| id.pid != pid);
+            self.jits.retain(|id, _| id.pid != pid);
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod facts;
 mod frames;
 pub mod guard;
 pub mod inherited;
+mod jit;
 pub mod launcher;
 pub mod limits;
 pub mod memory;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// Stacks are as frame pointers lead: programs that are built without them (most distributions') show the
 /// function that ran, and above it what chance left there, or nothing. Functions have the names of the
-/// files' symbol tables, as C++ and Rust mangle them; code that is made at run time has none.
+/// files' symbol tables, as C++ mangles them; code that is made at run time has one where its runtime writes
+/// `/tmp/perf-PID.map`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Profile {
     /// Samples a second and CPU that were asked for.
