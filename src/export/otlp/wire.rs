@@ -51,8 +51,11 @@ fn span(value: &Value) -> Message {
         }
         out = out.message(13, &to);
     }
-    if let Some(code) = value["status"]["code"].as_u64() {
-        out = out.message(15, &Message::default().text(2, text(&value["status"]["message"])).number(3, code));
+    if let Some(status) = value.get("status") {
+        // One that says nothing is there as well: unset.
+        let told = status["code"].as_u64();
+        let told = told.map(|code| Message::default().text(2, text(&status["message"])).number(3, code));
+        out = out.message(15, &told.unwrap_or_default());
     }
     out
 }
