@@ -66,6 +66,18 @@ pub enum Command {
     Help(command::help::Options),
 }
 
+impl Command {
+    /// Files, and nothing of the kernel or of other processes.
+    fn only_reads(&self) -> bool {
+        match self {
+            Self::Record(_) | Self::Watch(_) | Self::Stat(_) | Self::Doctor(_) => false,
+            // A number is a process.
+            Self::Inspect(options) => !options.names_process(),
+            _ => true,
+        }
+    }
+}
+
 /// Parses the command line and does what it says.
 pub fn run() -> Exit {
     let cli = match Cli::try_parse() {
@@ -81,6 +93,11 @@ pub fn run() -> Exit {
         }
     };
     log(cli.verbose);
+    if cli.command.only_reads()
+        && let Err(error) = crate::host::privilege::leave_file_capabilities()
+    {
+        return record::fail(&error.into(), Exit::Failure);
+    }
     let done = match &cli.command {
         Command::Record(args) => return record::run(args),
         Command::Watch(args) => return command::watch::run(args),

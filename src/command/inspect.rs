@@ -38,6 +38,16 @@ pub struct Options {
     pub root: Option<PathBuf>,
 }
 
+impl Options {
+    /// The target is a process, not a file of the caller's choice.
+    pub fn names_process(&self) -> bool {
+        let target = self.target.to_str().unwrap_or_default();
+        let number =
+            target.strip_prefix("/proc/").and_then(|rest| rest.strip_suffix("/exe")).unwrap_or(target);
+        number.parse::<u32>().is_ok()
+    }
+}
+
 const AFTER_HELP: &str = "\
 Libraries are looked for as the dynamic loader would, directly and indirectly
 needed ones: RPATH, LD_LIBRARY_PATH, RUNPATH, /etc/ld.so.cache, the loader's own

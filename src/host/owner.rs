@@ -6,6 +6,7 @@
 //! checks decide, with no check of ours that could race.
 
 use super::Error;
+use super::privilege::WithoutOverride;
 use std::io;
 
 /// Whom the files of a recording belong to.
@@ -31,14 +32,16 @@ impl Owner {
 
     /// Does something with the filesystem as this user: with their fsuid, fsgid and supplementary
     /// groups. setfsuid(2) also takes the capabilities that override file permissions away, for as
-    /// long. All three are the calling thread's alone, so `action` must not hand work to another.
+    /// long; where the ids are ours already and we have them as an ordinary user (by `setcap`), they are
+    /// taken out of effect as well. All three are the calling thread's alone, so `action` must not hand work to another.
     ///
     /// # Errors
     /// The kernel refuses the change (no CAP_SETUID or CAP_SETGID); nothing was done then.
     pub fn act<T>(&self, action: impl FnOnce() -> T) -> Result<T, Error> {
-        let _guard = Guard::enter(self).map_err(|e| {
-            Error::io(format!("cannot create files as user {}, who called startrace", self.uid), e)
-        })?;
+        let failed =
+            |e| Error::io(format!("cannot create files as user {}, who called startrace", self.uid), e);
+        let _without = WithoutOverride::enter().map_err(failed)?;
+        let _guard = Guard::enter(self).map_err(failed)?;
         Ok(action())
     }
 }

@@ -217,6 +217,47 @@ fn change_user(owner: &Owner) -> Result<(), Error> {
     prctl(libc::PR_SET_KEEPCAPS, 0).map_err(|e| Error::io("cannot end the keeping of capabilities", e))
 }
 
+/// Gives up what file capabilities gave to an ordinary user: commands that only read files must not read those of
+/// others by the right to look into processes. Root stays root.
+///
+/// # Errors
+/// The kernel refuses, or does not say what we have.
+pub fn leave_file_capabilities() -> Result<(), Error> {
+    if nix::unistd::geteuid().is_root() || status()?.permitted == 0 {
+        return Ok(());
+    }
+    set_capabilities(0).map_err(|e| Error::io("cannot give up file capabilities", e))
+}
+
+/// An ordinary user's capabilities to pass by file permissions, out of effect until this is dropped.
+pub(crate) struct WithoutOverride {
+    effective: u64,
+    permitted: u64,
+}
+
+impl WithoutOverride {
+    /// `None`: there is nothing to take out of effect.
+    pub(crate) fn enter() -> io::Result<Option<Self>> {
+        if nix::unistd::geteuid().is_root() {
+            return Ok(None);
+        }
+        let sets = own_status().map_err(io::Error::other)?.capabilities;
+        let overriding = Capability::DacReadSearch.bit() | Capability::DacOverride.bit();
+        if sets.effective & overriding == 0 {
+            return Ok(None);
+        }
+        put_capabilities(sets.effective & !overriding, sets.permitted)?;
+        Ok(Some(Self { effective: sets.effective, permitted: sets.permitted }))
+    }
+}
+
+impl Drop for WithoutOverride {
+    // Where that fails we have less than before, and what needs it says so.
+    fn drop(&mut self) {
+        let _ = put_capabilities(self.effective, self.permitted);
+    }
+}
+
 /// The kernel's word that it has come out as it should.
 fn verify(owner: &Owner, keep: u64) -> Result<(), Error> {
     let after = own_status()?;
@@ -248,6 +289,11 @@ fn prctl(option: libc::c_int, argument: libc::c_ulong) -> io::Result<()> {
 
 /// Sets permitted and effective to `keep` and empties inheritable.
 fn set_capabilities(keep: u64) -> io::Result<()> {
+    put_capabilities(keep, keep)
+}
+
+/// Sets effective and permitted, and empties inheritable.
+fn put_capabilities(effective: u64, permitted: u64) -> io::Result<()> {
     // struct __user_cap_header_struct and two __user_cap_data_struct of linux/capability.h; version 3
     // spreads 64 bits over two.
     #[repr(C)]
@@ -262,9 +308,9 @@ fn set_capabilities(keep: u64) -> io::Result<()> {
         inheritable: u32,
     }
     let header = Header { version: 0x2008_0522, pid: 0 };
-    let data = [keep as u32, (keep >> 32) as u32].map(|half| Data {
-        effective: half,
-        permitted: half,
+    let data = [0, 32].map(|shift| Data {
+        effective: (effective >> shift) as u32,
+        permitted: (permitted >> shift) as u32,
         inheritable: 0,
     });
     // SAFETY: the kernel reads one header and, for version 3, two data records, which is what the

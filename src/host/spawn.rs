@@ -471,6 +471,9 @@ impl<'a> Prepared<'a> {
 
     /// Every signal as it was when we were started: exec itself turns handlers into defaults, but
     /// keeps what is ignored, and Rust's runtime ignores SIGPIPE.
+    ///
+    /// # Safety
+    /// Only in the child after fork, which is ours alone: handlers of the whole process go.
     unsafe fn reset_signals(&self) {
         for signal in 1..=SIGNALS {
             let ignored = self.ignored & inherited::bit(signal) != 0;
@@ -489,6 +492,9 @@ impl<'a> Prepared<'a> {
 
     /// Groups, then gid, then uid: each takes privileges that the last one gives up. The system calls
     /// themselves, since the C library's functions would look for other threads to change too.
+    ///
+    /// # Safety
+    /// Only in the child after fork, which is ours alone: other threads would keep the ids that they have.
     unsafe fn become_caller(&self) {
         let plan = self.plan;
         let (uid, gid) = (libc::c_long::from(plan.uid), libc::c_long::from(plan.gid));
@@ -509,6 +515,9 @@ impl<'a> Prepared<'a> {
     /// The search of execvp(3), with two differences: a candidate is looked at before it is executed,
     /// so that the trace shows CMD's own failed execs and not ours; and a folder that the caller may
     /// not search holds nothing (shells say "not found" then; execvp says "permission denied").
+    ///
+    /// # Safety
+    /// Only in the child after fork, which is ours alone: it ends as another program, or at once.
     unsafe fn exec(&mut self) -> ! {
         let mut errno = libc::ENOENT;
         let mut found = false;

@@ -11,6 +11,7 @@ mod markers;
 mod readers;
 mod setup;
 mod shell;
+mod supply;
 mod test;
 mod tracefs;
 mod vm;
@@ -51,6 +52,9 @@ The project's chores.
       release binary instead of the tests' build. --clang: the BPF programs as this compiler makes them.
   cargo xtask fuzz [TARGET] [--seconds N]
       Feed hostile input to what reads records, traces, ELF files and the like (fuzz/), a minute each.
+  cargo xtask deny
+      Licences, sources, duplicates and advisories of all dependencies by cargo-deny (built once, if it is not
+      installed), a reason for each direct one, and for each use of unsafe. Part of test --all.
   cargo xtask docs [--check]
       Write docs/*.md from the program's own help and schema. --check: only say whether they differ.
 
@@ -80,6 +84,7 @@ fn run() -> Result<()> {
         Some("demo") => demo::command(&rest),
         Some("dist") => dist::command(&rest),
         Some("test") => test::command(&rest),
+        Some("deny") => supply::command(&rest),
         Some("corpus") => corpus::command(&rest),
         Some("docs") => docs::command(&rest),
         Some("findings") => findings::command(&rest),

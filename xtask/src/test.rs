@@ -2,7 +2,7 @@
 
 use crate::corpus;
 use crate::tracefs::Tracefs;
-use crate::{docs, findings, markers, readers, setup, shell, vm};
+use crate::{docs, findings, markers, readers, setup, shell, supply, vm};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -101,6 +101,11 @@ pub fn command(args: &[String]) -> Result<()> {
     counts.run(&mut command)?;
 
     run_kernels(&options, &mut counts)?;
+    if options.all
+        && let Err(why) = supply::command(&[])
+    {
+        counts.broken.push(format!("deny ({why:#})"));
+    }
     run_readers(&options, &mut counts)?;
     run_browser(&options, &mut counts)?;
 
