@@ -6,6 +6,7 @@
 mod bpf_stats;
 mod classify;
 mod peers;
+mod reading;
 mod rows;
 mod storm;
 mod table;
@@ -50,6 +51,7 @@ const ROWS: &[(&str, Row)] = &[
     ("storm", storm::storm),
     ("memory", storm::memory),
     ("own-start", rows::own_start),
+    ("reading", reading::reading),
     ("size", rows::size),
     (CLASSIFY, classify::classify),
 ];

@@ -127,7 +127,7 @@ fn fields(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn children_cpu_ns() -> Result<f64> {
+pub fn children_cpu_ns() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("getrusage")?;
     let time = usage.user_time() + usage.system_time();
     Ok(time.num_microseconds() as f64 * 1000.0)
