@@ -236,6 +236,39 @@ fn modules(scratch: &Path, python: &Path) -> Result<()> {
     shell::run(Command::new(python).args(["-m", "py_compile"]).arg(scratch.join("compiled/bulk.py")))
 }
 
+/// JavaScript modules, each in a file of its own, and two programs that want all or few of them. And a folder of
+/// packages whose .pth file computes for a while each time that an interpreter begins.
+fn packages(scratch: &Path, python: &Path) -> Result<()> {
+    const MODULES: usize = 800;
+    let folder = scratch.join("javascript");
+    fs::create_dir_all(&folder)?;
+    for n in 0..MODULES {
+        fs::write(folder.join(format!("m{n}.js")), format!("exports.n = {n};\n"))?;
+    }
+    for (name, n) in [("many.js", MODULES), ("few.js", 10)] {
+        let text = format!(
+            "let sum = 0;\nfor (let n = 0; n < {n}; n++) sum += require('./m' + n + '.js').n;\nconsole.log(sum);\n"
+        );
+        fs::write(folder.join(name), text)?;
+    }
+    // Where this interpreter looks for a user's packages.
+    let base = scratch.join("userbase");
+    let told = Command::new(python)
+        .args(["-c", "import site; print(site.getusersitepackages())"])
+        .env("PYTHONUSERBASE", &base)
+        .output()?;
+    let packages = PathBuf::from(String::from_utf8_lossy(&told.stdout).trim());
+    if !packages.starts_with(&base) {
+        bail!("{} has no place for a user's packages: {}", python.display(), packages.display());
+    }
+    fs::create_dir_all(&packages)?;
+    fs::write(
+        packages.join("slow.pth"),
+        "import sys, time; began = time.monotonic_ns(); sum(range(5000000)); sys.pth_ns = time.monotonic_ns() - began\n",
+    )?;
+    Ok(())
+}
+
 impl Kit {
     fn new() -> Result<Self> {
         shell::run(shell::cargo().args(["build", "--package", "startrace"]))?;
@@ -263,6 +296,7 @@ impl Kit {
             bail!("there is no python3: cargo xtask setup");
         };
         modules(&scratch, &python)?;
+        packages(&scratch, &python)?;
         Ok(Self { binary: shell::target().join("debug/startrace"), scratch, python })
     }
 
