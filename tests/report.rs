@@ -72,6 +72,51 @@ fn samples_look_as_they_should() {
 }
 
 #[test]
+fn what_a_file_says_is_not_found_anew_unless_it_is_cut_off() {
+    let sample = fs::read(folder("fixtures/traces/python-spawn-pool.json")).unwrap();
+    let trace: Value = serde_json::from_slice(&sample).unwrap();
+    let lines = |footer: &str| {
+        let mut header = serde_json::Map::new();
+        header.insert("type".into(), "header".into());
+        for key in ["schema", "tool", "host"] {
+            header.insert(key.into(), trace[key].clone());
+        }
+        let starts = trace["starts"].as_array().unwrap().iter().map(|start| {
+            let mut line = json!({"type": "start"});
+            line.as_object_mut().unwrap().extend(start.as_object().unwrap().clone());
+            line.to_string()
+        });
+        let mut lines = vec![Value::Object(header).to_string()];
+        lines.extend(starts);
+        lines.push(footer.to_owned());
+        lines.join("\n")
+    };
+    let own = json!({"id": "own-words", "severity": "warning", "saves_ns": 7, "basis": "measured", "n": 1,
+        "starts": [trace["starts"][0]["start_id"]], "summary": "this is what the file says", "advice": "x"});
+    let footer = json!({"type": "footer", "groups": [], "findings": [own], "not_examined": [],
+        "session": trace["session"]})
+    .to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let of_file = |text: &str| {
+        let file = folder.path().join("t.ndjson");
+        fs::write(&file, text).unwrap();
+        show(read::open(&file).unwrap(), true, &PLAIN)
+    };
+    let of_stream = |text: &str| {
+        let bytes = std::io::Cursor::new(text.as_bytes().to_vec());
+        show(read::Reader::new("t".into(), Box::new(bytes)).unwrap(), true, &PLAIN)
+    };
+    let whole = lines(&footer);
+    assert!(of_file(&whole).contains("this is what the file says"));
+    assert_eq!(of_file(&whole), of_stream(&whole));
+    // The list is there, its line has no end.
+    let cut = &whole[..whole.len() - 20];
+    let text = of_file(cut);
+    assert!(!text.contains("this is what the file says") && text.contains("spawn-reimport"), "{text}");
+    assert_eq!(text, of_stream(cut));
+}
+
+#[test]
 fn every_width_and_character_set_holds() {
     for file in samples() {
         let digest = Digest::read(read::open(&file).unwrap()).unwrap();

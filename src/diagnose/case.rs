@@ -199,6 +199,8 @@ fn thread_spans(start: &Start) -> Vec<(u64, u64)> {
 /// A start.
 pub(crate) struct Case<'a> {
     pub(crate) start: &'a Start,
+    /// Hash of its id.
+    pub(crate) key: u64,
     pub(crate) thresholds: &'a Thresholds,
     pub(crate) known: &'a Known,
     /// CPU quota of the recorder's cgroup, in CPUs.
@@ -275,7 +277,9 @@ impl<'a> Case<'a> {
 
     pub(crate) fn claim(&self, segment: &Segment) -> Claim {
         let from = self.origin().saturating_add(segment.at_ns);
-        let of = Of::Task(self.known.key(&segment.start_id), segment.tid);
+        let is_own = segment.start_id == self.start.start_id;
+        let key = if is_own { self.key } else { self.known.key(&segment.start_id) };
+        let of = Of::Task(key, segment.tid);
         Claim { of, from, to: from.saturating_add(segment.duration_ns) }
     }
 
@@ -316,7 +320,7 @@ impl<'a> Case<'a> {
         let claims: Vec<Claim> = claims.into_iter().filter(|claim| claim.from < claim.to).collect();
         if self.path().is_empty() && from < to {
             // Without a path, its main thread was there for all that is known.
-            let of = Of::Task(self.known.key(&self.start.start_id), self.start.pid);
+            let of = Of::Task(self.key, self.start.pid);
             return (to - from, vec![Claim { of, from, to }]);
         }
         (sum(&claims), claims)
@@ -341,42 +345,50 @@ impl<'a> Case<'a> {
 
     /// The waits that the path leads into, with what it did meanwhile.
     pub(crate) fn waits(&self) -> impl Iterator<Item = OnPath<'a>> {
+        self.waits_where(|_| true)
+    }
+
+    /// The same of some waits: whether the path leads into one is dear to know.
+    pub(crate) fn waits_where(&self, wanted: impl Fn(&Wait) -> bool) -> impl Iterator<Item = OnPath<'a>> {
         let own = self.start.start_id.as_str();
         let end = self.duration();
-        self.start.timeline.waits.iter().take(MAX_WAITS).filter_map(move |wait| {
-            let until = wait.at_ns.saturating_add(wait.duration_ns);
-            let path = self.path();
-            let at = path
-                .partition_point(|segment| segment.at_ns.saturating_add(segment.duration_ns) <= wait.at_ns);
-            let first = path.get(at)?;
-            // The path is with this thread when the wait is over, or it is over with the start.
-            let after = path.partition_point(|segment| segment.at_ns < until);
-            let returns = match path.get(after) {
-                Some(next) => next.start_id == own && next.tid == wait.tid,
-                None => until >= end && first.at_ns >= wait.at_ns,
-            };
-            // A thread that waits while the path is elsewhere returns to it, too: but not from there.
-            let alone = path.get(at..after)?.iter().all(|segment| {
-                (segment.start_id != own || segment.tid != wait.tid) || segment.state == wait.kind
-            });
-            if !returns || !alone {
-                return None;
-            }
-            // Whoever does not wait does not lose its CPU, and has not to wait for one afterwards.
-            let back = until.saturating_add(wait.runnable_ns).min(end);
-            let (ns, claims) = self.between(wait.at_ns, back);
-            let mut others: Vec<(&str, u64)> = Vec::new();
-            for segment in path.get(at..after)?.iter().filter(|segment| segment.start_id != own) {
-                let full = others.len() >= 64;
-                match others.iter_mut().find(|(id, _)| *id == segment.start_id) {
-                    Some((_, ns)) => *ns = ns.saturating_add(segment.duration_ns),
-                    None if !full => others.push((&segment.start_id, segment.duration_ns)),
-                    None => {}
+        self.start.timeline.waits.iter().take(MAX_WAITS).filter(move |wait| wanted(wait)).filter_map(
+            move |wait| {
+                let until = wait.at_ns.saturating_add(wait.duration_ns);
+                let path = self.path();
+                let at = path.partition_point(|segment| {
+                    segment.at_ns.saturating_add(segment.duration_ns) <= wait.at_ns
+                });
+                let first = path.get(at)?;
+                // The path is with this thread when the wait is over, or it is over with the start.
+                let after = path.partition_point(|segment| segment.at_ns < until);
+                let returns = match path.get(after) {
+                    Some(next) => next.start_id == own && next.tid == wait.tid,
+                    None => until >= end && first.at_ns >= wait.at_ns,
+                };
+                // A thread that waits while the path is elsewhere returns to it, too: but not from there.
+                let alone = path.get(at..after)?.iter().all(|segment| {
+                    (segment.start_id != own || segment.tid != wait.tid) || segment.state == wait.kind
+                });
+                if !returns || !alone {
+                    return None;
                 }
-            }
-            let through = others.into_iter().max_by_key(|(_, ns)| *ns).map(|(id, _)| id);
-            (ns > 0).then_some(OnPath { wait, ns, claims, through })
-        })
+                // Whoever does not wait does not lose its CPU, and has not to wait for one afterwards.
+                let back = until.saturating_add(wait.runnable_ns).min(end);
+                let (ns, claims) = self.between(wait.at_ns, back);
+                let mut others: Vec<(&str, u64)> = Vec::new();
+                for segment in path.get(at..after)?.iter().filter(|segment| segment.start_id != own) {
+                    let full = others.len() >= 64;
+                    match others.iter_mut().find(|(id, _)| *id == segment.start_id) {
+                        Some((_, ns)) => *ns = ns.saturating_add(segment.duration_ns),
+                        None if !full => others.push((&segment.start_id, segment.duration_ns)),
+                        None => {}
+                    }
+                }
+                let through = others.into_iter().max_by_key(|(_, ns)| *ns).map(|(id, _)| id);
+                (ns > 0).then_some(OnPath { wait, ns, claims, through })
+            },
+        )
     }
 
     /// Is a cost worth a word: by the general thresholds and one of its own?

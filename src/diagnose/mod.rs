@@ -19,6 +19,7 @@ mod whole;
 pub use catalogue::{Page, page, pages};
 pub use thresholds::Thresholds;
 
+use crate::report::intern::Sym;
 use crate::trace::read::Item;
 use crate::trace::schema::{Diagnosis, Finding, Group, Header, NotExamined, Session, Severity, Start};
 use case::{Case, Known};
@@ -111,8 +112,20 @@ impl Diagnoser {
         }
     }
 
-    /// Looks at a start: what it could do without, dearest first.
-    pub fn start(&mut self, start: &Start) -> Vec<Finding> {
+    /// The same of a trace that says itself what was found: only what the verdict needs is taken in, and no
+    /// finding is looked for.
+    pub fn known_item(&mut self, item: &Item) {
+        match item {
+            Item::Header(header) => self.header(header),
+            Item::Start(start) => {
+                self.take_in(start);
+            }
+            Item::Exit { .. } | Item::Method { .. } | Item::FailedFork(_) => {}
+        }
+    }
+
+    /// What is to be known of a start, whatever is found: its key and its command.
+    fn take_in(&mut self, start: &Start) -> (u64, Sym) {
         let key = self.known.key(&start.start_id);
         let name = self.known.learn(key, start);
         let timeline = &start.timeline;
@@ -131,9 +144,17 @@ impl Diagnoser {
         self.seen.linking +=
             u64::from(timeline.phase_ns.contains_key("link") || timeline.phase_ns.contains_key("init"));
         self.place(key, start);
+        self.facts.add(key, start, name);
+        (key, name)
+    }
 
+    /// Looks at a start: what it could do without, dearest first.
+    pub fn start(&mut self, start: &Start) -> Vec<Finding> {
+        let (key, name) = self.take_in(start);
+        let timeline = &start.timeline;
         let mut case = Case {
             start,
+            key,
             thresholds: &self.thresholds,
             known: &self.known,
             quota: self.quota,
@@ -177,7 +198,6 @@ impl Diagnoser {
             self.ids.entry(key).or_insert_with(|| start.start_id.clone());
         }
         self.families.add(key, name, &case);
-        self.facts.add(key, start, name);
         findings
     }
 

@@ -13,6 +13,7 @@ use super::tracks::{Processes, under_way};
 use super::{Exporter, Outline};
 use crate::report::label;
 use crate::trace::schema::Start;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -26,6 +27,19 @@ pub(super) struct Chrome {
     begin: u64,
 }
 
+/// One end of a slice. Most of a trace is these: they are written as they are, without a [`Value`] in between.
+#[derive(Debug, Serialize)]
+struct Edge<'a> {
+    ph: &'a str,
+    cat: &'a str,
+    name: &'a str,
+    pid: u32,
+    tid: u64,
+    ts: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args: Option<Value>,
+}
+
 impl Chrome {
     /// Microseconds since the trace's begin.
     fn time(&self, boottime: u64) -> f64 {
@@ -34,28 +48,25 @@ impl Chrome {
 
     /// A slice, as its begin and its end. Not as one event with a length: times have fractions here, and
     /// the sum of begin and length is not always the next one's begin, so that viewers see overlaps.
-    fn slice(
+    fn slice<'a>(
         &self,
         track: (u32, u64),
-        category: &str,
-        name: &str,
+        category: &'a str,
+        name: &'a str,
         span: (u64, u64),
         args: Value,
-    ) -> [Value; 2] {
+    ) -> [Edge<'a>; 2] {
         let (pid, tid) = track;
         let (at, length) = span;
-        let begin =
-            json!({"ph": "B", "cat": category, "name": name, "pid": pid, "tid": tid, "ts": self.time(at)});
-        let mut end = json!({"ph": "E", "cat": category, "name": name, "pid": pid, "tid": tid,
-            "ts": self.time(at.saturating_add(length))});
+        let begin = Edge { ph: "B", cat: category, name, pid, tid, ts: self.time(at), args: None };
         // Viewers join the arguments of both ends; speedscope makes those of the begin a part of the name.
-        if args.as_object().is_some_and(|args| !args.is_empty()) {
-            end["args"] = args;
-        }
+        let args = Some(args).filter(|args| args.as_object().is_some_and(|args| !args.is_empty()));
+        let end =
+            Edge { ph: "E", ts: self.time(at.saturating_add(length)), args, cat: category, name, pid, tid };
         [begin, end]
     }
 
-    fn push_all(&mut self, events: &[Value], out: &mut dyn Write) -> io::Result<()> {
+    fn push_all(&mut self, events: &[Edge<'_>], out: &mut dyn Write) -> io::Result<()> {
         events.iter().try_for_each(|event| self.list.push(event, out))
     }
 
@@ -82,7 +93,10 @@ impl Chrome {
         let origin = start.timeline.origin_boottime_ns;
         for stretch in stretches {
             let span = (origin.saturating_add(stretch.at_ns), stretch.end_ns.saturating_sub(stretch.at_ns));
-            let args = compact(json!({"detail": stretch.detail, "in": stretch.elsewhere}));
+            let args = match (stretch.detail, stretch.elsewhere) {
+                (None, None) => Value::Null,
+                (detail, elsewhere) => compact(json!({"detail": detail, "in": elsewhere})),
+            };
             let events = self.slice((track, lane), "state", stretch.state, span, args);
             self.push_all(&events, out)?;
         }
@@ -152,7 +166,8 @@ impl Exporter for Chrome {
         self.list.push(&begin, out)?;
         for phase in &start.timeline.phases {
             let exec = phase.exec.and_then(|i| start.execs.get(i as usize));
-            let args = compact(json!({"exec": exec.and_then(|exec| exec.path.as_deref())}));
+            let path = exec.and_then(|exec| exec.path.as_deref());
+            let args = path.map_or(Value::Null, |path| compact(json!({"exec": path})));
             let span = (origin.saturating_add(phase.at_ns), phase.duration_ns);
             let events = self.slice(own, "phase", &phase.name, span, args);
             self.push_all(&events, out)?;

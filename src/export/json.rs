@@ -1,5 +1,6 @@
 //! Small JSON texts, one after the other.
 
+use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, Write};
 
@@ -10,14 +11,14 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) fn push(&mut self, value: &Value, out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn push(&mut self, value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(if self.begun { b",\n" } else { b"\n" })?;
         self.begun = true;
         write(value, out)
     }
 }
 
-pub(super) fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     Ok(serde_json::to_writer(out, value)?)
 }
 

@@ -239,19 +239,33 @@ impl Digest {
 
     fn run(
         mut builder: Builder,
-        reader: read::Reader,
+        mut reader: read::Reader,
         thresholds: Option<Thresholds>,
         also: &mut dyn FnMut(&read::Item),
     ) -> Result<Self, ReadError> {
         builder.anew = thresholds.is_some();
         // Traces of before there were findings, and those without an end, have none of their own.
         builder.diagnoser = Diagnoser::new(thresholds.unwrap_or_default());
+        // Looking for findings takes a third of the time; what the trace says of them itself need not be found anew.
+        let again = if builder.anew { None } else { reader.is_diagnosed() };
         let ending = reader.read(&mut |item| {
             also(&item);
-            builder.diagnoser.item(&item);
+            match again {
+                Some(_) => builder.diagnoser.known_item(&item),
+                None => builder.diagnoser.item(&item),
+            }
             builder.add(item);
             ControlFlow::Continue(())
         })?;
+        if let Some(again) = again.filter(|_| ending.diagnosis.is_none()) {
+            // It is cut off in the middle of what it says.
+            let mut diagnoser = Diagnoser::new(Thresholds::default());
+            again()?.read(&mut |item| {
+                diagnoser.item(&item);
+                ControlFlow::Continue(())
+            })?;
+            builder.diagnoser = diagnoser;
+        }
         Ok(builder.finish(ending))
     }
 

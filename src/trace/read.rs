@@ -22,8 +22,9 @@ use super::schema::{
 use crate::redact::Redactor;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -81,6 +82,8 @@ pub struct Reader {
     input: BufReader<Box<dyn Read>>,
     form: sniff::Form,
     redactor: Option<Rc<Redactor>>,
+    /// The file once more, where its end says what was found: see [`Self::is_diagnosed`].
+    again: Option<File>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -105,6 +108,18 @@ pub fn open(path: &Path) -> Result<Reader, ReadError> {
     Reader::from_file(name, file)
 }
 
+/// How far from its end a file is looked at for the list of findings that were not examined, which comes near
+/// the end in both forms of a trace.
+const TAIL: u64 = 256 << 10;
+
+fn ends_with_diagnosis(file: &File, size: u64) -> bool {
+    // Within a string of the trace its quotation marks would be escaped.
+    const KEY: &[u8] = b"\"not_examined\":";
+    let from = size.saturating_sub(TAIL);
+    let mut tail = vec![0; usize::try_from(size - from).unwrap_or(0)];
+    file.read_exact_at(&mut tail, from).is_ok() && memchr::memmem::find(&tail, KEY).is_some()
+}
+
 impl Reader {
     /// Takes any byte stream; `name` is what errors call it.
     ///
@@ -113,7 +128,13 @@ impl Reader {
     pub fn new(name: String, mut input: Box<dyn Read>) -> Result<Self, ReadError> {
         let (head, form) = sniff::sniff(&name, &mut *input)?;
         let input: Box<dyn Read> = Box::new(Cursor::new(head).chain(input));
-        Ok(Self { name, input: BufReader::with_capacity(256 << 10, input), form, redactor: None })
+        Ok(Self {
+            name,
+            input: BufReader::with_capacity(256 << 10, input),
+            form,
+            redactor: None,
+            again: None,
+        })
     }
 
     /// Replaces credentials in all that it hands over: the trace may have been recorded with them.
@@ -125,8 +146,20 @@ impl Reader {
     pub(crate) fn from_file(name: String, file: File) -> Result<Self, ReadError> {
         // A pipe has no size.
         let size = file.metadata().ok().filter(|m| m.is_file()).map_or(0, |m| m.len());
+        let again = (size > 0 && ends_with_diagnosis(&file, size)).then(|| file.try_clone().ok()).flatten();
         let watched = progress::watched(file, &name, size);
-        Self::new(name, Box::new(watched))
+        Ok(Self { again, ..Self::new(name, Box::new(watched))? })
+    }
+
+    /// Does its end look as if it said what makes the starts slow? Where [`Ending::diagnosis`] is `None` all
+    /// the same, it is to be read once more: with the reader that this gives.
+    pub(crate) fn is_diagnosed(&mut self) -> Option<impl FnOnce() -> Result<Self, ReadError> + use<>> {
+        let mut file = self.again.take()?;
+        let (name, redactor) = (self.name.clone(), self.redactor.clone());
+        Some(move || {
+            file.rewind().map_err(|e| ReadError::io(&name, e))?;
+            Ok(Self::new(name, Box::new(file))?.redacted(redactor))
+        })
     }
 
     /// What errors call it.

@@ -32,11 +32,12 @@ impl Rule for ConnectWait {
             let inet = detail.contains("tcp ") || detail.contains("udp ") || detail.contains("socket ");
             (kind == "network" || (kind == "poll" && inet)) && !detail.contains("(accept)")
         };
-        let waits = case.waits().filter_map(|on| {
-            let detail = on.wait.detail.as_deref().unwrap_or("");
-            let dns = super::dns_wait::is_dns(&on.wait.kind, on.wait.detail.as_deref());
-            (is_network(&on.wait.kind, detail) && !dns).then(|| (peer(detail), on.ns, on))
-        });
+        let waits =
+            case.waits_where(|wait| matches!(wait.kind.as_str(), "network" | "poll")).filter_map(|on| {
+                let detail = on.wait.detail.as_deref().unwrap_or("");
+                let dns = super::dns_wait::is_dns(&on.wait.kind, on.wait.detail.as_deref());
+                (is_network(&on.wait.kind, detail) && !dns).then(|| (peer(detail), on.ns, on))
+            });
         let mut hits = Vec::new();
         for (peer, ns, waits) in by_name(waits, 64).into_iter().take(4) {
             if !case.is_worth(ns, case.thresholds.all.min_cost) {

@@ -28,7 +28,7 @@ impl Rule for DnsWait {
     }
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
-        let waits = case.waits().filter(|on| is_dns(&on.wait.kind, on.wait.detail.as_deref()));
+        let waits = case.waits_where(|wait| is_dns(&wait.kind, wait.detail.as_deref()));
         let waits = waits.map(|on| (server(on.wait.detail.as_deref()), on.ns, on));
         let mut hits = Vec::new();
         for (server, ns, waits) in by_name(waits, 64).into_iter().take(4) {

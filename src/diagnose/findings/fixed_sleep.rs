@@ -29,7 +29,7 @@ impl Rule for FixedSleep {
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let (mut ns, mut claims, mut lengths) = (0u64, Vec::new(), Vec::new());
-        for on in case.waits() {
+        for on in case.waits_where(|wait| wait.kind == "sleep") {
             let ended = on.wait.woken_by.as_ref().is_none_or(|by| by.kind == "timer");
             if on.wait.kind != "sleep" || !ended {
                 continue;

@@ -54,7 +54,7 @@ impl Rule for Fsync {
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let (mut ns, mut n, mut claims) = (0u64, 0u64, Vec::new());
-        for on in case.waits().filter(|on| is_sync(on.wait)) {
+        for on in case.waits_where(is_sync) {
             ns = ns.saturating_add(on.ns);
             n += 1;
             claims.extend(on.claims);

@@ -83,7 +83,7 @@ impl Rule for HelperWait {
         let piped = case.start.method.pattern.as_deref() == Some("shell.pipeline");
         let kinds: &[&str] =
             if piped { &["child"] } else { &["child", "vfork", "pipe", "poll", "unix_socket"] };
-        let waits = case.waits().filter(|on| kinds.contains(&on.wait.kind.as_str()));
+        let waits = case.waits_where(|wait| kinds.contains(&wait.kind.as_str()));
         // What is written to a child that does not read is another matter.
         let writes = |on: &OnPath<'_>| on.wait.syscall.as_deref().is_some_and(|call| call.contains("write"));
         let waits = waits.filter(|on| !writes(on));

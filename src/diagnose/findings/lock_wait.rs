@@ -33,8 +33,9 @@ impl Rule for LockWait {
             let by = on.wait.woken_by.as_ref().filter(|by| by.kind == "task").and_then(|by| by.pid);
             by.is_some_and(|pid| pid != own)
         };
-        let waits =
-            case.waits().filter(|on| on.wait.kind == "lock" || (on.wait.kind == "futex" && foreign(on)));
+        let waits = case
+            .waits_where(|wait| matches!(wait.kind.as_str(), "lock" | "futex"))
+            .filter(|on| on.wait.kind == "lock" || (on.wait.kind == "futex" && foreign(on)));
         let waits = waits.map(|on| {
             let what = on.wait.detail.as_deref().unwrap_or("a lock");
             (quoted(if on.wait.kind == "futex" { "a futex in shared memory" } else { what }), on.ns, on)

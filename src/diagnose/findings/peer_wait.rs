@@ -36,16 +36,19 @@ impl Rule for PeerWait {
         if waits_for_a_living.iter().any(|name| method.name.ends_with(name)) {
             return Vec::new();
         }
-        let waits = case.waits().filter_map(|on| {
-            let detail = on.wait.detail.as_deref().unwrap_or("");
-            let unix = on.wait.kind == "unix_socket" || (on.wait.kind == "poll" && detail.contains("unix "));
-            let pipe = on.wait.kind == "pipe" && !piped;
-            let dns = super::dns_wait::is_dns(&on.wait.kind, on.wait.detail.as_deref());
-            if !(unix || pipe) || dns || detail.contains("(accept)") {
-                return None;
-            }
-            Some((who(case, &on)?, on.ns, on))
-        });
+        let waits = case
+            .waits_where(|wait| matches!(wait.kind.as_str(), "unix_socket" | "poll" | "pipe"))
+            .filter_map(|on| {
+                let detail = on.wait.detail.as_deref().unwrap_or("");
+                let unix =
+                    on.wait.kind == "unix_socket" || (on.wait.kind == "poll" && detail.contains("unix "));
+                let pipe = on.wait.kind == "pipe" && !piped;
+                let dns = super::dns_wait::is_dns(&on.wait.kind, on.wait.detail.as_deref());
+                if !(unix || pipe) || dns || detail.contains("(accept)") {
+                    return None;
+                }
+                Some((who(case, &on)?, on.ns, on))
+            });
         let mut hits = Vec::new();
         for (peer, ns, waits) in by_name(waits, 64).into_iter().take(4) {
             if !case.is_worth(ns, case.thresholds.peer_wait.min_cost) {
