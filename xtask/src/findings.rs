@@ -236,9 +236,8 @@ fn modules(scratch: &Path, python: &Path) -> Result<()> {
     shell::run(Command::new(python).args(["-m", "py_compile"]).arg(scratch.join("compiled/bulk.py")))
 }
 
-/// JavaScript modules, each in a file of its own, and two programs that want all or few of them. And a folder of
-/// packages whose .pth file computes for a while each time that an interpreter begins.
-fn packages(scratch: &Path, python: &Path) -> Result<()> {
+/// JavaScript modules, each in a file of its own, and two programs that want all or few of them.
+fn javascript(scratch: &Path) -> Result<()> {
     const MODULES: usize = 800;
     let folder = scratch.join("javascript");
     fs::create_dir_all(&folder)?;
@@ -251,21 +250,6 @@ fn packages(scratch: &Path, python: &Path) -> Result<()> {
         );
         fs::write(folder.join(name), text)?;
     }
-    // Where this interpreter looks for a user's packages.
-    let base = scratch.join("userbase");
-    let told = Command::new(python)
-        .args(["-c", "import site; print(site.getusersitepackages())"])
-        .env("PYTHONUSERBASE", &base)
-        .output()?;
-    let packages = PathBuf::from(String::from_utf8_lossy(&told.stdout).trim());
-    if !packages.starts_with(&base) {
-        bail!("{} has no place for a user's packages: {}", python.display(), packages.display());
-    }
-    fs::create_dir_all(&packages)?;
-    fs::write(
-        packages.join("slow.pth"),
-        "import sys, time; began = time.monotonic_ns(); sum(range(5000000)); sys.pth_ns = time.monotonic_ns() - began\n",
-    )?;
     Ok(())
 }
 
@@ -296,7 +280,7 @@ impl Kit {
             bail!("there is no python3: cargo xtask setup");
         };
         modules(&scratch, &python)?;
-        packages(&scratch, &python)?;
+        javascript(&scratch)?;
         Ok(Self { binary: shell::target().join("debug/startrace"), scratch, python })
     }
 
