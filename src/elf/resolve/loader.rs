@@ -82,8 +82,9 @@ impl Loader {
         if same && memmem::find(&bytes, b"glibc-hwcaps").is_some() {
             self.subdirectories = x86_64_levels();
         }
-        // Until glibc 2.36 the platform of a processor with AVX2 is named after the first such one.
-        if same && is_haswell() && memmem::find(&bytes, b"\0haswell\0").is_some() {
+        // Until glibc 2.36 the platform of an Intel processor with AVX2 is named after the first such one
+        // (init_cpu_features in sysdeps/x86/cpu-features.c asks for arch_kind_intel); an AMD one stays x86_64.
+        if same && is_intel() && is_haswell() && memmem::find(&bytes, b"\0haswell\0").is_some() {
             self.platform = b"haswell".to_vec();
         }
     }
@@ -167,6 +168,21 @@ fn is_haswell() -> bool {
     has!("avx2") && has!("bmi1") && has!("bmi2") && has!("fma") && has!("lzcnt") && has!("movbe")
 }
 
+#[cfg(target_arch = "x86_64")]
+fn is_intel() -> bool {
+    // Safe in newer versions of Rust, unsafe in older ones.
+    #[allow(unused_unsafe)]
+    // SAFETY: every x86-64 processor has the instruction and its leaf 0.
+    let vendor = unsafe { std::arch::x86_64::__cpuid(0) };
+    is_intel_vendor(vendor.ebx, vendor.edx, vendor.ecx)
+}
+
+/// The twelve letters of leaf 0, in the processor's own order.
+#[cfg(target_arch = "x86_64")]
+fn is_intel_vendor(ebx: u32, edx: u32, ecx: u32) -> bool {
+    [ebx, edx, ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
+}
+
 /// The levels of the x86-64 psABI that this processor has, best first.
 #[cfg(target_arch = "x86_64")]
 fn x86_64_levels() -> Vec<&'static str> {
@@ -182,6 +198,11 @@ fn x86_64_levels() -> Vec<&'static str> {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn is_haswell() -> bool {
+    false
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_intel() -> bool {
     false
 }
 
@@ -203,5 +224,18 @@ mod tests {
         assert_eq!(lib_token(&usual_folders(64)), b"lib64");
         assert_eq!(lib_token(&[b"/nix/store/x-glibc/lib/".to_vec()]), b"lib");
         assert_eq!(compiled_in_folders(b"/lib\0lib/\0/usr/\0"), None);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn only_intel_has_the_platform_haswell() {
+        let words = |vendor: &[u8; 12]| {
+            let word = |at: usize| u32::from_le_bytes(vendor[at..at + 4].try_into().unwrap());
+            (word(0), word(4), word(8))
+        };
+        let (ebx, edx, ecx) = words(b"GenuineIntel");
+        assert!(is_intel_vendor(ebx, edx, ecx));
+        let (ebx, edx, ecx) = words(b"AuthenticAMD");
+        assert!(!is_intel_vendor(ebx, edx, ecx));
     }
 }
