@@ -82,6 +82,19 @@ fn has(said: &Said, id: &str) -> bool {
 }
 
 #[test]
+fn a_busy_machine_is_not_blamed_on_storage() {
+    // Eleven short reads, after each of which others had the CPU for far longer; and one that only just waited for it.
+    let mut path = Vec::new();
+    for _ in 0..11 {
+        path.extend([(1, 1, "disk", "/lib/a.so"), (40, 1, "runnable", ""), (1, 1, "running", "")]);
+    }
+    path.extend([(30, 1, "disk", "/lib/b.so"), (20, 1, "runnable", ""), (8, 1, "running", "")]);
+    let said = diagnose(&[start(1, None, 0, 11 * 42 + 58, &path)]);
+    assert_eq!(find(&said, "cold-cache").saves_ns, Some((11 + 30 + 20) * MS));
+    assert!(find(&said, "cpu-starved").saves_ns > Some(400 * MS));
+}
+
+#[test]
 fn parallel_workers_cost_the_wall_time_of_one() {
     // A parent that waits for four workers, each of which sleeps for 80 ms at the same time.
     let sleeps = [(10, "running"), (80, "sleep"), (10, "running")];

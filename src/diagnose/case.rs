@@ -256,7 +256,8 @@ impl<'a> Case<'a> {
     }
 
     /// Its own waits of some kinds on the path, each with its wait for a CPU afterwards: whoever does not wait
-    /// does not lose its CPU.
+    /// does not lose its CPU. But for those that take longer than the wait itself: on a machine with too much to do,
+    /// the CPU is lost without any wait as well, and what takes that time is `cpu-starved`.
     pub(crate) fn own_waits(&self, states: &'static [&'static str]) -> impl Iterator<Item = &'a Segment> {
         let own = self.start.start_id.as_str();
         let is_wait =
@@ -264,7 +265,9 @@ impl<'a> Case<'a> {
         let path = self.path();
         path.iter().enumerate().filter_map(move |(at, segment)| {
             let before = at.checked_sub(1).and_then(|before| path.get(before));
-            let after = |before: &Segment| is_wait(before) && before.tid == segment.tid;
+            let after = |before: &Segment| {
+                is_wait(before) && before.tid == segment.tid && segment.duration_ns <= before.duration_ns
+            };
             let woken = segment.start_id == own && segment.state == "runnable" && before.is_some_and(after);
             (is_wait(segment) || woken).then_some(segment)
         })
