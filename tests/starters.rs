@@ -68,6 +68,7 @@ const APART: &[&str] = &[
     "spawn_into_cgroup",
     "serve",
     "spend",
+    "under_ptrace",
 ];
 
 fn run(path: &Path, args: &[&str]) -> Value {

@@ -36,11 +36,11 @@ exit; 'running' where the window or watch itself ended first. The lines are cut
 at the terminal's width, and whole in a pipe. Standard output belongs to them:
 that of CMD goes to standard error.
 
-Keys of --tui: q quit, / filter as you type, space pause, s sort (tree, finished,
-duration, method, command), arrows choose, Enter all about a start, Tab methods
-and slowest, w write what is kept to a trace, ? help. The last 10,000 starts are
-kept, at most 64 MiB; what is dropped is counted. CMD reads nothing there, and
-what it writes is shown in the end (the last 64 KiB).
+Keys of --tui: q quit, / filter as you type, space pause, s sort (tree,
+finished, duration, method, command), arrows choose, Enter all about a start,
+Tab methods and slowest, w write what is kept to a trace, ? help. The last
+10,000 starts are kept, at most 64 MiB; what is dropped is counted. CMD reads
+nothing there, and what it writes is shown in the end (the last 64 KiB).
 
 Exit status: 0, also after Ctrl-C or when the reader of a pipe has gone; 1
 failure; 2 usage; 77 if privileges or kernel do not allow it. With a command to
