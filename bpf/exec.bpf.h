@@ -104,7 +104,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (!st && link_probes)
 		st = state_make(task);
 	if (st) {
-		ran_unseen(task, st, now, wake_flags());
+		ran_unseen(task, st, now, true);
 		if (watching) {
 			watch_begin(task, st, now);
 			mark_now(st, MARK_EXEC, now);

@@ -81,7 +81,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (!st) {
 		refused_forget(task);
 	} else if (st->flags & TASK_WATCHED) {
-		ran_unseen(task, st, now, wake_flags());
+		ran_unseen(task, st, now, true);
 		came_unseen(task, st, now);
 		mark_now(st, MARK_END, now);
 		st->flags &= ~TASK_WATCHED;
@@ -96,7 +96,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (about->flags & PF_KTHREAD)
 		return 0;
 	if (st)
-		ran_unseen(task, st, now, wake_flags());
+		ran_unseen(task, st, now, true);
 	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
 	if (!ev) {
 		count_lost_event(sizeof(*ev));

@@ -214,7 +214,7 @@ int BPF_PROG(on_wakeup_new, struct task_struct *task)
  * waited, as long as it has waited once only.
  */
 static __always_inline void ran_unseen(struct task_struct *task, struct task_state *st, __u64 now,
-					__u64 flags)
+					bool may_wake)
 {
 	struct event_run *ev;
 
@@ -236,7 +236,8 @@ static __always_inline void ran_unseen(struct task_struct *task, struct task_sta
 		st->since_ns = ev->run_ns ? ev->run_ns : now;
 		st->on_ns = st->since_ns;
 	}
-	bpf_ringbuf_submit(ev, flags);
+	/* Not by the caller: a wake-up that is asked for and not sent keeps all later ones from being sent. */
+	bpf_ringbuf_submit(ev, may_wake ? wake_flags() : BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void tell_run(struct task_struct *task, __u64 wakeup_ns, __u64 now)
@@ -285,7 +286,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 		st = state_of(prev);
 		/* No wake-up here: the run queue's lock is held. */
 		if (st)
-			ran_unseen(prev, st, bpf_ktime_get_boot_ns(), BPF_RB_NO_WAKEUP);
+			ran_unseen(prev, st, bpf_ktime_get_boot_ns(), false);
 	}
 	if (plain(next)->se.sum_exec_runtime || !plain(next)->pid)
 		return 0;

@@ -45,13 +45,18 @@ static __always_inline __u32 fill_user_str(struct scratch *s, const void *str)
 static __always_inline bool scratch_send(struct scratch *s)
 {
 	__u32 len = s->at;
+	__u64 flags;
 
 	if (len < sizeof(struct event_head))
 		return false;
 	barrier_var(len);
 	if (len > SCRATCH_CAP)
 		return false;
-	if (bpf_ringbuf_output(&ring, s->data, len, wake_flags())) {
+	flags = wake_flags();
+	if (bpf_ringbuf_output(&ring, s->data, len, flags)) {
+		/* The wake-up was lost with it. */
+		if (flags == BPF_RB_FORCE_WAKEUP)
+			wake_sent = false;
 		count_lost_event(len);
 		return false;
 	}

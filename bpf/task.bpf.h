@@ -982,7 +982,7 @@ int BPF_PROG(on_switch_watched, bool preempt, struct task_struct *prev, struct t
 		st = state_of(prev);
 		if (st && (st->flags & (TASK_WATCHED | TASK_FRESH))) {
 			now = bpf_ktime_get_boot_ns();
-			ran_unseen(prev, st, now, BPF_RB_NO_WAKEUP);
+			ran_unseen(prev, st, now, false);
 			if (st->flags & TASK_WATCHED)
 				leave(prev, st, preempt, now);
 		}

@@ -61,6 +61,7 @@ const APART: &[&str] = &[
     "constructor",
     "exec_paths",
     "fork_enomem",
+    "many_live",
     "no_clone3",
     "pid_reuse",
     "profile",
