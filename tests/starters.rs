@@ -60,6 +60,7 @@ const APART: &[&str] = &[
     "clone_newpid",
     "constructor",
     "exec_paths",
+    "fork_bomb",
     "fork_enomem",
     "many_live",
     "no_clone3",
