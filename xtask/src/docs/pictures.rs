@@ -1,19 +1,23 @@
 //! `cargo xtask docs --pictures`: what the tutorial shows, made anew on this machine by the program itself.
 //!
-//! Needs root (it records) and a browser; so `docs --check` knows nothing of it. The tutorial's program is recorded
-//! before and after its mending, and the pages of `report --html` and `diff --html` are photographed.
+//! Needs root (it records), a browser and tmux; so `docs --check` knows nothing of it. The tutorial's program is recorded
+//! before and after its mending, and the pages of `report --html` and `diff --html` are photographed; `watch --tui` is
+//! shown a terminal with the demonstration.
 
 use crate::{readers, shell};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// The tutorial's program, slow and mended.
 const PROGRAM: &str = "docs/tutorial";
 const PICTURES: &str = "docs/pictures";
 /// All pictures together: they are in everybody's clone.
 const MOST_BYTES: u64 = 300_000;
+/// What `watch --tui` is shown with: it stays, so that something is under way.
+const LIVE: &str = "python3 tests/programs/demo.py; sleep 30";
 /// Runs of each side, so that the comparison can be sure.
 const RUNS: &str = "7";
 
@@ -55,6 +59,7 @@ pub fn take() -> Result<()> {
         }
         fs::write(Path::new(PICTURES).join(text), output.stdout)?;
     }
+    fs::write(Path::new(PICTURES).join("tui.txt"), full_screen(&startrace)?)?;
     for (page, height) in [("report", "860"), ("diff", "780")] {
         let mut node = Command::new("node");
         node.arg("tests/browser/picture.mjs").arg(fs::canonicalize(folder.join(format!("{page}.html")))?);
@@ -72,4 +77,33 @@ pub fn take() -> Result<()> {
     }
     println!("{PICTURES}: {bytes} bytes");
     Ok(())
+}
+
+/// The screen of `watch --tui`, once the demonstration is through and its picture stands.
+fn full_screen(startrace: &Path) -> Result<String> {
+    let tmux = |args: &[&str]| {
+        let mut command = shell::as_root("tmux");
+        command.args(["-L", "startrace-pictures"]).args(args).stdin(Stdio::null());
+        command
+    };
+    let mut begin = tmux(&["-f", "/dev/null", "-u", "new-session", "-d", "-x", "80", "-y", "24"]);
+    shell::run(
+        begin.args(["-e", "LC_ALL=C.UTF-8"]).arg(startrace).args(["watch", "--tui", "--", "sh", "-c", LIVE]),
+    )?;
+    let screen = || anyhow::Ok(String::from_utf8(tmux(&["capture-pane", "-p"]).output()?.stdout)?);
+    let until = Instant::now() + Duration::from_secs(60);
+    while !screen()?.contains("sleep 30") {
+        if Instant::now() > until {
+            let shown = screen();
+            let _ = tmux(&["kill-server"]).status();
+            bail!("`watch --tui` never showed its `sleep 30`: {shown:?}");
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // Until its bar is long enough to be seen.
+    std::thread::sleep(Duration::from_secs(4));
+    let screen = screen()?;
+    shell::run(tmux(&["send-keys", "q"]).stdout(Stdio::null()))?;
+    let _ = tmux(&["kill-server"]).status();
+    Ok(screen)
 }
