@@ -62,6 +62,7 @@ const APART: &[&str] = &[
     "exec_paths",
     "fork_bomb",
     "fork_enomem",
+    "killed",
     "many_live",
     "no_clone3",
     "pid_reuse",
