@@ -245,18 +245,23 @@ fn the_file_of_a_page_that_is_waited_for() {
     let cold = folder.path().join("cold");
     let line =
         [program("spend").to_str().unwrap(), "page_fault", "0", cold.to_str().unwrap()].map(str::to_owned);
-    let recorded = record(&DEEP, &line);
-    let start = recorded.start_of(recorded.pid("self"));
-    let waits = start["timeline"]["waits"].as_array().unwrap();
-    let faults: Vec<&Value> = waits.iter().filter(|wait| wait["kind"] == "page_fault").collect();
-    assert!(!faults.is_empty(), "{waits:#?}");
-    for fault in &faults {
-        // Its own code may be cold as well.
-        let file = fault["detail"].as_str().unwrap_or_else(|| panic!("no file: {fault}"));
-        assert!(
-            file == cold.to_str().unwrap() || file.ends_with("/spend") || file.contains(".so"),
-            "{fault}"
-        );
+    // A disk may answer every fault within the 100 us below which no wait is told singly; hardly ever five times.
+    for _ in 0..5 {
+        let recorded = record(&DEEP, &line);
+        let start = recorded.start_of(recorded.pid("self"));
+        let waits = start["timeline"]["waits"].as_array().unwrap();
+        let faults: Vec<&Value> = waits.iter().filter(|wait| wait["kind"] == "page_fault").collect();
+        for fault in &faults {
+            // Its own code may be cold as well.
+            let file = fault["detail"].as_str().unwrap_or_else(|| panic!("no file: {fault}"));
+            assert!(
+                file == cold.to_str().unwrap() || file.ends_with("/spend") || file.contains(".so"),
+                "{fault}"
+            );
+        }
+        if faults.iter().any(|fault| fault["detail"] == cold.to_str().unwrap()) {
+            return;
+        }
     }
-    assert!(faults.iter().any(|fault| fault["detail"] == cold.to_str().unwrap()), "{faults:#?}");
+    panic!("no wait for a page of {}", cold.display());
 }
