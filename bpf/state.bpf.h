@@ -334,14 +334,11 @@ static __always_inline struct task_struct *plain(struct task_struct *task)
 /*
  * Records do not wake the consumer, who comes by every 20 ms: a wake-up costs more than the event.
  * One wake-up is forced when the ring is a quarter full. Whoever calls this has to send a record with the answer:
- * until the consumer has come by, nobody else forces another. From half full on each record forces one: a wake-up
- * that got lost is made up for before anything else is.
+ * until the consumer has emptied the ring, nobody else forces another.
  */
 static __always_inline __u64 wake_flags(void)
 {
-	__u64 waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
-
-	if (waiting < ring_bytes / 4 || (wake_sent && waiting < ring_bytes / 2))
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < ring_bytes / 4 || wake_sent)
 		return BPF_RB_NO_WAKEUP;
 	wake_sent = true;
 	return BPF_RB_FORCE_WAKEUP;

@@ -101,10 +101,14 @@ impl Inbox {
             }
             queue.now_ns = now_ns;
         }
-        self.wake_sent.store(false, Ordering::Relaxed);
         loop {
             match ring.consume_raw_n(STEP) {
-                0 => return Ok(Some(now_ns)),
+                // Not before: a wake-up that is sent while this runs finds the ring empty, so that the drainer
+                // sleeps on, and with the flag still set nobody would send it another.
+                0 => {
+                    self.wake_sent.store(false, Ordering::Release);
+                    return Ok(Some(now_ns));
+                }
                 failed if failed < 0 => return Err(libbpf_rs::Error::from_raw_os_error(-failed)),
                 _ if lock(&self.queue).bytes >= CAP => return Ok(None),
                 _ => {}
