@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::status::{bits, capabilities, field};
 use common::{check, check_schema, parse, require_root, startrace};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, chown};
@@ -19,19 +20,6 @@ use std::time::{Duration, Instant};
 const ALICE: u32 = 54343;
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/traces/shell-pipeline.json");
 const FILE_CAPABILITIES: &str = "cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search=ep";
-
-fn bits(capabilities: &[Capability]) -> u64 {
-    capabilities.iter().fold(0, |set, capability| set | capability.bit())
-}
-
-fn field<'a>(status: &'a str, name: &str) -> Vec<&'a str> {
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("no {name} in {status}")).split_whitespace().collect()
-}
-
-fn capabilities(status: &str, set: &str) -> u64 {
-    u64::from_str_radix(field(status, set)[0], 16).unwrap()
-}
 
 /// The tracer's `/proc/PID/status` once it has given its privileges up; each of its threads must agree.
 fn settled(child: &mut Child) -> String {

@@ -5,6 +5,7 @@
 mod common;
 
 use common::live::{Live, names};
+use common::status::{bits, capabilities, field};
 use common::{check, check_schema, parse, program, record_background, require_root, startrace};
 use nix::unistd::{Gid, Uid, chown};
 use serde_json::Value;
@@ -46,20 +47,6 @@ fn as_alice(folder: &Path, options: &[&str], args: &[&str]) -> Output {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn bits(capabilities: &[Capability]) -> u64 {
-    capabilities.iter().fold(0, |set, capability| set | capability.bit())
-}
-
-/// A line of a `/proc/PID/status`.
-fn field<'a>(status: &'a str, name: &str) -> Vec<&'a str> {
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("no {name} in {status}")).split_whitespace().collect()
-}
-
-fn capabilities(status: &str, set: &str) -> u64 {
-    u64::from_str_radix(field(status, set)[0], 16).unwrap()
 }
 
 fn check_trace(path: &Path) -> Value {

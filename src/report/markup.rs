@@ -4,7 +4,15 @@ use super::{label, phase};
 use std::hash::{BuildHasher, RandomState};
 
 /// Colours by phase and by state, light and dark, as variables.
-pub(crate) const PALETTE: &str = include_str!("palette.css");
+/// Dark where the reader's system asks for it, unless the page's own button says otherwise.
+pub(crate) const PALETTE: &str = concat!(
+    include_str!("palette.css"),
+    "@media (prefers-color-scheme: dark) {\n:root:not([data-theme=\"light\"]) {\n",
+    include_str!("palette_dark.css"),
+    "}\n}\n:root[data-theme=\"dark\"] {\n  color-scheme: dark;\n",
+    include_str!("palette_dark.css"),
+    "}\n:root[data-theme=\"light\"] { color-scheme: light; }\n",
+);
 
 /// States with a colour of their own.
 const STATES: [&str; 16] = [

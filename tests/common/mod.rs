@@ -12,6 +12,7 @@ pub mod check;
 pub mod live;
 pub mod programs;
 pub mod secrets;
+pub mod status;
 
 use serde_json::Value;
 use std::ffi::OsStr;
