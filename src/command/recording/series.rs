@@ -1,7 +1,8 @@
 //! Many commands, one after the other, under one set of probes: what `stat` does.
 
+use super::forward::Forward;
 use super::{
-    DRAIN_NICE, Error, Forward, GRACE_NS, LINGER_NS, Live, Looks, PERIOD, Progress, Request, Sink, WhenReady,
+    DRAIN_NICE, Error, GRACE_NS, LINGER_NS, Live, Looks, PERIOD, Progress, Request, Sink, WhenReady,
     is_complete, losses, program_path, shown, signal_word,
 };
 use super::{Lookout, Rules, outside};

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a descriptor stands for, and which descriptors a set of them holds: files, sockets, pipes, epoll sets. Read
+ * for watched tasks only.
+ */
+
+#define TCP_LISTEN 10
+#define PORT_DNS 53
+
+/* ---- what a descriptor is ---- */
+
+/* Fills in the ends of a socket. */
+__noinline int describe_sock(__u64 sock, struct event_sock *out)
+{
+	struct sock *sk = (void *)sock;
+	__u16 family;
+
+	if (!out)
+		return 0;
+	__builtin_memset(out, 0, sizeof(*out));
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	out->family = family;
+	out->type = BPF_CORE_READ(sk, sk_type);
+	out->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (family == AF_UNIX) {
+		out->peer_pid = BPF_CORE_READ(sk, sk_peer_pid, numbers[0].nr);
+		return 0;
+	}
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	out->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	out->peer_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (family == AF_INET) {
+		__u32 local = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		__u32 peer = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+
+		__builtin_memcpy(out->local, &local, 4);
+		__builtin_memcpy(out->peer, &peer, 4);
+	} else {
+		BPF_CORE_READ_INTO(&out->local, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&out->peer, sk, __sk_common.skc_v6_daddr);
+	}
+	return 0;
+}
+
+static __always_inline struct file *file_of(__u64 table, __u32 fd)
+{
+	struct fdtable *fdt = (void *)table;
+
+	if (fd >= READ(struct fdtable, fdt, max_fds))
+		return NULL;
+	return fd_file(fdt, fd);
+}
+
+/* The socket behind a file; NULL for anything else. */
+static __always_inline struct sock *sock_of(struct file *file)
+{
+	struct inode *inode = READ(struct file, file, f_inode);
+	struct socket *socket;
+
+	if ((READ(struct inode, inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	socket = READ(struct file, file, private_data);
+	/* By a helper: what a global function is given has to be a number. */
+	return BPF_CORE_READ(socket, sk);
+}
+
+static __always_inline bool listens(struct sock *sk)
+{
+	return sk && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN;
+}
+
+#define KIND_LISTENS (1U << 31)
+
+/* What it means to wait on a descriptor: a wait_kind, with KIND_LISTENS for a socket that listens. */
+__noinline __u32 kind_of_fd(__u64 table, __u32 fd)
+{
+	struct file *file = file_of(table, fd);
+	struct event_fd what = {};
+	struct sock *sk;
+	__u16 family;
+
+	if (!file)
+		return WAIT_OTHER;
+	describe_fd(table, fd, &what);
+	switch (what.kind) {
+	case FD_PIPE:
+		return WAIT_PIPE;
+	case FD_TTY:
+		return WAIT_TTY;
+	case FD_FILE:
+		return WAIT_DISK;
+	case FD_SOCKET:
+		break;
+	default:
+		return what.rdev ? WAIT_DEVICE : WAIT_OTHER;
+	}
+	sk = sock_of(file);
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family == AF_UNIX)
+		return WAIT_UNIX_SOCKET | (listens(sk) ? KIND_LISTENS : 0);
+	if (family != AF_INET && family != AF_INET6)
+		return WAIT_OTHER;
+	if (__builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport)) == PORT_DNS)
+		return WAIT_DNS;
+	return WAIT_NETWORK | (listens(sk) ? KIND_LISTENS : 0);
+}
+
+/* ---- sets of descriptors ---- */
+
+#define SET_STEPS 256
+#define SELECT_FDS 1024
+
+struct pollfd {
+	int fd;
+	short events;
+	short revents;
+};
+
+/* A look at the members of a set. */
+struct set_walk {
+	__u64 table;
+	__u64 array;                  /* user's struct pollfd[], or 0 */
+	__u64 sets[2];                /* user's sets of select(2), or 0 */
+	__u64 bits;                   /* what is left of their words of `word` */
+	__u32 word;
+	__u32 n;
+	__u32 kind;                   /* of all members so far */
+	__u32 members;
+	__u32 first;                  /* descriptor */
+	__u32 listens;
+	__u32 listener;               /* descriptor that listens */
+};
+
+/* The number of a word's lowest bit. (The builtin for that makes clang 14 run out of memory.) */
+static __always_inline __u32 lowest_bit(__u64 word)
+{
+	__u64 bit = word & -word;
+	__u32 n = 0;
+
+	n |= (bit & 0xaaaaaaaaaaaaaaaaULL) ? 1 : 0;
+	n |= (bit & 0xccccccccccccccccULL) ? 2 : 0;
+	n |= (bit & 0xf0f0f0f0f0f0f0f0ULL) ? 4 : 0;
+	n |= (bit & 0xff00ff00ff00ff00ULL) ? 8 : 0;
+	n |= (bit & 0xffff0000ffff0000ULL) ? 16 : 0;
+	n |= (bit & 0xffffffff00000000ULL) ? 32 : 0;
+	return n;
+}
+
+/* The next member of select's sets; -1 where a word of them has been read, or nothing is left. */
+static __always_inline int next_selected(struct set_walk *w)
+{
+	__u64 set = 0, other = 0, bits = w->bits;
+	__u32 word = w->word;
+
+	if (bits) {
+		w->bits = bits & (bits - 1);
+		return (word - 1) * 64 + lowest_bit(bits);
+	}
+	if (w->sets[0])
+		bpf_probe_read_user(&set, sizeof(set), (void *)(w->sets[0] + word * sizeof(set)));
+	if (w->sets[1])
+		bpf_probe_read_user(&other, sizeof(other), (void *)(w->sets[1] + word * sizeof(set)));
+	w->word = word + 1;
+	w->bits = set | other;
+	return -1;
+}
+
+static long look_at_member(__u32 i, void *ctx)
+{
+	struct set_walk *w = ctx;
+	struct pollfd entry = { .fd = -1 };
+	__u32 kind;
+
+	if (w->array) {
+		if (i >= w->n)
+			return 1;
+		if (bpf_probe_read_user(&entry, sizeof(entry), (void *)(w->array + i * sizeof(entry))))
+			return 1;
+	} else {
+		if (!w->bits && w->word * 64 >= w->n)
+			return 1;
+		entry.fd = next_selected(w);
+	}
+	if (entry.fd < 0)
+		return 0;
+	kind = kind_of_fd(w->table, entry.fd);
+	if (kind & KIND_LISTENS) {
+		w->listens = 1;
+		w->listener = entry.fd;
+	}
+	kind &= ~KIND_LISTENS;
+	if (!w->members++) {
+		w->first = entry.fd;
+		w->kind = kind;
+	} else if (w->kind != kind) {
+		w->kind = WAIT_POLL;
+	}
+	return 0;
+}
+
+/* Does an epoll set hold a file? The way from the file is short, that through the set may be long. */
+static __always_inline bool epoll_holds(void *ep, struct file *file)
+{
+	struct hlist_node *node;
+
+	if (!bpf_core_field_exists(struct file, f_ep))
+		return false;
+	node = BPF_CORE_READ(file, f_ep, first);
+	for (int i = 0; i < 8; i++) {
+		struct epitem *item;
+
+		if (!node)
+			return false;
+		item = (void *)node - bpf_core_field_offset(struct epitem, fllink);
+		if ((void *)BPF_CORE_READ(item, ep) == ep)
+			return true;
+		node = BPF_CORE_READ(node, next);
+	}
+	return false;
+}
+
+/* Does an epoll set hold the socket on which this process is known to listen? */
+__noinline int epoll_has(__u64 table, __u32 fd, __u64 listener)
+{
+	struct file *epfile = file_of(table, fd);
+
+	if (!epfile || !listener)
+		return 0;
+	return epoll_holds(READ(struct file, epfile, private_data), (void *)listener);
+}
+
+/*
+ * Nothing tells of a unix socket that listens, nor of sockets that came from another process. For those
+ * the lowest descriptors are looked through; seldom, unless descriptors came or went.
+ */
+#define LOOK_FDS 256
+#define LOOK_AGAIN_NS 5000000
+#define LOOK_LEAST_NS 100000
+#define NO_FD 0xffffffff
+
+struct listener_search {
+	__u64 table;
+	__u64 ep;
+	__u32 n;
+	__u32 found;
+};
+
+static long try_listener(__u32 i, void *ctx)
+{
+	struct listener_search *w = ctx;
+	struct file *file;
+
+	if (i >= w->n)
+		return 1;
+	file = fd_file((void *)w->table, i);
+	if (!file || !listens(sock_of(file)) || !epoll_holds((void *)w->ep, file))
+		return 0;
+	w->found = i;
+	return 1;
+}
+
+/* The descriptor of a socket that listens and is in an epoll set; NO_FD if there is none. */
+__noinline __u32 epoll_listener(struct task_state *leader, __u64 files, __u32 fd)
+{
+	struct listener_search w = { .found = NO_FD };
+	__u64 now = bpf_ktime_get_boot_ns(), since;
+	struct file *epfile;
+	__u32 next;
+
+	if (!leader || !files)
+		return NO_FD;
+	next = READ(struct files_struct, (void *)files, next_fd);
+	since = now - leader->looked_ns;
+	if (since < (next == leader->looked_fd ? LOOK_AGAIN_NS : LOOK_LEAST_NS))
+		return NO_FD;
+	leader->looked_ns = now;
+	leader->looked_fd = next;
+	w.table = (__u64)READ(struct files_struct, (void *)files, fdt);
+	epfile = file_of(w.table, fd);
+	if (!epfile)
+		return NO_FD;
+	w.ep = (__u64)READ(struct file, epfile, private_data);
+	w.n = READ(struct fdtable, (void *)w.table, max_fds);
+	bpf_loop(LOOK_FDS, try_listener, &w, 0);
+	return w.found;
+}
