@@ -289,8 +289,13 @@ enum cgroup_subsys_id {
 	cpu_cgrp_id = 1,
 };
 
+struct rq {
+	__u64 clock;
+};
+
 struct cfs_rq {
 	int throttle_count;
+	struct rq *rq;
 };
 
 struct sched_entity {
@@ -308,6 +313,7 @@ struct thread_info {
 struct sched_info {
 	unsigned long pcount;
 	unsigned long long run_delay;
+	unsigned long long last_arrival;
 };
 
 struct task_struct {

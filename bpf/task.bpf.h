@@ -159,11 +159,33 @@ out:
 	st->on_ns = now;
 }
 
-/* It runs: if its coming was not seen, it came when it was woken. */
+/*
+ * When a task that runs got its CPU, by the scheduler's own account: its clock is read when it was last set, so
+ * this can be late by a tick, and is never early. `now` where it cannot be told.
+ */
+static __always_inline __u64 arrival(struct task_struct *task, __u64 since, __u64 now)
+{
+	__u64 clock, came;
+
+	if (!bpf_core_field_exists(struct sched_info, last_arrival) || !bpf_core_field_exists(struct cfs_rq, rq))
+		return now;
+	clock = BPF_CORE_READ(task, se.cfs_rq, rq, clock);
+	came = BPF_CORE_READ(task, sched_info.last_arrival);
+	if (clock <= came)
+		return now;
+	came = clock - came;
+	return came < now - since ? now - came : since;
+}
+
+/* It runs: if its coming was not seen, the scheduler knows when it was (see ran_unseen()). */
 static __always_inline void came_unseen(struct task_struct *task, struct task_state *st, __u64 now)
 {
-	if (!st->on_ns)
-		come_back(task, st, task, st->wake_ns && st->wake_ns > st->off_ns ? st->wake_ns : now);
+	__u64 since;
+
+	if (st->on_ns)
+		return;
+	since = st->wake_ns > st->off_ns ? st->wake_ns : st->off_ns;
+	come_back(task, st, task, since && since < now ? arrival(task, since, now) : now);
 }
 
 static __always_inline void leave(struct task_struct *task, struct task_state *st, bool preempt,
@@ -229,8 +251,12 @@ static __always_inline struct task_struct *note_waker(struct task_state *st)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
 	struct task_struct *waker = plain(current);
+	struct task_state *own = state_of(current);
 
 	st->wake_ns = bpf_ktime_get_boot_ns();
+	/* It runs, and has to be known to before anybody asks what it did until it woke the other. */
+	if (is_watched(own) && own->off_ns)
+		came_unseen(current, own, st->wake_ns);
 	st->waker_pid = waker->tgid;
 	st->waker_tid = waker->pid;
 	__builtin_memcpy(st->waker_comm, waker->comm, COMM_LEN);

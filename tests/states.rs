@@ -8,7 +8,7 @@ mod common;
 use common::check;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use startrace::event::task::{Mark, Moment, Spent, Usage, Wait, WaitKind, Waker};
+use startrace::event::task::{Mark, Moment, Socket, Spent, Usage, Wait, WaitKind, Waker};
 use startrace::event::{Entry, Event, Exec, Fork, Id, What};
 use startrace::level::Level;
 use startrace::timeline::world::Replay;
@@ -284,6 +284,59 @@ fn wakers_that_are_not_followed_leave_the_wait_itself() {
         let start = &s.starts(100)[&10];
         assert_eq!(path(start)[3..5], [(10, "network", 10, 40), (10, "runnable", 40, 41)], "{waker:?}");
         assert_eq!(start["timeline"]["waits"][0]["woken_by"]["kind"], by);
+    }
+}
+
+/// There are kernels that trace neither the wake-up of a task nor its coming, where a task of theirs had the CPU. It
+/// tells of its wait when it leaves, with a return that is later than what it did.
+#[test]
+fn a_waker_whose_own_return_nobody_saw_is_followed() {
+    for (rival, followed) in [("c11", true), ("other", false)] {
+        let mut s = Stream::default();
+        s.fork((1, 1), 10, [0, 1, 2]);
+        s.fork((10, 10), 11, [4, 5, 6]);
+        let spent = s.ran((11, 11), 8 * MS);
+        s.told.insert((11, 11), 50 * MS);
+        let unseen = Wait {
+            kind: WaitKind::Sleep,
+            spent,
+            off_ns: 8 * MS,
+            rival: Some((if followed { 11 } else { 99 }, rival.into())),
+            ..Wait::default()
+        };
+        s.push(50 * MS, 11, 11, What::Wait(Box::new(unseen)));
+        s.exit(11, 51);
+        s.wait((10, 10), WaitKind::Pipe, [10, 40, 41], task(11, 11));
+        s.exit(10, 60);
+        let start = &s.starts(100)[&10];
+        let by = if followed { (11, "sleep", 10, 40) } else { (10, "pipe", 10, 40) };
+        assert_eq!(path(start)[3..5], [by, (10, "runnable", 40, 41)], "{rival}");
+    }
+}
+
+/// What is sent within the machine is delivered in a softirq, which may be put off: its sender can have lost
+/// the CPU by then.
+#[test]
+fn a_sender_that_left_before_its_packet_arrived_is_followed_from_there() {
+    let peer = |ip: &str| Some(format!("{ip}:53").parse().unwrap());
+    let socket =
+        Socket { family: 2, kind: 2, local: peer("127.0.0.1"), peer: peer("127.0.0.2"), ..Default::default() };
+    for (off, expected) in [
+        (30, vec![(11, "running", 10, 30), (10, "dns", 30, 40), (10, "runnable", 40, 41)]),
+        // It was gone before anybody waited: that packet was not this one.
+        (9, vec![(10, "dns", 10, 40), (10, "runnable", 40, 41)]),
+    ] {
+        let mut s = Stream::default();
+        s.fork((1, 1), 10, [0, 1, 2]);
+        s.fork((10, 10), 11, [4, 5, 6]);
+        s.wait((11, 11), WaitKind::Cpu, [off, 45, 45], Waker::Unknown);
+        s.exit(11, 50);
+        let waker = Waker::Softirq { pid: 11, tid: 11, comm: "c11".into() };
+        let socket = Some(socket.clone());
+        s.wait_with((10, 10), [10, 40, 41], Wait { kind: WaitKind::Dns, waker, socket, ..Wait::default() });
+        s.exit(10, 60);
+        let start = &s.starts(100)[&10];
+        assert_eq!(path(start)[3..3 + expected.len()], expected, "{off}");
     }
 }
 

@@ -354,24 +354,35 @@ impl<'a> Walk<'a> {
         if wait.state == State::Runnable {
             return self.emit(&frame, wait.off_ns, State::Runnable, rival());
         }
+        let words = || wait.detail.clone().map_or(Words::None, Words::Said);
         if self.now == wait.wake_ns
             && self.frames.len() < MAX_DEPTH
-            && let Some((pid, tid)) = wait.waker
-            && let Some(next) = self.waker(&frame, pid, tid, wait.off_ns)
+            && let Some((next, acted_ns)) = self.waker(&frame, wait)
         {
+            self.emit(&frame, acted_ns, wait.state, words());
             let within = Within { view: frame.view, tid: self.tid(&frame), wait };
             self.frames.push((next, Some(within)));
             return;
         }
-        let words = wait.detail.clone().map_or(Words::None, Words::Said);
-        self.emit(&frame, wait.off_ns, wait.state, words);
+        self.emit(&frame, wait.off_ns, wait.state, words());
     }
 
-    /// The task that ended a wait, if it can be followed: it was running then.
-    fn waker(&mut self, frame: &Frame, pid: u32, tid: u32, off_ns: u64) -> Option<Frame> {
+    /// The task that ended a wait, if it can be followed, and when it did its part.
+    fn waker(&mut self, frame: &Frame, wait: &Waited) -> Option<(Frame, u64)> {
+        let (pid, tid) = wait.waker?;
         let view = self.find(pid, self.now)?;
-        let next = Frame { view, lane: self.place(view, tid)?, floor: off_ns.max(frame.floor) };
-        (!self.waits(&next)).then_some(next)
+        let next = Frame { view, lane: self.place(view, tid)?, floor: wait.off_ns.max(frame.floor) };
+        let off = match self.spot(&next) {
+            Spot::Inside(Piece::Wait(off)) if self.now < off.back_ns => off,
+            _ => return Some((next, self.now)),
+        };
+        // Nobody saw it get its CPU, but here is what it did there.
+        if off.back_unseen {
+            return Some((next, self.now));
+        }
+        // What it had sent before it left its CPU was still on the way: delivered by somebody else.
+        let sent = wait.woken_by.as_ref().is_some_and(|by| by.kind == "softirq");
+        (sent && off.off_ns > next.floor).then_some((next, off.off_ns))
     }
 
     /// The lane of a task; of a process's first task also where it has no record yet.

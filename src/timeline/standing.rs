@@ -79,6 +79,7 @@ impl Builder {
                 off_ns: until_ns,
                 wake_ns: end_ns,
                 back_ns: end_ns,
+                back_unseen: false,
                 state,
                 call,
                 detail: task.object.as_deref().map(|object| words::short(object).into()),

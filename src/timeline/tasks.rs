@@ -124,6 +124,8 @@ pub(super) struct Waited {
     pub wake_ns: u64,
     /// Was back on a CPU.
     pub back_ns: u64,
+    /// ... by its own account when it left it again: nobody saw it woken or coming.
+    pub back_unseen: bool,
     /// [`State::Runnable`] where it only lost the CPU.
     pub state: State,
     pub call: Option<Call>,
