@@ -319,8 +319,13 @@ fn a_waker_whose_own_return_nobody_saw_is_followed() {
 #[test]
 fn a_sender_that_left_before_its_packet_arrived_is_followed_from_there() {
     let peer = |ip: &str| Some(format!("{ip}:53").parse().unwrap());
-    let socket =
-        Socket { family: 2, kind: 2, local: peer("127.0.0.1"), peer: peer("127.0.0.2"), ..Default::default() };
+    let socket = Socket {
+        family: 2,
+        kind: 2,
+        local: peer("127.0.0.1"),
+        peer: peer("127.0.0.2"),
+        ..Default::default()
+    };
     for (off, expected) in [
         (30, vec![(11, "running", 10, 30), (10, "dns", 30, 40), (10, "runnable", 40, 41)]),
         // It was gone before anybody waited: that packet was not this one.

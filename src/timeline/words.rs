@@ -47,8 +47,7 @@ impl Builder {
             off_ns: wait.off_ns,
             wake_ns,
             back_ns: back_ns.max(wait.off_ns),
-            back_unseen: wait.wake_ns.is_none()
-                && wait.rival.as_ref().is_some_and(|(pid, _)| *pid == id.pid),
+            back_unseen: wait.wake_ns.is_none() && wait.rival.as_ref().is_some_and(|(pid, _)| *pid == id.pid),
             state: State::of(wait.kind, call),
             call,
             detail: self.detail(id, call, believed, wait).map(Into::into),
