@@ -6,11 +6,27 @@
 mod btf;
 
 use anyhow::Context;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use libbpf_cargo::SkeletonBuilder;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SOURCE: &str = "bpf/startrace.bpf.c";
+/// Files in `src/` that the program carries packed (`src/packed.rs`).
+const PACKED: [&str; 10] = [
+    "export/html/page.html",
+    "export/html/style.css",
+    "export/html/base.js",
+    "export/html/model.js",
+    "export/html/timeline.js",
+    "export/html/summary.js",
+    "export/html/detail.js",
+    "export/html/main.js",
+    "trace/schema/document.json",
+    "trace/schema/line.json",
+];
 
 fn works(clang: &Path) -> bool {
     Command::new(clang).arg("--version").output().is_ok_and(|out| out.status.success())
@@ -48,7 +64,54 @@ fn main() -> anyhow::Result<()> {
         .build()?;
     std::fs::write(&object, without_lines(&std::fs::read(&object)?)?)?;
     builder.generate(out.join("startrace.skel.rs"))?;
+    PACKED.iter().try_for_each(|path| pack(path, &out.join("packed").join(path)))?;
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        leave_out_unwinding(&out)?;
+        pack_relocations();
+    }
     std::fs::write(out.join("kernel_types.rs"), kernel_types(&std::fs::read(&object)?)?)?;
+    Ok(())
+}
+
+/// A release aborts where it panics and has no symbols for a backtrace: its tables for unwinding, a twelfth of it, are
+/// of no use.
+fn leave_out_unwinding(out: &Path) -> anyhow::Result<()> {
+    let script = out.join("no_unwinding.ld");
+    std::fs::write(
+        &script,
+        "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.gcc_except_table*) } } INSERT AFTER .text;\n",
+    )?;
+    println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
+    println!("cargo:rustc-link-arg-bins=-Wl,-T,{}", script.display());
+    Ok(())
+}
+
+/// Relative relocations as bits (`DT_RELR`), where the libc here can read them: glibc from 2.36 on.
+#[cfg(target_env = "gnu")]
+fn pack_relocations() {
+    unsafe extern "C" {
+        fn gnu_get_libc_version() -> *const std::ffi::c_char;
+    }
+    let for_this_machine = std::env::var("TARGET").ok() == std::env::var("HOST").ok();
+    // SAFETY: glibc's function has no conditions, and gives a string that stays.
+    let version = unsafe { std::ffi::CStr::from_ptr(gnu_get_libc_version()) }.to_string_lossy().into_owned();
+    let minor = version.strip_prefix("2.").and_then(|minor| minor.parse::<u32>().ok());
+    if for_this_machine && minor.is_some_and(|minor| minor >= 36) {
+        println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
+}
+
+/// musl reads them from 1.2.4 on, and does not tell its version.
+#[cfg(not(target_env = "gnu"))]
+fn pack_relocations() {}
+
+fn pack(path: &str, to: &Path) -> anyhow::Result<()> {
+    let from = Path::new("src").join(path);
+    println!("cargo:rerun-if-changed={}", from.display());
+    std::fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
+    let mut packed = DeflateEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(&std::fs::read(&from).with_context(|| from.display().to_string())?)?;
+    std::fs::write(to, packed.finish()?)?;
     Ok(())
 }
 

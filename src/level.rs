@@ -1,23 +1,12 @@
 //! How closely a recording looks.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How closely a recording looks, and what that costs.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    clap::ValueEnum,
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
 )]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Forks, execs and exits only: methods, and the phases up to exec

@@ -153,8 +153,9 @@ fn colour_changes_nothing_but_colour() {
 
 #[test]
 fn samples_obey_the_schema_and_add_up() {
-    let document = jsonschema::validator_for(&json_schema::document()).unwrap();
-    let line = jsonschema::validator_for(&json_schema::line()).unwrap();
+    let document =
+        jsonschema::validator_for(&serde_json::from_str(&json_schema::document()).unwrap()).unwrap();
+    let line = jsonschema::validator_for(&serde_json::from_str(&json_schema::line()).unwrap()).unwrap();
     for file in samples() {
         let text = fs::read_to_string(&file).unwrap();
         if file.extension().is_some_and(|e| e == "json") {
@@ -181,8 +182,9 @@ fn samples_obey_the_schema_and_add_up() {
 
 #[test]
 fn the_schema_refuses_what_is_no_trace() {
-    let document = jsonschema::validator_for(&json_schema::document()).unwrap();
-    let line = jsonschema::validator_for(&json_schema::line()).unwrap();
+    let document =
+        jsonschema::validator_for(&serde_json::from_str(&json_schema::document()).unwrap()).unwrap();
+    let line = jsonschema::validator_for(&serde_json::from_str(&json_schema::line()).unwrap()).unwrap();
     let good = trace(vec![start(1, 0)]);
     assert!(document.is_valid(&good));
     // Fields may be added under one version.

@@ -8,7 +8,6 @@ use crate::host::checks::{self, Check, State};
 use crate::host::facts;
 use crate::trace::schema::{Host, Tool};
 use crate::trace::text::sanitize;
-use schemars::JsonSchema;
 use serde::Serialize;
 use std::io::Write;
 
@@ -32,7 +31,7 @@ pub struct DoctorOptions {
 }
 
 /// What `doctor --json` prints. Fields may be added; none is renamed.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 pub struct Diagnosis {
     /// `startrace-doctor/1`.
     pub schema: String,

@@ -9,6 +9,7 @@ pub use text::{markdown, text};
 
 use super::digest::{Digest, PartKind, Row, Side};
 use super::stats::Summary;
+use crate::sort::SortSmall;
 use crate::timeline::select::glob;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -89,7 +90,7 @@ pub fn check(digest: &Digest, budget: &Budget) -> Checked {
             line.detail = Some("the trace is incomplete".to_owned());
         }
     }
-    lines.sort_by_key(|line| std::cmp::Reverse(line.result));
+    lines.sort_small_by_key(|line| std::cmp::Reverse(line.result));
     let result = lines.iter().map(|line| line.result).max().unwrap_or(Result::Ok);
     Checked { schema: "startrace-check/1", result, incomplete, lines }
 }

@@ -5,6 +5,7 @@ use super::gate::{self, Gate, Limit};
 use super::pairs::{Group, MatchedBy, Pairing};
 use super::stats::{self, Shift, Summary};
 use crate::report::intern::Sym;
+use crate::sort::SortSmall;
 use crate::timeline::select::glob;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -239,12 +240,12 @@ pub fn compare(digest: &Digest, base: Side, new: Side, options: &Options) -> Com
     }
     judge(&mut pairs, options.alpha);
     // What is said of the first is said of the whole: the order is the same whatever the order of reading.
-    pairs.sort_by(|a, b| {
+    pairs.sort_small_by(|a, b| {
         let by = |pair: &Pair| (pair.contribution_ns.unsigned_abs(), pair.shift.map(|s| s.estimate_ns.abs()));
         by(b).cmp(&by(a)).then_with(|| a.new.label.cmp(&b.new.label))
     });
     for list in [&mut appeared, &mut vanished] {
-        list.sort_by(|a: &Kind, b: &Kind| total(b).cmp(&total(a)).then_with(|| a.label.cmp(&b.label)));
+        list.sort_small_by(|a: &Kind, b: &Kind| total(b).cmp(&total(a)).then_with(|| a.label.cmp(&b.label)));
     }
     let gate = options.limit.map(|limit| gate::judge(&pairs, limit, options.alpha, !options.only.is_empty()));
     Comparison {
@@ -491,7 +492,7 @@ impl Work<'_> {
                 })
             })
             .collect();
-        out.sort_by_key(|part| std::cmp::Reverse(part.shift_ns.unsigned_abs()));
+        out.sort_small_by_key(|part| std::cmp::Reverse(part.shift_ns.unsigned_abs()));
         out
     }
 
@@ -528,7 +529,7 @@ impl Work<'_> {
             }
         }
         let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
-        counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        counts.sort_small_by_key(|(_, n)| std::cmp::Reverse(*n));
         counts.truncate(MAX_VALUES);
         let mut values: Vec<String> = counts.into_iter().map(|(value, _)| value).collect();
         values.sort_unstable();

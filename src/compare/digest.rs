@@ -3,6 +3,7 @@
 use super::fold::{self, Map};
 use crate::report::intern::{Interner, Sym};
 use crate::report::label;
+use crate::sort::SortSmall;
 use crate::trace::read::{Ending, Item, ReadError, Reader};
 use crate::trace::schema::{self, Start, Timeline};
 use std::collections::HashMap;
@@ -388,7 +389,7 @@ impl Digest {
         for (kind, map) in [(PartKind::Phase, &timeline.phase_ns), (PartKind::State, &timeline.path_ns)] {
             let mut parts: Vec<(&String, u64)> = map.iter().map(|(name, &ns)| (name, ns)).collect();
             if parts.len() > MAX_PARTS {
-                parts.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+                parts.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
                 parts.truncate(MAX_PARTS);
             }
             for (name, ns) in parts {
@@ -408,7 +409,7 @@ impl Digest {
         let mut shares: Vec<(u64, u64)> =
             shares.into_iter().map(|(id, ns)| (self.state.hash_one(id), ns)).collect();
         if shares.len() > MAX_ON_PATH {
-            shares.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+            shares.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
             shares.truncate(MAX_ON_PATH);
         }
         joining.paths.extend(shares.into_iter().map(|(whose, ns)| (root, whose, ns)));

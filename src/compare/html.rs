@@ -12,6 +12,7 @@ use crate::report::human::median;
 use crate::report::label;
 use crate::report::markup::{self, PALETTE, escape, shown};
 use crate::report::{count, counted, duration};
+use crate::sort::SortSmall;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -141,7 +142,7 @@ fn reasons(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> {
             }
         }
     }
-    list.sort_by_key(|(ns, _)| std::cmp::Reverse(ns.unsigned_abs()));
+    list.sort_small_by_key(|(ns, _)| std::cmp::Reverse(ns.unsigned_abs()));
     if list.is_empty() && root.changes.is_empty() {
         return Ok(());
     }
@@ -218,7 +219,7 @@ fn root(pair: &Pair, out: &mut dyn Write) -> io::Result<()> {
         let order = |of: &dyn Fn(&Part) -> u64| -> Vec<Piece> {
             // The same order on both sides: of the phases that of a life, of the states the largest first.
             let mut sorted: Vec<&Part> = parts.iter().collect();
-            sorted.sort_by_key(|part| {
+            sorted.sort_small_by_key(|part| {
                 let most = part.base_ns.max(part.new_ns);
                 (crate::report::phase::of_name(&part.name), std::cmp::Reverse(most))
             });

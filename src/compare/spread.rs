@@ -9,6 +9,7 @@ use super::comparison::{Part, TraceNote};
 use super::digest::{Digest, PartKind, Row, Run, Side};
 use super::stats::{self, Shift, Summary};
 use crate::report::intern::Sym;
+use crate::sort::SortSmall;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -157,9 +158,9 @@ impl<'d> Runs<'d> {
             })
             .collect();
         match kind {
-            PartKind::Phase => out.sort_by_key(|spread| crate::report::phase::of_name(&spread.name)),
+            PartKind::Phase => out.sort_small_by_key(|spread| crate::report::phase::of_name(&spread.name)),
             PartKind::State | PartKind::Finding => {
-                out.sort_by_key(|spread| std::cmp::Reverse(spread.time.median_ns))
+                out.sort_small_by_key(|spread| std::cmp::Reverse(spread.time.median_ns))
             }
         }
         out
@@ -202,7 +203,7 @@ impl<'d> Runs<'d> {
                 })
             })
             .collect();
-        out.sort_by_key(|part| std::cmp::Reverse(part.shift_ns.unsigned_abs()));
+        out.sort_small_by_key(|part| std::cmp::Reverse(part.shift_ns.unsigned_abs()));
         out
     }
 }
@@ -306,7 +307,7 @@ fn pair(base: &str, a: &Runs<'_>, new: &str, b: &Runs<'_>, alpha: f64) -> Compar
                 })
             })
             .collect();
-        out.sort_by_key(|part| std::cmp::Reverse(part.shift_ns.unsigned_abs()));
+        out.sort_small_by_key(|part| std::cmp::Reverse(part.shift_ns.unsigned_abs()));
         out
     };
     Compared {

@@ -6,6 +6,7 @@
 use super::comparison::Comparison;
 use super::digest::{Digest, Side};
 use crate::report::{label, markup, phase};
+use crate::sort::SortSmall;
 use crate::trace::read::{Item, ReadError, Reader};
 use crate::trace::schema::Start;
 use std::collections::{HashMap, VecDeque};
@@ -125,10 +126,10 @@ impl Representative {
         let rows = digest.rows.iter().enumerate().filter(|(_, row)| row.run == of_root.run);
         let mut numbers: Vec<u32> = rows.map(|(number, _)| number as u32).filter(|n| belongs(*n)).collect();
         let row = |number: &u32| digest.rows.get(*number as usize);
-        numbers.sort_by_key(|n| (*n != root, std::cmp::Reverse(row(n).map(|row| row.duration)), *n));
+        numbers.sort_small_by_key(|n| (*n != root, std::cmp::Reverse(row(n).map(|row| row.duration)), *n));
         let left_out = numbers.len().saturating_sub(MAX_MEMBERS);
         numbers.truncate(MAX_MEMBERS);
-        numbers.sort_by_key(|n| (*n != root, row(n).map(|row| row.origin), *n));
+        numbers.sort_small_by_key(|n| (*n != root, row(n).map(|row| row.origin), *n));
         let place_of: HashMap<u32, usize> = numbers.iter().enumerate().map(|(at, n)| (*n, at)).collect();
         let members = numbers.iter().filter_map(|number| {
             let own = row(number)?;
@@ -247,9 +248,9 @@ fn drawn(start: &Start) -> Drawn {
 /// The longest pieces, in their order.
 fn longest(mut pieces: Vec<Piece>) -> Vec<Piece> {
     if pieces.len() > MAX_PIECES {
-        pieces.sort_by_key(|piece| std::cmp::Reverse(piece.ns));
+        pieces.sort_small_by_key(|piece| std::cmp::Reverse(piece.ns));
         pieces.truncate(MAX_PIECES);
-        pieces.sort_by_key(|piece| piece.at);
+        pieces.sort_small_by_key(|piece| piece.at);
     }
     pieces
 }
@@ -286,7 +287,7 @@ pub(crate) fn lines(base: &Representative, new: &Representative) -> Vec<Line> {
             let Some(member) = new.members.get(at) else { continue };
             below.push((member.at, Both { depth, base: None, new: Some(at) }));
         }
-        below.sort_by_key(|(at, both)| (*at, both.base, both.new));
+        below.sort_small_by_key(|(at, both)| (*at, both.base, both.new));
         let of_base = both.base.and_then(|at| base.members.get(at));
         let kind = of_base.or_else(|| both.new.and_then(|at| new.members.get(at))).map(|member| member.kind);
         let leaf = kind.filter(|_| below.is_empty());

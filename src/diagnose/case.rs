@@ -4,6 +4,7 @@ use super::hit::{Claim, Hit, Of};
 use super::thresholds::{Thresholds, Time};
 use crate::report::intern::{Interner, Sym};
 use crate::report::{duration, label};
+use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Import, Segment, Start, Wait};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -481,7 +482,7 @@ pub(crate) fn by_name<T>(
             None => {}
         }
     }
-    sums.sort_by_key(|(_, ns, _)| std::cmp::Reverse(*ns));
+    sums.sort_small_by_key(|(_, ns, _)| std::cmp::Reverse(*ns));
     sums
 }
 

@@ -1,5 +1,6 @@
 //! What a finding hands over: words, numbers, and the nanoseconds that it is about.
 
+use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Severity};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ impl Hit {
             Some((name.split(' ').next().unwrap_or("?").to_owned(), *ns, ()))
         });
         let mut programs = super::case::by_name(programs, 256);
-        programs.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        programs.sort_small_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let list = programs.iter().take(MAX_PROGRAMS);
         let list = list.map(|(name, ns, all)| format!("{} {name} {}", all.len(), super::case::time(*ns)));
         let list: Vec<String> = list.collect();
@@ -142,7 +143,7 @@ impl Hit {
 /// No more than [`MAX_CLAIMS`], in order of time; touching ones of one task put together.
 pub(crate) fn few(mut claims: Vec<Claim>) -> Vec<Claim> {
     claims.retain(|claim| claim.from < claim.to);
-    claims.sort_by_key(|claim| (claim.from, claim.to));
+    claims.sort_small_by_key(|claim| (claim.from, claim.to));
     let mut out: Vec<Claim> = Vec::with_capacity(claims.len().min(MAX_CLAIMS));
     for claim in claims {
         match out.last_mut() {
@@ -172,9 +173,9 @@ pub(crate) fn few(mut claims: Vec<Claim>) -> Vec<Claim> {
     }
     // Of several tasks that take turns, the longest.
     if few.len() > MAX_CLAIMS {
-        few.sort_by_key(|claim| std::cmp::Reverse(claim.to - claim.from));
+        few.sort_small_by_key(|claim| std::cmp::Reverse(claim.to - claim.from));
         few.truncate(MAX_CLAIMS);
-        few.sort_by_key(|claim| claim.from);
+        few.sort_small_by_key(|claim| claim.from);
     }
     few
 }

@@ -4,6 +4,7 @@ use super::hit::{Claim, Hit};
 use super::thresholds::Thresholds;
 use super::whole::{Piece, Wholes, common, length, union};
 use crate::report::intern::Sym;
+use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Joined, Severity};
 use std::collections::HashMap;
 
@@ -117,10 +118,10 @@ impl Hits {
     ) -> Vec<Joined> {
         let mut all: Vec<Priced> = Vec::new();
         for mut kind in self.kinds {
-            kind.hits.sort_by_key(|hit| std::cmp::Reverse(hit.cost_ns));
+            kind.hits.sort_small_by_key(|hit| std::cmp::Reverse(hit.cost_ns));
             all.push(price(&kind, wholes, thresholds, &id_of, &name_of, &name));
         }
-        all.sort_by_key(|priced| std::cmp::Reverse(rank(&priced.joined)));
+        all.sort_small_by_key(|priced| std::cmp::Reverse(rank(&priced.joined)));
         let mut kept: Vec<Priced> = Vec::new();
         for priced in all {
             let within = |larger: &Priced| {
@@ -145,7 +146,7 @@ impl Hits {
         };
         let last: Vec<bool> = kept.iter().map(explained).collect();
         let mut both: Vec<(bool, Priced)> = last.into_iter().zip(kept).collect();
-        both.sort_by_key(|(last, _)| *last);
+        both.sort_small_by_key(|(last, _)| *last);
         let mut kept: Vec<Priced> = both.into_iter().map(|(_, priced)| priced).collect();
         for at in 0..kept.len() {
             let mut overlaps = Vec::new();
@@ -255,7 +256,7 @@ fn saving(hits: &[&Kept], on_path: impl Fn(&[Claim]) -> Vec<Piece>) -> (u64, Vec
     let mut edges: Vec<u64> = parts.iter().flat_map(|(from, to, _)| [*from, *to]).collect();
     edges.sort_unstable();
     edges.dedup();
-    parts.sort_by(|a, b| b.2.total_cmp(&a.2));
+    parts.sort_small_by(|a, b| b.2.total_cmp(&a.2));
     let mut most = vec![0f64; edges.len()];
     // Each edge is filled once: the largest share comes first.
     let mut next: Vec<usize> = (0..=edges.len()).collect();

@@ -20,6 +20,7 @@ pub use catalogue::{Page, page, pages};
 pub use thresholds::Thresholds;
 
 use crate::report::intern::Sym;
+use crate::sort::SortSmall;
 use crate::trace::read::Item;
 use crate::trace::schema::{Diagnosis, Finding, Group, Header, NotExamined, Session, Severity, Start};
 use case::{Case, Known};
@@ -175,7 +176,7 @@ impl Diagnoser {
                 found.push((rule.id(), hit));
             }
         }
-        found.sort_by_key(|(_, hit)| std::cmp::Reverse(hit.cost_ns));
+        found.sort_small_by_key(|(_, hit)| std::cmp::Reverse(hit.cost_ns));
         let whole = timeline.duration_ns;
         let mut findings = Vec::with_capacity(found.len());
         for (id, hit) in found {

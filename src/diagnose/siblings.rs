@@ -4,6 +4,7 @@ use super::case::{self, Case};
 use super::hit::{Claim, few};
 use crate::report::intern::Sym;
 use crate::report::label;
+use crate::sort::SortSmall;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -144,10 +145,10 @@ impl Families {
     /// Those of two and more, in order of time.
     pub(super) fn finish(self) -> Vec<Family> {
         let mut families: Vec<Family> = self.families.into_values().filter(|family| family.n > 1).collect();
-        families.sort_by_key(|family| (family.first, family.last));
+        families.sort_small_by_key(|family| (family.first, family.last));
         for family in &mut families {
             let mut both: Vec<_> = family.members.drain(..).zip(family.ids.drain(..)).collect();
-            both.sort_by_key(|(member, _)| (member.origin, member.finish));
+            both.sort_small_by_key(|(member, _)| (member.origin, member.finish));
             (family.members, family.ids) = both.into_iter().unzip();
         }
         families
@@ -166,7 +167,7 @@ fn entering(case: &Case<'_>) -> Vec<Claim> {
 /// The dearest outermost imports, with their times.
 fn modules(case: &Case<'_>) -> Vec<String> {
     let mut outermost: Vec<_> = case::outermost(case).collect();
-    outermost.sort_by_key(|import| std::cmp::Reverse(import.duration_ns));
+    outermost.sort_small_by_key(|import| std::cmp::Reverse(import.duration_ns));
     let named = outermost.iter().take(3).map(|import| {
         format!(
             "{} {}",

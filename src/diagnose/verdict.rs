@@ -4,6 +4,7 @@ use super::case::{quoted, time};
 use super::whole::{Entry, Wholes};
 use crate::report::intern::{Interner, Sym};
 use crate::report::{count, counted};
+use crate::sort::SortSmall;
 use crate::trace::schema::{Diagnosis, Group, Joined, Session, Severity, Start};
 use std::collections::HashMap;
 
@@ -62,7 +63,7 @@ impl Facts {
         }
         let mut path: Vec<(String, u64)> =
             timeline.path_ns.iter().take(64).map(|(state, ns)| (quoted(state), *ns)).collect();
-        path.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+        path.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
         path.truncate(2);
         self.roots.insert(
             key,

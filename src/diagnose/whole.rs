@@ -8,6 +8,7 @@
 //! forking it, since one thread forks one child at a time.
 
 use super::hit::{Claim, Of};
+use crate::sort::SortSmall;
 use std::collections::HashMap;
 
 /// One start, as far as its place in time and in the tree goes.
@@ -97,7 +98,7 @@ impl Wholes {
             }
         }
         for whole in &mut wholes.list {
-            whole.roots.sort_by_key(|&at| entries.get(at as usize).map(|entry| entry.origin));
+            whole.roots.sort_small_by_key(|&at| entries.get(at as usize).map(|entry| entry.origin));
             let roots: Vec<&Entry> = whole.roots.iter().filter_map(|&at| entries.get(at as usize)).collect();
             whole.path = join(&roots, paths);
             whole.length = whole.path.iter().fold(0, |sum, run| sum + (run.to - run.from));
@@ -124,7 +125,7 @@ impl Wholes {
 fn join(roots: &[&Entry], paths: &HashMap<u64, Vec<Run>>) -> Vec<Run> {
     // By their ends, latest last; and what is left of each when the path has come back before its end.
     let mut by_end: Vec<&Entry> = roots.to_vec();
-    by_end.sort_by_key(|root| (root.finish, root.origin));
+    by_end.sort_small_by_key(|root| (root.finish, root.origin));
     let mut by_origin: Vec<&Entry> = roots.to_vec();
     let mut out: Vec<Run> = Vec::new();
     let mut now = u64::MAX;

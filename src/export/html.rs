@@ -10,10 +10,12 @@
 //! in blocks of [`CHUNK`], which the page unpacks when somebody looks at them.
 
 use super::{Exporter, Outline};
+use crate::packed;
 use crate::report::digest::{Digest, End, Row};
 use crate::report::intern::{Interner, Sym};
 use crate::report::markup::{self, escape};
 use crate::report::{headline, headline_and_rest, phase};
+use crate::sort::SortSmall;
 use crate::trace::schema::Start;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
@@ -21,17 +23,6 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-const PAGE: &str = include_str!("html/page.html");
-const STYLE: &str = include_str!("html/style.css");
-/// In this order they are one script.
-const SCRIPT: [&str; 6] = [
-    include_str!("html/base.js"),
-    include_str!("html/model.js"),
-    include_str!("html/timeline.js"),
-    include_str!("html/summary.js"),
-    include_str!("html/detail.js"),
-    include_str!("html/main.js"),
-];
 /// Starts whose details are unpacked together.
 const CHUNK: usize = 256;
 /// Most starts in a page; of more, the longest. A browser can do with more, but not in comfort.
@@ -140,7 +131,7 @@ fn totals(digest: &Digest) -> Value {
             "p50": rank(50), "p95": rank(95), "max": durations.last()})
     });
     let mut methods: Vec<Value> = methods.collect();
-    methods.sort_by_key(|m| (std::cmp::Reverse(m["sum"].as_u64()), m["name"].to_string()));
+    methods.sort_small_by_key(|m| (std::cmp::Reverse(m["sum"].as_u64()), m["name"].to_string()));
     json!({"methods": methods, "phases": phases})
 }
 
@@ -244,9 +235,20 @@ impl Exporter for Html {
     fn begin(&mut self, trace: &Outline, out: &mut dyn Write) -> io::Result<()> {
         self.kept = keep(&trace.digest);
         let overview = serde_json::to_vec(&overview(trace, &self.kept))?;
-        let (script, nonce) = (SCRIPT.concat(), markup::nonce());
+        // In this order they are one script.
+        let script = [
+            packed::text!("export/html/base.js"),
+            packed::text!("export/html/model.js"),
+            packed::text!("export/html/timeline.js"),
+            packed::text!("export/html/summary.js"),
+            packed::text!("export/html/detail.js"),
+            packed::text!("export/html/main.js"),
+        ]
+        .concat();
+        let (page, style) = (packed::text!("export/html/page.html"), packed::text!("export/html/style.css"));
+        let nonce = markup::nonce();
         let (first, rest) = headline_and_rest(&trace.digest);
-        for piece in PAGE.split_inclusive('}') {
+        for piece in page.split_inclusive('}') {
             let (text, name) = match piece.rsplit_once("${") {
                 Some((text, name)) => (text, name.trim_end_matches('}')),
                 None => (piece, ""),
@@ -255,7 +257,7 @@ impl Exporter for Html {
             match name {
                 "" => {}
                 "nonce" => out.write_all(nonce.as_bytes())?,
-                "style" => out.write_all([markup::PALETTE, STYLE].concat().as_bytes())?,
+                "style" => out.write_all([markup::PALETTE, &style].concat().as_bytes())?,
                 "headline" => out.write_all(escape(&first).as_bytes())?,
                 "rest" => out.write_all(escape(&rest).as_bytes())?,
                 "overview" => block("overview", &overview, out)?,

@@ -1,5 +1,6 @@
 //! What the main thread of a start imported, as slices one in the other.
 
+use crate::sort::SortSmall;
 use crate::trace::schema::{Import, Start};
 
 /// Imports of one start that are shown; a recording lists no more.
@@ -28,7 +29,7 @@ pub(super) fn steps(start: &Start) -> Vec<Step<'_>> {
     let own = imports.modules.iter().take(MAX_IMPORTS).filter(|import| import.tid == start.pid);
     let mut own: Vec<(u64, u64, &Import)> =
         own.map(|import| (import.at_ns, import.at_ns.saturating_add(import.duration_ns), import)).collect();
-    own.sort_by_key(|(at, end, _)| (*at, std::cmp::Reverse(*end)));
+    own.sort_small_by_key(|(at, end, _)| (*at, std::cmp::Reverse(*end)));
     let mut steps = Vec::with_capacity(2 * own.len());
     let mut open: Vec<(u64, &Import)> = Vec::new();
     for (at, end, import) in own {

@@ -23,6 +23,7 @@ pub use send::{Patience, Sender, parse_header};
 
 use super::{Exporter, Options, Outline};
 use crate::report::label;
+use crate::sort::SortSmall;
 use crate::trace::schema::{Header, Start, Wait};
 use ids::Ids;
 use serde_json::{Value, json};
@@ -238,7 +239,7 @@ impl Otlp {
         time: &dyn Fn(u64) -> String,
     ) -> Vec<Value> {
         let mut waits: Vec<(usize, &Wait)> = start.timeline.waits.iter().enumerate().collect();
-        waits.sort_by_key(|(_, wait)| std::cmp::Reverse(wait.duration_ns));
+        waits.sort_small_by_key(|(_, wait)| std::cmp::Reverse(wait.duration_ns));
         let waits = waits.into_iter().take(MAX_WAITS);
         waits
             .map(|(i, wait)| {

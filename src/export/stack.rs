@@ -1,6 +1,7 @@
 //! Where a start is in the tree of starts, as frames of a stack, and its time as leaves below them.
 
 use super::Outline;
+use crate::sort::SortSmall;
 use crate::trace::schema::Start;
 
 /// Deepest path that is written out; what is above it becomes one frame.
@@ -65,7 +66,7 @@ pub(super) fn stretches(start: &Start) -> Vec<Stretch<'_>> {
         })
         .collect()
     };
-    all.sort_by_key(|stretch| stretch.at_ns);
+    all.sort_small_by_key(|stretch| stretch.at_ns);
     let mut free = 0;
     all.retain_mut(|stretch| {
         stretch.at_ns = stretch.at_ns.max(free);

@@ -3,6 +3,7 @@
 use super::jit::Jit;
 use crate::elf::Functions;
 use crate::event::Id;
+use crate::sort::SortSmall;
 use crate::timeline::world::Frame;
 use crate::trace::text;
 use std::collections::HashMap;
@@ -88,7 +89,7 @@ impl Frames {
             }
             line.clear();
         }
-        self.kernel.sort_unstable_by_key(|(address, _)| *address);
+        self.kernel.sort_small_by_key(|(address, _)| *address);
     }
 
     fn kernel(&self, address: u64) -> Frame {

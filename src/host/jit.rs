@@ -3,6 +3,7 @@
 //!
 //! Anybody can write there, so the file has to belong to the process's own user, and is read with bounds.
 
+use crate::sort::SortSmall;
 use crate::trace::text;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -45,7 +46,7 @@ fn functions(bytes: &[u8]) -> Vec<(u64, u64, Box<str>)> {
     let lines = bytes.get(..whole).unwrap_or_default().split(|&byte| byte == b'\n');
     let mut all: Vec<_> = lines.filter_map(function).take(MAX_FUNCTIONS).collect();
     // Of code that was replaced the later line holds: the sort is stable.
-    all.sort_by_key(|(from, ..)| *from);
+    all.sort_small_by_key(|(from, ..)| *from);
     all
 }
 

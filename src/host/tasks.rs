@@ -3,6 +3,7 @@
 //! `/proc/PID/task/TID/syscall` (proc(5)) has the system call and its arguments of a thread that is off
 //! its CPU. It costs the thread nothing: nothing is stopped and nothing traced.
 
+use crate::sort::SortSmall;
 use crate::timeline::world::{Doing, TaskNow};
 use crate::trace::text;
 use std::fs::File;
@@ -32,7 +33,7 @@ pub(super) fn now(pid: u32) -> Option<Vec<TaskNow>> {
         .take(MAX_TASKS)
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
-    tids.sort_unstable_by_key(|tid| (*tid != pid, *tid));
+    tids.sort_small_by_key(|tid| (*tid != pid, *tid));
     let mut sockets = Sockets::new(pid);
     let tasks: Vec<TaskNow> = tids.into_iter().filter_map(|tid| task(pid, tid, &mut sockets)).collect();
     (!tasks.is_empty()).then_some(tasks)

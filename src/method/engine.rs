@@ -10,6 +10,7 @@ use super::{
     containers, go, jvm, libc, node, perl, php, python, ruby, rust_std, servers, shape, shells, systemd,
     tools,
 };
+use crate::sort::SortSmall;
 use crate::trace::schema::{Confidence, Method};
 use std::fmt::Write as _;
 
@@ -154,7 +155,7 @@ fn evidence(
             .filter(|c| c.confidence >= Confidence::Likely)
             .filter(|c| c.rule.pattern.is_some() && c.rule.pattern != chosen.rule.pattern)
             .collect();
-        others.sort_by_key(|c| std::cmp::Reverse(c.rank()));
+        others.sort_small_by_key(|c| std::cmp::Reverse(c.rank()));
         others.truncate(OTHERS);
     }
     // Each reason once: the library's own, unless it is the pattern's or another reading's.

@@ -4,6 +4,7 @@ use super::intern::{Interner, Sym};
 use super::path::{MAX_STORIES, Story};
 use super::{label, link, phase};
 use crate::diagnose::{Diagnoser, Thresholds};
+use crate::sort::SortSmall;
 use crate::timeline::select::glob;
 use crate::trace::read::{self, Ending, Item, Loaded, ReadError};
 use crate::trace::schema::{Diagnosis, Exit, FailedFork, Finding, Group, Header, ProcessRef, Session, Start};
@@ -605,7 +606,7 @@ impl Builder {
 fn note(start: &Start) -> Note {
     let mut path_ns: Vec<(String, u64)> =
         start.timeline.path_ns.iter().take(64).map(|(k, v)| (k.clone(), *v)).collect();
-    path_ns.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+    path_ns.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
     path_ns.truncate(MAX_STATES);
     Note { start_id: start.start_id.clone(), path_ns, findings: start.findings.clone() }
 }

@@ -3,6 +3,7 @@
 use super::human::{count, counted, duration};
 use super::label::harmless;
 use super::style::NO_BREAK;
+use crate::sort::SortSmall;
 use crate::trace::schema::{SourcedFile, Start};
 use std::cmp::Reverse;
 
@@ -44,7 +45,7 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
         out.push(text);
     }
     let mut sourced: Vec<&SourcedFile> = files.sourced.iter().take(MAX_ENTRIES).collect();
-    sourced.sort_by_key(|file| Reverse(file.duration_ns));
+    sourced.sort_small_by_key(|file| Reverse(file.duration_ns));
     sourced.truncate(if long { 12 } else { 3 });
     sourced.retain(|file| long || matters(file.duration_ns, start));
     // A script alone is the start itself.

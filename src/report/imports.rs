@@ -3,6 +3,7 @@
 use super::human::{counted, duration, percent};
 use super::label::harmless;
 use super::style::NO_BREAK;
+use crate::sort::SortSmall;
 use crate::trace::schema::{Import, Start};
 use std::cmp::Reverse;
 
@@ -23,7 +24,7 @@ fn name(import: &Import) -> String {
 /// The longest by some measure, those aside that hardly count.
 fn longest(imports: &[&Import], ns: impl Fn(&Import) -> u64, n: usize, of: u64) -> Vec<String> {
     let mut all: Vec<&Import> = imports.to_vec();
-    all.sort_by_key(|import| Reverse(ns(import)));
+    all.sort_small_by_key(|import| Reverse(ns(import)));
     let counts = |import: &&Import| u128::from(ns(import)) * 50 >= u128::from(of);
     all.into_iter()
         .filter(counts)

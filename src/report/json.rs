@@ -2,6 +2,7 @@
 
 use super::digest::{Digest, End, Row};
 use super::{View, headline};
+use crate::sort::SortSmall;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -17,7 +18,7 @@ pub fn write(digest: &Digest, view: View, out: &mut dyn Write) -> io::Result<()>
     let most = view.top.unwrap_or(if view.all { usize::MAX } else { SLOWEST });
     let mut rows: Vec<(u32, &Row)> = (0u32..).zip(&digest.rows).collect();
     rows.retain(|(place, _)| digest.notes.contains_key(place));
-    rows.sort_by_key(|(_, row)| (std::cmp::Reverse(row.duration), row.origin, row.pid));
+    rows.sort_small_by_key(|(_, row)| (std::cmp::Reverse(row.duration), row.origin, row.pid));
     let slowest: Vec<Value> =
         rows.into_iter().take(most).map(|(place, row)| start(digest, place, row)).collect();
     let session = digest.session.as_ref();

@@ -3,6 +3,7 @@
 use super::human::{counted, duration, percent};
 use super::label::harmless;
 use super::style::NO_BREAK;
+use crate::sort::SortSmall;
 use crate::trace::schema::{Segment, Start, States};
 use std::collections::HashMap;
 
@@ -60,9 +61,9 @@ impl Story {
         if total == 0 {
             return None;
         }
-        stops.sort_by_key(|stop| std::cmp::Reverse(stop.ns));
+        stops.sort_small_by_key(|stop| std::cmp::Reverse(stop.ns));
         stops.truncate(MAX_PARTS);
-        stops.iter_mut().for_each(|stop| stop.parts.sort_by_key(|part| std::cmp::Reverse(part.0)));
+        stops.iter_mut().for_each(|stop| stop.parts.sort_small_by_key(|part| std::cmp::Reverse(part.0)));
         let states = timeline.states.as_ref().map(by_length).unwrap_or_default();
         let inside = [false, true].map(|long| {
             let files = super::files::sentences(start, long);
@@ -176,7 +177,7 @@ fn by_length(states: &States) -> Vec<(u64, String)> {
     let fixed = fixed.into_iter().map(|(name, ns)| (ns, name.to_owned()));
     let blocked = states.blocked.iter().take(64).map(|(name, ns)| (*ns, harmless(name, MAX_TEXT)));
     let mut out: Vec<(u64, String)> = fixed.chain(blocked).filter(|(ns, _)| *ns > 0).collect();
-    out.sort_by_key(|(ns, _)| std::cmp::Reverse(*ns));
+    out.sort_small_by_key(|(ns, _)| std::cmp::Reverse(*ns));
     let rest = out.split_off(out.len().min(8));
     if !rest.is_empty() {
         let sum = rest.iter().fold(0u64, |sum, (ns, _)| sum.saturating_add(*ns));

@@ -2,6 +2,7 @@
 
 use super::human::{counted, percent};
 use super::label::harmless;
+use crate::sort::SortSmall;
 use crate::trace::schema::Start;
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ pub(super) fn sentence(start: &Start, long: bool) -> Option<String> {
         *sum = sum.saturating_add(function.own);
     }
     let mut sums: Vec<(String, u64)> = sums.into_iter().filter(|(_, own)| *own > 0).collect();
-    sums.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    sums.sort_small_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     sums.truncate(if long { 12 } else { 4 });
     let list = sums.iter().map(|(name, own)| format!("{} {name}", percent(*own, profile.samples)));
     let list = list.collect::<Vec<_>>().join(", ");

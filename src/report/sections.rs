@@ -5,6 +5,7 @@ use super::human::{self, counted, duration};
 use super::intern::Sym;
 use super::style::{Ink, NO_BREAK, Style, columns, wrap};
 use super::{View, label, phase, table};
+use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Group, Joined, Session, Severity};
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -270,7 +271,7 @@ fn failed_forks(digest: &Digest, style: &Style, out: &mut dyn Write) -> io::Resu
         return Ok(());
     }
     let mut most = digest.failures.clone();
-    most.sort_by_key(|failure| std::cmp::Reverse(failure.n));
+    most.sort_small_by_key(|failure| std::cmp::Reverse(failure.n));
     most.truncate(FAILURES);
     let mut left = digest.failed_forks;
     let mut parts: Vec<String> = Vec::new();
@@ -317,7 +318,7 @@ pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wr
     if totals.is_empty() {
         return Ok(());
     }
-    totals.sort_unstable_by_key(|t| (std::cmp::Reverse((t.0, t.2)), t.1));
+    totals.sort_small_by_key(|t| (std::cmp::Reverse((t.0, t.2)), t.1));
     let shown = if all { totals.len() } else { totals.len().min(MAX_ROWS) };
     let rows = totals.get(..shown).unwrap_or(&[]);
     let names = rows.iter().map(|t| columns(&style.text(digest.text(t.1))));
@@ -361,7 +362,7 @@ pub(crate) fn slowest(digest: &Digest, view: View, style: &Style, out: &mut dyn 
         }
     }
     let mut kinds: Vec<(&Row, u64, usize)> = kinds.into_values().collect();
-    kinds.sort_unstable_by_key(|(row, ..)| (std::cmp::Reverse(row.duration), row.origin, row.pid));
+    kinds.sort_small_by_key(|(row, ..)| (std::cmp::Reverse(row.duration), row.origin, row.pid));
     let limit = view.top.unwrap_or(if all { 4 * SLOWEST } else { SLOWEST });
     if kinds.is_empty() {
         return Ok(());
@@ -410,7 +411,7 @@ fn split(digest: &Digest, row: &Row) -> String {
     // What is under a percent stands in one sum.
     parts.retain(|(sum, _)| *sum > 0 && u128::from(*sum) * 100 >= u128::from(total));
     let rest = parts.iter().fold(total, |rest, (sum, _)| rest.saturating_sub(*sum));
-    parts.sort_by_key(|(sum, _)| std::cmp::Reverse(*sum));
+    parts.sort_small_by_key(|(sum, _)| std::cmp::Reverse(*sum));
     let mut parts: Vec<String> = parts
         .iter()
         .map(|&(sum, class)| {

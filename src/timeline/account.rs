@@ -5,6 +5,7 @@ use super::path::Subject;
 use super::tasks::{self, Lane, MAX_WAITS, SINGLE_NS, State, Sums, Tasks, Waited};
 use crate::event::Id;
 use crate::level::Level;
+use crate::sort::SortSmall;
 use crate::trace::schema::{Counters, Phase, Segment, States, ThreadTime, Wait};
 use std::collections::BTreeMap;
 
@@ -83,10 +84,10 @@ impl Builder {
         let mut left_out = 0;
         if waits.len() > MAX_WAITS {
             left_out = (waits.len() - MAX_WAITS) as u64;
-            waits.sort_by_key(|(_, wait)| std::cmp::Reverse(length(wait)));
+            waits.sort_small_by_key(|(_, wait)| std::cmp::Reverse(length(wait)));
             waits.truncate(MAX_WAITS);
         }
-        waits.sort_by_key(|(tid, wait)| (wait.off_ns, *tid));
+        waits.sort_small_by_key(|(tid, wait)| (wait.off_ns, *tid));
         let waits = waits.into_iter().map(|(tid, wait)| {
             let off = wait.off_ns.max(origin_ns);
             let wake = wait.wake_ns.clamp(off, end_ns.max(off));
@@ -160,7 +161,7 @@ fn threads(tasks: &Tasks, id: Id, origin_ns: u64, end_ns: u64) -> (Vec<ThreadTim
             }
         })
         .collect();
-    threads.sort_by_key(|thread| (std::cmp::Reverse(thread.running_ns), thread.tid));
+    threads.sort_small_by_key(|thread| (std::cmp::Reverse(thread.running_ns), thread.tid));
     let left_out = threads.len().saturating_sub(tasks::MAX_LANES);
     threads.truncate(tasks::MAX_LANES);
     (threads, left_out as u64)

@@ -4,6 +4,7 @@ use super::words::plain;
 use super::{Builder, errno_name};
 use crate::event::Id;
 use crate::event::task::{Connect, Socket};
+use crate::sort::SortSmall;
 use crate::trace::schema;
 use std::collections::VecDeque;
 
@@ -58,7 +59,7 @@ impl Connects {
                 }
             })
             .collect();
-        out.sort_by_key(|connect| connect.at_ns);
+        out.sort_small_by_key(|connect| connect.at_ns);
         (out, self.left_out)
     }
 }

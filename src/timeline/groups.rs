@@ -1,6 +1,7 @@
 //! Starts that belong together: the workers of one pool.
 
 use crate::event::Id;
+use crate::sort::SortSmall;
 use crate::trace::schema::{Group, Start};
 use std::collections::HashMap;
 
@@ -65,7 +66,7 @@ impl Groups {
     pub fn finish(self) -> Vec<Group> {
         let size = |pool: &Pool| pool.durations.len() as u64 + pool.unfinished;
         let mut pools: Vec<_> = self.pools.into_iter().filter(|(_, pool)| size(pool) > 1).collect();
-        pools.sort_by(|((_, a), p), ((_, b), q)| (p.begin_ns, a).cmp(&(q.begin_ns, b)));
+        pools.sort_small_by(|((_, a), p), ((_, b), q)| (p.begin_ns, a).cmp(&(q.begin_ns, b)));
         pools
             .into_iter()
             .map(|((owner, method), mut pool)| {

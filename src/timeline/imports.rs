@@ -2,6 +2,7 @@
 
 use super::Builder;
 use crate::event::{Id, Import, ImportStep};
+use crate::sort::SortSmall;
 use crate::trace::schema::{self, Phase};
 use std::cmp::Reverse;
 
@@ -92,7 +93,7 @@ impl Imports {
     fn keep(&mut self, done: Done) {
         if self.done.len() >= MAX_KEPT {
             // The shorter half goes: what is left out counts as its importer's own time.
-            self.done.sort_by_key(|done| Reverse(done.end_ns - done.at_ns));
+            self.done.sort_small_by_key(|done| Reverse(done.end_ns - done.at_ns));
             self.left_out += (self.done.len() - MAX_KEPT / 2) as u64;
             self.done.truncate(MAX_KEPT / 2);
         }
@@ -130,7 +131,7 @@ impl Imports {
                 ..done
             })
             .collect();
-        all.sort_by_key(|done| (done.tid, done.at_ns, Reverse(done.end_ns)));
+        all.sort_small_by_key(|done| (done.tid, done.at_ns, Reverse(done.end_ns)));
         all
     }
 
@@ -210,10 +211,10 @@ fn listed(all: &[Done], nodes: &[Node], origin_ns: u64) -> (Vec<schema::Import>,
     let own = |at: usize| length(at).saturating_sub(nodes.get(at).map_or(0, |node| node.inner_ns));
     let mut kept: Vec<usize> = (0..all.len()).collect();
     // An importer is as long as what it imports and comes first: it is kept where that is.
-    kept.sort_by_key(|&at| Reverse(length(at)));
+    kept.sort_small_by_key(|&at| Reverse(length(at)));
     let rest = kept.split_off(kept.len().min(MAX_LISTED));
     let left_out = (rest.len() as u64, rest.into_iter().map(own).sum());
-    kept.sort_by_key(|&at| all.get(at).map(|done| (done.at_ns, at)));
+    kept.sort_small_by_key(|&at| all.get(at).map(|done| (done.at_ns, at)));
     let place = |at: usize| kept.iter().position(|&kept| kept == at).and_then(|at| u32::try_from(at).ok());
     let import = |&at: &usize| {
         let (done, node) = (all.get(at)?, nodes.get(at)?);

@@ -2,6 +2,7 @@
 
 use super::Builder;
 use super::start::{current_start_id, phases_of};
+use crate::sort::SortSmall;
 use crate::trace::schema::Phase;
 
 /// A start under way, as far as it is known.
@@ -31,7 +32,7 @@ impl Builder {
         let open =
             self.processes.iter().filter_map(|(id, process)| Some((id, process, process.start.as_ref()?)));
         let mut open: Vec<_> = open.collect();
-        open.sort_unstable_by_key(|(id, _, start)| (start.origin_ns, **id));
+        open.sort_small_by_key(|(id, _, start)| (start.origin_ns, **id));
         open.truncate(most);
         open.into_iter()
             .map(|(id, process, start)| {

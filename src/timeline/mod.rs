@@ -34,6 +34,7 @@ use crate::event::{CgroupId, Event, Id, What};
 use crate::method::arch::Arch;
 use crate::method::facts::Facts;
 use crate::redact::Redactor;
+use crate::sort::SortSmall;
 use crate::trace::schema::{self, FailedFork, ProcessRef, Start};
 use apply::YOUNG_NS;
 use process::{ExecMark, OpenStart, Process};
@@ -237,7 +238,7 @@ impl Builder {
             false
         };
         let mut tree: Vec<Id> = self.by_pid.values().copied().filter(is_below).collect();
-        tree.sort_unstable_by_key(|id| (id.birth_ns, id.pid));
+        tree.sort_small_by_key(|id| (id.birth_ns, id.pid));
         tree
     }
 

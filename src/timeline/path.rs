@@ -15,6 +15,7 @@ use super::past::Story;
 use super::tasks::{Lane, Piece, State, Tasks, Waited};
 use super::words;
 use crate::event::Id;
+use crate::sort::SortSmall;
 use crate::trace::schema::{Phase, Segment};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -333,7 +334,7 @@ impl<'a> Walk<'a> {
     /// What is known by its sums, the running part last.
     fn emit_sums(&mut self, frame: &Frame, sums: &super::tasks::Sums) {
         let mut parts: Vec<(State, u64)> = sums.iter().collect();
-        parts.sort_by_key(|(state, _)| *state);
+        parts.sort_small_by_key(|(state, _)| *state);
         for (state, ns) in parts {
             let words = match state {
                 State::Blocked(_) | State::Other(_) => Words::Fixed("short waits"),
@@ -529,7 +530,7 @@ impl<'a> Walk<'a> {
                 let mut sums: BTreeMap<State, u64> = BTreeMap::new();
                 run.iter().for_each(|(step, _)| *sums.entry(step.state).or_default() += step.hi - step.lo);
                 let mut sums: Vec<_> = sums.into_iter().collect();
-                sums.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+                sums.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
                 let parts: Vec<String> = sums
                     .iter()
                     .take(4)

@@ -10,6 +10,7 @@ use super::{Builder, place};
 use crate::event::Id;
 use crate::method::facts::{Call, ExitFact, Facts, ParentMethod, Peer};
 use crate::method::{self, Request};
+use crate::sort::SortSmall;
 use crate::trace::schema::{Exec, Exit, Milestone, Phase, ProcessRef, Ready, Start, States, Timeline};
 
 /// What ends a start.
@@ -503,7 +504,7 @@ fn milestones(open: &OpenStart, state: Option<&State>, end_ns: u64, end: End) ->
                 .map(|milestone| Milestone { at_ns: milestone.at_ns - origin_ns, ..milestone }),
         );
     }
-    out.sort_by_key(|milestone| milestone.at_ns);
+    out.sort_small_by_key(|milestone| milestone.at_ns);
     out
 }
 

@@ -13,7 +13,6 @@ mod profile;
 pub use files::{FileSums, Files, FolderMisses, OpenedFile, SourcedFile};
 pub use profile::{Profile, ProfiledFunction, ProfiledStack};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,7 +20,8 @@ use std::collections::BTreeMap;
 pub const SCHEMA: &str = "startrace/1";
 
 /// A whole trace, as one JSON document.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Trace {
     /// Schema, tool and host.
     #[serde(flatten)]
@@ -42,7 +42,8 @@ pub struct Trace {
 }
 
 /// What made the trace, and where.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Header {
     /// Always `startrace/1` in this version.
     pub schema: String,
@@ -53,7 +54,8 @@ pub struct Header {
 }
 
 /// The program that recorded the trace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tool {
     /// `startrace`.
     pub name: String,
@@ -62,7 +64,8 @@ pub struct Tool {
 }
 
 /// The machine that was recorded.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Host {
     /// Node name (`uname -n`).
     pub hostname: String,
@@ -81,7 +84,8 @@ pub struct Host {
 }
 
 /// One start: the creation of a process and every exec up to readiness, or an exec in place after it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Start {
     /// `id/seq`: the key to join by.
     pub start_id: String,
@@ -147,7 +151,8 @@ pub struct Start {
 }
 
 /// What one start could do without.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// Its name in the catalogue: `startrace report --explain ID` prints the page on it.
     pub id: String,
@@ -168,7 +173,8 @@ pub struct Finding {
 }
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Good to know.
@@ -180,7 +186,8 @@ pub enum Severity {
 }
 
 /// Where a price comes from: never from anything but this trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Basis {
     /// The time that was seen to be spent on it.
@@ -190,7 +197,8 @@ pub enum Basis {
 }
 
 /// What was found over all starts of a trace.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Diagnosis {
     /// Equal findings of many starts are one; dearest first.
     #[serde(default)]
@@ -201,7 +209,8 @@ pub struct Diagnosis {
 }
 
 /// A finding over all starts that it concerns.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Joined {
     /// Its name in the catalogue.
     pub id: String,
@@ -236,7 +245,8 @@ pub struct Joined {
 }
 
 /// A finding that this trace cannot feed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NotExamined {
     /// Its name in the catalogue.
     pub finding: String,
@@ -245,7 +255,8 @@ pub struct NotExamined {
 }
 
 /// A reference to a process, which may have no record of its own in the trace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProcessRef {
     /// The start that the process was in, where this trace has it.
     pub start_id: Option<String>,
@@ -258,7 +269,8 @@ pub struct ProcessRef {
 }
 
 /// A container, as the cgroup path tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Container {
     /// Container id (usually 64 hex digits).
     pub id: String,
@@ -269,7 +281,8 @@ pub struct Container {
 }
 
 /// How a process was started, with the reasons for saying so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Method {
     /// The headline: the pattern if there is one, else the mechanism.
     pub name: String,
@@ -294,7 +307,8 @@ pub struct Method {
 }
 
 /// How sure a method's name is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
     /// Compatible with the events, as are other names.
@@ -306,7 +320,8 @@ pub enum Confidence {
 }
 
 /// One exec, successful or not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Exec {
     /// Entry into the call, from the start's origin.
     pub at_ns: u64,
@@ -322,7 +337,8 @@ pub struct Exec {
 }
 
 /// What the executable's ELF file says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Binary {
     /// `dynamic`, `static` or `static-pie`.
     pub linkage: Option<String>,
@@ -354,7 +370,8 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// When the start happened and where its time went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Timeline {
     /// Wall-clock time of the origin, RFC 3339.
     pub started_at: String,
@@ -418,7 +435,8 @@ pub struct Timeline {
 }
 
 /// Where the time of a start's main thread went: every nanosecond is in exactly one of these.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct States {
     /// There was no task yet: the phase `fork`.
     pub creating_ns: u64,
@@ -439,7 +457,8 @@ pub struct States {
 }
 
 /// One wait of one thread.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Wait {
     /// When it left the CPU, from the start's origin.
     pub at_ns: u64,
@@ -461,7 +480,8 @@ pub struct Wait {
 }
 
 /// One attempt to connect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Connect {
     /// When it began, from the start's origin; when it ended, where the beginning was not observed.
     pub at_ns: u64,
@@ -478,7 +498,8 @@ pub struct Connect {
 }
 
 /// Who ended a wait.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WokenBy {
     /// `task`, `timer`, `io`, `softirq`, `signal`, `kworker` or `unknown`.
     pub kind: String,
@@ -489,7 +510,8 @@ pub struct WokenBy {
 }
 
 /// One piece of the critical path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Segment {
     /// From the start's origin.
     pub at_ns: u64,
@@ -508,7 +530,8 @@ pub struct Segment {
 }
 
 /// A thread's time on a CPU.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ThreadTime {
     /// The thread.
     pub tid: u32,
@@ -521,7 +544,8 @@ pub struct ThreadTime {
 }
 
 /// What a process used during its start, all threads together.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Counters {
     /// CPU time in user mode, as the kernel accounts for it.
     pub user_ns: u64,
@@ -549,7 +573,8 @@ pub struct Counters {
 /// CPython: the modules that were not loaded yet, as `python -X importtime` lists them. Seen from `--level
 /// timeline` on for a command and for `-p`, in builds with static probes (Debian's, Ubuntu's and Fedora's
 /// own); in others at `--level deep`, under the names that the import statements have.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Imports {
     /// `cpython`.
     pub language: String,
@@ -576,7 +601,8 @@ pub struct Imports {
 }
 
 /// One import.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Import {
     /// The module; `null` where its name could not be read.
     pub module: Option<String>,
@@ -597,7 +623,8 @@ pub struct Import {
 }
 
 /// How exactly the beginning of a start is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The entry into the system call was observed.
@@ -613,7 +640,8 @@ pub enum Origin {
 }
 
 /// What ended a start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Ready {
     /// `exit`, `timeout` (the window or the recording ended first), `listen`, `accept`, `notify` ...
     pub kind: String,
@@ -627,7 +655,8 @@ pub struct Ready {
 }
 
 /// One phase of a start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Phase {
     /// `unobserved`, `fork`, `schedule`, `setup`, `exec`, `load`, `link`, `init` or `app`.
     pub name: String,
@@ -640,7 +669,8 @@ pub struct Phase {
 }
 
 /// Something that happened during a start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Milestone {
     /// Name.
     pub name: String,
@@ -653,7 +683,8 @@ pub struct Milestone {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Exit {
     /// Exit status, `null` if a signal ended it.
     pub code: Option<i32>,
@@ -668,7 +699,8 @@ pub struct Exit {
 }
 
 /// A fork, vfork or clone that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FailedFork {
     /// Entry into the call, on the boottime clock.
     pub boottime_ns: u64,
@@ -683,7 +715,8 @@ pub struct FailedFork {
 }
 
 /// Starts that belong together, such as the workers of a pool.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Group {
     /// Start of the process that they belong to (the one that asked for them), where the trace has it.
     pub parent: Option<String>,
@@ -708,7 +741,8 @@ pub struct Group {
 }
 
 /// How the recording was made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Session {
     /// `command`, `pid` or `system`.
     pub mode: String,
@@ -749,7 +783,8 @@ pub struct Session {
 }
 
 /// One run of `stat`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Run {
     /// Which command: its `--name`, or the command itself.
     pub name: String,
@@ -764,7 +799,8 @@ pub struct Run {
 }
 
 /// What was to be recorded.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Target {
     /// CMD, the target of `command` mode or the trigger of the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -778,7 +814,8 @@ pub struct Target {
 }
 
 /// One line of an NDJSON trace, or of a spool.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Line {
     /// First line.

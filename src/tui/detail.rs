@@ -4,6 +4,7 @@ use super::state::State;
 use super::view::{Canvas, wide};
 use crate::report::style::wrap;
 use crate::report::{Ink, duration, label, phase};
+use crate::sort::SortSmall;
 use crate::trace::schema::{Confidence, Start};
 use ratatui_core::layout::Rect;
 use ratatui_core::style::Style;
@@ -96,7 +97,7 @@ fn lines(start: &Start, canvas: &Canvas<'_>, width: u16) -> Vec<Line> {
         ];
         all.extend(states.blocked.iter().map(|(name, ns)| (name.as_str(), *ns)));
         all.retain(|(_, ns)| *ns > 0);
-        all.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+        all.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
         let all: Vec<String> = all.iter().map(|(name, ns)| format!("{name} {}", duration(*ns))).collect();
         say("states", &all.join(", "));
     }
@@ -107,7 +108,7 @@ fn lines(start: &Start, canvas: &Canvas<'_>, width: u16) -> Vec<Line> {
         out.push(Line { head: format!("{head:<10}"), text, bar });
     }
     let mut waits: Vec<_> = timeline.waits.iter().collect();
-    waits.sort_by_key(|wait| std::cmp::Reverse(wait.duration_ns));
+    waits.sort_small_by_key(|wait| std::cmp::Reverse(wait.duration_ns));
     for (i, wait) in waits.iter().take(WAITS).enumerate() {
         let head = if i == 0 { "waits" } else { "" };
         let mut text = format!("{:>8} {}", duration(wait.duration_ns), wait.kind);

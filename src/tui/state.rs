@@ -2,6 +2,7 @@
 
 use super::keys::Key;
 use crate::report::{label, phase};
+use crate::sort::SortSmall;
 use crate::timeline::live::UnderWay;
 use crate::trace::schema::{Exit, FailedFork, Line, Start};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -369,12 +370,12 @@ impl State {
         match self.sort {
             Sort::Tree => return self.tree(rows),
             Sort::Finished => {}
-            Sort::Duration => rows.sort_by_key(longest),
+            Sort::Duration => rows.sort_small_by_key(longest),
             Sort::Method => {
-                rows.sort_by(|a, b| a.method.cmp(&b.method).then_with(|| longest(a).cmp(&longest(b))))
+                rows.sort_small_by(|a, b| a.method.cmp(&b.method).then_with(|| longest(a).cmp(&longest(b))))
             }
             Sort::Command => {
-                rows.sort_by(|a, b| a.command.cmp(&b.command).then_with(|| longest(a).cmp(&longest(b))))
+                rows.sort_small_by(|a, b| a.command.cmp(&b.command).then_with(|| longest(a).cmp(&longest(b))))
             }
         }
         rows.into_iter().map(|row| (0, Item::Done(row))).collect()
@@ -384,7 +385,7 @@ impl State {
         let done: HashSet<&str> = rows.iter().map(|row| row.start_id.as_str()).collect();
         let open = self.open().filter(|open| !done.contains(open.start_id.as_str())).map(Item::Open);
         let mut items: Vec<Item<'_>> = rows.iter().copied().map(Item::Done).chain(open).collect();
-        items.sort_by_key(Item::began_ns);
+        items.sort_small_by_key(Item::began_ns);
         let known: HashSet<&str> = items.iter().map(Item::start_id).collect();
         let mut below: HashMap<&str, Vec<usize>> = HashMap::new();
         let mut roots = Vec::new();
@@ -409,7 +410,7 @@ impl State {
     /// The longest starts that are shown.
     pub fn slowest(&self, most: usize) -> Vec<&Row> {
         let mut rows: Vec<&Row> = self.shown().collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.duration_ns));
+        rows.sort_small_by_key(|row| std::cmp::Reverse(row.duration_ns));
         rows.truncate(most);
         rows
     }
@@ -419,7 +420,7 @@ impl State {
         let second = self.elapsed.as_secs();
         let mut all: Vec<_> =
             self.methods.iter().map(|(name, count)| (name.as_str(), count, count.rate(second))).collect();
-        all.sort_by(|a, b| b.2.total_cmp(&a.2).then(b.1.starts.cmp(&a.1.starts)));
+        all.sort_small_by(|a, b| b.2.total_cmp(&a.2).then(b.1.starts.cmp(&a.1.starts)));
         all
     }
 

@@ -4,6 +4,7 @@ use crate::diagnose::case::{Attempt, Case, OnPath, by_name, measured, quoted, su
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::{Claim, Hit};
 use crate::report::counted;
+use crate::sort::SortSmall;
 use std::collections::{BTreeMap, HashSet};
 
 pub(crate) struct DependencyRetry;
@@ -43,7 +44,7 @@ impl Rule for DependencyRetry {
                 hits.push(hit);
             }
         }
-        hits.sort_by_key(|hit| std::cmp::Reverse(hit.cost_ns));
+        hits.sort_small_by_key(|hit| std::cmp::Reverse(hit.cost_ns));
         hits.truncate(4);
         hits
     }
@@ -98,7 +99,7 @@ fn look_at_peer(case: &Case<'_>, waits: &[OnPath<'_>], attempts: &[&Attempt]) ->
     claims.extend(theirs.into_iter().filter(|s| helps(&s.start_id)).map(|s| case.claim(s)));
     let cut = |claim: Claim| Claim { from: claim.from.max(from), to: claim.to.min(until), ..claim };
     let mut claims: Vec<Claim> = claims.into_iter().map(cut).filter(|claim| claim.from < claim.to).collect();
-    claims.sort_by_key(|claim| (claim.from, std::cmp::Reverse(claim.to)));
+    claims.sort_small_by_key(|claim| (claim.from, std::cmp::Reverse(claim.to)));
     let mut reached = 0;
     claims.retain_mut(|claim| {
         claim.from = claim.from.max(reached);

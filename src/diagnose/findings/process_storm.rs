@@ -3,6 +3,7 @@
 use crate::diagnose::case::{Case, measured, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::sort::SortSmall;
 use std::collections::HashMap;
 
 /// Processes that are remembered by name.
@@ -64,7 +65,7 @@ impl Rule for ProcessStorm {
             .filter(|(id, _)| is_short(id))
             .map(|(id, (ns, _))| (case.known.key(id), *ns))
             .collect();
-        members.sort_by_key(|(key, ns)| (std::cmp::Reverse(*ns), *key));
+        members.sort_small_by_key(|(key, ns)| (std::cmp::Reverse(*ns), *key));
         members.truncate(MAX_MEMBERS);
         let mut hit = Hit::new(case.program(), format!("{n} short processes, one after the other"))
             .says(format!("{} waited for {n} short processes one after the other, {}", case.name(), time(ns)))

@@ -3,6 +3,7 @@
 use crate::diagnose::case::{Case, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::sort::SortSmall;
 use crate::trace::schema::Severity;
 
 pub(crate) struct PythonImport;
@@ -40,9 +41,9 @@ impl Rule for PythonImport {
             return Vec::new();
         }
         let mut slowest: Vec<_> = crate::diagnose::case::outermost(case).collect();
-        slowest.sort_by_key(|import| std::cmp::Reverse(import.duration_ns));
+        slowest.sort_small_by_key(|import| std::cmp::Reverse(import.duration_ns));
         let mut own: Vec<_> = imports.modules.iter().collect();
-        own.sort_by_key(|import| std::cmp::Reverse(import.own_ns));
+        own.sort_small_by_key(|import| std::cmp::Reverse(import.own_ns));
         let named = |import: &&crate::trace::schema::Import| quoted(import.module.as_deref().unwrap_or("?"));
         let shown =
             slowest.iter().take(4).map(|import| format!("{} {}", named(import), time(import.duration_ns)));

@@ -3,6 +3,7 @@
 use crate::diagnose::case::{Case, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::sort::SortSmall;
 use crate::trace::schema::Severity;
 
 pub(crate) struct PythonSite;
@@ -42,7 +43,7 @@ impl Rule for PythonSite {
         }
         let within = imports.modules.iter().filter(|import| import.importer == u32::try_from(place).ok());
         let mut within: Vec<_> = within.collect();
-        within.sort_by_key(|import| std::cmp::Reverse(import.duration_ns));
+        within.sort_small_by_key(|import| std::cmp::Reverse(import.duration_ns));
         let names: Vec<String> = within
             .iter()
             .map(|import| {

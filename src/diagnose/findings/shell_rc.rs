@@ -3,6 +3,7 @@
 use crate::diagnose::case::{Case, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::sort::SortSmall;
 use std::collections::HashSet;
 
 pub(crate) struct ShellRc;
@@ -71,7 +72,7 @@ impl Rule for ShellRc {
         let rc: Vec<_> = sourced.iter().filter(|file| !is_script(&file.path)).collect();
         if !rc.is_empty() {
             let mut longest = rc.clone();
-            longest.sort_by_key(|file| std::cmp::Reverse(file.duration_ns));
+            longest.sort_small_by_key(|file| std::cmp::Reverse(file.duration_ns));
             let named: Vec<String> = longest
                 .iter()
                 .map(|file| format!("{} {}", quoted(&file.path), time(file.duration_ns)))

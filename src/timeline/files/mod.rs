@@ -6,6 +6,7 @@ use super::process::ExecMark;
 use super::{Builder, errno_name, start};
 use crate::event::Id;
 use crate::event::file::{Call, Op, Sums};
+use crate::sort::SortSmall;
 use crate::trace::schema::{self, FileSums, FolderMisses, OpenedFile, Phase, SourcedFile};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -116,7 +117,7 @@ impl Total {
 
     fn cut_list(&mut self) {
         if self.listed.len() > MAX_LISTED {
-            self.listed.sort_by_key(|(call, length)| (Reverse(*length), call.at_ns));
+            self.listed.sort_small_by_key(|(call, length)| (Reverse(*length), call.at_ns));
             self.files_left_out += (self.listed.len() - MAX_LISTED) as u64;
             self.listed.truncate(MAX_LISTED);
         }
@@ -173,7 +174,7 @@ impl Files {
             return None;
         }
         total.cut_list();
-        total.listed.sort_by_key(|(call, _)| (call.at_ns, call.tid));
+        total.listed.sort_small_by_key(|(call, _)| (call.at_ns, call.tid));
         let sums: Vec<FileSums> = total.sums.into_values().collect();
         let sum = |of: fn(&FileSums) -> u64| sums.iter().map(of).fold(0, u64::saturating_add);
         let mut misses: Vec<FolderMisses> = total
@@ -186,7 +187,7 @@ impl Files {
                 spent_ns,
             })
             .collect();
-        misses.sort_by(|a, b| b.n.cmp(&a.n).then_with(|| a.folder.cmp(&b.folder)));
+        misses.sort_small_by(|a, b| b.n.cmp(&a.n).then_with(|| a.folder.cmp(&b.folder)));
         let rest = misses.split_off(misses.len().min(MAX_MISSES));
         Some(schema::Files {
             opened: sum(|s| s.opened),

@@ -5,6 +5,7 @@
 //! whether they are work ([`work`]): that is for the caller to say, by [`Quiet::active`].
 
 use crate::event::task::{Spent, Wait, WaitKind};
+use crate::sort::SortSmall;
 use std::collections::{HashMap, VecDeque};
 
 /// A wait for a disk, a page or a CPU that is no rest.
@@ -98,7 +99,7 @@ impl Quiet {
             running_ns: ran.running_ns,
         });
         let mut all: Vec<Ran> = self.ran.iter().copied().chain(untold).collect();
-        all.sort_unstable_by_key(|ran| ran.until_ns);
+        all.sort_small_by_key(|ran| ran.until_ns);
         let sum_ns: u64 = all.iter().fold(0, |sum, ran| sum.saturating_add(ran.running_ns));
         if sum_ns > budget_ns {
             return Err(all.last().map_or(self.since_ns, |ran| ran.until_ns));

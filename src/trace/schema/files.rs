@@ -1,6 +1,5 @@
 //! Files that a start opened and looked for.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -8,7 +7,8 @@ use std::collections::BTreeMap;
 ///
 /// Calls that name a file: open and its like, and stat and access with theirs. A process that makes more than
 /// 16,384 of them in one image has the rest in sums without a kind.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Files {
     /// Opens that succeeded, folders included.
     pub opened: u64,
@@ -39,7 +39,8 @@ pub struct Files {
 }
 
 /// Calls that name a file, of one phase and kind.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FileSums {
     /// As in `timeline.phases`.
     pub phase: String,
@@ -65,7 +66,8 @@ pub struct FileSums {
 }
 
 /// Calls that failed in one folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FolderMisses {
     /// The folder, as the calls named it.
     pub folder: String,
@@ -78,7 +80,8 @@ pub struct FolderMisses {
 }
 
 /// A file that was opened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OpenedFile {
     /// Entry into the call, from the start's origin.
     pub at_ns: u64,
@@ -95,7 +98,8 @@ pub struct OpenedFile {
 }
 
 /// A file that a shell read commands from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SourcedFile {
     /// When it was opened, from the start's origin.
     pub at_ns: u64,

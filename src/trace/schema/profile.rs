@@ -1,6 +1,5 @@
 //! Where a start's tasks were on their CPUs.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Samples of a start's tasks while they ran, all threads together; with `--profile` only.
@@ -9,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// function that ran, and above it what chance left there, or nothing. Functions have the names of the
 /// files' symbol tables, as C++ mangles them; code that is made at run time has one where its runtime writes
 /// `/tmp/perf-PID.map`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Profile {
     /// Samples a second and CPU that were asked for.
     pub hz: u32,
@@ -28,7 +28,8 @@ pub struct Profile {
 }
 
 /// A function that ran.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProfiledFunction {
     /// Its name; `null` where the file has none for it, or the process was gone before it was asked.
     pub function: Option<String>,
@@ -45,7 +46,8 @@ pub struct ProfiledFunction {
 }
 
 /// A stack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProfiledStack {
     /// The phase.
     pub phase: String,
