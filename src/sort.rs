@@ -81,7 +81,7 @@ mod tests {
             let mut items: Vec<_> = (0..len).map(|at| (at % 3, at)).collect();
             items.sort_small_by(|a, b| b.0.cmp(&a.0));
             let mut wanted: Vec<_> = (0..len).map(|at| (at % 3, at)).collect();
-            wanted.sort_by(|a, b| b.0.cmp(&a.0));
+            wanted.sort_by_key(|item| std::cmp::Reverse(item.0));
             assert_eq!(items, wanted, "{len} items");
         }
     }
