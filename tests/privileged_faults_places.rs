@@ -183,9 +183,8 @@ fn killed_in_the_loader() {
     }
     let script = "env LD_AUDIT=$1/load.so /bin/true load; env LD_PRELOAD=$1/init.so /bin/true init; :";
     let recorded = record(NONE, &["sh", "-c", script, "sh", folder.path().to_str().unwrap()]);
-    // An auditing library is the first that the loader maps, before it has told anything: what came since the exec is
-    // one phase.
-    for (name, last) in [("load", "app"), ("init", "init")] {
+    // An auditing library is the first that the loader maps, before it has told anything.
+    for (name, last) in [("load", "load"), ("init", "init")] {
         let start = recorded.start_with_argv(&["/bin/true", name]);
         assert_eq!(start["exit"]["signal"], "SIGKILL", "{:#}", start["exit"]);
         let phases = phases(start);

@@ -384,6 +384,44 @@ fn a_loader_that_is_replaced_is_probed_anew() {
     assert_eq!(inside, 3, "{:?}", hooks(&recorded));
 }
 
+/// Runs a program in a root with a mount of its own, which others than its processes see, and unmounts it.
+fn in_a_mounted_root(args: &[&str], unmount: &str) -> Recorded {
+    let jail = Jail::new();
+    let from = jail.folder.path().to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().to_str().unwrap();
+    let script = format!(
+        "to={to}; mount -t tmpfs none $to && cp -a {from}/. $to && chroot $to /bin/sleep 0.3 &&
+         chroot $to /bin/true mounted && {{ {unmount}; }}"
+    );
+    common::record::<&str, &str>(args, &["unshare", "-m", "sh", "-c", &script])
+}
+
+/// A probe would keep it in use: nothing that is recorded may fail for that.
+#[test]
+fn what_is_mounted_for_a_root_can_be_unmounted_at_once() {
+    common::require_root();
+    let recorded = in_a_mounted_root(&[], "umount $to");
+    assert!(recorded.status.success(), "{}", recorded.stderr);
+    let start = recorded.start_with_argv(&["/bin/true", "mounted"]);
+    // chroot's own image, and the one that is not told apart.
+    assert_eq!(last_image(start), ["exec", "app"], "{start:#}");
+    assert_eq!(recorded.trace["session"]["hooks_missing"], 1);
+}
+
+/// Where the probes are asked for, they are let go soon after the last process that had the root.
+#[test]
+fn probes_in_a_root_that_nobody_has_any_more_are_let_go() {
+    common::require_root();
+    // Refused at first, or the probes are not what keeps it; then for 10 s at most.
+    let unmount = "! umount $to 2>/dev/null && for n in $(seq 100); do sleep 0.1; umount $to 2>/dev/null && exit 0; done; exit 2";
+    let recorded = in_a_mounted_root(&["--library-probes"], unmount);
+    assert!(recorded.status.success(), "{:?} {}", recorded.status, recorded.stderr);
+    let start = recorded.start_with_argv(&["/bin/true", "mounted"]);
+    assert_eq!(last_image(start), common::phases(&["image"]), "{start:#}");
+    assert_eq!(recorded.trace["session"]["hooks_missing"], 0);
+}
+
 #[test]
 fn without_library_probes_the_program_begins_with_its_image() {
     common::require_root();

@@ -178,7 +178,8 @@ pub struct WhatArgs {
     pub level: Level,
 
     /// With -a and selectors, too, look into libc and ld.so: phases load, link and init, failed execs. It
-    /// costs every process of the machine some 120 us at its start. Always on for a command and for -p
+    /// costs every process of the machine some 120 us at its start. Always on for a command and for -p; asked for,
+    /// also in a root with a mount of its own, which is then in use until a second after its last process
     #[arg(long)]
     pub library_probes: bool,
 
@@ -333,6 +334,7 @@ impl WhatArgs {
         Wanted {
             syscall_hooks: self.syscall_hooks || usual.syscall_hooks,
             library_probes: self.library_probes || usual.library_probes,
+            mounted_roots: self.library_probes,
             level: self.level,
             profile_hz: self.profile.unwrap_or(0),
             output: self.ready.iter().any(|text| asks_for_output(text)),

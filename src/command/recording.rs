@@ -6,7 +6,7 @@ pub mod series;
 use self::forward::Forward;
 use super::outside::{self, Lookout};
 use crate::event::order::Order;
-use crate::event::{Event, Id, What};
+use crate::event::{Event, Exec, Id, What};
 use crate::host::caller::Caller;
 use crate::host::clock::boottime_ns;
 use crate::host::guard::Guard;
@@ -211,24 +211,27 @@ fn pidfd(pid: u32) -> Result<OwnedFd, Error> {
     }))
 }
 
-/// When each program's loader was looked at last: a storm of starts of one program is no storm of looks.
+/// When each program's loader was looked at last, and since when it tells: a storm of starts of one program is no
+/// storm of looks.
 #[derive(Default)]
-struct Looks(HashMap<(u32, u64), u64>);
+struct Looks(HashMap<(u32, u64), (u64, Option<u64>)>);
 
 impl Looks {
     const MOST: usize = 4096;
     /// A loader that is replaced is seen by the programs that start later than this.
     const EVERY_NS: u64 = 100_000_000;
 
-    fn is_due(&mut self, program: (u32, u64), now_ns: u64) -> bool {
-        if self.0.get(&program).is_some_and(|last| now_ns.saturating_sub(*last) < Self::EVERY_NS) {
-            return false;
-        }
+    /// What was found, where that is not long ago.
+    fn known(&self, program: (u32, u64), now_ns: u64) -> Option<Option<u64>> {
+        let (last, since) = self.0.get(&program)?;
+        (now_ns.saturating_sub(*last) < Self::EVERY_NS).then_some(*since)
+    }
+
+    fn note(&mut self, program: (u32, u64), now_ns: u64, since_ns: Option<u64>) {
         if self.0.len() >= Self::MOST {
             self.0.clear();
         }
-        self.0.insert(program, now_ns);
-        true
+        self.0.insert(program, (now_ns, since_ns));
     }
 }
 
@@ -250,9 +253,14 @@ struct Live<'a> {
     failure: Option<anyhow::Error>,
     /// The end of the recording; what came later is not part of it.
     until_ns: u64,
+    /// When probes in other roots were gone through last.
+    swept_ns: u64,
     /// Readiness is looked for.
     timeline: bool,
 }
+
+/// So often it is asked which other roots are still there.
+const SWEEP_NS: u64 = 500_000_000;
 
 impl Live<'_> {
     fn keep(&mut self, line: &Recorded) {
@@ -303,25 +311,31 @@ impl Live<'_> {
         self.keep(&self.without_credentials(line));
     }
 
-    /// A program whose loader has no probe yet gets one, for the next start with that loader.
-    fn look_at_loader(&mut self, event: &Event) {
-        let What::Exec(exec) = &event.what else { return };
-        if !self.loaders.is_due((exec.dev, exec.inode), event.time_ns) {
-            return;
+    /// A program whose loader has no probe yet gets one, for the next start with that loader. Gives since when it has
+    /// one.
+    fn look_at_loader(&mut self, id: Id, time_ns: u64, exec: &Exec) -> Option<u64> {
+        let program = (exec.dev, exec.inode);
+        if let Some(known) = self.loaders.known(program, time_ns) {
+            return known;
         }
-        let Some(exe) = exec.exe.clone() else { return };
-        let image = ImageKey { pid: event.id.pid, exe, dev: exec.dev, inode: exec.inode };
+        let image = ImageKey { pid: id.pid, exe: exec.exe.clone()?, dev: exec.dev, inode: exec.inode };
+        let mut since_ns = None;
         if let Some(Binary { interpreter: Some(interpreter), runtime, .. }) = self.machine.image(&image) {
             let ImageKey { pid, exe, inode, .. } = &image;
             let runtime = runtime.as_deref();
             let started = Started { pid: *pid, exe, inode: *inode, interpreter: &interpreter, runtime };
-            self.probe.look_at_loader(&started);
+            since_ns = self.probe.look_at_loader(&started);
         }
+        self.loaders.note(program, time_ns, since_ns);
+        since_ns
     }
 
-    fn event(&mut self, event: Event) {
-        if self.probe.wants_loaders() {
-            self.look_at_loader(&event);
+    fn event(&mut self, mut event: Event) {
+        if self.probe.wants_loaders()
+            && let What::Exec(exec) = &mut event.what
+        {
+            let since_ns = self.look_at_loader(event.id, event.time_ns, exec);
+            exec.loader_tells = since_ns.is_some_and(|since_ns| since_ns < event.time_ns);
         }
         if self.events.is_some() {
             let copy = event.clone();
@@ -333,6 +347,10 @@ impl Live<'_> {
 
     /// Lets time pass for the builder. A tick that ends nothing is not worth keeping.
     fn tick(&mut self, until_ns: u64) {
+        if until_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
+            self.swept_ns = until_ns;
+            self.probe.let_go_of_roots();
+        }
         while self.outside.front().is_some_and(|(time_ns, _)| *time_ns <= until_ns) {
             let Some((time_ns, seen)) = self.outside.pop_front() else { break };
             let copy = seen.clone();
@@ -483,6 +501,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         enough: false,
         failure: None,
         until_ns: u64::MAX,
+        swept_ns: 0,
         timeline: level > crate::level::Level::Lifecycle,
     };
     live.keep(&Recorded::Begin {

@@ -380,6 +380,7 @@ fn exec(ev: &wire::event_exec, mut rest: &[u8]) -> What {
         cgroup: CgroupId { id: ev.cgroup_id, v1: has(facts, wire::fact::FACT_CGROUP_V1) },
         comm: comm(ev.comm),
         strings_lost: lost,
+        loader_tells: false,
     }))
 }
 

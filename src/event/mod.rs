@@ -319,6 +319,9 @@ pub struct Exec {
     pub comm: String,
     /// Strings are missing because no buffer was free.
     pub strings_lost: bool,
+    /// Its loader had been probed by then, so that it tells what it does: said by user space.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub loader_tells: bool,
 }
 
 #[cfg(test)]

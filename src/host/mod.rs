@@ -21,6 +21,7 @@ mod jit;
 pub mod launcher;
 pub mod limits;
 pub mod memory;
+pub(crate) mod mounts;
 pub mod owner;
 pub mod priority;
 pub mod privilege;

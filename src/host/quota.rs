@@ -1,5 +1,6 @@
 //! CPU quota of our own cgroup: in processors, the smallest on the way up to the root.
 
+use super::mounts::unescape;
 use super::{read_bounded, read_line};
 use std::path::{Component, Path, PathBuf};
 
@@ -63,13 +64,6 @@ fn folder(membership: &str, mounts: &str, which: Hierarchy) -> Option<(PathBuf, 
             .unwrap_or(Path::new(""));
         Some((PathBuf::from(mountpoint), inside.to_owned()))
     })
-}
-
-/// mountinfo writes space, tab, line feed and backslash as octal.
-fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 fn smallest(mount: &Path, inside: &Path, quota: fn(&Path) -> Option<f64>) -> Option<f64> {

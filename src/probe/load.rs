@@ -53,6 +53,8 @@ pub struct Wanted {
     pub syscall_hooks: bool,
     /// Probes in libc and ld.so are allowed; they slow down every process's start by a little.
     pub library_probes: bool,
+    /// ... also in files whose mount was made for another root, and can then not be unmounted at once.
+    pub mounted_roots: bool,
     /// How closely to look.
     pub level: Level,
     /// All that is written to standard output and error; at [`Level::Deep`] the first write is told anyhow.
@@ -67,6 +69,7 @@ impl Wanted {
         Self {
             syscall_hooks: scope == Scope::Children,
             library_probes: scope != Scope::System,
+            mounted_roots: false,
             level: Level::default(),
             output: false,
             profile_hz: 0,
@@ -86,6 +89,8 @@ pub struct Plan {
     pub output: bool,
     /// Probes in libc and ld.so.
     pub library_probes: bool,
+    /// ... also in files whose mount was made for another root.
+    pub mounted_roots: bool,
     /// Samples a second and CPU of what runs; 0: none.
     pub profile_hz: u32,
     /// Entries and failures.
@@ -103,7 +108,7 @@ impl Plan {
     /// # Errors
     /// The kernel lacks what every recording needs.
     pub fn choose(wanted: Wanted) -> Result<Self, Error> {
-        let Wanted { scope, syscall_hooks, library_probes, level, output, profile_hz } = wanted;
+        let Wanted { scope, syscall_hooks, library_probes, mounted_roots, level, output, profile_hz } = wanted;
         let features = features::look();
         if !features.btf {
             return Err(Error::Kernel(format!(
@@ -127,7 +132,17 @@ impl Plan {
             Provider::None
         };
         let spawner = std::process::id();
-        Ok(Self { scope, level, output, library_probes, profile_hz, provider, features, spawner })
+        Ok(Self {
+            scope,
+            level,
+            output,
+            library_probes,
+            mounted_roots,
+            profile_hz,
+            provider,
+            features,
+            spawner,
+        })
     }
 
     /// Is the time of starts accounted for?
@@ -256,6 +271,7 @@ impl Plan {
             execve: self.library_probes && self.provider == Provider::MmAlloc,
             imports: self.library_probes && self.watches(),
             import_calls: self.library_probes && self.level == Level::Deep,
+            mounted_roots: self.mounted_roots,
         }
     }
 }
@@ -495,13 +511,20 @@ impl Probe {
         self.uprobes.wanted()
     }
 
-    /// Probes the loader that a process was started with, and its C library, unless they are probed.
-    pub fn look_at_loader(&mut self, started: &Started<'_>) {
+    /// Probes the loader that a process was started with, and its C library, unless they are probed. Gives since
+    /// when (boottime) the loader tells of starts.
+    pub fn look_at_loader(&mut self, started: &Started<'_>) -> Option<u64> {
         let programs = library_programs(&self.skel.progs);
         // The interpreter first: it is on its way to its first import.
         self.uprobes.look_at_runtime(&programs, started);
-        self.uprobes.look(&programs, started);
+        let since_ns = self.uprobes.look(&programs, started);
         self.note_live();
+        since_ns
+    }
+
+    /// Lets go the probes in files of roots that nobody has any more: they keep their file systems in use.
+    pub fn let_go_of_roots(&mut self) {
+        self.uprobes.let_go();
     }
 
     /// The same for a program that will be started.
@@ -577,11 +600,7 @@ impl Probe {
     /// Detaches everything. What is in the ring can still be drained.
     pub fn detach(&mut self) {
         // Closing a tracepoint's link waits for an RCU grace period, some 40 ms. They wait together.
-        std::thread::scope(|scope| {
-            for link in self.links.drain(..).chain(self.uprobes.links.drain(..)) {
-                scope.spawn(move || drop(link));
-            }
-        });
+        super::uprobe::close(self.links.drain(..).chain(self.uprobes.take_links()).collect());
         self.keeper = None;
     }
 

@@ -3,11 +3,14 @@
 //! A probe belongs to a file (inode), not to a process: it is put there once, and hit by everyone who
 //! maps the file, in whatever root and by whatever name.
 
+mod guests;
 mod python;
 
 use crate::elf::libraries::{self, Library};
 use crate::elf::{Hooks, root::Root};
+use crate::host::clock::boottime_ns;
 use crate::trace::text;
+use guests::{Guests, Held, RootId, is_mounted_for};
 use libbpf_rs::{Link, ProgramMut, UprobeMultiOpts, UprobeOpts};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -16,9 +19,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Files that are probed at most. A host with hundreds of images has hundreds of C libraries, but a
+/// Files that are probed at most, at a time. A host with hundreds of images has hundreds of C libraries, but a
 /// recording that meets more than this meets something that makes them.
 const MAX_FILES: usize = 256;
+/// Probes that a trace names.
+const MAX_HOOKS: usize = 4096;
 /// Loaders that could not be reached, remembered so that each counts once.
 const MAX_REFUSED: usize = 1024;
 
@@ -27,6 +32,7 @@ const MAX_SCRIPTS: u32 = 4;
 
 /// The cookie's bits: see `bpf/link.bpf.h`.
 const COOKIE_FILE_SHIFT: u32 = 32;
+const COOKIE_FILE_MASK: u64 = 0xffff;
 const COOKIE_ONCE: u64 = 1 << 48;
 const COOKIE_LIBC_FOLLOWS: u64 = 1 << 49;
 
@@ -55,6 +61,8 @@ pub(super) struct Kinds {
     pub(super) imports: bool,
     /// ... and where there are none by the function behind the import statement.
     pub(super) import_calls: bool,
+    /// Also in files whose mount was made for a root, and can then not be unmounted at once.
+    pub(super) mounted_roots: bool,
 }
 
 impl Kinds {
@@ -106,16 +114,20 @@ fn interpreter_of(file: &File) -> Option<PathBuf> {
 #[derive(Default)]
 pub(super) struct Uprobes {
     kinds: Kinds,
-    /// By device and inode: every file looked at, and whether it tells of `__libc_start_main`.
-    files: HashMap<(u64, u64), bool>,
+    /// By device and inode: every file looked at.
+    files: HashMap<(u64, u64), Held>,
+    /// How many there have been.
+    file_count: u64,
     refused: HashSet<(Option<(u64, u64)>, PathBuf)>,
     /// Executables and libraries of CPython that were looked at.
-    pythons: HashSet<(u64, u64)>,
-    /// Those with probes.
+    pythons: HashMap<(u64, u64), Held>,
+    /// Those that have had probes at once ...
     python_count: usize,
+    /// ... and the numbers of those that have them no longer.
+    free_numbers: Vec<usize>,
+    guests: Guests,
     /// Their numbers, since they were asked for last.
     pub(super) live: Vec<usize>,
-    pub(super) links: Vec<Link>,
     /// As `session.hooks` names them.
     pub(super) hooks: Vec<String>,
     /// Loaders and C libraries without the probes that they should have.
@@ -146,6 +158,9 @@ impl Uprobes {
         }
         for pid in pids {
             let Ok(root) = Root::open(Path::new(&format!("/proc/{pid}/root"))) else { continue };
+            if let Some(guest) = self.guests.id(&root) {
+                self.guests.note(guest, *pid);
+            }
             let exe = std::fs::File::open(format!("/proc/{pid}/exe"));
             let interpreter = exe.ok().and_then(|file| crate::elf::facts(&file).ok()?.interpreter);
             if let Some(interpreter) = interpreter {
@@ -175,10 +190,10 @@ impl Uprobes {
         self.python_program(programs, &root, path);
     }
 
-    /// Probes the loader that a process was started with, if that is new.
-    pub(super) fn look(&mut self, programs: &Programs<'_>, started: &Started<'_>) {
+    /// Probes the loader that a process was started with, if that is new. Gives since when it tells.
+    pub(super) fn look(&mut self, programs: &Programs<'_>, started: &Started<'_>) -> Option<u64> {
         if !self.wanted() {
-            return;
+            return None;
         }
         let path = decode(started.interpreter);
         let root = Root::open(Path::new(&format!("/proc/{}/root", started.pid))).or_else(|error| {
@@ -186,33 +201,63 @@ impl Uprobes {
             let meta = std::fs::metadata(decode(started.exe))?;
             if meta.ino() == started.inode { Root::host() } else { Err(error) }
         });
-        let Ok(root) = root else { return };
-        match Library::open(&root, &path) {
-            Ok(loader) => self.loader(programs, &root, &loader),
-            Err(error) => {
-                if self.refused.len() < MAX_REFUSED && self.refused.insert((root.id(), path)) {
-                    tracing::debug!("process {}: no probes in {}: {error}", started.pid, started.interpreter);
-                    self.missing += 1;
-                }
+        let root = root.ok()?;
+        let why = match Library::open(&root, &path) {
+            Ok(loader) if self.may_probe(&root, &loader.file, started.pid) => {
+                self.loader(programs, &root, &loader);
+                return self.files.get(&loader.id)?.since_ns;
             }
+            Ok(_) => "it could not be unmounted then".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if self.refused.len() < MAX_REFUSED && self.refused.insert((root.id(), path)) {
+            tracing::debug!("process {}: no probes in {}: {why}", started.pid, started.interpreter);
+            self.missing += 1;
         }
+        None
+    }
+
+    /// May that file be kept busy for a process? Notes that its root is there.
+    fn may_probe(&mut self, root: &Root, file: &File, pid: u32) -> bool {
+        let Some(guest) = self.guests.id(root) else { return true };
+        if !self.kinds.mounted_roots && is_mounted_for(root, file, pid) {
+            return false;
+        }
+        self.guests.note(guest, pid);
+        true
+    }
+
+    /// All links, to be closed.
+    pub(super) fn take_links(&mut self) -> Vec<Link> {
+        let held = self.files.values_mut().chain(self.pythons.values_mut());
+        held.flat_map(|held| std::mem::take(&mut held.links)).collect()
     }
 
     /// Probes a loader, and its C library before that.
     fn loader(&mut self, programs: &Programs<'_>, root: &Root, loader: &Library) {
-        if self.files.contains_key(&loader.id) {
+        let guest = self.guests.id(root);
+        if let Some(held) = self.files.get_mut(&loader.id) {
+            held.share(guest);
+            if let Some(libc) = held.libc.and_then(|libc| self.files.get_mut(&libc)) {
+                libc.share(guest);
+            }
             return;
         }
         let hooks = self.examine(loader);
+        let mut libc_id = None;
         let libc_follows = if hooks.is_musl() {
             // One file: its second probe is put there with the first.
             !hooks.libc_start.is_empty()
         } else if let Some(libc) = libraries::libc_of(root, loader) {
-            match self.files.get(&libc.id) {
-                Some(&told) => told,
+            libc_id = Some(libc.id);
+            match self.files.get_mut(&libc.id) {
+                Some(held) => {
+                    held.share(guest);
+                    held.tells_start
+                }
                 None => {
                     let hooks = self.examine(&libc);
-                    self.attach(programs, &libc, &hooks, false)
+                    self.attach(programs, &libc, &hooks, guest, false)
                 }
             }
         } else {
@@ -220,7 +265,10 @@ impl Uprobes {
             self.missing += 1;
             false
         };
-        self.attach(programs, loader, &hooks, libc_follows);
+        self.attach(programs, loader, &hooks, guest, libc_follows);
+        if let Some(held) = self.files.get_mut(&loader.id) {
+            held.libc = libc_id;
+        }
     }
 
     fn examine(&mut self, library: &Library) -> Hooks {
@@ -236,15 +284,16 @@ impl Uprobes {
         programs: &Programs<'_>,
         library: &Library,
         hooks: &Hooks,
+        guest: Option<RootId>,
         libc_follows: bool,
     ) -> bool {
-        let number = self.files.len() as u64;
-        self.files.insert(library.id, false);
-        if self.files.len() > MAX_FILES {
-            self.missing += 1;
+        let mut held = Held::new(guest);
+        if self.files.len() >= MAX_FILES {
+            self.missing += u64::from(!self.files.contains_key(&library.id));
             return false;
         }
-        let mut cookie = number << COOKIE_FILE_SHIFT;
+        let mut cookie = (self.file_count & COOKIE_FILE_MASK) << COOKIE_FILE_SHIFT;
+        self.file_count += 1;
         if hooks.is_musl() {
             cookie |= COOKIE_ONCE;
         } else if let Some(distance) = hooks.r_state {
@@ -261,7 +310,7 @@ impl Uprobes {
             let places: Vec<Place> =
                 offsets.iter().map(|&offset| Place { offset, semaphore: 0, cookie }).collect();
             match attach(program, &path, &places, retprobe, multi) {
-                Ok(links) => self.links.extend(links),
+                Ok(links) => held.links.extend(links),
                 Err(error) => {
                     tracing::debug!("no probe in {} at {name}: {error}", library.path);
                     whole = false;
@@ -270,14 +319,15 @@ impl Uprobes {
             }
             if !offsets.is_empty() {
                 let kind = if retprobe { "uretprobe" } else { "uprobe" };
-                self.hooks.push(format!("{kind}/{}:{name}", library.path));
+                note(&mut self.hooks, format!("{kind}/{}:{name}", library.path));
             }
             !offsets.is_empty()
         };
-        let mut tells_start = false;
+        let (mut tells_start, mut since_ns) = (false, None);
         if self.kinds.start {
             tells_start = probe(programs.libc_start, &hooks.libc_start, false, "__libc_start_main");
-            probe(programs.ld_state, hooks.debug_state.as_slice(), false, "_dl_debug_state");
+            let tells = probe(programs.ld_state, hooks.debug_state.as_slice(), false, "_dl_debug_state");
+            since_ns = tells.then(boottime_ns);
         }
         if self.kinds.execve {
             probe(programs.execve, &hooks.execve, false, "execve");
@@ -286,9 +336,27 @@ impl Uprobes {
         // A loader or C library in which there is nothing to probe is none that is known here.
         let none_known = self.kinds.start && hooks.debug_state.is_none() && hooks.libc_start.is_empty();
         self.missing += u64::from(none_known || !whole);
-        self.files.insert(library.id, tells_start);
+        held.tells_start = tells_start;
+        held.since_ns = since_ns;
+        self.files.insert(library.id, held);
         tells_start
     }
+}
+
+/// Names a hook. What is let go and probed again all day long is named often enough.
+fn note(hooks: &mut Vec<String>, hook: String) {
+    if hooks.len() < MAX_HOOKS {
+        hooks.push(hook);
+    }
+}
+
+/// Closes links: each waits for a grace period of the kernel, but they wait together.
+pub(super) fn close(links: Vec<Link>) {
+    std::thread::scope(|scope| {
+        for link in links {
+            scope.spawn(move || drop(link));
+        }
+    });
 }
 
 /// An instruction to probe.

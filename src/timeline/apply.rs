@@ -234,7 +234,7 @@ impl Builder {
             foreground: exec.foreground,
             fd3: exec.fd3,
             ignored: Some(exec.ignored),
-            linking: Linking::default(),
+            linking: Linking::of(exec.loader_tells),
         };
         let entry_ns = mark.entry_ns();
         let replaced = std::mem::replace(&mut process.program, program);

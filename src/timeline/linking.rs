@@ -17,9 +17,15 @@ pub(super) struct Linking {
     entry_ns: Option<u64>,
     /// `__libc_start_main` is told where it is called.
     libc_follows: bool,
+    /// Its loader is one that tells.
+    loader_tells: bool,
 }
 
 impl Linking {
+    pub(super) fn of(loader_tells: bool) -> Self {
+        Self { loader_tells, ..Self::default() }
+    }
+
     fn take(&mut self, time_ns: u64, mark: &Mark) {
         match mark.moment {
             Moment::LdState if self.states.len() < MAX_STATES => {
@@ -65,9 +71,10 @@ impl Linking {
         if let Some(entry) = self.entry_ns.filter(|at| *at <= end_ns) {
             return vec![("load", image_ns), ("app", entry)];
         }
-        // Of an image that tells nothing it is not known whether it has a loader at all.
+        // Of an image that tells nothing it is not known whether it has a loader at all, unless it is one that tells:
+        // that had not come so far.
         if first.is_none() && libc_start.is_none() {
-            return vec![("app", image_ns)];
+            return vec![(if self.loader_tells { "load" } else { "app" }, image_ns)];
         }
         let mut phases = vec![("load", image_ns)];
         phases.extend(mapping.map(|at| ("link", at)));
@@ -149,6 +156,8 @@ mod tests {
         // No one would tell that the constructors are through.
         assert_eq!(phases_of("AC", false, None), [("load", 5), ("link", 10), ("app", 20)]);
         assert_eq!(phases_of("AC", true, Some("go 1.22")), [("load", 5), ("link", 10), ("app", 20)]);
+        // Killed before its loader said anything.
+        assert_eq!(Linking::of(true).phases(5, 100, None), [("load", 5)]);
     }
 
     #[test]

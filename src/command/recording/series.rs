@@ -199,6 +199,7 @@ pub fn run(
         enough: false,
         failure: None,
         until_ns: u64::MAX,
+        swept_ns: 0,
         timeline: level > crate::level::Level::Lifecycle,
     };
     if live.probe.wants_loaders() {

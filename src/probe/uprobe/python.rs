@@ -1,5 +1,6 @@
 //! Probes in CPython: what it imports.
 
+use super::guests::Held;
 use super::{MAX_SCRIPTS, Place, Programs, Started, Uprobes, attach, decode, program_file};
 use crate::elf::libraries::Library;
 use crate::elf::python::{Imports, Site, imports, library};
@@ -42,7 +43,9 @@ impl Uprobes {
                 (file, root)
             }
         };
-        self.python(programs, &root, file);
+        if self.may_probe(&root, &file, started.pid) {
+            self.python(programs, &root, file);
+        }
     }
 
     /// Probes the interpreters of running processes.
@@ -51,6 +54,9 @@ impl Uprobes {
         for pid in pids {
             let Ok(file) = File::open(format!("/proc/{pid}/exe")) else { continue };
             let Ok(root) = Root::open(Path::new(&format!("/proc/{pid}/root"))) else { continue };
+            if let Some(guest) = self.guests.id(&root) {
+                self.guests.note(guest, *pid);
+            }
             self.python_or_not(programs, &root, file);
         }
     }
@@ -72,18 +78,31 @@ impl Uprobes {
 
     fn python(&mut self, programs: &Programs<'_>, root: &Root, file: File) {
         let Some(id) = file.metadata().ok().map(|meta| (meta.dev(), meta.ino())) else { return };
-        if self.pythons.len() >= MAX_LOOKED {
-            self.missing += u64::from(!self.pythons.contains(&id));
+        let guest = self.guests.id(root);
+        if let Some(held) = self.pythons.get_mut(&id) {
+            held.share(guest);
+            if let Some(library) = held.libc.and_then(|library| self.pythons.get_mut(&library)) {
+                library.share(guest);
+            }
             return;
         }
-        if !self.pythons.insert(id) {
+        if self.pythons.len() >= MAX_LOOKED {
+            self.missing += 1;
             return;
         }
         let path = root.real_path(&file).unwrap_or_default();
         let in_library = library(&file, &path, root).and_then(|path| Library::open(root, &path).ok());
+        let mut held = Held::new(guest);
+        held.libc = in_library.as_ref().map(|library| library.id);
+        self.pythons.insert(id, held);
         let interpreter = match in_library {
-            Some(library) if !self.pythons.insert(library.id) => return,
-            Some(library) => library,
+            Some(library) => {
+                if let Some(held) = self.pythons.get_mut(&library.id) {
+                    return held.share(guest);
+                }
+                self.pythons.insert(library.id, Held::new(guest));
+                library
+            }
             None => {
                 let path = root.outside(&file).unwrap_or(path);
                 let path =
@@ -106,12 +125,18 @@ impl Uprobes {
             tracing::debug!("{} has no probes for what it imports", interpreter.path);
             return;
         }
-        let number = self.python_count;
-        if number >= FILES {
-            self.missing += 1;
-            return;
-        }
-        self.python_count += 1;
+        let number = match self.free_numbers.pop() {
+            Some(number) => number,
+            None if self.python_count < FILES => {
+                self.python_count += 1;
+                self.python_count - 1
+            }
+            None => {
+                self.missing += 1;
+                return;
+            }
+        };
+        let mut links = Vec::new();
         // By descriptor: no link is followed, and no other file is there by now.
         let path = PathBuf::from(format!("/proc/self/fd/{}", interpreter.file.as_raw_fd()));
         let steps: Vec<(&ProgramMut<'_>, Vec<Place>, bool, &str)> = if found.has_probes() {
@@ -143,17 +168,22 @@ impl Uprobes {
         let kind = if found.has_probes() { "usdt" } else { "uprobe" };
         for (program, places, returns, name) in steps {
             match attach(program, &path.to_string_lossy(), &places, returns, self.kinds.multi) {
-                Ok(links) => self.links.extend(links),
+                Ok(attached) => links.extend(attached),
                 Err(error) => {
                     tracing::debug!("no probe in {} at {name}: {error}", interpreter.path);
                     self.missing += 1;
-                    return;
+                    self.free_numbers.push(number);
+                    return super::close(links);
                 }
             }
             let kind = if returns { "uretprobe" } else { kind };
-            self.hooks.push(format!("{kind}/{}:{name}", interpreter.path));
+            super::note(&mut self.hooks, format!("{kind}/{}:{name}", interpreter.path));
         }
         self.live.push(number);
+        if let Some(held) = self.pythons.get_mut(&interpreter.id) {
+            held.number = Some(number);
+            held.links = links;
+        }
     }
 }
 
