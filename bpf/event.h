@@ -77,6 +77,7 @@ enum mark_kind {
 	MARK_NAME = 11,               /* it renamed itself; text: the new name */
 	MARK_OUTPUT = 12,             /* it writes to standard output or error; text: the beginning */
 	MARK_ENTRY = 13,              /* the first instruction of the program itself */
+	MARK_THREAD_NAME = 14,        /* a thread that is not the first has a new name; value: its number */
 };
 
 /* What ld.so tells debuggers of its list of libraries (`r_state` of <link.h>), and one bit more. */
@@ -321,7 +322,7 @@ struct event_mark {
 	struct event_head head;
 	struct event_spent spent;     /* up to now */
 	struct event_usage usage;
-	__u64 value;                  /* MARK_LD_STATE: enum ld_state; MARK_LISTEN: backlog */
+	__u64 value;                  /* MARK_LD_STATE: enum ld_state; MARK_LISTEN: backlog; MARK_THREAD_NAME: tid */
 	__u32 mark;
 	__u32 facts;
 	__u32 text_len;

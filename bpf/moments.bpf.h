@@ -108,13 +108,18 @@ int BPF_PROG(on_rename, struct task_struct *task, const char *name)
 	struct task_state *st;
 	char text[COMM_LEN] = {};
 
-	bpf_probe_read_kernel_str(text, sizeof(text), name);
-	if (text[0] != '@')
-		return 0;
 	/* Also written for another task of the same process: the moment is the writer's. */
 	st = state_of_current(bpf_get_current_task_btf());
 	if (!is_watched(st))
 		return 0;
+	bpf_probe_read_kernel_str(text, sizeof(text), name);
+	if (text[0] != '@') {
+		/* The first thread's is told with every exec. */
+		if (plain(task)->pid == plain(task)->tgid)
+			return 0;
+		what.mark = MARK_THREAD_NAME;
+		what.value = plain(task)->pid;
+	}
 	what.now = bpf_ktime_get_boot_ns();
 	what.text = (__u64)name;
 	for (what.text_len = 0; what.text_len < COMM_LEN - 1 && text[what.text_len & 15]; what.text_len++)

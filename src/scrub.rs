@@ -15,8 +15,8 @@ pub use words::Pseudonyms;
 
 use crate::trace::schema::{
     Binary, Connect, Container, Counters, Exec, Exit, FailedFork, Group, Header, Host, Method, Milestone,
-    Phase, ProcessRef, Ready, Run, Segment, Session, Start, States, Target, ThreadTime, Timeline, Wait,
-    WokenBy,
+    Phase, ProcessRef, Ready, Run, Runtime, RuntimeStage, RuntimeThreads, Segment, Session, Start, States,
+    Target, ThreadTime, Timeline, Wait, WokenBy,
 };
 use std::collections::BTreeMap;
 
@@ -208,6 +208,7 @@ impl Pseudonyms {
             imports: _,
             files: _,
             profile: _,
+            runtime,
         } = timeline;
         let Ready { kind, at_ns, inferred, detail } = ready;
         Timeline {
@@ -287,6 +288,22 @@ impl Pseudonyms {
                 .collect(),
             imports: None,
             files: None,
+            runtime: runtime.map(|runtime| {
+                let Runtime { language, stages, threads } = runtime;
+                let stages = stages.into_iter().map(|stage| {
+                    let RuntimeStage { name, at_ns, duration_ns } = stage;
+                    RuntimeStage { name: self.name(&name), at_ns, duration_ns }
+                });
+                let threads = threads.into_iter().map(|threads| {
+                    let RuntimeThreads { role, n, running_ns, runnable_ns } = threads;
+                    RuntimeThreads { role: self.name(&role), n, running_ns, runnable_ns }
+                });
+                Runtime {
+                    language: self.name(&language),
+                    stages: stages.collect(),
+                    threads: threads.collect(),
+                }
+            }),
             profile: None,
         }
     }

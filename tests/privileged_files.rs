@@ -265,3 +265,110 @@ fn the_file_of_a_page_that_is_waited_for() {
     }
     panic!("no wait for a page of {}", cold.display());
 }
+
+fn stage<'a>(start: &'a Value, name: &str) -> &'a Value {
+    let stages = start["timeline"]["runtime"]["stages"].as_array();
+    let stages = stages.unwrap_or_else(|| panic!("no stages in {:#}", start["timeline"]["runtime"]));
+    stages.iter().find(|stage| stage["name"] == name).unwrap()
+}
+
+/// The stages of a runtime add up to the last image's `app`.
+fn check_stages(start: &Value, language: &str) {
+    let runtime = &start["timeline"]["runtime"];
+    assert_eq!(runtime["language"], language);
+    let mut at = None;
+    for stage in runtime["stages"].as_array().unwrap() {
+        assert_eq!(n(stage, "at_ns"), at.unwrap_or(n(stage, "at_ns")), "{runtime:#}");
+        at = Some(n(stage, "at_ns") + n(stage, "duration_ns"));
+    }
+    let app = start["timeline"]["phases"].as_array().unwrap().last().unwrap();
+    assert_eq!(app["name"], "app");
+    assert_eq!(n(stage(start, "runtime"), "at_ns"), n(app, "at_ns"));
+    assert_eq!(at, Some(n(app, "at_ns") + n(app, "duration_ns")), "{runtime:#}");
+}
+
+const MS: u64 = 1_000_000;
+
+/// Runs a program that sleeps while it loads a file of its own, and then once more.
+fn check_loading(language: &str, cmd: &[&str]) {
+    let recorded = run(cmd);
+    assert!(recorded.status.success(), "{language}: {}", recorded.stderr);
+    let start = recorded.start_with_argv(cmd);
+    check_stages(start, language);
+    let (loading, program) = (stage(start, "loading"), stage(start, "program"));
+    let near = |stage: &Value, ms: u64| (ms * MS..(ms + 250) * MS).contains(&n(stage, "duration_ns"));
+    assert!(near(loading, 120) && near(program, 80), "{language}: {:#}", start["timeline"]["runtime"]);
+}
+
+#[test]
+fn a_runtime_divides_into_its_own_start_loading_and_the_program() {
+    require_root();
+    let folder = folder();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("Late.pm", "package Late; 1;\n");
+    write("main.pl", "select(undef, undef, undef, 0.12); require Late; select(undef, undef, undef, 0.08);\n");
+    let script = folder.path().join("main.pl");
+    let at = format!("-I{}", folder.path().display());
+    check_loading("perl", &["perl", &at, script.to_str().unwrap()]);
+}
+
+#[test]
+#[ignore = "needs runtimes that the whole corpus installs"]
+fn runtimes_of_other_people() {
+    require_root();
+    let folder = folder();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write("late.js", "");
+    write(
+        "main.js",
+        "const nap = ms => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);\n\
+         nap(120); require('./late.js'); nap(80);\n",
+    );
+    check_loading("node", &["node", &at("main.js")]);
+    write("late.rb", "");
+    write("main.rb", "sleep 0.12; require_relative 'late'; sleep 0.08\n");
+    check_loading("ruby", &["ruby", &at("main.rb")]);
+    write("late.php", "<?php\n");
+    write("main.php", "<?php usleep(120000); require __DIR__ . '/late.php'; usleep(80000);\n");
+    check_loading("php", &["php", &at("main.php")]);
+
+    write("Late.java", "class Late { static int x = 1; }\n");
+    write(
+        "Main.java",
+        "class Main { public static void main(String[] a) throws Exception {\n\
+         Thread.sleep(120); if (Late.x == 1) Thread.sleep(80); } }\n",
+    );
+    let javac = std::process::Command::new("javac")
+        .args(["-d", &at(""), &at("Main.java"), &at("Late.java")])
+        .output()
+        .expect("the whole corpus installs javac");
+    assert!(javac.status.success(), "{javac:?}");
+    let cmd = ["java", "-cp", &at(""), "Main"];
+    check_loading("jvm", &cmd);
+    // Names of threads need no system call's tracepoint.
+    let recorded = record(&["-q"], &cmd);
+    let start = recorded.start_with_argv(&cmd);
+    let roles = start["timeline"]["runtime"]["threads"].as_array().unwrap();
+    let of = |role: &str| roles.iter().find(|threads| threads["role"] == role);
+    for role in ["jit", "gc", "runtime", "application"] {
+        assert!(of(role).is_some_and(|threads| n(threads, "n") > 0), "{role}: {roles:#?}");
+    }
+    assert!(of("unknown").is_none_or(|threads| n(threads, "n") <= 2), "{:#}", start["timeline"]["threads"]);
+    assert_eq!(start["timeline"]["runtime"]["stages"], serde_json::json!([]));
+}
+
+#[test]
+fn threads_have_the_names_that_they_give_themselves() {
+    require_root();
+    let text = "import ctypes, threading, time\n\
+                libc = ctypes.CDLL(None)\n\
+                def work():\n    libc.prctl(15, b'busy worker', 0, 0, 0); time.sleep(0.05)\n\
+                t = threading.Thread(target=work); t.start(); t.join()\n";
+    let python = python();
+    let cmd = [python.to_str().unwrap(), "-SE", "-c", text];
+    let recorded = record(&["-q"], &cmd);
+    let threads = recorded.start_with_argv(&cmd)["timeline"]["threads"].as_array().unwrap();
+    assert_eq!(threads.len(), 1);
+    assert_eq!(threads[0]["comm"], "busy worker");
+}

@@ -463,6 +463,7 @@ fn mark(ev: &wire::event_mark, mut rest: &[u8]) -> Result<Mark, Error> {
         wire::mark_kind::MARK_NAME => Moment::Name,
         wire::mark_kind::MARK_OUTPUT => Moment::Output,
         wire::mark_kind::MARK_ENTRY => Moment::Entry,
+        wire::mark_kind::MARK_THREAD_NAME => Moment::ThreadName,
         wire::mark_kind(mark) => return Err(Error::Kind(mark)),
     };
     let text = take(&mut rest, ev.text_len);

@@ -306,6 +306,8 @@ pub enum Moment {
     Output,
     /// The first instruction of the program itself.
     Entry,
+    /// A thread of the process (its number is the value) has a new name.
+    ThreadName,
 }
 
 /// A moment, with what was known then. The event's time is the moment's.

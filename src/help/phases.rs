@@ -56,7 +56,8 @@ known of it stands in the report: states, imports, files, the critical path.",
             ),
         ]),
         outro: "A wrapper's image has its own exec to app; each phase after an exec says by 'exec' which of 'execs' it \
-belongs to. Static programs, and those whose loader could not be probed (session.hooks_missing), have neither load nor \
+belongs to. Static programs, and those whose loader could not be probed (session.hooks_missing; also where it lies in a mount that was made \
+for another root, which could then not be unmounted), have neither load nor \
 link nor init: that time is in app. So it is with -a and selectors without --library-probes, and at --level lifecycle.",
     }
 }

@@ -108,7 +108,8 @@ impl Plan {
     /// # Errors
     /// The kernel lacks what every recording needs.
     pub fn choose(wanted: Wanted) -> Result<Self, Error> {
-        let Wanted { scope, syscall_hooks, library_probes, mounted_roots, level, output, profile_hz } = wanted;
+        let Wanted { scope, syscall_hooks, library_probes, mounted_roots, level, output, profile_hz } =
+            wanted;
         let features = features::look();
         if !features.btf {
             return Err(Error::Kernel(format!(

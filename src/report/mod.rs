@@ -18,6 +18,7 @@ pub(crate) mod markup;
 mod path;
 pub(crate) mod phase;
 mod profile;
+mod runtime;
 mod sections;
 pub(crate) mod style;
 mod table;

@@ -68,7 +68,9 @@ impl Story {
         let inside = [false, true].map(|long| {
             let files = super::files::sentences(start, long);
             let profile = super::profile::sentence(start, long);
-            super::imports::sentences(start, long).into_iter().chain(files).chain(profile).collect()
+            let runtime = super::runtime::sentences(start, long);
+            let imports = super::imports::sentences(start, long).into_iter();
+            imports.chain(runtime).chain(files).chain(profile).collect()
         });
         Some(Self { total, stops, states, inside })
     }

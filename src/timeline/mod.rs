@@ -22,6 +22,7 @@ mod process;
 mod profile;
 pub mod ready;
 pub mod replay;
+mod runtime;
 pub mod select;
 mod standing;
 mod start;

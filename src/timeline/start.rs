@@ -256,6 +256,9 @@ impl Builder {
         let imports = imports.and_then(|imports| imports.account(id.pid, origin_ns, &phases));
         let files = process.files.as_ref();
         let files = files.and_then(|files| files.account(origin_ns, end_ns, &phases));
+        let code = process.files.as_ref().and_then(|files| files.code.as_ref());
+        let image = process.program.image.runtime.as_deref();
+        let runtime = super::runtime::account(image, code, &account.threads, origin_ns, &phases);
         let profile = process.profile.as_ref();
         let hz = self.options.profile_hz;
         let profile = profile.and_then(|profile| profile.account(hz, origin_ns, end_ns, &phases));
@@ -306,6 +309,7 @@ impl Builder {
                 counters: account.counters,
                 imports,
                 files,
+                runtime,
                 profile,
                 milestones: milestones(&open, process.ready.as_deref(), end_ns, end),
             },

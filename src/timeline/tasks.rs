@@ -526,6 +526,13 @@ impl Tasks {
         }
         let now = lane.pieces.len();
         self.pieces = (self.pieces + now).saturating_sub(before);
+        if mark.moment == Moment::ThreadName
+            && let Some(text) = &mark.text
+            && let Some(at) = u32::try_from(mark.value).ok().and_then(|tid| self.lane(tid))
+            && let Some(lane) = self.lanes.get_mut(at)
+        {
+            lane.comm = Some(text.clone());
+        }
         self.bound(2 * MAX_WAITS, MAX_WAITS, MAX_PIECES);
     }
 

@@ -406,6 +406,7 @@ pub(crate) mod tests {
                 threads_left_out: 0,
                 imports: None,
                 files: None,
+                runtime: None,
                 profile: None,
                 counters: None,
                 milestones: Vec::new(),

@@ -427,6 +427,9 @@ pub struct Timeline {
     /// The files that it opened and looked for; `null` below `--level deep`.
     #[serde(default)]
     pub files: Option<Files>,
+    /// What goes on inside its language runtime, concluded from names; absent where nothing can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
     /// Where its tasks were on their CPUs; `null` without `--profile`, and where no sample fell into the start.
     #[serde(default)]
     pub profile: Option<Profile>,
@@ -565,6 +568,45 @@ pub struct Counters {
     pub rss_bytes: u64,
     /// Threads then.
     pub threads: u32,
+}
+
+/// What went on inside a language runtime, concluded from the files that it opened and the names of its threads: no
+/// runtime says so itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Runtime {
+    /// `cpython`, `jvm`, `node`, `perl`, `php` or `ruby`.
+    pub language: String,
+    /// The last image's phase `app` in parts, which add up to it; empty below `--level deep`, and where no file with
+    /// code was opened.
+    pub stages: Vec<RuntimeStage>,
+    /// Of a JVM and Node: other threads than the main one (those of `threads`), by what they are for.
+    pub threads: Vec<RuntimeThreads>,
+}
+
+/// A part of `app`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RuntimeStage {
+    /// `runtime`: until the first file with code of the program is opened (one that does not come with the runtime,
+    /// where there is such a file); `loading`: until the last one has been opened (classes in an archive are not told
+    /// one by one); `program`: the rest.
+    pub name: String,
+    /// From the start's origin.
+    pub at_ns: u64,
+    /// Length.
+    pub duration_ns: u64,
+}
+
+/// Threads of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RuntimeThreads {
+    /// `application`, `jit`, `gc`, `io`, `runtime` (its own housekeeping), or `unknown` where there is no name that tells.
+    pub role: String,
+    /// How many.
+    pub n: u64,
+    /// Time on a CPU, of all together.
+    pub running_ns: u64,
+    /// Time waiting for a CPU, of all together.
+    pub runnable_ns: u64,
 }
 
 /// What a language runtime imported in a start, and what that leaves of the phase `app`: `init_ns`,
@@ -765,7 +807,7 @@ pub struct Session {
     /// What was really attached.
     pub hooks: Vec<String>,
     /// Dynamic loaders and C libraries that programs were started with and that could not be probed (those of
-    /// a container that cannot be looked into): `load`, `link` and `init` of their starts are in `app`.
+    /// a container that cannot be looked into, or in a mount that was made for another root): `load`, `link` and `init` of their starts are in `app`.
     #[serde(default)]
     pub hooks_missing: u64,
     /// Values in the arguments of programs that look like credentials and were replaced by `[redacted]`;

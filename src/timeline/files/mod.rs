@@ -3,6 +3,7 @@
 mod kind;
 
 use super::process::ExecMark;
+use super::runtime::{self, Code};
 use super::{Builder, errno_name, start};
 use crate::event::Id;
 use crate::event::file::{Call, Op, Sums};
@@ -76,6 +77,8 @@ pub(super) struct Files {
     summed: Vec<(u64, u64, Sums)>,
     folded: Total,
     sourced: Vec<Source>,
+    /// What was opened of its language runtime's code.
+    pub(super) code: Option<Code>,
 }
 
 impl Total {
@@ -284,6 +287,9 @@ impl Builder {
             if let Some((exec, _)) = last.filter(|(_, exec)| shell(exec).is_some()) {
                 files.sourced.push(Source { at_ns, path: bounded(path), exec: u32::try_from(exec).ok() });
             }
+        }
+        if opened && let Some(path) = path {
+            runtime::opened(&mut files.code, start, path, kind, (at_ns, time_ns));
         }
         let name = match call.error {
             None if call.op == Op::Open => path.map(bounded),

@@ -417,7 +417,12 @@ impl Builder {
             }
             Moment::Output => self.wrote(time_ns, id, mark.text.as_deref().unwrap_or_default(), world),
             // Those of linking are told with its phases.
-            Moment::Sums | Moment::Exec | Moment::End | Moment::LdState | Moment::LibcStart => {}
+            Moment::Sums
+            | Moment::Exec
+            | Moment::End
+            | Moment::LdState
+            | Moment::LibcStart
+            | Moment::ThreadName => {}
         }
     }
 
