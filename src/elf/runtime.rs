@@ -80,6 +80,25 @@ fn needs_glibc_version(image: &Image<'_>) -> Option<bool> {
     Some(false)
 }
 
+/// A program that PyInstaller made: a boot loader in C, which loads CPython's library by itself, so that
+/// nothing else of the file names it. The archive in its section `pydata` ends with a cookie: a mark of
+/// eight bytes, four numbers, and the library's name in 64 (since PyInstaller 2.1).
+const FROZEN: &str = "pyinstaller";
+const COOKIE: u64 = 88;
+const COOKIE_MARK: &[u8] = b"MEI\x0c\x0b\x0a\x0b\x0e";
+const COOKIE_LIBRARY: usize = 24;
+
+/// The name of the library that such a program loads.
+fn frozen_library(image: &Image<'_>) -> Option<String> {
+    let header = &image.section("pydata")?.header;
+    let at = header.sh_offset.checked_add(header.sh_size)?.checked_sub(COOKIE)?;
+    let cookie = image.source.read(at, COOKIE)?;
+    let name = cookie.starts_with(COOKIE_MARK).then(|| cookie.get(COOKIE_LIBRARY..))??;
+    let name = name.split(|byte| *byte == 0).next()?;
+    // A path in the archive (since PyInstaller 6).
+    std::str::from_utf8(name).ok()?.rsplit('/').next().map(str::to_owned)
+}
+
 /// The language runtime, as in [`Facts::runtime`].
 pub(super) fn language(image: &Image<'_>, facts: &Facts, notes: &Notes) -> Option<String> {
     if let Some(go) = go(image, notes) {
@@ -96,6 +115,9 @@ pub(super) fn language(image: &Image<'_>, facts: &Facts, notes: &Notes) -> Optio
     }
     if defines("JNI_CreateJavaVM") || links("libjli.so") || links("libjvm.so") {
         return Some("jvm".into());
+    }
+    if let Some(library) = frozen_library(image) {
+        return Some(python_library(&library).unwrap_or_else(|| python_name("cpython", None)));
     }
     let mut python = libraries().find_map(|name| python_library(name));
     if python.is_none() && (defines("Py_BytesMain") || defines("Py_Main")) {
@@ -148,6 +170,9 @@ const EXPORTS: &[(&str, &str)] = &[
 pub(super) fn program(image: &Image<'_>, facts: &Facts) -> Option<&'static str> {
     if facts.needed.iter().any(|name| name.starts_with("libsudo_util.so")) {
         return Some("sudo");
+    }
+    if frozen_library(image).is_some() {
+        return Some(FROZEN);
     }
     let symbols = Symbols::new(image)?;
     EXPORTS.iter().find(|(symbol, _)| symbols.defines(symbol)).map(|(_, program)| *program)

@@ -197,6 +197,25 @@ fn runtimes() {
 }
 
 #[test]
+fn programs_that_pyinstaller_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let build = |name: &str, mark: &str, library: &str| {
+        let section = format!(
+            ".pushsection pydata,\\\"\\\"\\n.ascii \\\"archive\\\"\\n.ascii \\\"{mark}\\\"\\n.space 16\\n\
+             name: .ascii \\\"{library}\\\"\\n.space 64 - (. - name)\\n.popsection"
+        );
+        let facts = of(&gcc(&dir.path().join(name), &format!("asm(\"{section}\"); {MAIN}"), &["-s"]));
+        (facts.runtime, facts.program)
+    };
+    let frozen = |runtime: &str| (Some(runtime.to_owned()), Some("pyinstaller".to_owned()));
+    let mark = "MEI\\\\014\\\\013\\\\012\\\\013\\\\016";
+    assert_eq!(build("a", mark, "libpython3.11.so.1.0"), frozen("cpython 3.11"));
+    assert_eq!(build("b", mark, "_internal/libpython3.8m.so.1.0"), frozen("cpython 3.8"));
+    assert_eq!(build("c", mark, "x"), frozen("cpython"));
+    assert_eq!(build("d", "MEI\\\\014\\\\013\\\\012\\\\013\\\\017", "libpython3.11.so.1.0"), (None, None));
+}
+
+#[test]
 fn go_build_information() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

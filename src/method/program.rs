@@ -166,6 +166,11 @@ impl<'a> Program<'a> {
         }
     }
 
+    /// A program in Python that PyInstaller made: its interpreter is itself, after a boot loader in C.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.image.is_some_and(|i| i.program.as_deref() == Some("pyinstaller"))
+    }
+
     /// Its arguments.
     pub(super) fn argv(&self) -> &'a [String] {
         self.image.and_then(|i| i.argv.as_deref()).unwrap_or_default()

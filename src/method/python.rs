@@ -39,7 +39,8 @@ pub(super) const RULES: &[Rule] = &[
         weight: 94,
         evidence: "the program runs itself with --multiprocessing-fork and a pipe_handle, as frozen Python programs do",
         when: |v| {
-            let itself = v.execed() && v.image.is(Kind::Other) && v.image.same_file(&v.parent);
+            let frozen = v.image.is(Kind::Other) || v.image.is_frozen();
+            let itself = v.execed() && frozen && v.image.same_file(&v.parent);
             fits(itself && is_frozen_spawn(v.image.argv()))
         },
     },

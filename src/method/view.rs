@@ -190,7 +190,14 @@ impl<'a> View<'a> {
 
     /// The creator is of that kind; how sure that is.
     pub(super) fn parent_is(&self, kind: Kind) -> Option<Confidence> {
-        self.parent.is(kind).then_some(self.parent.trust)
+        let it_is = self.parent.is(kind) && !self.is_boot_loaders();
+        it_is.then_some(self.parent.trust)
+    }
+
+    /// The creator is the boot loader of a frozen program, which unpacks it and runs it again with the same
+    /// arguments before there is any interpreter.
+    fn is_boot_loaders(&self) -> bool {
+        self.parent.is_frozen() && self.execed() && self.first_argv() == self.parent.argv()
     }
 
     /// The pattern of the creator's own start.

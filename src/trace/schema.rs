@@ -353,7 +353,8 @@ pub struct Binary {
     /// Language runtime, such as `cpython 3.11`, `go 1.22`, `jvm`, `node`; `null` where none is seen.
     pub runtime: Option<String>,
     /// A well-known program that starts others, where its ELF file shows that it is that one, whatever
-    /// it is called: `bash`, `zsh`, `make`, `nginx`, `postgres`, `sudo`; `null` for any other.
+    /// it is called: `bash`, `zsh`, `make`, `nginx`, `postgres`, `sudo`; `pyinstaller` for what that made
+    /// of a program in Python; `null` for any other.
     #[serde(default)]
     pub program: Option<String>,
     /// The file bears the name of a well-known program that starts others, and what its ELF file imports

@@ -97,6 +97,12 @@ pub struct Row {
     /// What runs `script`, with its options.
     #[serde(default)]
     pub shell: Vec<String>,
+    /// A script that /bin/sh runs before, in `{dir}`; not recorded.
+    pub prepare: Option<String>,
+    /// The program runs before it is recorded: it prints a line `ready PID`, is then followed with `-p PID`,
+    /// and told so by a line on its standard input.
+    #[serde(default)]
+    pub attach: bool,
     /// Files to be put into `{dir}` first, by name.
     #[serde(default)]
     pub files: std::collections::BTreeMap<String, String>,
@@ -212,6 +218,9 @@ fn check(table: &Table) -> Result<()> {
         }
         if row.not_yet.is_none() && row.run.is_empty() == row.script.is_none() {
             bail!("{name}: either run or script");
+        }
+        if row.attach && row.user.is_some() {
+            bail!("{name}: attach is root's");
         }
         if row.expect.is_empty() {
             bail!("{name} expects nothing");

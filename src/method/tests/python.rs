@@ -156,8 +156,36 @@ fn a_frozen_program_runs_itself() {
     );
 }
 
+/// What PyInstaller made shows that it is one, and which CPython it has in itself.
+#[test]
+fn a_program_that_pyinstaller_made_is_python() {
+    let exe = "/opt/app/frozen";
+    let frozen = |argv: &[&str]| Image {
+        program: Some("pyinstaller".into()),
+        ..with_runtime(exe, "cpython 3.11", argv)
+    };
+    let app = || frozen(&[exe, "x"]);
+    let want = |mechanism, pattern, confidence| Want(mechanism, Some("cpython"), Some(pattern), confidence);
+    check("fork", &mp_fork_of(app(), 2), want("fork", "multiprocessing.fork", Likely));
+    let worker = frozen(&[exe, FORK, "tracker_fd=5", "pipe_handle=7"]);
+    let spawned = want("vfork_exec", "multiprocessing.spawn", Likely);
+    check("spawn", &vfork(mask::LIBC, app()).exec(worker), spawned);
+    let tracker = frozen(&[exe, "-B", "-S", "-I", "-c", TRACKER]);
+    let tracked = want("vfork_exec", "multiprocessing.resource_tracker", Certain);
+    check("tracker", &vfork(mask::LIBC, app()).exec(tracker), tracked);
+    let run = Want("vfork_exec", Some("cpython.subprocess"), Some("subprocess"), Likely);
+    check("subprocess", &vfork(mask::LIBC, app()).exec(c_program()), run);
+    // The boot loader is C: it unpacks the program and runs it again, as it was called.
+    let loader = Want("fork_exec", Some("glibc"), Some("reexec"), Likely);
+    check("the boot loader", &fork(app()).exec(app()), loader);
+}
+
 fn mp_fork(version: &str, pipes: u8) -> Start {
-    fork(app(version))
+    mp_fork_of(app(version), pipes)
+}
+
+fn mp_fork_of(app: Image, pipes: u8) -> Start {
+    fork(app)
         .creation(|c| {
             c.fresh_pipes = Some(pipes);
             c.fresh_pipes_cloexec = true;

@@ -1,5 +1,6 @@
 //! `cargo xtask corpus`: real programs, started for real, and what the classifier makes of them.
 
+mod attach;
 mod keep;
 mod kit;
 mod place;

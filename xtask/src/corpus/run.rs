@@ -1,5 +1,6 @@
 //! Runs one row of the table under `startrace record`.
 
+use super::attach;
 use super::kit::{Filler, Kit};
 use super::roots::SHELF;
 use crate::shell;
@@ -9,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use xtask::judge::{self, Verdict};
 use xtask::table::{HOST, Row};
@@ -89,12 +90,37 @@ fn record(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Result<(Value,
         }
         None => row.run.iter().map(|word| fill(word)).collect::<Result<_>>()?,
     };
+    let inside = |words: &[String]| {
+        let mut command = match (&place.root, words) {
+            (Some(root), [program, ..]) => {
+                let mut command = root.command("env");
+                command.arg("-C").arg(&filler.dir).arg(program);
+                command
+            }
+            (None, [program, ..]) => Command::new(program),
+            (_, []) => Command::new("true"),
+        };
+        command.args(words.get(1..).unwrap_or_default()).current_dir(&dir);
+        shell::plain_environment(&mut command);
+        command
+    };
+    if let Some(script) = &row.prepare {
+        let words = ["/bin/sh".to_owned(), "-ec".to_owned(), fill(script)?];
+        super::roots::output(&mut inside(&words)).context("cannot be prepared")?;
+    }
     let trace = folder.join("trace.json");
+    let (stdout, stderr) = (folder.join("stdout"), folder.join("stderr"));
     let mut startrace = match &place.root {
-        Some(root) => root.beside(binary),
-        None => shell::as_root(binary),
+        Some(root) if !row.attach => root.beside(binary),
+        _ => shell::as_root(binary),
     };
     startrace.args(["record", "-q", "-o"]).arg(&trace).arg("--events").arg(folder.join("events.ndjson"));
+    if row.attach {
+        let mut program = inside(&command);
+        program.stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
+        attach::record(&mut program, &mut startrace, &stdout, &stderr, LIMIT)?;
+        return whole(&trace, &stdout);
+    }
     if let (Some(user), None) = (&row.user, &place.root) {
         startrace.args(["--run-as", user]);
     }
@@ -109,7 +135,6 @@ fn record(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Result<(Value,
     if place.root.is_none() {
         startrace.current_dir(&dir);
     }
-    let (stdout, stderr) = (folder.join("stdout"), folder.join("stderr"));
     startrace.stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
     shell::plain_environment(&mut startrace);
     let mut child = startrace.spawn().with_context(|| binary.display().to_string())?;
@@ -125,11 +150,16 @@ fn record(job: &Job, kit: &Kit, binary: &Path, scratch: &Path) -> Result<(Value,
     if !status.success() {
         bail!("{} ended with {status}; it said {}", command.join(" "), said());
     }
-    let trace: Value = serde_json::from_slice(&read(&trace)?).context("the trace is no JSON")?;
+    whole(&trace, &stdout)
+}
+
+/// The trace, which has to be whole, and what the program printed.
+fn whole(trace: &Path, stdout: &Path) -> Result<(Value, String)> {
+    let trace: Value = serde_json::from_slice(&read(trace)?).context("the trace is no JSON")?;
     if trace["session"]["complete"] != true {
         bail!("the trace is not complete: {}", trace["session"]["lost"]);
     }
-    Ok((trace, fs::read_to_string(&stdout).unwrap_or_default()))
+    Ok((trace, fs::read_to_string(stdout).unwrap_or_default()))
 }
 
 /// Where a row's files are.
