@@ -319,6 +319,9 @@ static long search_pipe(__u32 i, void *ctx)
 		p->pairs++;
 		p->first_fd = p->fd;
 		note_cloexec(p);
+		/* A pipe made before this one lies below it as a whole: descriptors are given out from the lowest. */
+		for (int n = 0; n < PIPE_ENDS; n++)
+			p->write_ends[n] = 0;
 	}
 	return 0;
 }
@@ -331,7 +334,7 @@ static long search_pipe(__u32 i, void *ctx)
  * How many pairs (read end, write end) of one pipe each are the newest descriptors: what a runtime
  * leaves that makes pipes just before it forks. A descriptor is the newest if it lies right below
  * the hint for the next one; other ends may have filled holes, and some of other pipes may lie in
- * between, so some steps down are looked at.
+ * between, so some steps down are looked at. A pipe with one end in between is an older one.
  * The high half is the lowest of their numbers.
  */
 __noinline __u64 fresh_pipes(__u64 table)

@@ -141,8 +141,11 @@ impl World for Machine {
     fn image(&mut self, image: &ImageKey) -> Option<Binary> {
         self.frames.forget(image.pid);
         let key = (image.dev, image.inode);
+        // A file that could not be opened, because who ran it had ended, may be open to this process.
+        let may_open = || Path::new(&format!("/proc/{}/exe", image.pid)).exists();
         if let Some(cached) = self.images.get(&key)
             && cached.looked.elapsed() < TRUST
+            && (cached.stamp.is_some() || !may_open())
         {
             return cached.binary.clone();
         }
@@ -458,6 +461,17 @@ mod tests {
         };
         assert!(open_image(&key, &Witnesses::default()).is_some());
         assert!(open_image(&ImageKey { inode: meta.ino() + 1, ..key }, &Witnesses::default()).is_none());
+    }
+
+    #[test]
+    fn a_file_that_was_out_of_reach_is_read_when_a_living_process_runs_it() {
+        let meta = std::fs::metadata("/proc/self/exe").unwrap();
+        let (dev, inode) = (kernel_dev(meta.dev()), meta.ino());
+        let gone = ImageKey { pid: 0, exe: "/nowhere/program".to_owned(), dev, inode };
+        let mut machine = Machine::default();
+        assert!(machine.image(&gone).is_none());
+        let here = ImageKey { pid: std::process::id(), ..gone };
+        assert!(machine.image(&here).is_some_and(|binary| binary.linkage.is_some()));
     }
 
     #[test]

@@ -145,6 +145,9 @@ fn evidence(
         let mut line = String::with_capacity(80);
         line.push_str(if view.made_by(Mechanism::Exec) { "image replaced: " } else { "parent image " });
         describe(&view.parent, &mut line);
+        if view.parent.is_unread() && view.parent.image.is_some_and(|i| i.exe.is_some()) {
+            line.push_str(", known by its name alone: its file was out of reach");
+        }
         out.push(line);
     }
     let mut others: Vec<&Claim<'_>> = Vec::new();

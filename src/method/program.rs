@@ -149,11 +149,17 @@ impl<'a> Program<'a> {
         self.kind == kind
     }
 
+    /// Its file was out of reach: it had ended before it was looked at, in another root than ours. Its name
+    /// is all that is known, and names are free.
+    pub(super) fn is_unread(&self) -> bool {
+        self.image.is_some_and(|i| i.linkage.is_none())
+    }
+
     /// How far its name is to be believed: the ELF files of some programs show what they are, and one
     /// that does not is perhaps another program of that name.
     pub(super) fn name_trust(&self) -> Confidence {
         match self.image {
-            Some(i) if borne_in_vain(i, self.name) => Confidence::Guess,
+            Some(i) if i.linkage.is_none() || borne_in_vain(i, self.name) => Confidence::Guess,
             _ => Confidence::Likely,
         }
     }

@@ -2,6 +2,7 @@
 //! What no name tells, `shape` tells by what happens.
 
 use super::argv::{Target, python_line};
+use super::kernel::flag;
 use super::program::{Kind, base};
 use super::rule::{Fit, Rule};
 use super::view::View;
@@ -46,15 +47,20 @@ pub(super) const RULES: &[Rule] = &[
         pattern: Some("zygote_child"),
         confidence: Likely,
         weight: 84,
-        evidence: "a copy, without exec, of a process whose first argument is --type=zygote: {parent}",
+        evidence: "a copy, without exec, of a process whose first argument is --type=zygote: {parent}{peer}",
         when: |v| {
             let first = v.parent.argv().get(1).is_some_and(|a| a == "--type=zygote");
-            if !first || v.execed() || v.meant_to_exec() || v.creation().is_none() {
+            if !first || v.meant_to_exec() || v.creation().is_none() || v.flags(flag::VM) {
+                return None;
+            }
+            let asked = v.facts.peer.is_some();
+            if !asked && v.parent_pattern() == Some("namespace") {
+                // The first process of a new pid namespace, which goes on as the zygote in a copy of itself.
                 return None;
             }
             // Electron applications bear their own names; their zygote is the browser, run again.
             let known = is_chromium(v.parent.name) || v.parent_pattern() == Some("reexec");
-            Some(Fit::at_most(if known { Likely } else { Guess }))
+            Some(Fit::at_most(if known && asked { Likely } else { Guess }))
         },
     },
     Rule {

@@ -149,6 +149,7 @@ fn reexec<'a>(v: &View<'a>) -> Option<Fit<'a>> {
     let through_proc = v.facts.execs.iter().any(|e| e.path.as_deref() == Some("/proc/self/exe"));
     let sure: Confidence = match v.image.kind {
         Kind::Shell(_) => return None,
+        Kind::Python if v.image.is_frozen() => Likely,
         Kind::Python if python_line(ours).is_none() => return None,
         Kind::Python | Kind::Node | Kind::Jvm | Kind::Ruby | Kind::Perl | Kind::Php => {
             if same_arguments {

@@ -9,7 +9,7 @@ use super::kernel::Mechanism;
 use super::program::{Kind, Program, base};
 use super::rule::{Fit, Rule, fits};
 use super::view::View;
-use crate::trace::schema::Confidence::{Guess, Likely};
+use crate::trace::schema::Confidence::{self, Guess, Likely};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -21,8 +21,10 @@ pub(super) const RULES: &[Rule] = &[
         weight: 76,
         evidence: "exec chain {chain}: {subject} runs the program in its own place",
         when: |v| {
-            let first = v.passed_through().next()?;
-            is_in_place(first.name).then_some(Fit::at_most(first.name_trust()).about(first.name))
+            let mut images = v.passed_through();
+            let first = images.next()?;
+            let trust = trust(&first, images.next().unwrap_or(v.image).argv());
+            is_in_place(first.name).then_some(Fit::at_most(trust).about(first.name))
         },
     },
     Rule {
@@ -36,7 +38,8 @@ pub(super) const RULES: &[Rule] = &[
         when: |v| {
             let mut later = v.passed_through().skip(1);
             let wrapper = later.find(|p| is_in_place(p.name))?;
-            Some(Fit::at_most(wrapper.name_trust()).about(wrapper.name))
+            let trust = trust(&wrapper, later.next().unwrap_or(v.image).argv());
+            Some(Fit::at_most(trust).about(wrapper.name))
         },
     },
     Rule {
@@ -76,7 +79,7 @@ pub(super) const RULES: &[Rule] = &[
         when: |v| {
             v.creation()?;
             let waits = v.meant_to_exec() && is_waiting(v.parent.name);
-            waits.then_some(Fit::at_most(v.parent.name_trust()))
+            waits.then_some(Fit::at_most(trust(&v.parent, v.first_argv())))
         },
     },
     Rule {
@@ -124,6 +127,14 @@ pub(super) const RULES: &[Rule] = &[
         },
     },
 ];
+
+/// How far a wrapper's name is to be believed. Where its file was out of reach, that it runs what its last
+/// arguments name bears the name out.
+fn trust(wrapper: &Program<'_>, run: &[String]) -> Confidence {
+    let own = wrapper.argv();
+    let handed_on = !run.is_empty() && run.len() < own.len() && own.ends_with(run);
+    if wrapper.is_unread() && handed_on { Likely } else { wrapper.name_trust() }
+}
 
 fn is_in_place(name: &str) -> bool {
     matches!(

@@ -81,6 +81,7 @@ fn meant(expect: &Expect, start: &Value, pids: Option<&[u64]>, by_id: &HashMap<&
     let parent = start["parent"]["start_id"].as_str().and_then(|id| by_id.get(id));
     pids.is_none_or(|pids| pids.contains(&pid))
         && expect.execs.is_none_or(|wanted| wanted == execs)
+        && expect.asked.is_none_or(|asked| asked != start["requested_by"].is_null())
         && expect.exe.as_deref().is_none_or(|wanted| like(wanted, exe))
         && expect.argv.as_deref().is_none_or(|wanted| arguments(wanted, &start["argv"]))
         && expect.by.as_deref().is_none_or(|by| parent.is_some_and(|parent| arguments(by, &parent["argv"])))

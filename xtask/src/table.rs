@@ -144,6 +144,8 @@ pub struct Expect {
     pub by: Option<Vec<String>>,
     /// Arguments, as `argv`, of the process that asked for it (`requested_by`), which has to be in the trace.
     pub asked_by: Option<Vec<String>>,
+    /// Whether some process is known to have asked for it.
+    pub asked: Option<bool>,
     /// How many such starts there are at least.
     #[serde(default = "one")]
     pub min: usize,

@@ -109,19 +109,27 @@ fn servers_that_exist_to_be_copied() {
     let chrome = || {
         image("/opt/google/chrome/chrome", &["/opt/google/chrome/chrome", "--type=zygote", "--no-sandbox"])
     };
-    check("zygote", &fork(chrome()), Want("fork", Some("glibc"), Some("zygote_child"), Likely));
-    let sandboxed = fork(chrome()).creation(|c| {
+    let copy = |image| fork(image).peer(7, 90_000);
+    let want = |confidence| Want("fork", Some("glibc"), Some("zygote_child"), confidence);
+    check("zygote", &copy(chrome()), want(Likely));
+    check("nobody was seen to ask", &fork(chrome()), want(Guess));
+    // The sandboxed zygote is a copy of the first process in its pid namespace, and has a helper that only
+    // goes into an empty root.
+    let itself = fork(chrome()).parent_pattern("namespace");
+    check("the zygote itself", &itself, Want("fork", Some("glibc"), None, Likely));
+    let helper = copy(chrome()).creation(|c| {
+        c.flags = flag::VM | flag::VFORK | 0x200;
+        c.stack_delta = Some(FAR);
+    });
+    assert_eq!(helper.method().pattern, None, "{:?}", helper.method());
+    let sandboxed = copy(chrome()).creation(|c| {
         c.flags = 0x2000_0000;
         c.stack_delta = Some(FAR);
     });
     check("sandboxed", &sandboxed, Want("clone", None, Some("zygote_child"), Likely));
     let electron = || image("/opt/app/app", &["/opt/app/app", "--type=zygote"]);
-    check(
-        "Electron",
-        &fork(electron()).parent_pattern("reexec"),
-        Want("fork", Some("glibc"), Some("zygote_child"), Likely),
-    );
-    check("an imposter", &fork(electron()), Want("fork", Some("glibc"), Some("zygote_child"), Guess));
+    check("Electron", &copy(electron()).parent_pattern("reexec"), want(Likely));
+    check("an imposter", &copy(electron()), want(Guess));
     let erl = fork(image("/usr/lib/erlang/erts/bin/erl_child_setup", &["erl_child_setup", "1024"]))
         .exec(image("/usr/bin/dash", &["sh", "-c", "exec ls"]));
     check("Erlang", &erl, Want("fork_exec", Some("glibc"), Some("erl_child_setup"), Likely));

@@ -77,11 +77,46 @@ fn a_program_that_is_not_what_it_is_called_is_a_guess() {
     let bash = fork(called("bash")).creation(|c| c.blocked = mask::BASH).exec(ls());
     // Nobody else blocks these signals: a bash that exports nothing.
     check("bash", &bash, Want("fork_exec", Some("bash"), Some("shell.command"), Likely));
-    // What is static exports nothing, and what could not be read tells nothing.
-    for linkage in [Some("static"), None] {
-        let quiet = Image { linkage: linkage.map(Into::into), ..called("make") };
-        assert_eq!(spawn(quiet).exec(ls()).method().confidence, Likely, "{linkage:?}");
+    // What is static exports nothing.
+    let quiet = Image { linkage: Some("static".into()), ..called("make") };
+    assert_eq!(spawn(quiet).exec(ls()).method().confidence, Likely);
+}
+
+/// Seen in the corpus's roots: C programs that ended before anybody could open their files, in a root that
+/// nobody else was in.
+#[test]
+fn a_name_is_a_guess_where_the_file_was_out_of_reach() {
+    let unread =
+        |name: &str| Image { linkage: None, interpreter: None, ..image(&format!("/srv/{name}"), &[name]) };
+    let unknown = |name: &str| Image { program: None, ..unread(name) };
+    for name in
+        ["make", "find", "xargs", "timeout", "su", "sudo", "flock", "conmon", "erl_child_setup", "dash"]
+    {
+        let method = fork(unknown(name)).exec(ls()).method();
+        assert_eq!(method.confidence, Guess, "{name}: {method:?}");
+        let evidence = method.evidence.join("\n");
+        assert!(evidence.contains("known by its name alone"), "{name}: {evidence}");
     }
+    for name in ["redis-server", "nginx"] {
+        assert_eq!(fork(unknown(name)).method().confidence, Guess, "{name}");
+    }
+    // The way it forks bears the name out.
+    let bash = fork(unknown("bash")).creation(|c| c.blocked = mask::BASH).exec(ls());
+    check("bash", &bash, Want("fork_exec", Some("bash"), Some("shell.command"), Likely));
+    let hidden = fork(unknown("bash")).creation(|c| c.blocked = mask::ALL).exec(ls());
+    assert_eq!(hidden.method().confidence, Guess, "{:?}", hidden.method());
+    // So does that it hands the rest of its arguments on.
+    let wrapper =
+        |name: &str| Image { argv: Some([name, "ls", "-l"].map(String::from).into()), ..unknown(name) };
+    let list = || image("/usr/bin/ls", &["ls", "-l"]);
+    let env = vfork(mask::LIBC, unknown("dash")).exec(wrapper("env")).exec(list());
+    check("env", &env, Want("vfork_exec", Some("dash"), Some("wrapper"), Likely));
+    let nice = vfork(mask::LIBC, unknown("dash")).exec(wrapper("env")).exec(wrapper("nice")).exec(ls());
+    assert_eq!(nice.method().pattern.as_deref(), Some("shell.command"), "{:?}", nice.method());
+    let timeout = fork(wrapper("timeout")).exec(list());
+    check("timeout", &timeout, Want("fork_exec", Some("glibc"), Some("wrapper"), Likely));
+    let dash = vfork(mask::LIBC, unknown("dash")).exec(ls());
+    check("dash", &dash, Want("vfork_exec", Some("dash"), Some("shell.command"), Likely));
 }
 
 #[test]
