@@ -117,12 +117,9 @@ fn shell(v: &View<'_>) -> Option<(Option<&'static str>, Confidence)> {
     if !fits {
         return None;
     }
-    // bash, zsh and mksh hold CHLD back around every fork, dash nearly everything around its vfork: that
-    // bears the name out where the file could not be read. C libraries that hold back everything hide it.
-    let held = has(blocked, signal::CHLD);
+    // bash and zsh hold CHLD back around every fork.
     let cap = match shell {
-        Shell::Bash | Shell::Zsh if !held => Guess,
-        _ if v.parent.is_unread() && (!held || blocked == mask::ALL) => Guess,
+        Shell::Bash | Shell::Zsh if !has(blocked, signal::CHLD) => Guess,
         _ => Likely,
     };
     let library = match shell {

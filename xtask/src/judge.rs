@@ -39,8 +39,12 @@ pub fn judge(row: &Row, root: &str, trace: &Value, stdout: &str) -> Result<Vec<V
             Some(pointer) => Some(told(stdout, pointer)?),
             None => None,
         };
-        let found: Vec<&Value> =
-            starts.iter().filter(|start| meant(expect, start, pids.as_deref(), &by_id)).collect();
+        // What was in the middle of its start when it was met has no creation that could be named.
+        let found: Vec<&Value> = starts
+            .iter()
+            .filter(|start| !row.attach || start["partial"] != true)
+            .filter(|start| meant(expect, start, pids.as_deref(), &by_id))
+            .collect();
         let wanted = pids.as_ref().map_or(expect.min, |pids| expect.min.max(pids.len()));
         if found.len() < wanted || expect.max.is_some_and(|max| found.len() > max) {
             return Err(format!(

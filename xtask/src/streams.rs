@@ -97,6 +97,7 @@ pub fn told(stdout: &str) -> &str {
 /// the row's. `folders` are texts and what stands for them, the more special first.
 pub fn clean(events: &str, folders: &[(String, &str)]) -> Result<String> {
     let mut out = String::with_capacity(events.len());
+    let followed = followed(events)?;
     for line in events.lines() {
         let mut line = line.to_owned();
         for (folder, name) in folders {
@@ -106,9 +107,12 @@ pub fn clean(events: &str, folders: &[(String, &str)]) -> Result<String> {
         if let Some(path) = value.pointer_mut("/event/what/cgroup/path") {
             *path = "/".into();
         }
+        let own = value.pointer("/answer/process/0").is_some_and(|id| followed.contains(id));
         if let Some(known) = value.pointer_mut("/answer/process/1").and_then(Value::as_object_mut) {
-            // It ran before. What it is remains; what it was told to do is nobody's business.
-            for secret in ["argv", "cwd", "cgroup"] {
+            // It ran before. What it is remains; what it was told to do is nobody's business, unless it is
+            // the row's own, and was followed with `-p`.
+            let secrets = ["cwd", "cgroup"].into_iter().chain((!own).then_some("argv"));
+            for secret in secrets {
                 known.insert(secret.to_owned(), Value::Null);
             }
         }
@@ -119,6 +123,12 @@ pub fn clean(events: &str, folders: &[(String, &str)]) -> Result<String> {
         bail!("{folder} is still in it");
     }
     Ok(out)
+}
+
+/// Which processes ran before they were followed.
+fn followed(events: &str) -> Result<Vec<Value>> {
+    let seeds = events.lines().filter(|line| line.starts_with("{\"seed\":"));
+    seeds.map(|line| Ok(serde_json::from_str::<Value>(line)?["seed"].take())).collect()
 }
 
 #[cfg(test)]
@@ -151,5 +161,8 @@ mod tests {
         assert!(!cleaned.contains("secret") && !cleaned.contains("slice"), "{cleaned}");
         assert!(cleaned.contains("\"exe\":\"/home/user/x\""), "{cleaned}");
         assert!(clean(events, &[("process".into(), "a process")]).is_err());
+        // What was followed with -p is the row's own.
+        let own = format!("{{\"seed\":{{\"birth_ns\":0,\"pid\":1}}}}\n{events}");
+        assert!(clean(&own, &[]).unwrap().contains("secret"));
     }
 }
