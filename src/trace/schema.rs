@@ -573,7 +573,8 @@ pub struct Counters {
 
 /// What went on inside a language runtime, concluded from the files that it opened and the names of its threads: no
 /// runtime says so itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Runtime {
     /// `cpython`, `jvm`, `node`, `perl`, `php` or `ruby`.
     pub language: String,
@@ -585,7 +586,8 @@ pub struct Runtime {
 }
 
 /// A part of `app`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RuntimeStage {
     /// `runtime`: until the first file with code of the program is opened (one that does not come with the runtime,
     /// where there is such a file); `loading`: until the last one has been opened (classes in an archive are not told
@@ -598,7 +600,8 @@ pub struct RuntimeStage {
 }
 
 /// Threads of a kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RuntimeThreads {
     /// `application`, `jit`, `gc`, `io`, `runtime` (its own housekeeping), or `unknown` where there is no name that tells.
     pub role: String,
