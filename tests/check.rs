@@ -68,6 +68,44 @@ fn every_limit_is_held_against_what_there_is() {
 }
 
 #[test]
+fn findings_can_be_forbidden() {
+    let mut found = sample();
+    let finding = |id: &str| {
+        json!({"id": id, "severity": "warning", "cost_ns": 5, "basis": "measured", "summary": "s",
+            "evidence": {}, "advice": "a"})
+    };
+    found["starts"][1]["findings"] = json!([finding("path-walk")]);
+    // What only its siblings tell stands in the trace's own list.
+    let several = found["starts"][2]["start_id"].clone();
+    let joined = |id: &str, starts: Value| {
+        json!({"id": id, "severity": "warning", "saves_ns": 5, "basis": "measured", "starts": starts, "n": 1,
+            "overlaps": [], "what": "w", "summary": "s", "evidence": {}, "advice": "a"})
+    };
+    found["findings"] = json!([joined("serial-spawn", json!([several]))]);
+    found["not_examined"] = json!([]);
+    for (text, result, said) in [
+        ("forbid-findings = [\"path-walk\"]", Outcome::Over, "finding path-walk  1 of 0: tool -x"),
+        ("forbid-findings = [\"serial-*\"]", Outcome::Over, "finding serial-*  1 of 0: tool -x"),
+        ("forbid-findings = [\"dns-wait\"]", Outcome::Ok, "within budget: 1 limit"),
+        ("[[exe]]\nmatch = \"app\"\nforbid-findings = [\"*\"]", Outcome::Ok, "within budget: 1 limit"),
+    ] {
+        let checked = check(&found, text);
+        let shown = told(&checked, 200);
+        assert_eq!(checked.result, result, "{text}: {shown}");
+        assert!(shown.replace('\u{a0}', " ").contains(said), "{text}: {shown}");
+        // The same from lines, which are read another way.
+        let lines = traces::lines(&found);
+        let mut digest = Digest::new(Vec::new());
+        digest.add(traces::read_text(&lines), Side::BASE).unwrap();
+        assert_eq!(told(&budget::check(&digest, &Budget::parse(text).unwrap()), 200), shown);
+    }
+    // Of a trace from before there were findings nothing is known.
+    let checked = check(&sample(), "forbid-findings = [\"path-walk\"]");
+    assert_eq!(checked.result, Outcome::Unknown);
+    assert!(told(&checked, 200).contains("no findings"));
+}
+
+#[test]
 fn what_a_trace_cannot_tell_is_not_within_budget() {
     let mut lost = sample();
     lost["session"]["complete"] = json!(false);

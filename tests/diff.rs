@@ -370,7 +370,7 @@ fn the_command_says_how_it_ended() {
         (vec![&*base, &*slow, word("--fail-if-slower"), word("ten")], 2, "10% or 50ms"),
         (vec![&*base, word("nowhere.json")], 1, "nowhere.json"),
         (vec![&*base, dir.path().as_os_str()], 1, "a folder without traces"),
-        (vec![word("-"), word("-")], 1, "one trace only"),
+        (vec![word("-"), word("-")], 2, "one trace only"),
     ] {
         let output = run(&args);
         let text = String::from_utf8(output.stderr).unwrap();
@@ -509,5 +509,47 @@ fn the_page_is_a_file_and_the_exit_status_stays() {
     ]);
     assert_eq!(done.status.code(), Some(4), "{done:?}");
     let done = run(&[a.as_os_str(), b.as_os_str(), "--html".as_ref(), "-".as_ref(), "--markdown".as_ref()]);
-    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+}
+
+#[test]
+fn findings_and_libraries_that_changed_are_named() {
+    let made = |findings: &[&str], libraries: &[&str], level: &str| {
+        let mut made = trace(&[spec(100, None, "app", 50 * MS)]);
+        let finding = |id: &&str| {
+            json!({"id": id, "severity": "warning", "cost_ns": 5, "basis": "measured", "summary": "s",
+                "evidence": {}, "advice": "a"})
+        };
+        let file = |path: &&str| {
+            json!({"at_ns": 1, "duration_ns": 1, "path": path, "kind": "shared_library", "bytes": 1, "tid": 100})
+        };
+        made["starts"][0]["findings"] = Value::Array(findings.iter().map(finding).collect());
+        made["starts"][0]["timeline"]["files"] = json!({"opened": 1, "open_failed": 0, "found": 0, "missed": 0,
+            "spent_ns": 1, "sums": [], "errors": {}, "misses": [], "misses_left_out": 0,
+            "files": libraries.iter().map(file).collect::<Vec<_>>(), "files_left_out": 0});
+        made["session"]["level"] = json!(level);
+        made["findings"] = json!([]);
+        made["not_examined"] = json!([]);
+        made
+    };
+    let old = made(&["path-walk", "fixed-sleep"], &["/lib/libc.so.6", "/lib/libold.so.1"], "deep");
+    let new = made(&["fixed-sleep", "dns-wait"], &["/usr/lib/libc.so.6", "/lib/libnew.so.2"], "deep");
+    let said = told(&sides(&[old.clone()], &[new.clone()], &[], &Options::default()));
+    let said = said.replace('\u{a0}', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("libraries on one side only: libold.so.1 -> libnew.so.2"), "{said}");
+    assert!(said.contains("findings on one side only: path-walk -> dns-wait"), "{said}");
+    // Lines are read another way.
+    let mut digest = Digest::new(Vec::new());
+    for (side, trace) in [(Side::BASE, &old), (Side::NEW, &new)] {
+        digest.add(traces::read_text(&traces::lines(trace)), side).unwrap();
+    }
+    let changes = |comparison: &Comparison| comparison.pairs[0].changes.clone();
+    assert_eq!(
+        changes(&compare(&digest, Side::BASE, Side::NEW, &Options::default())),
+        changes(&sides(&[old.clone()], &[new], &[], &Options::default()))
+    );
+    // What another level cannot see has not gone, and nothing has changed between equals.
+    let poorer = made(&[], &["/lib/libc.so.6", "/lib/libold.so.1"], "timeline");
+    assert_eq!(changes(&sides(&[old.clone()], &[poorer], &[], &Options::default())), []);
+    assert_eq!(changes(&sides(&[old.clone()], &[old], &[], &Options::default())), []);
 }

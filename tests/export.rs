@@ -498,7 +498,9 @@ fn the_command_says_what_to_do() {
     let (code, said) = run(&["--to", "otlp", "--endpoint", "https://collector"]);
     assert!(code == 2 && said.contains("no TLS") && said.contains("http://"), "{said}");
     let (code, said) = run(&["--to", "csv", "--endpoint", "http://localhost"]);
-    assert!(code == 1 && said.contains("--endpoint is for --to otlp only"), "{said}");
+    assert!(code == 2 && said.contains("--endpoint is for --to otlp only"), "{said}");
+    let (code, said) = run(&["--to", "csv", "--otlp-format", "json"]);
+    assert!(code == 2 && said.contains("--otlp-format is for --to otlp only"), "{said}");
     let (code, said) = run(&["--to", "otlp", "--traceparent", "x"]);
     assert!(code == 2 && said.contains("00-<32 hex digits>"), "{said}");
     let (code, said) = run(&["--to", "csv", "-o", "/"]);

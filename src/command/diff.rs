@@ -3,7 +3,7 @@
 use super::export::write_file;
 use super::redaction::RedactArgs;
 use super::report::forgive_closed_pipe;
-use super::{Exit, record};
+use super::{Exit, Misuse, record};
 use crate::compare::{self, Comparison, Digest, Limit, Map, Outcome, Representative, Side};
 use crate::export::ExportError;
 use crate::report::{ColorWhen, MAX_WIDTH, MIN_WIDTH, Style};
@@ -146,10 +146,14 @@ fn compare(options: &Options) -> Result<(Comparison, Runs)> {
         }
         Ok(files)
     };
+    if options.html.as_ref().is_some_and(|page| page == "-") && (options.json || options.markdown) {
+        let why = "--html - and another format cannot both go to standard output: name a FILE";
+        return Err(Misuse(why.to_owned()).into());
+    }
     let (bases, news) = (side(&options.base, &options.bases)?, side(&options.new, &options.news)?);
     let from_stdin = bases.iter().chain(&news).filter(|path| *path == Path::new("-")).count();
     if from_stdin > 1 {
-        bail!("standard input ('-') can be one trace only");
+        return Err(Misuse("standard input ('-') can be one trace only".to_owned()).into());
     }
     let redactor = options.redaction.redactor()?;
     let mut digest = Digest::new(options.maps.clone());
@@ -201,9 +205,6 @@ fn traces(path: &Path) -> Result<Vec<PathBuf>> {
 
 fn show(comparison: &Comparison, runs: &Runs, options: &Options) -> Result<()> {
     if let Some(page) = &options.html {
-        if page == "-" && (options.json || options.markdown) {
-            bail!("--html - and another format cannot both go to standard output: name a FILE");
-        }
         write_file(&OutputTarget::from_option(page), "--html", false, &mut |out| {
             compare::html(comparison, runs.as_ref(), out)
                 .and_then(|()| out.flush())

@@ -1,5 +1,6 @@
 //! `startrace export`: a trace in the formats that other tools read.
 
+use super::Misuse;
 use super::redaction::RedactArgs;
 use super::report::forgive_closed_pipe;
 use crate::export::otlp::{self, Context, Encoding, Endpoint, Patience, Sender};
@@ -83,14 +84,14 @@ pub fn run(options: &Options) -> Result<()> {
             ("--command-lines", options.command_lines),
         ];
         if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
-            bail!("{flag} is for --to otlp only");
+            return Err(Misuse(format!("{flag} is for --to otlp only")).into());
         }
     }
     let target = options.output.as_deref().map_or(OutputTarget::Stdout, OutputTarget::from_option);
     let terminal = target == OutputTarget::Stdout && std::io::stdout().is_terminal();
     let encoding = options.otlp_format.unwrap_or_default();
     if terminal && (options.to.is_binary() || encoding == Encoding::Protobuf) {
-        bail!("this format is nothing for a terminal: name a file with -o FILE");
+        return Err(Misuse("this format is nothing for a terminal: name a file with -o FILE".to_owned()).into());
     }
     if terminal {
         read::hide_progress();

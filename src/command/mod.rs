@@ -17,6 +17,19 @@ pub mod stat;
 mod untraced;
 pub mod watch;
 
+/// The command line is wrong in a way that its parser does not know: [`Exit::Usage`], whatever else a command's
+/// errors come to.
+#[derive(Debug)]
+pub struct Misuse(pub String);
+
+impl std::fmt::Display for Misuse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
+
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {

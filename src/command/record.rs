@@ -779,7 +779,7 @@ fn say(args: &RecordArgs, text: &str) {
 /// An error on stderr, harmless to the terminal.
 pub fn fail(error: &anyhow::Error, exit: Exit) -> Exit {
     eprintln!("startrace: {}", crate::trace::text::sanitize(&format!("{error:#}")));
-    exit
+    if error.is::<super::Misuse>() { Exit::Usage } else { exit }
 }
 
 /// A usage error.

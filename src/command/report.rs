@@ -1,5 +1,6 @@
 //! `startrace report`: the answer for people.
 
+use super::Misuse;
 use super::export::{warn, write_file};
 use super::redaction::RedactArgs;
 use crate::diagnose::{self, Thresholds};
@@ -8,7 +9,7 @@ use crate::redact::Redactor;
 use crate::report::{self, ColorWhen, Digest, MAX_WIDTH, MIN_WIDTH, Pick, Style, View};
 use crate::trace::read;
 use crate::trace::write::OutputTarget;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -118,7 +119,8 @@ pub fn run(options: &Options) -> Result<()> {
         let style = Style::for_stdout(options.width, options.color);
         if id != "all" && diagnose::page(id).is_none() {
             let known: Vec<&str> = diagnose::pages().map(|(id, _)| id).collect();
-            bail!("--explain {id}: there is no such finding; there are: {}", known.join(", "));
+            let known = known.join(", ");
+            return Err(Misuse(format!("--explain {id}: there is no such finding; there are: {known}")).into());
         }
         let asked = diagnose::pages().filter(|(known, _)| id == "all" || id == known);
         return finish(out(), |out| report::explain(asked, &style, out));

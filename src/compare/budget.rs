@@ -227,10 +227,7 @@ impl Scope<'_> {
     }
 
     fn forbidden_finding(&self, pattern: &str) -> Line {
-        let with = |row: &Row| {
-            let mut parts = self.digest.parts(row).iter().filter(|(kind, ..)| *kind == PartKind::Finding);
-            parts.any(|(_, name, _)| glob(pattern, self.digest.text(*name)))
-        };
+        let with = |row: &Row| self.digest.found(row).any(|name| glob(pattern, name));
         let found: Vec<&Row> = self.rows.iter().copied().filter(|row| with(row)).collect();
         let mut line = self.forbidden(&format!("finding {pattern}"), &found);
         if !self.digest.has_findings {

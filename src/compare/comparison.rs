@@ -8,7 +8,7 @@ use crate::report::intern::Sym;
 use crate::sort::SortSmall;
 use crate::timeline::select::glob;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Runs on each side from which on runs are compared and not starts: as few can tell a difference.
 const ENOUGH_RUNS: usize = 4;
@@ -517,7 +517,36 @@ impl Work<'_> {
         compare("ready by", &|row| Some(self.digest.text(row.ready).to_owned()));
         compare("failed execs", &|row| Some(row.failed_execs.to_string()));
         compare("exit", &|row| Some(if row.failed { "failed" } else { "well or not seen" }.to_owned()));
+        out.extend(self.libraries(base, new));
+        out.extend(self.findings(base, new));
         out
+    }
+
+    /// Shared libraries that every start of one side opened, and none of the other.
+    fn libraries(&self, base: &Group, new: &Group) -> Option<Change> {
+        let lists = |group| -> Option<Vec<BTreeSet<&str>>> {
+            let of = |row: &Row| {
+                let list = self.digest.fact(row)?.libraries?;
+                Some(self.digest.text(list).lines().collect())
+            };
+            // Where some of them were recorded without their files, nothing can be said.
+            self.rows(group).map(of).collect()
+        };
+        only_in(&lists(base)?, &lists(new)?).map(|(base, new)| Change { what: "libraries on one side only", base, new })
+    }
+
+    /// Findings that every start of one side has, and none of the other. They are comparable where all traces say what
+    /// was found, and were recorded at the same level.
+    fn findings(&self, base: &Group, new: &Group) -> Option<Change> {
+        let [first, rest @ ..] = self.digest.files.as_slice() else { return None };
+        let alike = |file: &super::digest::File| file.has_findings && file.level == first.level;
+        if !alike(first) || !rest.iter().all(alike) {
+            return None;
+        }
+        let lists = |group| -> Vec<BTreeSet<&str>> {
+            self.rows(group).map(|row| self.digest.found(row).collect()).collect()
+        };
+        only_in(&lists(base), &lists(new)).map(|(base, new)| Change { what: "findings on one side only", base, new })
     }
 
     /// The values that a fact has in a group, the most frequent of them.
@@ -539,6 +568,24 @@ impl Work<'_> {
 
 /// Names of states, or values of a fact, that one pair can have.
 const MAX_NAMES: usize = 256;
+
+/// What is in each list of one side, and in no list of the other.
+fn only_in(base: &[BTreeSet<&str>], new: &[BTreeSet<&str>]) -> Option<(String, String)> {
+    let only = |here: &[BTreeSet<&str>], there: &[BTreeSet<&str>]| -> String {
+        let first = here.first().into_iter().flatten();
+        let names = first.filter(|name| here.iter().all(|list| list.contains(*name)));
+        let names: Vec<&str> = names.filter(|name| !there.iter().any(|list| list.contains(*name))).copied().collect();
+        let more = names.len().saturating_sub(MAX_VALUES);
+        let mut text = names.get(..names.len() - more).unwrap_or_default().join(", ");
+        if more > 0 {
+            text.push_str(&format!(" and {more} more"));
+        }
+        text
+    };
+    let (gone, come) = (only(base, new), only(new, base));
+    let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
+    (!gone.is_empty() || !come.is_empty()).then(|| (or_none(gone), or_none(come)))
+}
 
 fn listed(values: &[String]) -> String {
     values.join(" or ")

@@ -2,16 +2,19 @@
 
 use super::fold::{self, Map};
 use crate::report::intern::{Interner, Sym};
+use crate::report::known::{Labels, Names};
 use crate::report::label;
 use crate::sort::SortSmall;
-use crate::trace::read::{Ending, Item, ReadError, Reader};
-use crate::trace::schema::{self, Start, Timeline};
-use std::collections::HashMap;
+use crate::trace::read::{Detail, Ending, Glance, Item, ReadError, Reader, Take};
+use crate::trace::schema::{self, Diagnosis, Start, Timeline};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::ops::ControlFlow;
 
 /// States, or phases, that are kept of one start: the largest.
 const MAX_PARTS: usize = 64;
+/// Libraries of one start.
+const MAX_LIBRARIES: usize = 1024;
 /// Other starts that are kept of one critical path: those with most time on it.
 const MAX_ON_PATH: usize = 4096;
 /// Ancestors that tell the place of a start.
@@ -50,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) runtime: Option<Sym>,
     pub(crate) needed: Option<u32>,
     pub(crate) relocations: Option<u64>,
+    /// The shared libraries that it opened, by their file names, one a line; where the trace has its files.
+    pub(crate) libraries: Option<Sym>,
 }
 
 /// One start.
@@ -76,6 +81,8 @@ pub(crate) struct Row {
     pub(crate) label: u32,
     first_part: usize,
     part_count: u16,
+    /// Index into [`Digest::joint`].
+    joint: Option<u32>,
     pub(crate) failed_execs: u16,
     /// The first start of its process.
     pub(crate) first: bool,
@@ -112,6 +119,28 @@ pub struct Reading {
     joining: Joining,
 }
 
+/// The same, with what is made of it.
+struct Taking<'a> {
+    digest: &'a mut Digest,
+    reading: Reading,
+}
+
+impl Take for Taking<'_> {
+    fn detail(&self) -> Option<Detail> {
+        Some(Detail::Sums)
+    }
+
+    fn glance(&mut self, start: &Start) -> Glance {
+        self.digest.start(start, &mut self.reading);
+        Glance::Enough
+    }
+
+    fn item(&mut self, item: Item) -> ControlFlow<()> {
+        self.digest.item(&mut self.reading, item);
+        ControlFlow::Continue(())
+    }
+}
+
 /// To which side the runs of `stat` belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sides {
@@ -139,6 +168,8 @@ pub(crate) struct File {
     pub(crate) mode: Option<String>,
     pub(crate) unknown_lines: u64,
     pub(crate) starts: u64,
+    /// It says what was found.
+    pub(crate) has_findings: bool,
 }
 
 /// How much of a root's critical path is whose.
@@ -163,10 +194,23 @@ pub struct Digest {
     pub(crate) on_path: Vec<OnPath>,
     pub(crate) texts: Interner,
     pub(crate) timeout: Sym,
-    /// The traces say what was found in each start.
+    /// The traces say what was found.
     pub(crate) has_findings: bool,
+    /// What was found of several starts together, and may be in none of them: by [`Row::joint`].
+    joint: Vec<Vec<Sym>>,
     maps: Vec<Map>,
+    names: Made,
     state: RandomState,
+}
+
+/// What was made harmless before, by how long it may be.
+#[derive(Debug, Default)]
+struct Made {
+    labels: Labels,
+    short: Names,
+    exes: Names,
+    /// Of phases, states and findings.
+    parts: Names,
 }
 
 /// What joins the rows of one file; dropped at its end.
@@ -186,6 +230,7 @@ impl Digest {
         Self {
             timeout: texts.add("timeout"),
             has_findings: false,
+            joint: Vec::new(),
             rows: Vec::new(),
             parts: Vec::new(),
             runs: Vec::new(),
@@ -197,6 +242,7 @@ impl Digest {
             on_path: Vec::new(),
             texts,
             maps,
+            names: Made::default(),
             state: RandomState::new(),
         }
     }
@@ -207,11 +253,10 @@ impl Digest {
     /// As [`Reader::read`].
     pub fn add(&mut self, reader: Reader, side: Side) -> Result<(), ReadError> {
         let name = reader.name().to_owned();
-        let mut reading = self.begin(side);
-        let ending = reader.read(&mut |item| {
-            self.item(&mut reading, item);
-            ControlFlow::Continue(())
-        })?;
+        let reading = self.begin(side);
+        let mut taking = Taking { digest: self, reading };
+        let ending = reader.take(&mut taking)?;
+        let reading = taking.reading;
         self.end(reading, name, ending, Sides::Given);
         Ok(())
     }
@@ -248,6 +293,7 @@ impl Digest {
     pub fn end(&mut self, reading: Reading, name: String, ending: Ending, sides: Sides) -> Vec<String> {
         let joining = reading.joining;
         self.join(&joining);
+        self.findings(&joining, ending.diagnosis.as_ref());
         let runs = ending.session.as_ref().map_or(&[][..], |session| &session.runs);
         let names = self.split(&joining, reading.run, runs, sides);
         self.note(name, reading.side, ending, &joining);
@@ -261,7 +307,7 @@ impl Digest {
 
     /// A short name out of the file.
     fn short(&mut self, text: &str) -> Sym {
-        self.texts.add(&label::harmless(text, 80))
+        self.names.short.of(text, 80, &mut self.texts, &self.state)
     }
 
     pub(crate) fn text(&self, sym: Sym) -> &str {
@@ -315,6 +361,11 @@ impl Digest {
         let label = self.labelled(start, (program, argv));
         let first_part = self.parts.len();
         self.divide(&start.timeline);
+        self.has_findings |= !start.findings.is_empty();
+        for finding in start.findings.iter().take(MAX_PARTS) {
+            let name = self.names.parts.of(&finding.id, 40, &mut self.texts, &self.state);
+            self.parts.push((PartKind::Finding, name, finding.cost_ns.unwrap_or(0)));
+        }
         let row = Row {
             run,
             origin: start.timeline.origin_boottime_ns,
@@ -331,6 +382,7 @@ impl Digest {
             label,
             first_part,
             part_count: (self.parts.len() - first_part) as u16,
+            joint: None,
             failed_execs: start.execs.iter().filter(|exec| exec.error.is_some()).count().min(0xffff) as u16,
             root: start.parent.as_ref().is_none_or(|parent| parent.start_id.is_none()),
             partial: start.partial,
@@ -351,7 +403,7 @@ impl Digest {
 
     fn facts(&mut self, start: &Start, exe: Option<&str>) -> u32 {
         let text = |digest: &mut Self, text: &Option<String>| text.as_deref().map(|text| digest.short(text));
-        let exe = exe.map(|exe| self.texts.add(&label::harmless(exe, 200)));
+        let exe = exe.map(|exe| self.names.exes.of(exe, 200, &mut self.texts, &self.state));
         let binary = start.binary.as_ref();
         let facts = Facts {
             exe,
@@ -361,6 +413,7 @@ impl Digest {
             runtime: binary.and_then(|binary| text(self, &binary.runtime)),
             needed: binary.and_then(|binary| binary.needed),
             relocations: binary.and_then(|binary| binary.relocations),
+            libraries: start.timeline.files.as_ref().map(|files| self.texts.add(&libraries(files))),
         };
         *self.fact_of.entry(facts).or_insert_with(|| {
             self.facts.push(facts);
@@ -370,16 +423,17 @@ impl Digest {
 
     /// One label for all that look the same, with `#` for the numbers in which they differ.
     fn labelled(&mut self, start: &Start, shape: (u64, u64)) -> u32 {
-        let label = label::of_start(start);
+        let (label, _) = self.names.labels.of(start, &mut self.texts, &self.state);
+        let label = self.texts.get(label);
         if let Some(&number) = self.label_of.get(&shape) {
             if let Some(known) = self.labels.get_mut(number as usize)
-                && *known != label
+                && known != label
             {
-                *known = label::common(known, std::iter::once(&*label));
+                *known = label::common(known, std::iter::once(label));
             }
             return number;
         }
-        self.labels.push(label);
+        self.labels.push(label.to_owned());
         let number = (self.labels.len() - 1) as u32;
         self.label_of.insert(shape, number);
         number
@@ -393,7 +447,7 @@ impl Digest {
                 parts.truncate(MAX_PARTS);
             }
             for (name, ns) in parts {
-                let name = self.texts.add(&label::harmless(name, 40));
+                let name = self.names.parts.of(name, 40, &mut self.texts, &self.state);
                 self.parts.push((kind, name, ns));
             }
         }
@@ -444,6 +498,34 @@ impl Digest {
             whose: joining.rows.get(&whose).copied().unwrap_or(root),
             ns,
         }));
+    }
+
+    /// Takes in what the trace says of several starts together.
+    fn findings(&mut self, joining: &Joining, diagnosis: Option<&Diagnosis>) {
+        let Some(diagnosis) = diagnosis else { return };
+        self.has_findings = true;
+        for joined in &diagnosis.findings {
+            let name = self.texts.add(&label::harmless(&joined.id, 40));
+            for start_id in &joined.starts {
+                let row = joining.rows.get(&self.state.hash_one(&**start_id));
+                let Some(row) = row.and_then(|row| self.rows.get_mut(*row as usize)) else { continue };
+                let place = *row.joint.get_or_insert_with(|| {
+                    self.joint.push(Vec::new());
+                    (self.joint.len() - 1) as u32
+                });
+                if let Some(names) = self.joint.get_mut(place as usize) {
+                    names.push(name);
+                }
+            }
+        }
+    }
+
+    /// The names of what was found of a row, by itself or with others; one may come twice.
+    pub(crate) fn found(&self, row: &Row) -> impl Iterator<Item = &str> {
+        let own = self.parts(row).iter().filter(|(kind, ..)| *kind == PartKind::Finding);
+        let joint = row.joint.and_then(|place| self.joint.get(place as usize));
+        let names = own.map(|(_, name, _)| *name).chain(joint.into_iter().flatten().copied());
+        names.map(|name| self.text(name))
     }
 
     /// Gives the rows of a trace of `stat` to its runs; those that belong to none count nowhere.
@@ -513,8 +595,18 @@ impl Digest {
             cut_off: ending.cut_off.map(|why| label::harmless(&why, 200)),
             unknown_lines: ending.unknown_lines,
             starts: (self.rows.len() - joining.first) as u64,
+            has_findings: ending.diagnosis.is_some(),
         });
     }
+}
+
+/// A list of file names in order, each on a line of its own.
+fn libraries(files: &schema::Files) -> String {
+    let opened = files.files.iter().filter(|file| file.kind == "shared_library");
+    let paths = opened.filter_map(|file| file.path.as_deref());
+    let names: BTreeSet<&str> = paths.map(|path| path.rsplit('/').next().unwrap_or(path)).collect();
+    let names: Vec<String> = names.into_iter().take(MAX_LIBRARIES).map(|name| label::harmless(name, 80)).collect();
+    names.join("\n")
 }
 
 impl Digest {

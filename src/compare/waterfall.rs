@@ -7,7 +7,7 @@ use super::comparison::Comparison;
 use super::digest::{Digest, Side};
 use crate::report::{label, markup, phase};
 use crate::sort::SortSmall;
-use crate::trace::read::{Item, ReadError, Reader};
+use crate::trace::read::{Detail, Glance, Item, ReadError, Reader, Take};
 use crate::trace::schema::Start;
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -171,18 +171,8 @@ impl Representative {
     pub fn take(&mut self, reader: Reader) -> Result<(), ReadError> {
         let wanted: HashMap<u64, usize> =
             self.members.iter().enumerate().map(|(at, member)| (member.ordinal, at)).collect();
-        let mut ordinal = 0;
-        let mut missing = wanted.len();
-        reader.read(&mut |item| {
-            if let Item::Start(start) = item {
-                if let Some(member) = wanted.get(&ordinal).and_then(|at| self.members.get_mut(*at)) {
-                    member.drawn = Some(drawn(&start));
-                    missing -= 1;
-                }
-                ordinal += 1;
-            }
-            if missing == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
+        let missing = wanted.len();
+        reader.take(&mut Drawing { members: &mut self.members, wanted, ordinal: 0, missing })?;
         Ok(())
     }
 
@@ -200,6 +190,44 @@ impl Representative {
             }
         }
         children
+    }
+}
+
+/// A trace that is read for the few starts that are drawn.
+struct Drawing<'a> {
+    members: &'a mut [Member],
+    /// Places in that list, by the start's number in the trace.
+    wanted: HashMap<u64, usize>,
+    /// The number of the next start.
+    ordinal: u64,
+    missing: usize,
+}
+
+impl Take for Drawing<'_> {
+    fn detail(&self) -> Option<Detail> {
+        Some(Detail::Outline)
+    }
+
+    fn glance(&mut self, _start: &Start) -> Glance {
+        if self.missing == 0 {
+            return Glance::Stop;
+        }
+        if self.wanted.contains_key(&self.ordinal) {
+            return Glance::Whole;
+        }
+        self.ordinal += 1;
+        Glance::Enough
+    }
+
+    fn item(&mut self, item: Item) -> ControlFlow<()> {
+        if let Item::Start(start) = item {
+            if let Some(member) = self.wanted.get(&self.ordinal).and_then(|at| self.members.get_mut(*at)) {
+                member.drawn = Some(drawn(&start));
+                self.missing -= 1;
+            }
+            self.ordinal += 1;
+        }
+        if self.missing == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

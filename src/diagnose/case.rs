@@ -61,9 +61,14 @@ impl Known {
         self.state.hash_one(id)
     }
 
+    /// A start's command.
+    pub(crate) fn name_in(&mut self, start: &Start) -> Sym {
+        self.texts.add(&label::of_start(start))
+    }
+
     /// Takes a start in; its command.
     pub(crate) fn learn(&mut self, key: u64, start: &Start) -> Sym {
-        let name = self.texts.add(&label::of_start(start));
+        let name = self.name_in(start);
         if self.names.len() < MAX_NAMES {
             self.names.insert(key, name);
         }

@@ -118,11 +118,16 @@ impl Diagnoser {
     pub fn known_item(&mut self, item: &Item) {
         match item {
             Item::Header(header) => self.header(header),
-            Item::Start(start) => {
-                self.take_in(start);
-            }
+            Item::Start(start) => self.known_start(start),
             Item::Exit { .. } | Item::Method { .. } | Item::FailedFork(_) => {}
         }
+    }
+
+    /// A start of such a trace; a glance at it is enough.
+    pub fn known_start(&mut self, start: &Start) {
+        let key = self.known.key(&start.start_id);
+        self.place(key, start);
+        self.facts.add(key, start, || self.known.name_in(start));
     }
 
     /// What is to be known of a start, whatever is found: its key and its command.
@@ -145,7 +150,7 @@ impl Diagnoser {
         self.seen.linking +=
             u64::from(timeline.phase_ns.contains_key("link") || timeline.phase_ns.contains_key("init"));
         self.place(key, start);
-        self.facts.add(key, start, name);
+        self.facts.add(key, start, || name);
         (key, name)
     }
 

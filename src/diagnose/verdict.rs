@@ -49,7 +49,7 @@ pub(super) struct Trial<'a> {
 }
 
 impl Facts {
-    pub(super) fn add(&mut self, key: u64, start: &Start, name: Sym) {
+    pub(super) fn add(&mut self, key: u64, start: &Start, name: impl FnOnce() -> Sym) {
         self.starts += 1;
         let timeline = &start.timeline;
         let bad = |exit: &crate::trace::schema::Exit| {
@@ -68,7 +68,7 @@ impl Facts {
         self.roots.insert(
             key,
             Root {
-                name,
+                name: name(),
                 ready: quoted(&timeline.ready.kind),
                 detail: timeline.ready.detail.as_deref().map(quoted),
                 code: start.exit.as_ref().and_then(|exit| exit.code),

@@ -12,9 +12,9 @@ use super::stack::{lane_name, stretches};
 use super::tracks::{Processes, under_way};
 use super::{Exporter, Outline};
 use crate::report::label;
-use crate::trace::schema::Start;
+use crate::trace::schema::{Confidence, Start};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::{self, Write};
 
 /// Threads of a process with this number and more are no threads, but its second lane.
@@ -27,9 +27,10 @@ pub(super) struct Chrome {
     begin: u64,
 }
 
-/// One end of a slice. Most of a trace is these: they are written as they are, without a [`Value`] in between.
+/// One end of a slice. Most of a trace is these and the events below: they are written as they are, without a
+/// [`serde_json::Value`] in between. Fields that are not those of all events are in the order of the alphabet.
 #[derive(Debug, Serialize)]
-struct Edge<'a> {
+struct Edge<'a, A> {
     ph: &'a str,
     cat: &'a str,
     name: &'a str,
@@ -37,7 +38,108 @@ struct Edge<'a> {
     tid: u64,
     ts: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    args: Option<Value>,
+    args: Option<A>,
+}
+
+/// The name of a process or of a lane.
+#[derive(Serialize)]
+struct Name<'a> {
+    args: Named<'a>,
+    name: &'a str,
+    ph: &'a str,
+    pid: u32,
+    tid: u64,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
+}
+
+impl<'a> Name<'a> {
+    fn new(kind: &'a str, pid: u32, tid: u64, name: &'a str) -> Self {
+        Self { args: Named { name }, name: kind, ph: "M", pid, tid }
+    }
+}
+
+/// How many starts there are from a moment on.
+#[derive(Serialize)]
+struct Counter {
+    args: Starts,
+    name: &'static str,
+    ph: &'static str,
+    pid: u32,
+    tid: u32,
+    ts: f64,
+}
+
+#[derive(Serialize)]
+struct Starts {
+    starts: u32,
+}
+
+/// A moment on a track.
+#[derive(Serialize)]
+struct Instant<'a> {
+    args: Moment<'a>,
+    cat: &'a str,
+    name: &'a str,
+    ph: &'a str,
+    pid: u32,
+    s: &'a str,
+    tid: u32,
+    ts: f64,
+}
+
+#[derive(Serialize)]
+struct Moment<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    inferred: bool,
+}
+
+/// A slice without any length.
+#[derive(Serialize)]
+struct Empty<'a> {
+    cat: &'a str,
+    dur: u32,
+    name: &'a str,
+    ph: &'a str,
+    pid: u32,
+    tid: u32,
+    ts: f64,
+}
+
+/// One end of an arrow.
+#[derive(Serialize)]
+struct Arrow<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bp: Option<&'a str>,
+    cat: &'a str,
+    id: u32,
+    name: &'a str,
+    ph: &'a str,
+    pid: u32,
+    tid: u32,
+    ts: f64,
+}
+
+/// What a piece of a lane says.
+#[derive(Serialize)]
+struct Within<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
+    elsewhere: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    exec: &'a str,
+}
+
+fn some(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
 }
 
 impl Chrome {
@@ -48,32 +150,35 @@ impl Chrome {
 
     /// A slice, as its begin and its end. Not as one event with a length: times have fractions here, and
     /// the sum of begin and length is not always the next one's begin, so that viewers see overlaps.
-    fn slice<'a>(
+    fn slice<'a, A: Serialize>(
         &self,
         track: (u32, u64),
         category: &'a str,
         name: &'a str,
         span: (u64, u64),
-        args: Value,
-    ) -> [Edge<'a>; 2] {
+        args: Option<A>,
+    ) -> (Edge<'a, ()>, Edge<'a, A>) {
         let (pid, tid) = track;
         let (at, length) = span;
         let begin = Edge { ph: "B", cat: category, name, pid, tid, ts: self.time(at), args: None };
         // Viewers join the arguments of both ends; speedscope makes those of the begin a part of the name.
-        let args = Some(args).filter(|args| args.as_object().is_some_and(|args| !args.is_empty()));
         let end =
             Edge { ph: "E", ts: self.time(at.saturating_add(length)), args, cat: category, name, pid, tid };
-        [begin, end]
+        (begin, end)
     }
 
-    fn push_all(&mut self, events: &[Edge<'_>], out: &mut dyn Write) -> io::Result<()> {
-        events.iter().try_for_each(|event| self.list.push(event, out))
+    fn push_both<A: Serialize>(
+        &mut self,
+        (begin, end): (Edge<'_, ()>, Edge<'_, A>),
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        self.list.push(&begin, out)?;
+        self.list.push(&end, out)
     }
 
     fn name(&mut self, track: u32, name: &str, out: &mut dyn Write) -> io::Result<()> {
         for (kind, name) in [("process_name", name), ("thread_name", "start")] {
-            let event = json!({"ph": "M", "name": kind, "pid": track, "tid": track, "args": {"name": name}});
-            self.list.push(&event, out)?;
+            self.list.push(&Name::new(kind, track, u64::from(track), name), out)?;
         }
         Ok(())
     }
@@ -87,18 +192,15 @@ impl Chrome {
             return Ok(());
         }
         let lane = LANES + u64::from(track);
-        let name = json!({"ph": "M", "name": "thread_name", "pid": track, "tid": lane,
-            "args": {"name": lane_name(start)}});
-        self.list.push(&name, out)?;
+        self.list.push(&Name::new("thread_name", track, lane, lane_name(start)), out)?;
         let origin = start.timeline.origin_boottime_ns;
         for stretch in stretches {
             let span = (origin.saturating_add(stretch.at_ns), stretch.end_ns.saturating_sub(stretch.at_ns));
-            let args = match (stretch.detail, stretch.elsewhere) {
-                (None, None) => Value::Null,
-                (detail, elsewhere) => compact(json!({"detail": detail, "in": elsewhere})),
-            };
+            let (detail, elsewhere) = (some(stretch.detail), some(stretch.elsewhere));
+            let says = detail.is_some() || elsewhere.is_some();
+            let args = says.then_some(Within { detail, elsewhere });
             let events = self.slice((track, lane), "state", stretch.state, span, args);
-            self.push_all(&events, out)?;
+            self.push_both(events, out)?;
         }
         Ok(())
     }
@@ -112,9 +214,7 @@ impl Chrome {
             return Ok(());
         }
         let lane = 2 * LANES + u64::from(track);
-        let name = json!({"ph": "M", "name": "thread_name", "pid": track, "tid": lane,
-            "args": {"name": imports::LANE}});
-        self.list.push(&name, out)?;
+        self.list.push(&Name::new("thread_name", track, lane, imports::LANE), out)?;
         for step in steps {
             let (ph, at, import) = match step {
                 Step::Begin(at, import) => ("B", at, import),
@@ -148,8 +248,8 @@ impl Exporter for Chrome {
             self.name(number, &comm, out)?;
         }
         for (at, n) in under_way(trace) {
-            let event = json!({"ph": "C", "name": "starts under way", "pid": 0, "tid": 0, "ts": self.time(at),
-                "args": {"starts": n}});
+            let (args, ts) = (Starts { starts: n }, self.time(at));
+            let event = Counter { args, name: "starts under way", ph: "C", pid: 0, tid: 0, ts };
             self.list.push(&event, out)?;
         }
         Ok(())
@@ -161,38 +261,42 @@ impl Exporter for Chrome {
         let origin = start.timeline.origin_boottime_ns;
         self.name(track, &label, out)?;
         let own = (track, u64::from(track));
-        let [begin, end] =
-            self.slice(own, "start", &label, (origin, start.timeline.duration_ns), facts(start));
+        let span = (origin, start.timeline.duration_ns);
+        let (begin, end) = self.slice(own, "start", &label, span, Some(Facts::of(start)));
         self.list.push(&begin, out)?;
         for phase in &start.timeline.phases {
             let exec = phase.exec.and_then(|i| start.execs.get(i as usize));
             let path = exec.and_then(|exec| exec.path.as_deref());
-            let args = path.map_or(Value::Null, |path| compact(json!({"exec": path})));
+            let args = some(path).map(|exec| Image { exec });
             let span = (origin.saturating_add(phase.at_ns), phase.duration_ns);
             let events = self.slice(own, "phase", &phase.name, span, args);
-            self.push_all(&events, out)?;
+            self.push_both(events, out)?;
         }
         self.list.push(&end, out)?;
         for milestone in &start.timeline.milestones {
-            let args = json!({"detail": milestone.detail, "inferred": milestone.inferred});
-            let event = json!({"ph": "i", "s": "t", "cat": "milestone", "name": milestone.name, "pid": track,
-                "tid": track, "ts": self.time(origin.saturating_add(milestone.at_ns)), "args": compact(args)});
+            let event = Instant {
+                args: Moment { detail: some(milestone.detail.as_deref()), inferred: milestone.inferred },
+                cat: "milestone",
+                name: &milestone.name,
+                ph: "i",
+                pid: track,
+                s: "t",
+                tid: track,
+                ts: self.time(origin.saturating_add(milestone.at_ns)),
+            };
             self.list.push(&event, out)?;
         }
         self.lane(track, start, out)?;
         self.imports(track, start, out)?;
         if let Some(parent) = self.processes.parent(trace, row).filter(|&parent| parent != track) {
             // An arrow needs slices at both ends: the parent's is a moment, as what else it did is not known.
-            let moment = json!({"ph": "X", "cat": "fork", "name": format!("starts {label}"), "pid": parent,
-                "tid": parent, "ts": self.time(origin), "dur": 0});
+            let (name, ts) = (format!("starts {label}"), self.time(origin));
+            let moment =
+                Empty { cat: "fork", dur: 0, name: &name, ph: "X", pid: parent, tid: parent, ts };
             self.list.push(&moment, out)?;
-            for (ph, pid) in [("s", parent), ("f", track)] {
-                let mut event = json!({"ph": ph, "cat": "fork", "name": "starts", "id": row, "pid": pid, "tid": pid,
-                    "ts": self.time(origin)});
-                if ph == "f" {
-                    event["bp"] = "e".into();
-                }
-                self.list.push(&event, out)?;
+            for (ph, pid, bp) in [("s", parent, None), ("f", track, Some("e"))] {
+                let arrow = Arrow { bp, cat: "fork", id: row, name: "starts", ph, pid, tid: pid, ts };
+                self.list.push(&arrow, out)?;
             }
         }
         Ok(())
@@ -203,29 +307,72 @@ impl Exporter for Chrome {
     }
 }
 
-/// What a click on a start shows.
-fn facts(start: &Start) -> Value {
-    let timeline = &start.timeline;
-    compact(json!({
-        "start_id": start.start_id,
-        "pid": start.pid,
-        "comm": start.comm,
-        "exe": start.exe,
-        "argv": start.argv,
-        "method": start.method.name,
-        "confidence": start.method.confidence,
-        "evidence": start.method.evidence,
-        "parent": start.parent.as_ref().map(|parent| parent.pid),
-        "requested_by": start.requested_by.as_ref().map(|by| by.pid),
-        "ready": timeline.ready.kind,
-        "started_at": timeline.started_at,
-        "uid": start.uid,
-        "unit": start.unit,
-        "cgroup": start.cgroup,
-        "container": start.container.as_ref().map(|container| &container.id),
-        "runtime": start.binary.as_ref().and_then(|binary| binary.runtime.as_deref()),
-        "exit_code": start.exit.as_ref().and_then(|exit| exit.code),
-        "exit_signal": start.exit.as_ref().and_then(|exit| exit.signal.as_deref()),
-        "failed_execs": start.execs.iter().filter(|exec| exec.error.is_some()).count(),
-    }))
+/// What a click on a start shows; nothing of it that is empty.
+#[derive(Serialize)]
+struct Facts<'a> {
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    argv: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    comm: &'a str,
+    confidence: Confidence,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    evidence: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exe: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_signal: Option<&'a str>,
+    failed_execs: usize,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<u32>,
+    pid: u32,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    ready: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested_by: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runtime: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    start_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    started_at: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'a str>,
+}
+
+impl<'a> Facts<'a> {
+    fn of(start: &'a Start) -> Self {
+        let timeline = &start.timeline;
+        Self {
+            argv: start.argv.as_deref().unwrap_or_default(),
+            cgroup: some(start.cgroup.as_deref()),
+            comm: &start.comm,
+            confidence: start.method.confidence,
+            container: some(start.container.as_ref().map(|container| &*container.id)),
+            evidence: &start.method.evidence,
+            exe: some(start.exe.as_deref()),
+            exit_code: start.exit.as_ref().and_then(|exit| exit.code),
+            exit_signal: some(start.exit.as_ref().and_then(|exit| exit.signal.as_deref())),
+            failed_execs: start.execs.iter().filter(|exec| exec.error.is_some()).count(),
+            method: &start.method.name,
+            parent: start.parent.as_ref().map(|parent| parent.pid),
+            pid: start.pid,
+            ready: &timeline.ready.kind,
+            requested_by: start.requested_by.as_ref().map(|by| by.pid),
+            runtime: some(start.binary.as_ref().and_then(|binary| binary.runtime.as_deref())),
+            start_id: &start.start_id,
+            started_at: &timeline.started_at,
+            uid: start.uid,
+            unit: some(start.unit.as_deref()),
+        }
+    }
 }

@@ -7,6 +7,7 @@
 use super::{Exporter, Outline};
 use crate::report::phase::CLASSES;
 use crate::trace::schema::{Start, States};
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
 
 #[derive(Debug)]
@@ -41,12 +42,13 @@ impl Row {
     }
 
     /// Numbers and truth values, which need no care.
-    fn plain(&mut self, value: Option<impl ToString>) {
+    fn plain(&mut self, value: Option<impl Display>) {
         if std::mem::replace(&mut self.begun, true) {
             self.line.push(',');
         }
         if let Some(value) = value {
-            self.line.push_str(&value.to_string());
+            // Into a string it cannot fail.
+            let _ = write!(self.line, "{value}");
         }
     }
 

@@ -8,18 +8,22 @@ use std::io::{self, Write};
 #[derive(Debug, Default)]
 pub(super) struct List {
     begun: bool,
+    /// The text of an item: it is written at once, as the parts that serde makes of it are tiny.
+    text: Vec<u8>,
 }
 
 impl List {
     pub(super) fn push(&mut self, value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(if self.begun { b",\n" } else { b"\n" })?;
+        self.text.clear();
+        self.text.extend_from_slice(if self.begun { b",\n" } else { b"\n" });
         self.begun = true;
-        write(value, out)
+        serde_json::to_writer(&mut self.text, value)?;
+        out.write_all(&self.text)
     }
 }
 
 pub(super) fn write(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    Ok(serde_json::to_writer(out, value)?)
+    out.write_all(&serde_json::to_vec(value)?)
 }
 
 /// An object without its empty fields: `null`, `""`, `[]`, `{}`.

@@ -18,8 +18,10 @@ enum Borrowed<'a> {
 }
 
 fn line(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    out.write_all(b"\n")
+    // At once: the parts that serde makes of it are tiny.
+    let mut text = serde_json::to_vec(value)?;
+    text.push(b'\n');
+    out.write_all(&text)
 }
 
 impl Exporter for Ndjson {

@@ -2,6 +2,7 @@
 
 use crate::redact::Redactor;
 use crate::report::Digest;
+use crate::report::digest::Seen;
 use crate::trace::read::{self, Item, ReadError, Reader};
 use crate::trace::schema::{Diagnosis, Exit, FailedFork, Group, Header, Method, Session, Start};
 use crate::trace::whole;
@@ -94,20 +95,19 @@ impl Source {
         let (mut exits, mut methods) = (HashMap::new(), HashMap::new());
         let mut start_keys = Vec::new();
         let mut contexts = HashMap::new();
-        let digest = Digest::read_with(self.reader()?, None, &mut |item| match item {
-            Item::Start(start) => {
+        let digest = Digest::read_with(self.reader()?, None, &mut |seen| match seen {
+            Seen::Start(start) => {
                 if let Some(context) = super::otlp::context_of(start) {
                     contexts.insert(start_keys.len() as u32, context);
                 }
                 start_keys.push(super::otlp::key(&start.start_id));
             }
-            Item::Exit { start_id, exit } => {
-                exits.insert(state.hash_one(&**start_id), exit.clone());
+            Seen::Exit(start_id, exit) => {
+                exits.insert(state.hash_one(start_id), exit.clone());
             }
-            Item::Method { start_id, method } => {
-                methods.insert(state.hash_one(&**start_id), (**method).clone());
+            Seen::Method(start_id, method) => {
+                methods.insert(state.hash_one(start_id), method.clone());
             }
-            _ => {}
         })?;
         let mut by_key: Vec<(u64, u32)> = start_keys.iter().copied().zip(0..).collect();
         by_key.sort_unstable();

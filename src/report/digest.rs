@@ -2,14 +2,15 @@
 
 use super::intern::{Interner, Sym};
 use super::path::{MAX_STORIES, Story};
-use super::{label, link, phase};
+use super::known::{Labels, Names};
+use super::{link, phase};
 use crate::diagnose::{Diagnoser, Thresholds};
 use crate::sort::SortSmall;
 use crate::timeline::select::glob;
-use crate::trace::read::{self, Ending, Item, Loaded, ReadError};
-use crate::trace::schema::{Diagnosis, Exit, FailedFork, Finding, Group, Header, ProcessRef, Session, Start};
+use crate::trace::read::{self, Detail, Ending, Glance, Item, Loaded, ReadError, Take};
+use crate::trace::schema::{Diagnosis, Exit, FailedFork, Finding, Group, Header, Method, ProcessRef, Session, Start};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
 
 /// Spans that are kept of one start; a start of more is drawn from its first ones.
@@ -229,11 +230,11 @@ impl Digest {
         Self::run(builder, reader, thresholds, &mut |_| {})
     }
 
-    /// The same, and shows every item to somebody else too.
+    /// The same, and shows everything to somebody else too; of a start perhaps no more than [`Detail::Outline`].
     pub(crate) fn read_with(
         reader: read::Reader,
         thresholds: Option<Thresholds>,
-        also: &mut dyn FnMut(&read::Item),
+        also: &mut dyn FnMut(Seen<'_>),
     ) -> Result<Self, ReadError> {
         Self::run(Builder::new(), reader, thresholds, also)
     }
@@ -242,22 +243,16 @@ impl Digest {
         mut builder: Builder,
         mut reader: read::Reader,
         thresholds: Option<Thresholds>,
-        also: &mut dyn FnMut(&read::Item),
+        also: &mut dyn FnMut(Seen<'_>),
     ) -> Result<Self, ReadError> {
         builder.anew = thresholds.is_some();
         // Traces of before there were findings, and those without an end, have none of their own.
         builder.diagnoser = Diagnoser::new(thresholds.unwrap_or_default());
-        // Looking for findings takes a third of the time; what the trace says of them itself need not be found anew.
+        // Looking for findings needs every start whole; what the trace says of them itself need not be found anew.
         let again = if builder.anew { None } else { reader.is_diagnosed() };
-        let ending = reader.read(&mut |item| {
-            also(&item);
-            match again {
-                Some(_) => builder.diagnoser.known_item(&item),
-                None => builder.diagnoser.item(&item),
-            }
-            builder.add(item);
-            ControlFlow::Continue(())
-        })?;
+        let mut reading = Reading { builder, known: again.is_some(), also };
+        let ending = reader.take(&mut reading)?;
+        let mut builder = reading.builder;
         if let Some(again) = again.filter(|_| ending.diagnosis.is_none()) {
             // It is cut off in the middle of what it says.
             let mut diagnoser = Diagnoser::new(Thresholds::default());
@@ -327,6 +322,68 @@ impl Digest {
     }
 }
 
+/// What is shown to whoever reads along.
+pub(crate) enum Seen<'a> {
+    Start(&'a Start),
+    Exit(&'a str, &'a Exit),
+    Method(&'a str, &'a Method),
+}
+
+/// A trace that is being read.
+struct Reading<'a> {
+    builder: Builder,
+    /// It says itself what was found.
+    known: bool,
+    also: &'a mut dyn FnMut(Seen<'_>),
+}
+
+impl Take for Reading<'_> {
+    fn detail(&self) -> Option<Detail> {
+        self.known.then_some(Detail::Outline)
+    }
+
+    fn glance(&mut self, start: &Start) -> Glance {
+        let builder = &mut self.builder;
+        let look = builder.look(start);
+        // Its story needs all of it.
+        if builder.is_slowest(start, &look) {
+            return Glance::Whole;
+        }
+        (self.also)(Seen::Start(start));
+        builder.diagnoser.known_start(start);
+        builder.row(start, look);
+        Glance::Enough
+    }
+
+    fn item(&mut self, item: Item) -> ControlFlow<()> {
+        match &item {
+            Item::Start(start) => (self.also)(Seen::Start(start)),
+            Item::Exit { start_id, exit } => (self.also)(Seen::Exit(start_id, exit)),
+            Item::Method { start_id, method } => (self.also)(Seen::Method(start_id, method)),
+            Item::Header(_) | Item::FailedFork(_) => {}
+        }
+        if self.known {
+            self.builder.diagnoser.known_item(&item);
+        } else {
+            self.builder.diagnoser.item(&item);
+        }
+        self.builder.add(item);
+        ControlFlow::Continue(())
+    }
+}
+
+/// A start as a reader sees it.
+#[derive(Clone, Copy)]
+struct Look {
+    picked: bool,
+    shape: u64,
+    label: Sym,
+    method: Sym,
+    ready: Sym,
+    /// What the slowest is remembered of.
+    kind: (Sym, u64),
+}
+
 struct Builder {
     pick: Option<Pick>,
     /// Rows that were asked for.
@@ -338,6 +395,8 @@ struct Builder {
     spans: Vec<Span>,
     links: Vec<Link>,
     texts: Interner,
+    labels: Labels,
+    names: Names,
     exits: Vec<(u64, End, bool)>,
     methods: Vec<(u64, Sym)>,
     failures: Vec<Failure>,
@@ -365,6 +424,8 @@ impl Builder {
             spans: Vec::new(),
             links: Vec::new(),
             texts,
+            labels: Labels::default(),
+            names: Names::default(),
             exits: Vec::new(),
             methods: Vec::new(),
             failures: Vec::new(),
@@ -393,7 +454,7 @@ impl Builder {
 
     /// A short name out of the file.
     fn name(&mut self, name: &str) -> Sym {
-        self.texts.add(&label::harmless(name, 60))
+        self.names.of(name, 60, &mut self.texts, &self.state)
     }
 
     fn end(&mut self, exit: &Exit) -> End {
@@ -405,15 +466,51 @@ impl Builder {
     }
 
     fn start(&mut self, start: &Start) {
+        let look = self.look(start);
+        let place = self.rows.len() as u32;
+        if self.row(start, look) && self.is_slowest(start, &look) {
+            let story = (start.timeline.duration_ns, place, Story::of(start));
+            if let Some((_, old, _)) = self.stories.insert(look.kind, story) {
+                self.notes.remove(&old);
+            }
+            self.notes.insert(place, note(start));
+        }
+    }
+
+    fn look(&mut self, start: &Start) -> Look {
+        let method = self.name(&start.method.name);
+        let (label, shape) = self.labels.of(start, &mut self.texts, &self.state);
+        let below = self.pick.as_ref().is_some_and(|pick| !pick.starts.is_empty());
+        Look {
+            picked: self.pick.as_ref().is_none_or(|pick| pick.takes(start)),
+            shape,
+            label,
+            method,
+            ready: self.name(&start.timeline.ready.kind),
+            // Of what was asked for by name, each one.
+            kind: (method, if below { self.rows.len() as u64 } else { shape }),
+        }
+    }
+
+    /// Is it the slowest of its kind so far?
+    fn is_slowest(&self, start: &Start, look: &Look) -> bool {
+        let below = self.pick.as_ref().is_some_and(|pick| !pick.starts.is_empty());
+        let duration = start.timeline.duration_ns;
+        let slowest = self.stories.get(&look.kind).map(|(duration, ..)| *duration);
+        // As the report does, the first of several that take as long.
+        (look.picked || below)
+            && !start.partial
+            && look.ready != self.timeout_kind
+            && slowest.map_or(self.stories.len() < MAX_STORIES, |slowest| duration > slowest)
+    }
+
+    /// A row for a start; `false` where there is no room for it.
+    fn row(&mut self, start: &Start, look: Look) -> bool {
         // Rows are numbered in 32 bits; four billion of them do not fit into memory anyway.
         if self.rows.len() >= u32::MAX as usize {
-            return;
+            return false;
         }
-        let is_picked = self.pick.as_ref().is_none_or(|pick| pick.takes(start));
-        self.picked.push(is_picked);
-        let mut hasher = self.state.build_hasher();
-        label::shape(start, &mut hasher);
-        let label = label::of_start(start);
+        self.picked.push(look.picked);
         let first_span = self.spans.len();
         let phases = start.timeline.phases.iter().take(MAX_SPANS);
         self.spans.extend(
@@ -424,44 +521,29 @@ impl Builder {
         let row = Row {
             origin: start.timeline.origin_boottime_ns,
             duration: start.timeline.duration_ns,
-            shape: hasher.finish(),
+            shape: look.shape,
             first_span,
             span_count: (self.spans.len() - first_span) as u16,
             partial: start.partial,
             core: start.exit.as_ref().is_some_and(|exit| exit.core),
             pid: start.pid,
             seq: start.seq,
-            method: self.name(&start.method.name),
-            label: self.texts.add(&label),
-            ready: self.name(&start.timeline.ready.kind),
+            method: look.method,
+            label: look.label,
+            ready: look.ready,
             end,
             failed_execs: u32::try_from(failed.count()).unwrap_or(u32::MAX),
             parent: None,
             outside: None,
         };
         let parent = start.parent.as_ref().map(|parent| self.parent(parent));
-        let below = self.pick.as_ref().is_some_and(|pick| !pick.starts.is_empty());
-        // Of what was asked for by name, each one.
-        let kind = (row.method, if below { self.rows.len() as u64 } else { row.shape });
-        let slowest = self.stories.get(&kind).map(|(duration, ..)| *duration);
-        // As the report does, the first of several that take as long.
-        if (is_picked || below)
-            && !row.partial
-            && row.ready != self.timeout_kind
-            && slowest.map_or(self.stories.len() < MAX_STORIES, |slowest| row.duration > slowest)
-        {
-            let place = self.rows.len() as u32;
-            if let Some((_, old, _)) = self.stories.insert(kind, (row.duration, place, Story::of(start))) {
-                self.notes.remove(&old);
-            }
-            self.notes.insert(place, note(start));
-        }
         self.links.push(Link {
             start: self.state.hash_one(&*start.start_id),
             process: self.state.hash_one(&*start.id),
             parent,
         });
         self.rows.push(row);
+        true
     }
 
     fn failed_fork(&mut self, failed: &FailedFork) {

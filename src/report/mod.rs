@@ -11,6 +11,7 @@ pub(crate) mod human;
 mod imports;
 pub(crate) mod intern;
 mod json;
+pub(crate) mod known;
 pub(crate) mod label;
 mod line;
 mod link;

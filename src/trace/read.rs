@@ -1,18 +1,21 @@
 //! Reads a trace in any of its forms: the JSON document, NDJSON, and the spool that a killed recorder
 //! leaves behind (NDJSON without its last line).
 //!
-//! Starts are handed over one by one, so memory is bounded by one record and not by the file. A file is
+//! Starts are handed over one by one, whole, or with as much of each as is asked for ([`Take`]). So memory is bounded by one record and not by the file. A file is
 //! untrusted: a record is at most [`MAX_RECORD`] bytes and [`MAX_DEPTH`] levels deep. Fields that this
 //! version does not know are passed over; line types that it does not know are counted.
 
 mod document;
 mod error;
+mod glance;
 mod lines;
 mod newest;
 mod progress;
+mod scan;
 mod sniff;
 
 pub use error::{ErrorKind, ReadError};
+pub use glance::Detail;
 pub use newest::newest;
 pub use progress::hide as hide_progress;
 
@@ -57,6 +60,66 @@ pub enum Item {
     },
     /// A fork that failed.
     FailedFork(Box<FailedFork>),
+}
+
+/// Who takes what a trace holds, in the order of the file.
+pub trait Take {
+    /// What is wanted of each start at a glance; `None`: all starts whole.
+    fn detail(&self) -> Option<Detail> {
+        None
+    }
+
+    /// A start at a glance: what [`Detail`] says of it, and no more. Not every start is shown so before it comes whole.
+    fn glance(&mut self, _start: &Start) -> Glance {
+        Glance::Whole
+    }
+
+    /// An item; [`ControlFlow::Break`] stops.
+    fn item(&mut self, item: Item) -> ControlFlow<()>;
+}
+
+/// What is to be done with a start after a glance at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Glance {
+    /// It was taken.
+    Enough,
+    /// It was not taken: it is wanted whole, as an [`Item`].
+    Whole,
+    /// It was not taken, and nothing more is wanted of the trace.
+    Stop,
+}
+
+/// All items, whole.
+struct Each<'a>(&'a mut dyn FnMut(Item) -> ControlFlow<()>);
+
+impl Take for Each<'_> {
+    fn item(&mut self, item: Item) -> ControlFlow<()> {
+        (self.0)(item)
+    }
+}
+
+/// Without credentials.
+struct Redacted<'a> {
+    redactor: Option<&'a Redactor>,
+    take: &'a mut dyn Take,
+}
+
+impl Redacted<'_> {
+    fn glance(&mut self, start: &mut Start) -> Glance {
+        if let Some(redactor) = self.redactor {
+            redactor.start(start);
+        }
+        self.take.glance(start)
+    }
+
+    fn item(&mut self, mut item: Item) -> ControlFlow<()> {
+        match (self.redactor, &mut item) {
+            (Some(redactor), Item::Start(start)) => redactor.start(start),
+            (Some(redactor), Item::Method { method, .. }) => redactor.method(method),
+            _ => {}
+        }
+        self.take.item(item)
+    }
 }
 
 /// What the end of the file told.
@@ -182,18 +245,19 @@ impl Reader {
     /// Not a startrace trace, another schema version, not JSON (with line and column), a record that
     /// is too long, or a read error.
     pub fn read(self, each: &mut dyn FnMut(Item) -> ControlFlow<()>) -> Result<Ending, ReadError> {
+        self.take(&mut Each(each))
+    }
+
+    /// The same, for somebody who does not want every start whole.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn take(self, take: &mut dyn Take) -> Result<Ending, ReadError> {
         let redactor = self.redactor;
-        let mut each = |mut item| {
-            match (&redactor, &mut item) {
-                (Some(redactor), Item::Start(start)) => redactor.start(start),
-                (Some(redactor), Item::Method { method, .. }) => redactor.method(method),
-                _ => {}
-            }
-            each(item)
-        };
+        let mut taker = Redacted { redactor: redactor.as_deref(), take };
         let mut ending = match self.form {
-            sniff::Form::Lines => lines::read(&self.name, self.input, &mut each),
-            sniff::Form::Document => document::read(&self.name, self.input, &mut each),
+            sniff::Form::Lines => lines::read(&self.name, self.input, &mut taker),
+            sniff::Form::Document => document::read(&self.name, self.input, &mut |item| taker.item(item)),
         }?;
         if let Some(redactor) = &redactor {
             ending.diagnosis.iter_mut().for_each(|diagnosis| redactor.diagnosis(diagnosis));

@@ -91,7 +91,7 @@ impl Spec {
                 "needed": self.needed, "relocations": 5, "runtime": null},
             "timeline": {"started_at": "2026-01-01T00:00:00Z", "origin_boottime_ns": self.pid * 1000,
                 "origin": "entry", "duration_ns": at,
-                "ready": {"kind": self.ready, "at_ns": at, "inferred": false},
+                "ready": {"kind": self.ready, "at_ns": at, "inferred": false, "detail": null},
                 "phases": phases, "phase_ns": phase_ns,
                 "states": {"creating_ns": 0, "running_ns": at, "runnable_ns": 0, "blocked": {}},
                 "waits": [], "critical_path": path, "path_ns": path_ns, "milestones": []},
@@ -112,6 +112,32 @@ pub fn trace(starts: &[Spec]) -> Value {
             "started_at": "2026-01-01T00:00:00Z", "duration_ns": 5000, "ended_by": "command",
             "complete": true, "lost": {}, "hooks": [], "starts": starts.len()}
     })
+}
+
+/// The same trace as lines.
+pub fn lines(trace: &Value) -> String {
+    let mut out = String::new();
+    let mut line = |kind: &str, fields: Map<String, Value>| {
+        // The type comes first, as it is written.
+        let rest = Value::Object(fields).to_string();
+        out.push_str(&format!("{{\"type\":\"{kind}\",{}\n", &rest[1..]));
+    };
+    let some = |names: &[&str]| {
+        let given = names.iter().filter_map(|name| Some(((*name).to_owned(), trace.get(*name)?.clone())));
+        given.collect::<Map<String, Value>>()
+    };
+    line("header", some(&["schema", "tool", "host"]));
+    for start in trace["starts"].as_array().unwrap() {
+        line("start", start.as_object().unwrap().clone());
+    }
+    line("footer", some(&["groups", "findings", "not_examined", "session"]));
+    out
+}
+
+/// What reads a text.
+pub fn read_text(text: &str) -> startrace::trace::read::Reader {
+    let bytes = Cursor::new(text.to_owned().into_bytes());
+    startrace::trace::read::Reader::new("test".into(), Box::new(bytes)).unwrap()
 }
 
 /// What reads it.
