@@ -279,7 +279,7 @@ fn siblings_that_could_start_together_are_priced_by_scaling() {
 }
 
 #[test]
-fn states_that_no_machine_here_can_provoke() {
+fn states_of_the_machine_are_priced() {
     for (state, detail, id) in [
         ("throttled", "", "cpu-throttled"),
         ("memory", "", "memory-reclaim"),

@@ -236,6 +236,25 @@ fn modules(scratch: &Path, python: &Path) -> Result<()> {
     shell::run(Command::new(python).args(["-m", "py_compile"]).arg(scratch.join("compiled/bulk.py")))
 }
 
+/// Two folders of a user's own packages, with a module that takes its time: in one of them a .pth file imports it.
+fn site_packages(scratch: &Path, python: &Path) -> Result<()> {
+    for name in ["site", "no-site"] {
+        let mut asked = Command::new(python);
+        asked.args(["-m", "site", "--user-site"]).env("PYTHONUSERBASE", scratch.join(name));
+        let said = asked.output().with_context(|| shell::show(&asked))?;
+        let folder = PathBuf::from(String::from_utf8_lossy(&said.stdout).trim());
+        if !folder.starts_with(scratch) {
+            bail!("{} said {}", shell::show(&asked), folder.display());
+        }
+        fs::create_dir_all(&folder)?;
+        fs::copy(shell::root().join(SOURCES).join("slow_site.py"), folder.join("slow_site.py"))?;
+        if name == "site" {
+            fs::write(folder.join("slow.pth"), "import slow_site\n")?;
+        }
+    }
+    Ok(())
+}
+
 /// JavaScript modules, each in a file of its own, and two programs that want all or few of them.
 fn javascript(scratch: &Path) -> Result<()> {
     const MODULES: usize = 800;
@@ -280,6 +299,7 @@ impl Kit {
             bail!("there is no python3: cargo xtask setup");
         };
         modules(&scratch, &python)?;
+        site_packages(&scratch, &python)?;
         javascript(&scratch)?;
         Ok(Self { binary: shell::target().join("debug/startrace"), scratch, python })
     }
