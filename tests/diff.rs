@@ -520,9 +520,7 @@ fn findings_and_libraries_that_changed_are_named() {
             json!({"id": id, "severity": "warning", "cost_ns": 5, "basis": "measured", "summary": "s",
                 "evidence": {}, "advice": "a"})
         };
-        let file = |path: &&str| {
-            json!({"at_ns": 1, "duration_ns": 1, "path": path, "kind": "shared_library", "bytes": 1, "tid": 100})
-        };
+        let file = |path: &&str| json!({"at_ns": 1, "duration_ns": 1, "path": path, "kind": "shared_library", "bytes": 1, "tid": 100});
         made["starts"][0]["findings"] = Value::Array(findings.iter().map(finding).collect());
         made["starts"][0]["timeline"]["files"] = json!({"opened": 1, "open_failed": 0, "found": 0, "missed": 0,
             "spent_ns": 1, "sums": [], "errors": {}, "misses": [], "misses_left_out": 0,

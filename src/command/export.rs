@@ -91,7 +91,9 @@ pub fn run(options: &Options) -> Result<()> {
     let terminal = target == OutputTarget::Stdout && std::io::stdout().is_terminal();
     let encoding = options.otlp_format.unwrap_or_default();
     if terminal && (options.to.is_binary() || encoding == Encoding::Protobuf) {
-        return Err(Misuse("this format is nothing for a terminal: name a file with -o FILE".to_owned()).into());
+        return Err(
+            Misuse("this format is nothing for a terminal: name a file with -o FILE".to_owned()).into()
+        );
     }
     if terminal {
         read::hide_progress();

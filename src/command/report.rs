@@ -120,7 +120,9 @@ pub fn run(options: &Options) -> Result<()> {
         if id != "all" && diagnose::page(id).is_none() {
             let known: Vec<&str> = diagnose::pages().map(|(id, _)| id).collect();
             let known = known.join(", ");
-            return Err(Misuse(format!("--explain {id}: there is no such finding; there are: {known}")).into());
+            return Err(
+                Misuse(format!("--explain {id}: there is no such finding; there are: {known}")).into()
+            );
         }
         let asked = diagnose::pages().filter(|(known, _)| id == "all" || id == known);
         return finish(out(), |out| report::explain(asked, &style, out));

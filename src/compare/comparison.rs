@@ -532,7 +532,11 @@ impl Work<'_> {
             // Where some of them were recorded without their files, nothing can be said.
             self.rows(group).map(of).collect()
         };
-        only_in(&lists(base)?, &lists(new)?).map(|(base, new)| Change { what: "libraries on one side only", base, new })
+        only_in(&lists(base)?, &lists(new)?).map(|(base, new)| Change {
+            what: "libraries on one side only",
+            base,
+            new,
+        })
     }
 
     /// Findings that every start of one side has, and none of the other. They are comparable where all traces say what
@@ -546,7 +550,11 @@ impl Work<'_> {
         let lists = |group| -> Vec<BTreeSet<&str>> {
             self.rows(group).map(|row| self.digest.found(row).collect()).collect()
         };
-        only_in(&lists(base), &lists(new)).map(|(base, new)| Change { what: "findings on one side only", base, new })
+        only_in(&lists(base), &lists(new)).map(|(base, new)| Change {
+            what: "findings on one side only",
+            base,
+            new,
+        })
     }
 
     /// The values that a fact has in a group, the most frequent of them.
@@ -574,7 +582,8 @@ fn only_in(base: &[BTreeSet<&str>], new: &[BTreeSet<&str>]) -> Option<(String, S
     let only = |here: &[BTreeSet<&str>], there: &[BTreeSet<&str>]| -> String {
         let first = here.first().into_iter().flatten();
         let names = first.filter(|name| here.iter().all(|list| list.contains(*name)));
-        let names: Vec<&str> = names.filter(|name| !there.iter().any(|list| list.contains(*name))).copied().collect();
+        let names: Vec<&str> =
+            names.filter(|name| !there.iter().any(|list| list.contains(*name))).copied().collect();
         let more = names.len().saturating_sub(MAX_VALUES);
         let mut text = names.get(..names.len() - more).unwrap_or_default().join(", ");
         if more > 0 {

@@ -605,7 +605,8 @@ fn libraries(files: &schema::Files) -> String {
     let opened = files.files.iter().filter(|file| file.kind == "shared_library");
     let paths = opened.filter_map(|file| file.path.as_deref());
     let names: BTreeSet<&str> = paths.map(|path| path.rsplit('/').next().unwrap_or(path)).collect();
-    let names: Vec<String> = names.into_iter().take(MAX_LIBRARIES).map(|name| label::harmless(name, 80)).collect();
+    let names: Vec<String> =
+        names.into_iter().take(MAX_LIBRARIES).map(|name| label::harmless(name, 80)).collect();
     names.join("\n")
 }
 

@@ -291,8 +291,7 @@ impl Exporter for Chrome {
         if let Some(parent) = self.processes.parent(trace, row).filter(|&parent| parent != track) {
             // An arrow needs slices at both ends: the parent's is a moment, as what else it did is not known.
             let (name, ts) = (format!("starts {label}"), self.time(origin));
-            let moment =
-                Empty { cat: "fork", dur: 0, name: &name, ph: "X", pid: parent, tid: parent, ts };
+            let moment = Empty { cat: "fork", dur: 0, name: &name, ph: "X", pid: parent, tid: parent, ts };
             self.list.push(&moment, out)?;
             for (ph, pid, bp) in [("s", parent, None), ("f", track, Some("e"))] {
                 let arrow = Arrow { bp, cat: "fork", id: row, name: "starts", ph, pid, tid: pid, ts };

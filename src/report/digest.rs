@@ -1,14 +1,16 @@
 //! What a report needs of a trace, a few hundred bytes a start, so that a million starts fit.
 
 use super::intern::{Interner, Sym};
-use super::path::{MAX_STORIES, Story};
 use super::known::{Labels, Names};
+use super::path::{MAX_STORIES, Story};
 use super::{link, phase};
 use crate::diagnose::{Diagnoser, Thresholds};
 use crate::sort::SortSmall;
 use crate::timeline::select::glob;
 use crate::trace::read::{self, Detail, Ending, Glance, Item, Loaded, ReadError, Take};
-use crate::trace::schema::{Diagnosis, Exit, FailedFork, Finding, Group, Header, Method, ProcessRef, Session, Start};
+use crate::trace::schema::{
+    Diagnosis, Exit, FailedFork, Finding, Group, Header, Method, ProcessRef, Session, Start,
+};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;

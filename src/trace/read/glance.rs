@@ -618,7 +618,8 @@ mod tests {
             to.critical_path = from.critical_path.iter().map(bare).collect();
         }
         if detail == Detail::Sums {
-            out.binary = whole.binary.clone().map(|binary| Binary { program: None, misnamed: None, ..binary });
+            out.binary =
+                whole.binary.clone().map(|binary| Binary { program: None, misnamed: None, ..binary });
             let bare = |finding: &Finding| Finding {
                 severity: Severity::Info,
                 basis: None,
@@ -653,12 +654,17 @@ mod tests {
             let mut scratch = blank();
             for start in samples() {
                 // All optional fields are there, as startrace writes them now.
-                for record in [serde_json::to_string(&start).unwrap(), serde_json::to_string_pretty(&start).unwrap()] {
+                for record in
+                    [serde_json::to_string(&start).unwrap(), serde_json::to_string_pretty(&start).unwrap()]
+                {
                     if glance(record.as_bytes(), detail, &mut scratch).is_some() {
                         seen += 1;
                         assert_eq!(scratch, projected(&start, detail), "{record}");
                     } else {
-                        assert!(record.contains('\\') || start.timeline.files.is_some() || start.env.is_some(), "{record}");
+                        assert!(
+                            record.contains('\\') || start.timeline.files.is_some() || start.env.is_some(),
+                            "{record}"
+                        );
                     }
                 }
             }

@@ -55,8 +55,11 @@ pub(super) fn read(name: &str, input: impl Read, take: &mut Redacted<'_>) -> Res
     }
     std::thread::scope(|scope| {
         let threads = available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
-        let workers: Vec<Worker> =
-            if threads > 1 { (0..threads).filter_map(|_| Worker::spawn(scope)).collect() } else { Vec::new() };
+        let workers: Vec<Worker> = if threads > 1 {
+            (0..threads).filter_map(|_| Worker::spawn(scope)).collect()
+        } else {
+            Vec::new()
+        };
         if workers.is_empty() {
             let mut batch = first;
             loop {

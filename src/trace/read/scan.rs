@@ -137,7 +137,9 @@ impl<'a> Scan<'a> {
         self.peek()?;
         let from = self.at;
         let mut value = 0u64;
-        while let Some(digit) = self.bytes.get(self.at).map(|byte| byte.wrapping_sub(b'0')).filter(|&n| n < 10) {
+        while let Some(digit) =
+            self.bytes.get(self.at).map(|byte| byte.wrapping_sub(b'0')).filter(|&n| n < 10)
+        {
             value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
             self.at += 1;
         }
@@ -184,7 +186,8 @@ impl<'a> Scan<'a> {
             }
             _ => {
                 let rest = self.bytes.get(self.at..)?;
-                let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric() && !b"+-.".contains(byte))?;
+                let end =
+                    rest.iter().position(|byte| !byte.is_ascii_alphanumeric() && !b"+-.".contains(byte))?;
                 self.at += end;
                 return (end > 0).then_some(());
             }

@@ -166,9 +166,7 @@ fn make(template: &Template, n: u64, file: &Path) -> Result<u64> {
 pub fn reading(bench: &Bench) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let page = bench.folder.join("exported");
-    for (level, sizes) in
-        [("lifecycle", &[10_000, 100_000, MILLION][..]), ("timeline", &[10_000, 100_000])]
-    {
+    for (level, sizes) in [("lifecycle", &[10_000, 100_000, MILLION][..]), ("timeline", &[10_000, 100_000])] {
         let template = Template::record(bench, level)?;
         for &n in sizes {
             let path = bench.folder.join("long.ndjson");

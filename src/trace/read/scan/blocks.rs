@@ -35,14 +35,15 @@ const CASE: u8 = 0x20;
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn structure(piece: &[u8; PIECE]) -> [u16; 4] {
-    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8};
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+    };
     // SAFETY: every x86_64 processor has SSE2; what is loaded are the bytes of `piece`, aligned or not.
     unsafe {
         let bytes = _mm_loadu_si128(piece.as_ptr().cast());
         let cased = _mm_or_si128(bytes, _mm_set1_epi8(CASE as i8));
-        let are = |bytes, byte: u8| {
-            _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte as i8))) as u16
-        };
+        let are =
+            |bytes, byte: u8| _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte as i8))) as u16;
         [are(bytes, b'"'), are(bytes, b'\\'), are(cased, b'{'), are(cased, b'}')]
     }
 }
@@ -233,7 +234,12 @@ mod tests {
                 .map(|_| alphabet.get(next() % alphabet.len()).copied().unwrap_or(b' '))
                 .collect();
             // How deep is looked at by the block: here it never is too deep.
-            assert_eq!(close(&text, 1_000), close_slowly(&text, 1_000), "{round}: {:?}", String::from_utf8(text));
+            assert_eq!(
+                close(&text, 1_000),
+                close_slowly(&text, 1_000),
+                "{round}: {:?}",
+                String::from_utf8(text)
+            );
         }
         let deep = "[".repeat(500) + &"]".repeat(501);
         assert_eq!((close(deep.as_bytes(), 600), close(deep.as_bytes(), 128)), (Some(1001), None));
