@@ -50,7 +50,9 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
         part(imports.code_ns)
     ));
     if !imports.from_beginning {
-        text.push_str("; the first imports were not observed");
+        // One that ran already, or the first of an interpreter that nobody had started before.
+        let before = if start.partial { "it was followed" } else { "its interpreter was probed" };
+        text.push_str(&format!("; what was imported before {before} was not observed"));
     }
     let mut out = vec![text];
     let all: Vec<&Import> = imports.modules.iter().take(MAX_IMPORTS).collect();
