@@ -455,7 +455,9 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let post = guard.as_ref().map(|guard| guard.posts()[0]);
 
     let plan = Plan::choose(wanted)?;
+    let opener = plan.opener(&caller.owner)?;
     let mut probe = Probe::attach(&plan)?;
+    probe.set_opener(opener);
     let attached_ns = boottime_ns();
     // A selector may pick what runs already, and that may be gone before its first event is looked at.
     let seeds = !pids.is_empty() || !request.selectors.is_empty();

@@ -236,7 +236,25 @@ impl Machine {
     fn paranoid(&self) -> Check {
         let found = self.line("proc/sys/kernel/perf_event_paranoid");
         let name = "perf_event_paranoid";
+        let strict = privilege::perf_is_strict(&self.root);
         match found {
+            Some(value) if strict && self.effective & Capability::SysAdmin.bit() != 0 => Check::new(
+                "perf_event_paranoid",
+                name,
+                State::Ok,
+                value,
+                "recording as root has its probes all the same; with file capabilities instead of root Debian's and \
+                 Ubuntu's kernels refuse most of them",
+            ),
+            Some(value) if strict && privilege::rights(self.effective) != Rights::None => Check::new(
+                "perf_event_paranoid",
+                name,
+                State::Limited,
+                value,
+                "Debian's and Ubuntu's kernels take CAP_SYS_ADMIN for perf events above 2: without it no \
+                 system-call tracepoints, no --profile and, before Linux 6.6, no probes in libraries",
+            )
+            .mended_by("sudo sysctl kernel.perf_event_paranoid=2"),
             Some(value) => Check::new(
                 "perf_event_paranoid",
                 name,
@@ -381,6 +399,21 @@ mod tests {
             assert_eq!(check.state, State::Limited, "{id}");
             assert!(check.mend.as_deref().is_some_and(|m| m.starts_with("sudo ")));
         }
+    }
+
+    #[test]
+    fn strict_perf_events_are_told_of_where_file_capabilities_replace_root() {
+        let paranoid = |effective, value| {
+            let checks = machine(effective, false, &[("proc/sys/kernel/perf_event_paranoid", value)]);
+            checks.into_iter().find(|check| check.id == "perf_event_paranoid").unwrap()
+        };
+        let kept = privilege::KEPT.iter().fold(0, |set, capability| set | capability.bit());
+        assert_eq!(paranoid(kept, "2\n").state, State::Ok);
+        let strict = paranoid(kept, "3\n");
+        assert_eq!(strict.state, State::Limited);
+        assert_eq!(strict.mend.as_deref(), Some("sudo sysctl kernel.perf_event_paranoid=2"));
+        assert_eq!(paranoid(u64::MAX, "3\n").state, State::Ok);
+        assert_eq!(paranoid(0, "3\n").state, State::Ok, "what is missing is said once");
     }
 
     #[test]

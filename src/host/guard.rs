@@ -160,7 +160,7 @@ fn watch(pipe: &OwnedFd, page: &'static Page, owner: &Owner) {
 }
 
 /// Closes everything but this one, which is given back under another number; standard streams lead nowhere.
-fn hold_only(pipe: &OwnedFd) -> Option<OwnedFd> {
+pub(crate) fn hold_only(pipe: &OwnedFd) -> Option<OwnedFd> {
     use std::os::fd::FromRawFd;
     const KEPT: libc::c_int = 3;
     let null = std::fs::File::options().read(true).write(true).open("/dev/null").ok()?;

@@ -93,6 +93,13 @@ fn own_status() -> Result<procfs::Status, Error> {
         .map_err(|e| Error::io("cannot read /proc/thread-self/status: is /proc mounted?", e))
 }
 
+/// Whether perf events may be refused here to whoever has CAP_PERFMON but not CAP_SYS_ADMIN: the kernels of Debian and
+/// Ubuntu do so while `kernel.perf_event_paranoid` is above 2, which no other kernel gives a meaning.
+pub fn perf_is_strict(root: &Path) -> bool {
+    std::fs::read_to_string(root.join("proc/sys/kernel/perf_event_paranoid"))
+        .is_ok_and(|text| text.trim().parse::<i32>().is_ok_and(|value| value > 2))
+}
+
 /// What these capabilities allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rights {
@@ -340,6 +347,19 @@ mod tests {
     fn setcap_names_what_is_kept() {
         for capability in KEPT {
             assert!(SETCAP.contains(capability.name()), "{capability:?}");
+        }
+    }
+
+    #[test]
+    fn perf_is_strict_above_two() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("proc/sys/kernel");
+        std::fs::create_dir_all(&folder).unwrap();
+        assert!(!perf_is_strict(root.path()));
+        for (value, strict) in [("-1\n", false), ("2\n", false), ("3\n", true), ("4\n", true), ("x\n", false)]
+        {
+            std::fs::write(folder.join("perf_event_paranoid"), value).unwrap();
+            assert_eq!(perf_is_strict(root.path()), strict, "{value}");
         }
     }
 

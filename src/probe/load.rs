@@ -3,12 +3,14 @@
 use super::features::{FENTRY, Features};
 use super::inbox::{Batch, Drainer, Inbox};
 use super::kernel_types::KernelTypes;
+use super::opener::Opener;
 use super::tracefs::{self, TraceFs};
 use super::uprobe::{Kinds, Programs, Started, Uprobes};
 use super::{Error, features};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
 use crate::event::Id;
 use crate::host::clock::boottime_ns;
+use crate::host::owner::Owner;
 use crate::level::Level;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenProgramMut, ProgramAttachType, ProgramMut};
@@ -265,6 +267,16 @@ impl Plan {
         self.uprobes().imports
     }
 
+    /// Who opens probes for us in the middle of the recording, where this kernel lets nobody do that who has given up
+    /// its rights. To be called before anything is attached.
+    ///
+    /// # Errors
+    /// No process is to be had.
+    pub fn opener(&self, owner: &Owner) -> Result<Option<Opener>, Error> {
+        let kinds = self.uprobes();
+        if kinds.any() && !kinds.multi { Opener::fork_if_needed(owner) } else { Ok(None) }
+    }
+
     fn uprobes(&self) -> Kinds {
         Kinds {
             multi: self.features.uprobe_multi,
@@ -505,6 +517,11 @@ impl Probe {
     /// not told apart.
     pub fn hooks_missing(&self) -> u64 {
         self.uprobes.missing
+    }
+
+    /// From here on probes are opened by this, if by anybody.
+    pub fn set_opener(&mut self, opener: Option<Opener>) {
+        self.uprobes.opener = opener;
     }
 
     /// Does [`Self::look_at_loader`] do anything?

@@ -7,6 +7,7 @@ pub mod features;
 mod inbox;
 mod kernel_types;
 mod load;
+mod opener;
 mod sampling;
 pub mod seed;
 mod tracefs;
@@ -14,6 +15,7 @@ mod uprobe;
 
 pub use inbox::Batch;
 pub use load::{Lost, Plan, Probe, Provider, Scope, Wanted};
+pub use opener::Opener;
 pub use tracefs::syscall_tracepoints;
 pub use uprobe::Started;
 

@@ -6,15 +6,16 @@
 mod guests;
 mod python;
 
+use super::opener::{Asked, Opener};
 use crate::elf::libraries::{self, Library};
 use crate::elf::{Hooks, root::Root};
 use crate::host::clock::boottime_ns;
 use crate::trace::text;
 use guests::{Guests, Held, RootId, is_mounted_for};
-use libbpf_rs::{Link, ProgramMut, UprobeMultiOpts, UprobeOpts};
+use libbpf_rs::{Link, PerfEventOpts, ProgramMut, UprobeMultiOpts, UprobeOpts};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -132,6 +133,8 @@ pub(super) struct Uprobes {
     pub(super) hooks: Vec<String>,
     /// Loaders and C libraries without the probes that they should have.
     pub(super) missing: u64,
+    /// Who opens what we may not any more.
+    pub(super) opener: Option<Opener>,
 }
 
 impl Uprobes {
@@ -302,14 +305,12 @@ impl Uprobes {
         if libc_follows {
             cookie |= COOKIE_LIBC_FOLLOWS;
         }
-        // By descriptor: no link is followed, and no other file is there by now.
-        let path = format!("/proc/self/fd/{}", library.file.as_raw_fd());
-        let multi = self.kinds.multi;
+        let how = if self.kinds.multi { How::Multi } else { How::Each(self.opener.as_ref()) };
         let mut whole = true;
         let mut probe = |program: &ProgramMut<'_>, offsets: &[u64], retprobe, name: &str| -> bool {
             let places: Vec<Place> =
                 offsets.iter().map(|&offset| Place { offset, semaphore: 0, cookie }).collect();
-            match attach(program, &path, &places, retprobe, multi) {
+            match attach(program, &library.file, &places, retprobe, how) {
                 Ok(links) => held.links.extend(links),
                 Err(error) => {
                     tracing::debug!("no probe in {} at {name}: {error}", library.path);
@@ -369,18 +370,29 @@ struct Place {
     cookie: u64,
 }
 
+/// How places become probes.
+#[derive(Clone, Copy)]
+enum How<'a> {
+    /// All of a file by one link.
+    Multi,
+    /// Each by a perf event, which somebody else opens.
+    Each(Option<&'a Opener>),
+}
+
 /// Probes all of these places of a file, or none.
 fn attach(
     program: &ProgramMut<'_>,
-    path: &str,
+    file: &File,
     places: &[Place],
     retprobe: bool,
-    multi: bool,
+    how: How<'_>,
 ) -> libbpf_rs::Result<Vec<Link>> {
     if places.is_empty() {
         return Ok(Vec::new());
     }
-    if multi {
+    // By descriptor: no link is followed, and no other file is there by now.
+    let path = &format!("/proc/self/fd/{}", file.as_raw_fd());
+    if let How::Multi = how {
         let has_semaphores = places.iter().any(|place| place.semaphore != 0);
         let semaphores = places.iter().filter(|_| has_semaphores).map(|place| place.semaphore as usize);
         let opts = UprobeMultiOpts {
@@ -393,6 +405,15 @@ fn attach(
         return Ok(vec![program.attach_uprobe_multi_with_opts(-1, path, "", opts)?]);
     }
     let each = |place: &Place| {
+        if let How::Each(Some(opener)) = how {
+            let asked = Asked { offset: place.offset, semaphore: place.semaphore, retprobe };
+            let event = opener.open(file.as_fd(), asked).map_err(std::io::Error::from)?;
+            let opts = PerfEventOpts { cookie: place.cookie, ..PerfEventOpts::default() };
+            let link = program.attach_perf_event_with_opts(event.as_raw_fd(), opts)?;
+            // The link closes it.
+            let _ = event.into_raw_fd();
+            return Ok(link);
+        }
         let opts = UprobeOpts {
             retprobe,
             cookie: place.cookie,

@@ -7,9 +7,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where cargo-deny is installed if there is none.
-const TOOLS: &str = "target/tools";
-
 pub fn command(args: &[String]) -> Result<()> {
     if !args.is_empty() {
         bail!("usage: cargo xtask deny");
@@ -21,7 +18,7 @@ pub fn command(args: &[String]) -> Result<()> {
 
 /// Licences, sources, duplicates and, where the database can be reached, advisories.
 fn deny() -> Result<()> {
-    let tool = tool()?;
+    let tool = shell::cargo_tool("cargo-deny")?;
     shell::run(Command::new(&tool).args(["check", "licenses", "bans", "sources"]))?;
     let mut advisories = Command::new(&tool);
     advisories.args(["check", "advisories"]);
@@ -46,22 +43,10 @@ fn is_unreachable(said: &str) -> bool {
     said.contains("failed to fetch advisory database") || said.contains("failed to load advisory database")
 }
 
-fn tool() -> Result<PathBuf> {
-    let own = Path::new(TOOLS).join("bin/cargo-deny");
-    for tool in [PathBuf::from("cargo-deny"), own.clone()] {
-        if shell::succeeds(Command::new(&tool).arg("--version")) {
-            return Ok(tool);
-        }
-    }
-    eprintln!("cargo-deny is built once, which takes some minutes");
-    shell::run(shell::cargo().args(["install", "cargo-deny", "--locked", "--root", TOOLS]))?;
-    Ok(own)
-}
-
 /// Every direct dependency has its reason in ARCHITECTURE.md, and no other has.
 fn dependencies() -> Result<String> {
     let mut used = BTreeSet::new();
-    for manifest in ["Cargo.toml", "xtask/Cargo.toml"] {
+    for manifest in ["Cargo.toml", "xtask/Cargo.toml", "fuzz/Cargo.toml"] {
         let text = fs::read_to_string(manifest).context(manifest)?;
         let table: toml::Table = text.parse().context(manifest)?;
         for kind in ["dependencies", "build-dependencies", "dev-dependencies"] {
@@ -95,7 +80,7 @@ fn reasons(text: &str) -> BTreeSet<String> {
 /// Every use of `unsafe` says why it is sound.
 fn unsafe_code() -> Result<String> {
     let mut files = vec![PathBuf::from("build.rs")];
-    for folder in ["src", "xtask/src", "tests", "benches"] {
+    for folder in ["src", "xtask/src", "tests", "benches", "fuzz"] {
         rust_files(Path::new(folder), &mut files)?;
     }
     let (mut blocks, mut others, mut silent) = (0, 0, Vec::new());
@@ -118,7 +103,8 @@ fn unsafe_code() -> Result<String> {
     Ok(format!("{blocks} blocks and {others} functions, traits and impls, each with its SAFETY comment"))
 }
 
-fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+/// All of them below a folder.
+pub fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         if path.is_dir() {

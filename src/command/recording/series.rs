@@ -163,7 +163,9 @@ pub fn run(
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let mut plan = Plan::choose(request.wanted.clone())?;
     plan.spawner = launcher.pid();
-    let probe = Probe::attach(&plan)?;
+    let opener = plan.opener(&request.caller.owner)?;
+    let mut probe = Probe::attach(&plan)?;
+    probe.set_opener(opener);
     let began_ns = boottime_ns();
     let realtime_offset_ns =
         host::facts::boottime_to_realtime_ns().map_err(anyhow::Error::from)?.max(0).cast_unsigned();

@@ -1,15 +1,14 @@
 //! Probes in CPython: what it imports.
 
 use super::guests::Held;
-use super::{MAX_SCRIPTS, Place, Programs, Started, Uprobes, attach, decode, program_file};
+use super::{How, MAX_SCRIPTS, Place, Programs, Started, Uprobes, attach, decode, program_file};
 use crate::elf::libraries::Library;
 use crate::elf::python::{Imports, Site, imports, library};
 use crate::elf::root::Root;
 use libbpf_rs::ProgramMut;
 use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Executables and libraries that are looked at; more are made by somebody.
 const MAX_LOOKED: usize = 1024;
@@ -137,8 +136,7 @@ impl Uprobes {
             }
         };
         let mut links = Vec::new();
-        // By descriptor: no link is followed, and no other file is there by now.
-        let path = PathBuf::from(format!("/proc/self/fd/{}", interpreter.file.as_raw_fd()));
+        let how = if self.kinds.multi { How::Multi } else { How::Each(self.opener.as_ref()) };
         let steps: Vec<(&ProgramMut<'_>, Vec<Place>, bool, &str)> = if found.has_probes() {
             let places = |sites: &[Site]| {
                 let cookie = |site: &Site| site.arguments | (number as u64) << ARGUMENTS_FILE_SHIFT;
@@ -167,7 +165,7 @@ impl Uprobes {
         };
         let kind = if found.has_probes() { "usdt" } else { "uprobe" };
         for (program, places, returns, name) in steps {
-            match attach(program, &path.to_string_lossy(), &places, returns, self.kinds.multi) {
+            match attach(program, &interpreter.file, &places, returns, how) {
                 Ok(attached) => links.extend(attached),
                 Err(error) => {
                     tracing::debug!("no probe in {} at {name}: {error}", interpreter.path);

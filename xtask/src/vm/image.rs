@@ -16,6 +16,7 @@ const INIT: &str = include_str!("init.sh");
 const STARTS: &str = include_str!("starts.sh");
 const DEEP: &str = include_str!("deep.sh");
 const CLOCK: &str = include_str!("clock.sh");
+const SUSPEND: &str = include_str!("suspend.sh");
 const PYTHON: &str = include_str!("starts.py");
 
 /// Starters of the tests that are run.
@@ -64,9 +65,11 @@ pub fn make(binary: &Path, file: &Path) -> Result<PathBuf> {
     cpio.file("programs/static", 0o755, &fs::read(made)?)?;
     let python = python(&mut cpio)?;
     cpio.file("init", 0o755, INIT.as_bytes())?;
-    cpio.file("starts.sh", 0o755, STARTS.replace("PYTHON", &python.display().to_string()).as_bytes())?;
-    cpio.file("deep.sh", 0o755, DEEP.as_bytes())?;
+    let python = python.display().to_string();
+    cpio.file("starts.sh", 0o755, STARTS.replace("PYTHON", &python).as_bytes())?;
+    cpio.file("deep.sh", 0o755, DEEP.replace("PYTHON", &python).as_bytes())?;
     cpio.file("clock.sh", 0o755, CLOCK.as_bytes())?;
+    cpio.file("suspend.sh", 0o755, SUSPEND.as_bytes())?;
     cpio.file("starts.py", 0o644, PYTHON.as_bytes())?;
     cpio.file("etc/hostname", 0o644, b"matrix\n")?;
     cpio.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n")?;

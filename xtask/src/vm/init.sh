@@ -41,6 +41,7 @@ if [ "$(cat doctor.code)" = 0 ]; then
 	record everything -a --count 1 -- /opt/true everything
 	record deep --level deep --profile 99 -- sh /deep.sh
 	record clock -- sh /clock.sh
+	record suspend -- sh /suspend.sh
 else
 	record best -- touch /out/ran
 fi

@@ -132,9 +132,13 @@ pub fn judge(folder: &Path, kernel: &Kernel, seconds: f64) -> Result<Verdict> {
     if let Some(trace) = recording(folder, "deep", "fentry", &mut verdict) {
         verdict.check("deep: files", files(&trace));
         verdict.check("deep: samples", samples(&trace));
+        verdict.check("deep: imports of what came later", imports(&trace));
     }
     if let Some(trace) = recording(folder, "clock", "fentry", &mut verdict) {
         verdict.check("clock: no start is longer or shorter", clock(&trace));
+    }
+    if let Some(trace) = recording(folder, "suspend", "fentry", &mut verdict) {
+        verdict.check("suspend: sleep is the time of the start that it is in", suspend(folder, &trace));
     }
     Ok(verdict)
 }
@@ -358,6 +362,42 @@ fn samples(trace: &Value) -> Checked {
     } else {
         Err(format!("profile: {}", start["timeline"]["profile"]))
     }
+}
+
+/// Probes can still be put into an interpreter when privileges are given up.
+fn imports(trace: &Value) -> Checked {
+    let session = &trace["session"];
+    if session["hooks_missing"] != 0 {
+        return Err(format!("{} files without their probes", session["hooks_missing"]));
+    }
+    let named = |start: &&Value| start["argv"][1] == "-S" && start["argv"][3] == "-c";
+    let start = trace["starts"].as_array().and_then(|starts| starts.iter().find(named)).ok_or("no Python")?;
+    let imports = &start["timeline"]["imports"];
+    let modules = imports["modules"].as_array().map_or(&[][..], Vec::as_slice);
+    if modules.iter().any(|module| module["module"] == "json") {
+        Ok(())
+    } else {
+        Err(format!("{} modules; hooks: {}", modules.len(), session["hooks"]))
+    }
+}
+
+/// The machine slept between two starts, within a third.
+fn suspend(folder: &Path, trace: &Value) -> Checked {
+    let said = left(folder, "suspend.out")?;
+    if !said.contains("slept") {
+        return Err(format!("the machine did not sleep: {}", left(folder, "suspend.err")?));
+    }
+    let timeline = |argv: &[&str]| with_argv(trace, argv).map(|start| start["timeline"].clone());
+    let (before, after) = (timeline(&["/opt/true", "before"])?, timeline(&["/opt/true", "after"])?);
+    let script = timeline(&["sh", "/suspend.sh"])?;
+    let ns = |timeline: &Value, field: &str| timeline[field].as_u64().unwrap_or(0);
+    let apart = ns(&after, "origin_boottime_ns").saturating_sub(ns(&before, "origin_boottime_ns"));
+    let [slept, limit] = [3_000_000_000, 100_000_000_000];
+    let durations = [&script, &before, &after].map(|timeline| ns(timeline, "duration_ns"));
+    let right = (slept..limit).contains(&apart)
+        && (slept..limit).contains(&durations[0])
+        && durations[1..].iter().all(|&duration| (1..slept).contains(&duration));
+    if right { Ok(()) } else { Err(format!("{apart} ns apart; durations {durations:?}")) }
 }
 
 fn clock(trace: &Value) -> Checked {
