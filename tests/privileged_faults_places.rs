@@ -7,6 +7,7 @@ mod common;
 
 use common::{Recorded, check, check_schema, parse, program, record, require_root, startrace};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -169,6 +170,14 @@ fn killed_in_the_loader() {
                 static void end(void) { syscall(SYS_kill, syscall(SYS_getpid), 9); }\n";
     for (name, text) in [
         ("load", "unsigned la_version(unsigned v) { end(); return v; }"),
+        // What chooses a function runs while its uses are relocated; the library's own calls are not ready by then.
+        (
+            "link",
+            "static void *choose(void) { long pid; \
+             __asm__ volatile(\"syscall\" : \"=a\"(pid) : \"a\"(SYS_getpid) : \"rcx\", \"r11\", \"memory\"); \
+             __asm__ volatile(\"syscall\" : : \"a\"(SYS_kill), \"D\"(pid), \"S\"(9) : \"rcx\", \"r11\", \"memory\"); \
+             return 0; } void chosen(void) __attribute__((ifunc(\"choose\"))); void (*use)(void) = chosen;",
+        ),
         ("init", "__attribute__((constructor)) static void begin(void) { end(); }"),
     ] {
         let source = folder.path().join(format!("{name}.c"));
@@ -181,14 +190,47 @@ fn killed_in_the_loader() {
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    let script = "env LD_AUDIT=$1/load.so /bin/true load; env LD_PRELOAD=$1/init.so /bin/true init; :";
+    let script = "env LD_AUDIT=$1/load.so /bin/true load; env LD_PRELOAD=$1/link.so /bin/true link; \
+                  env LD_PRELOAD=$1/init.so /bin/true init; :";
     let recorded = record(NONE, &["sh", "-c", script, "sh", folder.path().to_str().unwrap()]);
     // An auditing library is the first that the loader maps, before it has told anything.
-    for (name, last) in [("load", "load"), ("init", "init")] {
+    for (name, last) in [("load", "load"), ("link", "link"), ("init", "init")] {
         let start = recorded.start_with_argv(&["/bin/true", name]);
         assert_eq!(start["exit"]["signal"], "SIGKILL", "{:#}", start["exit"]);
         let phases = phases(start);
         assert_eq!(phases.last(), Some(&last), "{name}: {phases:?}");
+    }
+}
+
+/// At any moment: whatever phase that is in, it is the last one, and nothing is lost or made up.
+#[test]
+fn killed_at_every_moment() {
+    require_root();
+    let starter = program("kill_sweep");
+    let recorded = record(NONE, &[starter.to_str().unwrap(), "400", "20000"]);
+    assert!(recorded.status.success(), "{}", recorded.stderr);
+    let told = recorded.told();
+    let children: Vec<u64> = serde_json::from_value(told["children"].clone()).unwrap();
+    let mut ends = BTreeMap::new();
+    let mut killed = 0;
+    for child in children {
+        let start = recorded.start_of(child);
+        let phases = phases(start);
+        assert_eq!((phases[0], &start["partial"]), ("fork", &false.into()), "{start:#}");
+        if start["exit"]["signal"] == "SIGKILL" {
+            killed += 1;
+            // What a copy does before its exec is its own.
+            let image = if phases.contains(&"exec") { "" } else { "copy: " };
+            *ends.entry(format!("{image}{}", phases.last().unwrap())).or_insert(0) += 1;
+        } else {
+            assert_eq!((phases.last(), &start["exit"]["code"]), (Some(&"app"), &0.into()), "{start:#}");
+        }
+    }
+    println!("killed in {ends:?}");
+    assert_eq!(told["killed"], killed);
+    // Which moments are met is the scheduler's choice, but for those that take long.
+    for long in [&["copy: fork", "copy: schedule", "copy: app"][..], &["exec", "load", "link", "init"]] {
+        assert!(long.iter().any(|phase| ends.contains_key(*phase)), "none in {long:?}: {ends:?}");
     }
 }
 

@@ -36,6 +36,7 @@ const C: &[(&str, &[&str], &[&str])] = &[
     ("on_request", &[], &["self"]),
     ("popen_call", &[], &["self", "shell"]),
     ("posix_spawn", &[], &["self", "plain", "actions", "path"]),
+    ("kill_sweep", &["20"], &["self"]),
     ("late_exec", &["10"], &["self", "child"]),
     ("masquerade", &[], &["self", "spawn", "tracker", "forkserver", "copy"]),
     ("posix_spawn_sh", &[], &["self", "plain"]),

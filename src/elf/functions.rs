@@ -121,7 +121,8 @@ mod tests {
             Some(hex(words.nth(1)?)? + here - from)
         });
         let name = functions.at(offset.unwrap()).unwrap();
-        assert_eq!(name, "startrace::elf::functions::Functions::read");
+        // One of the compiler's manglings puts the type between brackets.
+        assert_eq!(name.replace(['<', '>'], ""), "startrace::elf::functions::Functions::read");
         assert_eq!(functions.at(u64::MAX), None);
         assert!(functions.count() > 100);
         assert!(Functions::read(&File::open("/etc/passwd").unwrap()).is_err());

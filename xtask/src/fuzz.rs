@@ -8,6 +8,7 @@ use nix::sys::time::TimeValLike;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const USAGE: &str = "usage: cargo xtask fuzz [TARGET] [--seconds N]";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -93,7 +94,21 @@ fn build() -> Result<PathBuf> {
 }
 
 /// Runs one for some time. What was found stays in target/fuzz.
-fn fuzz(target: &Target, folder: &Path, seconds: u32) -> Result<String> {
+fn fuzz(target: &Target, folder: &Path, seconds: u32) -> Result<Figures> {
+    let end = Instant::now() + Duration::from_secs(seconds.into());
+    let mut figures = Figures::default();
+    loop {
+        let left = end.saturating_duration_since(Instant::now()).as_secs();
+        if left == 0 {
+            return Ok(figures);
+        }
+        // Ended early, it begins anew with what it has learnt.
+        figures.add(&round(target, folder, left)?);
+    }
+}
+
+/// Until the time is over, or an input took too long by the clock on the wall.
+fn round(target: &Target, folder: &Path, seconds: u64) -> Result<Figures> {
     let kept = shell::target().join("fuzz");
     let corpus = kept.join("corpus").join(target.name);
     let artifacts = kept.join("artifacts").join(target.name);
@@ -127,8 +142,13 @@ fn fuzz(target: &Target, folder: &Path, seconds: u32) -> Result<String> {
             said.lines().filter(|line| telling.iter().any(|word| line.contains(word))).collect();
         bail!("{}; {}; all of it is in {}", output.status, lines.join(" / "), kept.display());
     }
-    let figures = figures(&said).context("it said nothing of what it did")?;
-    Ok(if starved { format!("{figures}; ended early, as it got no CPU for {TIMEOUT} s") } else { figures })
+    let mut figures = Figures::read(&said).context("it said nothing of what it did")?;
+    // An input that waited for a CPU says nothing of how slow it is.
+    if starved {
+        figures.starved = 1;
+        figures.slowest_s = 0;
+    }
+    Ok(figures)
 }
 
 /// libFuzzer looks at the wall clock: whether an input that took too long takes as much of a CPU's time. One that does
@@ -150,34 +170,79 @@ fn is_slow(program: &Path, artifacts: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// What libFuzzer's last lines say.
-fn figures(said: &str) -> Option<String> {
-    let stat = |name: &str| {
-        said.lines()
-            .find_map(|line| line.strip_prefix("stat::")?.strip_prefix(name)?.strip_prefix(':'))
-            .map(str::trim)
-    };
-    let cover = said.lines().rev().find_map(|line| line.split_once(" cov: ")?.1.split_whitespace().next());
-    Some(format!(
-        "{} executions, {} places reached, {} MB at most, the slowest {} s",
-        stat("number_of_executed_units")?,
-        cover?,
-        stat("peak_rss_mb")?,
-        stat("slowest_unit_time_sec")?,
-    ))
+/// What came of a target.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Figures {
+    executions: u64,
+    /// Places of the program that were reached.
+    places: u64,
+    peak_mb: u64,
+    slowest_s: u64,
+    /// How often it had to begin anew, because it got no CPU for so long that an input seemed to hang.
+    starved: u32,
+}
+
+impl Figures {
+    /// From libFuzzer's last lines.
+    fn read(said: &str) -> Option<Self> {
+        let stat = |name: &str| -> Option<u64> {
+            let value = |line: &str| {
+                line.strip_prefix("stat::")?.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok()
+            };
+            said.lines().find_map(value)
+        };
+        let places = said
+            .lines()
+            .rev()
+            .find_map(|line| line.split_once(" cov: ")?.1.split_whitespace().next()?.parse().ok())?;
+        Some(Self {
+            executions: stat("number_of_executed_units")?,
+            places,
+            peak_mb: stat("peak_rss_mb")?,
+            slowest_s: stat("slowest_unit_time_sec")?,
+            starved: 0,
+        })
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.executions += other.executions;
+        self.places = self.places.max(other.places);
+        self.peak_mb = self.peak_mb.max(other.peak_mb);
+        self.slowest_s = self.slowest_s.max(other.slowest_s);
+        self.starved += other.starved;
+    }
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { executions, places, peak_mb, slowest_s, starved } = self;
+        write!(
+            f,
+            "{executions} executions, {places} places reached, {peak_mb} MB at most, the slowest {slowest_s} s"
+        )?;
+        if *starved > 0 {
+            write!(f, "; {starved} times it got no CPU for {TIMEOUT} s, and began anew")?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::figures;
+    use super::Figures;
 
     #[test]
     fn figures_are_read_from_libfuzzer_s_last_words() {
         let said = "#1024\tpulse  cov: 31 ft: 40 corp: 3/9b\n#2048\tDONE   cov: 32 ft: 41 corp: 4/12b\n\
                     stat::number_of_executed_units: 2048\nstat::average_exec_per_sec:     10\n\
                     stat::slowest_unit_time_sec:    0\nstat::peak_rss_mb:              60\n";
+        let mut figures = Figures::read(said).unwrap();
         let expected = "2048 executions, 32 places reached, 60 MB at most, the slowest 0 s";
-        assert_eq!(figures(said).as_deref(), Some(expected));
-        assert_eq!(figures("nothing"), None);
+        assert_eq!(figures.to_string(), expected);
+        figures.add(&Figures { executions: 2, places: 40, starved: 1, ..Figures::default() });
+        let expected = "2050 executions, 40 places reached, 60 MB at most, the slowest 0 s; 1 times it got no CPU for \
+                        10 s, and began anew";
+        assert_eq!(figures.to_string(), expected);
+        assert_eq!(Figures::read("nothing"), None);
     }
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod corpus;
+mod coverage;
 mod demo;
 mod dist;
 mod docs;
@@ -30,6 +31,9 @@ The project's chores.
   cargo xtask test [--all] [--unprivileged] [FILTER]
       Setup, formatting, clippy, docs, all tests, the privileged ones as root, two other kernels, and the
       quick rows of the corpus. --all: the slow tests, the whole corpus and the findings too, whose runtimes it installs. --unprivileged: without those that need root. FILTER: only tests with that name.
+  cargo xtask test --coverage
+      Only the tests that need no root, with the compiler's counters: how many lines of the parts that know
+      neither the kernel nor a terminal they go through, which has to be 85 % of each. Part of test --all.
   cargo xtask corpus [--all] [--quick] [--record FOLDER] [--family FAMILY] [--root ROOT] [NAME]
       Start the real programs of tests/corpus/corpus.toml, name their start methods, and print how
       right that is. --all: install the runtimes that are missing first, and the userlands of other

@@ -399,6 +399,20 @@ pub fn components() -> Result<()> {
     run(Command::new("rustup").args(["component", "add"]).args(&missing))
 }
 
+/// What reads the counters of instrumented programs, of the very release of LLVM that this Rust has.
+pub fn llvm_tools() -> Result<()> {
+    let sysroot = shell::sysroot()?;
+    let found = |folder: fs::DirEntry| folder.path().join("bin/llvm-profdata").is_file();
+    let rustlib = sysroot.join("lib/rustlib");
+    if fs::read_dir(&rustlib).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(found))) {
+        return Ok(());
+    }
+    if which("rustup").is_none() {
+        bail!("this Rust has no llvm-tools: with rustup it would be: rustup component add llvm-tools");
+    }
+    run(Command::new("rustup").args(["component", "add", "llvm-tools"]))
+}
+
 /// Whether the kernel has what the privileged part needs, or what is missing.
 pub fn kernel() -> Result<()> {
     if !Path::new("/sys/kernel/btf/vmlinux").exists() {

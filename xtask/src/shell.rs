@@ -24,6 +24,14 @@ pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// Where that cargo's compiler and its libraries are.
+pub fn sysroot() -> Result<PathBuf> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output =
+        Command::new(rustc).args(["--print", "sysroot"]).output().context("rustc --print sysroot")?;
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
+}
+
 /// Whether this runs as root.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
@@ -128,6 +136,22 @@ pub fn succeeds(command: &mut Command) -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
+}
+
+/// A program that cargo installs by its own name: where it is, built if it is nowhere.
+pub fn cargo_tool(name: &str) -> Result<PathBuf> {
+    let tools = target().join("tools");
+    let own = tools.join("bin").join(name);
+    // Called as cargo calls it: some of them know no other way.
+    let word = name.strip_prefix("cargo-").unwrap_or(name);
+    for tool in [PathBuf::from(name), own.clone()] {
+        if succeeds(Command::new(&tool).args([word, "--version"])) {
+            return Ok(tool);
+        }
+    }
+    eprintln!("{name} is built once, which takes some minutes");
+    run(cargo().args(["install", name, "--locked", "--root"]).arg(&tools))?;
+    Ok(own)
 }
 
 /// Builds the release binary and tells where it is.

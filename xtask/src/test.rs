@@ -2,7 +2,7 @@
 
 use crate::corpus;
 use crate::tracefs::Tracefs;
-use crate::{docs, findings, markers, readers, setup, shell, supply, vm};
+use crate::{coverage, docs, findings, markers, readers, setup, shell, supply, vm};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -25,6 +25,7 @@ const THREADS: &str = "2";
 struct Options {
     all: bool,
     unprivileged: bool,
+    coverage: bool,
     filter: Option<String>,
 }
 
@@ -35,12 +36,18 @@ impl Options {
             match arg.as_str() {
                 "--all" => options.all = true,
                 "--unprivileged" => options.unprivileged = true,
+                "--coverage" => options.coverage = true,
                 flag if flag.starts_with('-') => {
-                    bail!("no flag {flag}; usage: cargo xtask test [--all] [--unprivileged] [FILTER]")
+                    bail!(
+                        "no flag {flag}; usage: cargo xtask test [--all] [--unprivileged] [FILTER], or --coverage"
+                    )
                 }
                 _ if options.filter.is_some() => bail!("one FILTER at a time"),
                 filter => options.filter = Some(filter.to_owned()),
             }
+        }
+        if options.coverage && args.len() > 1 {
+            bail!("--coverage stands alone: it is of all the tests that need no root");
         }
         Ok(options)
     }
@@ -72,6 +79,14 @@ pub fn command(args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
     setup::ensure_for_tests()?;
     setup::components()?;
+    if options.coverage {
+        let (table, good) = coverage()?;
+        println!("{table}");
+        if !good {
+            bail!("a part is below its goal");
+        }
+        return Ok(());
+    }
     if options.filter.is_none() {
         markers::check()?;
         shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
@@ -82,8 +97,7 @@ pub fn command(args: &[String]) -> Result<()> {
     }
     let (privileged, ordinary): (Vec<String>, Vec<String>) =
         test_files()?.into_iter().partition(|name| name.starts_with(PRIVILEGED));
-    let ordinary: Vec<String> =
-        ordinary.into_iter().filter(|name| name != READERS && name != BROWSER).collect();
+    let ordinary = without_packages(ordinary);
 
     let mut counts = Counts::default();
     let mut command = shell::cargo();
@@ -106,6 +120,15 @@ pub fn command(args: &[String]) -> Result<()> {
     {
         counts.broken.push(format!("deny ({why:#})"));
     }
+    if options.all {
+        match coverage() {
+            Ok((table, good)) => {
+                println!("{table}");
+                counts.broken.extend((!good).then(|| "coverage (a part is below its goal)".to_owned()));
+            }
+            Err(why) => counts.broken.push(format!("coverage ({why:#})")),
+        }
+    }
     run_readers(&options, &mut counts)?;
     run_browser(&options, &mut counts)?;
 
@@ -122,6 +145,18 @@ pub fn command(args: &[String]) -> Result<()> {
         }
     };
     finish(&options, &counts, privileged.len(), not_run.as_deref())
+}
+
+/// Those whose tests need nothing but this machine.
+fn without_packages(names: Vec<String>) -> Vec<String> {
+    names.into_iter().filter(|name| name != READERS && name != BROWSER).collect()
+}
+
+/// What the tests that need no root reach.
+fn coverage() -> Result<(String, bool)> {
+    // Of those that begin otherwise one has cases for root too.
+    let ordinary = test_files()?.into_iter().filter(|name| !name.contains(PRIVILEGED)).collect();
+    coverage::measure(&without_packages(ordinary), plain_surroundings)
 }
 
 /// A file's tests are wanted: no FILTER, the file's own name, or a part of a test's name.

@@ -101,6 +101,8 @@ pub fn install() -> Result<()> {
         }
     }
     if shell::which("tracexec").is_none() {
+        // Linked with it; the rest it builds itself.
+        setup::install_one("libseccomp-dev")?;
         let status = shell::status(shell::cargo().args(["install", "--locked", "tracexec"]))?;
         if !status.success() {
             bail!("tracexec could not be installed ({status}, see above)");
