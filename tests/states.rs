@@ -457,6 +457,29 @@ fn a_vfork_child_borrows_its_parents_time() {
     assert_eq!(start["timeline"]["waits"][0]["detail"], "pid 11 (true)");
 }
 
+/// Another thread makes it ready while the main thread waits: that wait is told when it is over, a moment later.
+#[test]
+fn what_the_main_thread_tells_after_it_was_ready_is_accounted_for() {
+    for told_later in [true, false] {
+        let mut s = Stream::default();
+        s.fork((1, 1), 10, [0, 1, 2]);
+        s.exec((10, 10), 3, 5, &["/usr/bin/server"]);
+        s.thread(10, 12, 21);
+        s.mark((10, 12), 40, Moment::Listen);
+        s.mark((10, 12), 50, Moment::AcceptWait);
+        if told_later {
+            s.wait((10, 10), WaitKind::Futex, [20, 51, 52], task(10, 12));
+        }
+        let start = &s.starts(1000)[&10];
+        let ready = &start["timeline"]["ready"];
+        assert_eq!((&ready["kind"], ready["at_ns"].as_u64()), (&json!("accept"), Some(50 * MS)));
+        let futex = states(start)["blocked"]["futex"].as_u64();
+        let unknown = states(start)["unknown_ns"].as_u64();
+        let expected = if told_later { (Some(30 * MS), Some(0)) } else { (None, Some(45 * MS)) };
+        assert_eq!((futex, unknown), expected, "{}", states(start));
+    }
+}
+
 #[test]
 fn an_exec_in_place_begins_anew() {
     let mut s = Stream::default();
