@@ -79,6 +79,7 @@ pub(super) fn blank() -> Start {
             imports: None,
             files: None,
             profile: None,
+            runtime: None,
             milestones: Vec::new(),
         },
         exit: None,
