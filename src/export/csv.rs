@@ -7,6 +7,7 @@
 use super::{Exporter, Outline};
 use crate::report::phase::CLASSES;
 use crate::trace::schema::{Start, States};
+use crate::trace::text;
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
 
@@ -21,6 +22,10 @@ struct Row {
 
 impl Row {
     fn cell(&mut self, text: &str) {
+        // Whoever shows the file in a terminal is not to obey it either. The ends of lines are the format's own.
+        let obeyed = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+        let harmless = text.contains(obeyed).then(|| text::sanitize(text));
+        let text = harmless.as_deref().unwrap_or(text);
         if std::mem::replace(&mut self.begun, true) {
             self.line.push(',');
         }
@@ -201,14 +206,16 @@ mod tests {
     #[test]
     fn cells_are_quoted_and_formulas_are_not_obeyed() {
         let mut row = Row { line: String::new(), begun: false };
-        for text in ["plain", "a,b", "say \"x\"", "two\nlines", "=cmd()", "-bash", " edge", ""] {
+        for text in
+            ["plain", "a,b", "say \"x\"", "two\nlines", "=cmd()", "-bash", " edge", "", "red\u{1b}[31m"]
+        {
             row.cell(text);
         }
         row.plain(None::<u32>);
         row.plain(Some(-1));
         assert_eq!(
             row.line,
-            "plain,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",\"'=cmd()\",\"'-bash\",\" edge\",,,-1"
+            "plain,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",\"'=cmd()\",\"'-bash\",\" edge\",,red\\x1b[31m,,-1"
         );
     }
 }

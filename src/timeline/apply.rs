@@ -1,7 +1,7 @@
 //! What each event does to the processes that the builder remembers.
 
 use super::linking::Linking;
-use super::process::{self, Asker, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program};
+use super::process::{self, Asker, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program, tried};
 use super::tasks::Tasks;
 use super::world::{ImageKey, Known, World};
 use super::{Builder, Output, past, start};
@@ -270,7 +270,7 @@ impl Builder {
             Some(start) if start.execs.len() >= MAX_EXECS => self.missed.execs += 1,
             Some(start) => {
                 start.observed_ns.get_or_insert(mark.entry_ns().unwrap_or(mark.done_ns));
-                start.execs.push(mark);
+                tried(&mut start.execs, mark);
             }
             None => {
                 // The failed tries of the same walk belong to it.
@@ -290,7 +290,8 @@ impl Builder {
                     Some(crate::event::Entry::MmAlloc(_)) => Origin::MmAlloc,
                     None => Origin::ImageInPlace,
                 };
-                execs.push(mark);
+                let mut whole = Vec::with_capacity(execs.len() + 1);
+                execs.into_iter().chain([mark]).for_each(|exec| tried(&mut whole, exec));
                 let seq = process.next_seq;
                 process.next_seq += 1;
                 process.start = Some(OpenStart {
@@ -302,7 +303,7 @@ impl Builder {
                     wakeup_ns: None,
                     run_ns: None,
                     observed_ns: None,
-                    execs,
+                    execs: whole,
                     parent: Some(replaced),
                     peer: None,
                     reached: None,
@@ -375,7 +376,7 @@ impl Builder {
             Some(start) if start.execs.len() >= MAX_EXECS => self.missed.execs += 1,
             Some(start) => {
                 start.observed_ns.get_or_insert(mark.entry_ns().unwrap_or(mark.done_ns));
-                start.execs.push(mark);
+                tried(&mut start.execs, mark);
             }
             None => {
                 if process.loose_execs.len() >= MAX_EXECS {

@@ -169,6 +169,19 @@ pub(super) struct ExecMark {
     pub linking: Linking,
 }
 
+/// Adds what a process tried last to what it tried before: in order of their beginnings, as threads may try at once.
+/// What begins before an image that it would have ended with is not to be believed; then only its end is known.
+pub(super) fn tried(execs: &mut Vec<ExecMark>, mut mark: ExecMark) {
+    let image = execs.iter().rposition(|exec| exec.error.is_none());
+    let since_ns = image.and_then(|at| execs.get(at)).map_or(0, |exec| exec.done_ns);
+    mark.done_ns = mark.done_ns.max(since_ns);
+    mark.entry = mark.entry.filter(|entry| (since_ns..=mark.done_ns).contains(&entry.ns()));
+    let begin = |exec: &ExecMark| exec.entry_ns().unwrap_or(exec.done_ns);
+    let from = image.map_or(0, |at| at + 1);
+    let later = execs.iter().skip(from).position(|exec| begin(exec) > begin(&mark));
+    execs.insert(later.map_or(execs.len(), |n| from + n), mark);
+}
+
 impl ExecMark {
     pub(super) fn entry_ns(&self) -> Option<u64> {
         self.entry.map(Entry::ns)
@@ -368,6 +381,26 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
     const NONE: [Fd; 3] = [Fd { kind: FdKind::Unknown, inode: 0 }; 3];
+
+    #[test]
+    fn execs_stand_in_order_of_their_beginnings() {
+        let mark = |from, to, error: bool| ExecMark {
+            entry: Some(Entry::Exact(from)),
+            done_ns: to,
+            error: error.then(|| "ENOENT".to_owned()),
+            ..ExecMark::default()
+        };
+        let mut execs = Vec::new();
+        // Two threads at once, an image, and tries that contradict it.
+        for (from, to, error) in
+            [(20, 25, true), (10, 30, true), (15, 40, false), (39, 50, true), (70, 60, true), (5, 65, false)]
+        {
+            tried(&mut execs, mark(from, to, error));
+        }
+        let found: Vec<_> = execs.iter().map(|exec| (exec.entry_ns(), exec.done_ns)).collect();
+        let expected = [(Some(10), 30), (Some(15), 40), (Some(20), 25), (None, 50), (None, 60), (None, 65)];
+        assert_eq!(found, expected);
+    }
 
     #[test]
     fn children_on_their_way_to_exec_are_no_pool() {
