@@ -1,0 +1,84 @@
+//! What fuzzing begins with, and what it once found (`fuzz/seeds`): read on every run, without libFuzzer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[allow(dead_code, unreachable_pub)]
+#[path = "common/check.rs"]
+mod check;
+
+use serde_json::json;
+use startrace::event::{decode, order::Order};
+use startrace::export::{self, Format, Options as ExportOptions, Source};
+use startrace::level::Level;
+use startrace::timeline::world::Replay;
+use startrace::timeline::{Builder, Options, Output};
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+fn seeds(target: &str) -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!files.is_empty(), "{target}");
+    files
+}
+
+/// Each record behind its length.
+fn records(mut rest: &[u8]) -> Vec<&[u8]> {
+    let mut records = Vec::new();
+    while let Some((len, tail)) = rest.split_first_chunk::<2>() {
+        let (record, tail) = tail.split_at(usize::from(u16::from_le_bytes(*len)).min(tail.len()));
+        records.push(record);
+        rest = tail;
+    }
+    records
+}
+
+#[test]
+fn records_of_the_kernel_side_become_starts_that_add_up() {
+    for file in seeds("events") {
+        let bytes = fs::read(&file).unwrap();
+        let mut decoded = 0;
+        for level in [Level::Lifecycle, Level::Timeline, Level::Deep] {
+            let mut order = Order::default();
+            for record in records(&bytes) {
+                if let Ok(event) = decode::record(record) {
+                    decoded += 1;
+                    order.push(event);
+                }
+            }
+            let mut builder = Builder::new(Options { level, ..Options::default() });
+            let mut world = Replay::default();
+            let mut now = 0;
+            while let Some(event) = order.pop(u64::MAX) {
+                now = event.time_ns;
+                builder.event(event, &mut world);
+                if builder.is_due(now) {
+                    builder.tick(now, &mut world);
+                }
+            }
+            builder.end(now, &mut world);
+            for output in builder.drain() {
+                let Output::Start(start) = output else { continue };
+                let trace = json!({"starts": [*start], "session": {"starts": 1}});
+                check::timelines(&trace).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+            }
+        }
+        assert!(decoded > 0, "{}", file.display());
+    }
+}
+
+#[test]
+fn a_stranger_s_trace_leaves_as_text_that_no_terminal_obeys() {
+    for file in seeds("export") {
+        let mut source = Source::new("trace".into(), File::open(&file).unwrap());
+        let outline = source.outline().unwrap();
+        for format in [Format::Csv, Format::Folded] {
+            let mut out = Vec::new();
+            let mut exporter = format.exporter(&ExportOptions::default());
+            export::export(&mut source, &outline, &mut *exporter, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+            assert!(!text.contains(obeyed), "{}: {text:?}", file.display());
+        }
+    }
+}
