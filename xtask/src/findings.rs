@@ -236,20 +236,26 @@ fn modules(scratch: &Path, python: &Path) -> Result<()> {
     shell::run(Command::new(python).args(["-m", "py_compile"]).arg(scratch.join("compiled/bulk.py")))
 }
 
-/// Two folders of a user's own packages, with a module that takes its time: in one of them a .pth file imports it.
+/// Two virtual environments with a module that takes its time: in one of them a .pth file imports it.
 fn site_packages(scratch: &Path, python: &Path) -> Result<()> {
+    let mut asked = Command::new(python);
+    asked.args(["-c", "import sys; print('python%d.%d' % sys.version_info[:2])"]);
+    let said = asked.output().with_context(|| shell::show(&asked))?;
+    let version = String::from_utf8_lossy(&said.stdout).trim().to_owned();
     for name in ["site", "no-site"] {
-        let mut asked = Command::new(python);
-        asked.args(["-m", "site", "--user-site"]).env("PYTHONUSERBASE", scratch.join(name));
-        let said = asked.output().with_context(|| shell::show(&asked))?;
-        let folder = PathBuf::from(String::from_utf8_lossy(&said.stdout).trim());
-        if !folder.starts_with(scratch) {
-            bail!("{} said {}", shell::show(&asked), folder.display());
+        let home = scratch.join(name);
+        let packages = home.join("lib").join(&version).join("site-packages");
+        fs::create_dir_all(&packages)?;
+        fs::create_dir_all(home.join("bin"))?;
+        let link = home.join("bin/python3");
+        if !link.exists() {
+            std::os::unix::fs::symlink(python, link)?;
         }
-        fs::create_dir_all(&folder)?;
-        fs::copy(shell::root().join(SOURCES).join("slow_site.py"), folder.join("slow_site.py"))?;
+        let folder = python.parent().context("python has no folder")?;
+        fs::write(home.join("pyvenv.cfg"), format!("home = {}\n", folder.display()))?;
+        fs::copy(shell::root().join(SOURCES).join("slow_site.py"), packages.join("slow_site.py"))?;
         if name == "site" {
-            fs::write(folder.join("slow.pth"), "import slow_site\n")?;
+            fs::write(packages.join("slow.pth"), "import slow_site\n")?;
         }
     }
     Ok(())
