@@ -113,6 +113,12 @@ static __always_inline enum call_class call_class(__s32 nr)
 #define NR_SENDMSG 211
 #endif
 
+#if defined(__TARGET_ARCH_x86)
+#define NR_EXECVEAT 322
+#elif defined(__TARGET_ARCH_arm64)
+#define NR_EXECVEAT 281
+#endif
+
 /* A lock with priority inheritance, whose word is the holder's number. */
 #define FUTEX_TID_MASK 0x3fffffff
 

@@ -100,7 +100,7 @@ static __always_inline void listen_begins(const struct sock *sk)
 	st = state_of_current(task);
 	if (!is_watched(st))
 		return;
-	leader = state_of_leader(task);
+	leader = leader_of(task, st);
 	if (leader) {
 		leader->listener = (__u64)BPF_CORE_READ(sk, sk_socket, file);
 		leader->listen_port = BPF_CORE_READ(sk, __sk_common.skc_num);

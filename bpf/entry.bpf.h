@@ -75,40 +75,40 @@ static __always_inline void exec_left(__s64 ret)
 
 /* ---- provider: tracepoints of the calls ---- */
 
-#define FORK_TRACEPOINTS(name)                                              \
-	SEC("?tp/syscalls/sys_enter_" #name)                                \
-	int enter_##name(struct trace_event_raw_sys_enter *ctx)             \
-	{                                                                   \
-		fork_entered();                                             \
-		return 0;                                                   \
-	}                                                                   \
-	SEC("?tp/syscalls/sys_exit_" #name)                                 \
-	int exit_##name(struct trace_event_raw_sys_exit *ctx)               \
-	{                                                                   \
-		fork_left(ctx->ret, ctx->id);                               \
-		return 0;                                                   \
-	}
+/* One program for each kind of call: attached to all of them. */
+SEC("?tp/syscalls/sys_enter_clone")
+int enter_fork(struct trace_event_raw_sys_enter *ctx)
+{
+	fork_entered();
+	return 0;
+}
 
-#define EXEC_TRACEPOINTS(name, path_arg)                                    \
-	SEC("?tp/syscalls/sys_enter_" #name)                                \
-	int enter_##name(struct trace_event_raw_sys_enter *ctx)             \
-	{                                                                   \
-		exec_entered(ctx->args[path_arg]);                          \
-		return 0;                                                   \
-	}                                                                   \
-	SEC("?tp/syscalls/sys_exit_" #name)                                 \
-	int exit_##name(struct trace_event_raw_sys_exit *ctx)               \
-	{                                                                   \
-		exec_left(ctx->ret);                                        \
-		return 0;                                                   \
-	}
+SEC("?tp/syscalls/sys_exit_clone")
+int exit_fork(struct trace_event_raw_sys_exit *ctx)
+{
+	fork_left(ctx->ret, ctx->id);
+	return 0;
+}
 
-FORK_TRACEPOINTS(fork)
-FORK_TRACEPOINTS(vfork)
-FORK_TRACEPOINTS(clone)
-FORK_TRACEPOINTS(clone3)
-EXEC_TRACEPOINTS(execve, 0)
-EXEC_TRACEPOINTS(execveat, 1)
+SEC("?tp/syscalls/sys_enter_execve")
+int enter_exec(struct trace_event_raw_sys_enter *ctx)
+{
+	__u64 path = ctx->args[0], at_path = ctx->args[1];
+
+	/* Both are read here: the verifier allows no load from a place in the context that it does not know. */
+	barrier_var(path);
+	barrier_var(at_path);
+	/* execveat has the folder's descriptor first. */
+	exec_entered(ctx->id == NR_EXECVEAT ? at_path : path);
+	return 0;
+}
+
+SEC("?tp/syscalls/sys_exit_execve")
+int exit_exec(struct trace_event_raw_sys_exit *ctx)
+{
+	exec_left(ctx->ret);
+	return 0;
+}
 
 /* ---- provider: fentry/fexit on the calls' functions ---- */
 

@@ -39,21 +39,17 @@ static __always_inline __u32 fill_argv(struct scratch *s, struct mm_struct *mm, 
 	return len;
 }
 
-/* All of the record but the strings. */
-static __always_inline void describe_exec(struct event_exec *ev, struct task_struct *task,
-					  struct task_state *st, struct linux_binprm *bprm,
-					  __u32 old_tid, __u64 cgroup_id, __u32 facts)
+/* All of the record but the strings; `facts` are those that are known. Of the current task, whose state may be missing. */
+__noinline int describe_exec(struct event_exec *ev, struct task_state *st, __u32 facts)
 {
-	struct mm_struct *mm;
-	struct file *exe;
-	struct inode *inode;
-	struct dentry *dentry;
+	struct task_struct *task = plain(bpf_get_current_task_btf());
+	struct mm_struct *mm = task->mm;
+	struct file *exe = mm->exe_file;
+	struct dentry *dentry = exe->f_path.dentry;
+	struct inode *inode = exe->f_inode;
 
-	task = plain(task);
-	mm = task->mm;
-	exe = mm->exe_file;
-	inode = exe->f_inode;
-	dentry = exe->f_path.dentry;
+	if (!ev)
+		return 0;
 	facts |= session_facts(task->signal);
 	facts |= fds_read(task, ev->fds, 4);
 	facts |= group_facts(task->signal, &ev->group);
@@ -70,10 +66,7 @@ static __always_inline void describe_exec(struct event_exec *ev, struct task_str
 	ev->dev = READ(struct super_block, inode->i_sb, s_dev);
 	if (!READ(struct dentry, dentry, d_hash.pprev))
 		facts |= FACT_EXE_DELETED;
-	ev->cgroup_id = cgroup_id;
 	ev->argv_true = mm->arg_end > mm->arg_start ? mm->arg_end - mm->arg_start : 0;
-	ev->old_tid = old_tid;
-	ev->argc = bprm->argc;
 	ev->uid = task->cred->euid.val;
 	ev->gid = task->cred->egid.val;
 	ev->ns_pid = own_ns_pid(task);
@@ -84,10 +77,11 @@ static __always_inline void describe_exec(struct event_exec *ev, struct task_str
 	ev->cwd_len = 0;
 	ev->argv_len = 0;
 	__builtin_memcpy(ev->comm, task->comm, COMM_LEN);
+	return 0;
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm *bprm)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct task_state *st = state_of_current(task);
@@ -98,9 +92,11 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	const char *filename, *interp;
 	__u32 facts = 0;
 	__u64 cgroup_id;
+	int argc;
 
 	if (!is_tracked(st))
 		return 0;
+	argc = READ(struct linux_binprm, bprm, argc);
 	if (!st && link_probes)
 		st = state_make(task);
 	if (st) {
@@ -118,8 +114,11 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	s = scratch_take(sizeof(*ev));
 	if (s) {
 		ev = (void *)s->data;
-		describe_exec(ev, task, st, bprm, old_pid, cgroup_id, facts);
+		describe_exec(ev, st, facts);
 		facts = ev->facts;
+		ev->cgroup_id = cgroup_id;
+		ev->old_tid = old_tid;
+		ev->argc = argc;
 		mm = plain(task)->mm;
 		fs = plain(task)->fs;
 		filename = READ(struct linux_binprm, bprm, filename);
@@ -138,8 +137,10 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		/* That the exec happened is worth telling without its strings. */
 		ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
 		if (ev) {
-			describe_exec(ev, task, st, bprm, old_pid, cgroup_id,
-				      facts | FACT_NO_SCRATCH);
+			describe_exec(ev, st, facts | FACT_NO_SCRATCH);
+			ev->cgroup_id = cgroup_id;
+			ev->old_tid = old_tid;
+			ev->argc = argc;
 			head_fill(&ev->head, EVENT_EXEC, sizeof(*ev), task, now);
 			bpf_ringbuf_submit(ev, wake_flags());
 		} else {

@@ -4,53 +4,39 @@
  * the child's registers and signal state already copied), sched_wakeup_new, and the first switch.
  */
 
-static __always_inline void describe_fork(struct event_fork *ev, struct task_struct *parent,
-					  struct task_struct *child, struct task_state *pst,
-					  __u64 clone_flags)
+/* What the creator was like; adds to the facts. */
+__noinline int describe_creator(struct event_fork *ev, __u64 clone_flags, __u64 child_sp)
 {
+	struct task_struct *parent = bpf_get_current_task_btf();
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(parent);
-	struct pt_regs *child_regs = (void *)bpf_task_pt_regs(child);
 	struct signal_struct *signal;
-	struct sighand_struct *sighand;
-	bool kernel;
 	__u64 disposed, pipes;
 	__u32 facts;
 
-	/* The registers were got from the tasks proper; all else is only read. */
+	if (!ev)
+		return 0;
+	/* The registers were got from the task proper; all else is only read. */
 	parent = plain(parent);
-	child = plain(child);
 	signal = parent->signal;
-	sighand = parent->sighand;
-	kernel = parent->flags & PF_KTHREAD;
 	/* Of the terminal only the child's own view, later, tells anything. */
-	facts = session_facts(signal);
+	facts = ev->facts | session_facts(signal);
 	group_facts(signal, &ev->group);
-
-	ev->clone_flags = clone_flags;
-	ev->exit_signal = child->exit_signal;
 	ev->parent_birth_ns = parent->group_leader->start_boottime;
 	ev->parent_pid = parent->tgid;
 	ev->parent_tid = parent->pid;
-	ev->real_parent_birth_ns = child->real_parent->group_leader->start_boottime;
-	ev->real_parent_pid = child->real_parent->tgid;
 	ev->parent_threads = signal->nr_threads;
-	ev->uid = child->cred->euid.val;
-	ev->gid = child->cred->egid.val;
-	ev->ns_pid = own_ns_pid(child);
 	ev->blocked = parent->blocked.sig[0];
-	disposed = signals_of(sighand);
+	disposed = signals_of(parent->sighand);
 	ev->sig_ignored = disposed;
 	ev->sig_handled = disposed >> 32;
-	if (pid_level(child) > pid_level(parent))
-		facts |= FACT_NEW_PID_NS;
 
 	ev->nr = -1;
 	ev->stack_delta = 0;
-	if (kernel) {
+	if (parent->flags & PF_KTHREAD) {
 		facts |= FACT_KERNEL_PARENT;
 	} else {
 		ev->nr = syscall_nr(regs);
-		ev->stack_delta = child_regs->sp - regs->sp;
+		ev->stack_delta = child_sp - regs->sp;
 		facts |= FACT_STACK_KNOWN;
 #if defined(__TARGET_ARCH_x86)
 		if (parent->thread_info.status & TS_COMPAT)
@@ -61,7 +47,7 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 	ev->fresh_pipes = 0;
 	ev->first_pipe_fd = 0;
 	if (!(clone_flags & CLONE_VM)) {
-		pipes = fresh_pipes((__u64)BPF_CORE_READ(parent, files));
+		pipes = fresh_pipes(NUMBER(parent->files));
 		ev->fresh_pipes = pipes & 0xff;
 		ev->first_pipe_fd = pipes >> 32;
 		if (pipes & PIPES_KNOWN)
@@ -71,19 +57,21 @@ static __always_inline void describe_fork(struct event_fork *ev, struct task_str
 	}
 	/* popen and system differ in them alone where the caller ignores INT and QUIT anyway. */
 	facts |= fds_read(parent, ev->fds, 3);
-
-	ev->entry_ns = 0;
-	ev->peer_ns = 0;
-	ev->peer_pid = 0;
-	if (pst) {
-		ev->entry_ns = pst->fork_entry_ns;
-		if (pst->flags & TASK_FORK_MM)
-			facts |= FACT_ENTRY_IS_MM_ALLOC;
-		ev->peer_ns = pst->peer_ns;
-		ev->peer_pid = pst->peer_pid;
-	}
 	ev->facts = facts;
-	ev->cgroup_id = 0;
+	return 0;
+}
+
+/* What the child is like. */
+static __always_inline void describe_child(struct event_fork *ev, struct task_struct *child, __u32 parent_level)
+{
+	child = plain(child);
+	ev->exit_signal = child->exit_signal;
+	ev->real_parent_birth_ns = child->real_parent->group_leader->start_boottime;
+	ev->real_parent_pid = child->real_parent->tgid;
+	ev->uid = child->cred->euid.val;
+	ev->gid = child->cred->egid.val;
+	ev->ns_pid = own_ns_pid(child);
+	ev->facts = pid_level(child) > parent_level ? FACT_NEW_PID_NS : 0;
 	__builtin_memcpy(ev->comm, child->comm, COMM_LEN);
 }
 
@@ -93,29 +81,34 @@ static __always_inline void forget_fork_entry(struct task_state *st)
 	st->flags &= ~TASK_FORK_MM;
 }
 
-/* A copy of a server has its descriptors. */
-static __always_inline void inherit_listener(struct task_struct *parent, struct task_state *st)
+/*
+ * What the creator's process knows, which may be another task's: a copy of a server has its descriptors, and a thread of
+ * a pool does what another has read.
+ */
+__noinline int inherit_from_process(struct task_state *pst, struct task_state *st, struct event_fork *ev)
 {
-	struct task_state *leader = bpf_task_storage_get(&tasks, parent->group_leader, NULL, 0);
+	struct task_struct *parent = bpf_get_current_task_btf();
+	struct task_state *leader = leader_of(parent, pst);
 
 	if (!leader)
-		return;
-	st->listener = leader->listener;
-	st->listen_port = leader->listen_port;
-}
-
-/* A thread of a pool does what another of its process has read. */
-static __always_inline void fill_in_peer(struct event_fork *ev, struct task_struct *parent)
-{
-	struct task_state *leader;
-
-	if (plain(parent)->pid == plain(parent)->tgid)
-		return;
-	leader = bpf_task_storage_get(&tasks, parent->group_leader, NULL, 0);
-	if (leader && leader->peer_ns > ev->peer_ns) {
+		return 0;
+	if (st && watching) {
+		st->listener = leader->listener;
+		st->listen_port = leader->listen_port;
+	}
+	if (ev && leader->peer_ns > ev->peer_ns) {
 		ev->peer_ns = leader->peer_ns;
 		ev->peer_pid = leader->peer_pid;
 	}
+	return 0;
+}
+
+/* Is what the current task creates followed? */
+__noinline int forks_are_followed(struct task_state *st)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return is_tracked(st) || is_spawner(task) || (seeding && descends_from_root(task));
 }
 
 SEC("tp_btf/task_newtask")
@@ -145,7 +138,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 		}
 		return 0;
 	}
-	if (!is_tracked(pst) && !root && !(seeding && descends_from_root(parent)))
+	if (!forks_are_followed(pst))
 		return 0;
 	/* Threads of the kernel are no processes. */
 	if (plain(child)->flags & PF_KTHREAD)
@@ -153,11 +146,8 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 
 	st = state_make(child);
 	kept.flags = TASK_TRACKED | TASK_FRESH | (watching ? TASK_WATCHED : 0);
-	if (st) {
+	if (st)
 		st->flags = kept.flags;
-		if (pst && watching)
-			inherit_listener(parent, st);
-	}
 	if (pst) {
 		if (clone_flags & CLONE_VFORK)
 			pst->flags |= TASK_VFORKING;
@@ -169,25 +159,35 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
 	if (!ev) {
 		count_lost_event(sizeof(*ev));
+		inherit_from_process(pst, st, NULL);
 		if (pst)
 			forget_fork_entry(pst);
 		return 0;
 	}
 	head_fill(&ev->head, EVENT_FORK, sizeof(*ev), child, now);
-	describe_fork(ev, parent, child, pst, clone_flags);
-	fill_in_peer(ev, parent);
+	describe_child(ev, child, pid_level(parent));
+	ev->clone_flags = clone_flags;
 	ev->cgroup_id = cgroup_id;
-	ev->facts |= cgroup_facts;
-	if (root)
-		ev->facts |= FACT_ROOT;
+	ev->facts |= cgroup_facts | (root ? FACT_ROOT : 0);
+	ev->entry_ns = 0;
+	ev->peer_ns = 0;
+	ev->peer_pid = 0;
+	if (pst) {
+		ev->entry_ns = pst->fork_entry_ns;
+		if (pst->flags & TASK_FORK_MM)
+			ev->facts |= FACT_ENTRY_IS_MM_ALLOC;
+		ev->peer_ns = pst->peer_ns;
+		ev->peer_pid = pst->peer_pid;
+		forget_fork_entry(pst);
+	}
+	describe_creator(ev, clone_flags, ((struct pt_regs *)bpf_task_pt_regs(child))->sp);
+	inherit_from_process(pst, st, ev);
 	kept.first_pipe_fd = ev->first_pipe_fd;
 	if (st)
 		st->first_pipe_fd = kept.first_pipe_fd;
 	else
 		refuse(child, &kept);
 	bpf_ringbuf_submit(ev, wake_flags());
-	if (pst)
-		forget_fork_entry(pst);
 	return 0;
 }
 

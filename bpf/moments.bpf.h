@@ -69,7 +69,7 @@ int BPF_PROG(on_sock_send, struct sock *sk, int ret)
 		sent_text(task, &what);
 	} else {
 		sender_note(sk, task, bpf_ktime_get_boot_ns());
-		leader = state_of_leader(task);
+		leader = leader_of(task, st);
 		if (!is_clients(sk, leader, TASK_ANSWERED))
 			return 0;
 		leader->flags |= TASK_ANSWERED;
@@ -89,7 +89,7 @@ static __always_inline void received_from_client(struct sock *sk, struct task_st
 
 	if (!is_watched(st))
 		return;
-	leader = state_of_leader(task);
+	leader = leader_of(task, st);
 	if (!is_clients(sk, leader, TASK_ACCEPTED))
 		return;
 	leader->flags |= TASK_ACCEPTED;

@@ -18,21 +18,21 @@ __noinline int describe_sock(__u64 sock, struct event_sock *out)
 	if (!out)
 		return 0;
 	__builtin_memset(out, 0, sizeof(*out));
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	family = READ(struct sock, sk, __sk_common.skc_family);
 	out->family = family;
-	out->type = BPF_CORE_READ(sk, sk_type);
-	out->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	out->type = READ(struct sock, sk, sk_type);
+	out->state = READ(struct sock, sk, __sk_common.skc_state);
 	if (family == AF_UNIX) {
 		out->peer_pid = BPF_CORE_READ(sk, sk_peer_pid, numbers[0].nr);
 		return 0;
 	}
 	if (family != AF_INET && family != AF_INET6)
 		return 0;
-	out->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	out->peer_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	out->local_port = READ(struct sock, sk, __sk_common.skc_num);
+	out->peer_port = __builtin_bswap16(READ(struct sock, sk, __sk_common.skc_dport));
 	if (family == AF_INET) {
-		__u32 local = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
-		__u32 peer = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+		__u32 local = READ(struct sock, sk, __sk_common.skc_rcv_saddr);
+		__u32 peer = READ(struct sock, sk, __sk_common.skc_daddr);
 
 		__builtin_memcpy(out->local, &local, 4);
 		__builtin_memcpy(out->peer, &peer, 4);
@@ -67,7 +67,7 @@ static __always_inline struct sock *sock_of(struct file *file)
 
 static __always_inline bool listens(struct sock *sk)
 {
-	return sk && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN;
+	return sk && READ(struct sock, sk, __sk_common.skc_state) == TCP_LISTEN;
 }
 
 #define KIND_LISTENS (1U << 31)
@@ -96,12 +96,12 @@ __noinline __u32 kind_of_fd(__u64 table, __u32 fd)
 		return what.rdev ? WAIT_DEVICE : WAIT_OTHER;
 	}
 	sk = sock_of(file);
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	family = READ(struct sock, sk, __sk_common.skc_family);
 	if (family == AF_UNIX)
 		return WAIT_UNIX_SOCKET | (listens(sk) ? KIND_LISTENS : 0);
 	if (family != AF_INET && family != AF_INET6)
 		return WAIT_OTHER;
-	if (__builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport)) == PORT_DNS)
+	if (__builtin_bswap16(READ(struct sock, sk, __sk_common.skc_dport)) == PORT_DNS)
 		return WAIT_DNS;
 	return WAIT_NETWORK | (listens(sk) ? KIND_LISTENS : 0);
 }
@@ -147,16 +147,24 @@ static __always_inline __u32 lowest_bit(__u64 word)
 	return n;
 }
 
-/* The next member of select's sets; -1 where a word of them has been read, or nothing is left. */
-static __always_inline int next_selected(struct set_walk *w)
-{
-	__u64 set = 0, other = 0, bits = w->bits;
-	__u32 word = w->word;
+#define NO_MORE (-2)
 
+/* The next member of select's sets; -1 where a word of them has been read. */
+__noinline int next_selected(struct set_walk *w)
+{
+	__u64 set = 0, other = 0, bits;
+	__u32 word;
+
+	if (!w)
+		return NO_MORE;
+	bits = w->bits;
+	word = w->word;
 	if (bits) {
 		w->bits = bits & (bits - 1);
 		return (word - 1) * 64 + lowest_bit(bits);
 	}
+	if (word * 64 >= w->n)
+		return NO_MORE;
 	if (w->sets[0])
 		bpf_probe_read_user(&set, sizeof(set), (void *)(w->sets[0] + word * sizeof(set)));
 	if (w->sets[1])
@@ -166,32 +174,32 @@ static __always_inline int next_selected(struct set_walk *w)
 	return -1;
 }
 
-static long look_at_member(__u32 i, void *ctx)
+/* The same of poll's array; -1 where that entry is empty. */
+__noinline int next_polled(struct set_walk *w, __u32 i)
 {
-	struct set_walk *w = ctx;
 	struct pollfd entry = { .fd = -1 };
+
+	if (!w || i >= w->n)
+		return NO_MORE;
+	if (bpf_probe_read_user(&entry, sizeof(entry), (void *)(w->array + i * sizeof(entry))))
+		return NO_MORE;
+	return entry.fd < 0 ? -1 : entry.fd;
+}
+
+__noinline int note_member(struct set_walk *w, __u32 fd)
+{
 	__u32 kind;
 
-	if (w->array) {
-		if (i >= w->n)
-			return 1;
-		if (bpf_probe_read_user(&entry, sizeof(entry), (void *)(w->array + i * sizeof(entry))))
-			return 1;
-	} else {
-		if (!w->bits && w->word * 64 >= w->n)
-			return 1;
-		entry.fd = next_selected(w);
-	}
-	if (entry.fd < 0)
+	if (!w)
 		return 0;
-	kind = kind_of_fd(w->table, entry.fd);
+	kind = kind_of_fd(w->table, fd);
 	if (kind & KIND_LISTENS) {
 		w->listens = 1;
-		w->listener = entry.fd;
+		w->listener = fd;
 	}
 	kind &= ~KIND_LISTENS;
 	if (!w->members++) {
-		w->first = entry.fd;
+		w->first = fd;
 		w->kind = kind;
 	} else if (w->kind != kind) {
 		w->kind = WAIT_POLL;
@@ -199,9 +207,21 @@ static long look_at_member(__u32 i, void *ctx)
 	return 0;
 }
 
-/* Does an epoll set hold a file? The way from the file is short, that through the set may be long. */
-static __always_inline bool epoll_holds(void *ep, struct file *file)
+/* Small, with what it does in global functions: else the verifier looks at it anew for whatever each member was. */
+static long look_at_member(__u32 i, void *ctx)
 {
+	struct set_walk *w = ctx;
+	int fd = w->array ? next_polled(w, i) : next_selected(w);
+
+	if (fd >= 0)
+		note_member(w, fd);
+	return fd == NO_MORE;
+}
+
+/* Does an epoll set hold a file? The way from the file is short, that through the set may be long. */
+__noinline int epoll_holds(__u64 set, __u64 number)
+{
+	struct file *file = (void *)number;
 	struct hlist_node *node;
 
 	if (!bpf_core_field_exists(struct file, f_ep))
@@ -213,7 +233,7 @@ static __always_inline bool epoll_holds(void *ep, struct file *file)
 		if (!node)
 			return false;
 		item = (void *)node - bpf_core_field_offset(struct epitem, fllink);
-		if ((void *)BPF_CORE_READ(item, ep) == ep)
+		if ((__u64)BPF_CORE_READ(item, ep) == set)
 			return true;
 		node = BPF_CORE_READ(node, next);
 	}
@@ -227,7 +247,7 @@ __noinline int epoll_has(__u64 table, __u32 fd, __u64 listener)
 
 	if (!epfile || !listener)
 		return 0;
-	return epoll_holds(READ(struct file, epfile, private_data), (void *)listener);
+	return epoll_holds(NUMBER(READ(struct file, epfile, private_data)), listener);
 }
 
 /*
@@ -254,7 +274,7 @@ static long try_listener(__u32 i, void *ctx)
 	if (i >= w->n)
 		return 1;
 	file = fd_file((void *)w->table, i);
-	if (!file || !listens(sock_of(file)) || !epoll_holds((void *)w->ep, file))
+	if (!file || !listens(sock_of(file)) || !epoll_holds(w->ep, NUMBER(file)))
 		return 0;
 	w->found = i;
 	return 1;
@@ -276,11 +296,11 @@ __noinline __u32 epoll_listener(struct task_state *leader, __u64 files, __u32 fd
 		return NO_FD;
 	leader->looked_ns = now;
 	leader->looked_fd = next;
-	w.table = (__u64)READ(struct files_struct, (void *)files, fdt);
+	w.table = NUMBER(READ(struct files_struct, (void *)files, fdt));
 	epfile = file_of(w.table, fd);
 	if (!epfile)
 		return NO_FD;
-	w.ep = (__u64)READ(struct file, epfile, private_data);
+	w.ep = NUMBER(READ(struct file, epfile, private_data));
 	w.n = READ(struct fdtable, (void *)w.table, max_fds);
 	bpf_loop(LOOK_FDS, try_listener, &w, 0);
 	return w.found;

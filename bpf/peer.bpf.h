@@ -33,7 +33,7 @@ int BPF_PROG(on_sock_recv, struct sock *sk, int ret)
 	if (plain(task)->pid == plain(task)->tgid)
 		return 0;
 	/* Threads of a pool (Go's) read for each other: who forks need not be who was asked. */
-	leader = state_of_leader(task);
+	leader = leader_of(task, st);
 	if (leader) {
 		leader->peer_pid = nr;
 		leader->peer_ns = st->peer_ns;

@@ -63,72 +63,82 @@ static __always_inline bool scratch_send(struct scratch *s)
 	return true;
 }
 
-/* A walk from a dentry up to the root of a process. The steps are a bpf_loop() callback: as a plain
- * loop, the verifier would follow every combination of names and mounts. */
+/*
+ * A walk from a dentry up to the root of a process. The steps are a bpf_loop() callback: as a plain loop, the verifier
+ * would follow every combination of names and mounts. Pointers are kept as numbers: else each step that changes what the
+ * verifier knows of one makes it look at the callback once more.
+ */
 struct walk {
 	struct scratch *scratch;
+	__u64 dentry;
+	__u64 mnt;
+	__u64 mnt_root;
+	__u64 root_dentry;
+	__u64 root_mnt;
 	__u32 begin;
-	struct dentry *dentry;
-	struct vfsmount *mnt;
-	struct dentry *mnt_root;
-	struct dentry *root_dentry;
-	struct vfsmount *root_mnt;
-	bool done;
+	__u32 done;
 };
 
 /* Appends one name of a path that began at `begin`. */
-static __always_inline bool walk_append(struct scratch *s, __u32 begin, const void *name)
+__noinline int walk_append(struct scratch *s, __u32 begin, __u64 name)
 {
-	__u32 at = s->at;
+	__u32 at;
 	long n;
 
+	if (!s)
+		return 0;
+	at = s->at;
 	if (at - begin > PATH_CAP - NAME_CAP)
-		return false;
+		return 0;
 	barrier_var(at);
 	if (at > SCRATCH_LAST)
-		return false;
-	n = bpf_probe_read_kernel_str(s->data + at, NAME_CAP, name);
+		return 0;
+	n = bpf_probe_read_kernel_str(s->data + at, NAME_CAP, (void *)name);
 	if (n <= 0 || n > NAME_CAP)
-		return false;
+		return 0;
 	s->at = at + n;
-	return true;
+	return 1;
 }
 
 static long walk_dentry(__u32 i, void *ctx)
 {
 	struct walk *w = ctx;
-	struct dentry *dentry = w->dentry;
-	struct dentry *parent;
+	struct dentry *dentry = (void *)w->dentry;
+	bool is_top = w->dentry == w->mnt_root;
+	__u64 parent;
 
-	if (dentry == w->root_dentry && w->mnt == w->root_mnt) {
-		w->done = true;
+	if (w->dentry == w->root_dentry && w->mnt == w->root_mnt) {
+		w->done = 1;
 		return 1;
 	}
-	parent = READ(struct dentry, dentry, d_parent);
-	if (dentry == w->mnt_root) {
+	parent = NUMBER(READ(struct dentry, dentry, d_parent));
+	if (is_top) {
 		struct mount *mnt = (void *)w->mnt - bpf_core_field_offset(struct mount, mnt);
-		struct mount *up = READ(struct mount, mnt, mnt_parent);
+		__u64 up = NUMBER(READ(struct mount, mnt, mnt_parent));
 
-		if (up != mnt) {
+		if (up != (__u64)mnt) {
 			struct vfsmount *outer = (void *)up + bpf_core_field_offset(struct mount, mnt);
 
-			w->dentry = READ(struct mount, mnt, mnt_mountpoint);
-			w->mnt = outer;
-			w->mnt_root = READ(struct vfsmount, outer, mnt_root);
+			w->dentry = NUMBER(READ(struct mount, mnt, mnt_mountpoint));
+			w->mnt = (__u64)outer;
+			w->mnt_root = NUMBER(READ(struct vfsmount, outer, mnt_root));
 			return 0;
 		}
 	}
-	if (dentry == parent || dentry == w->mnt_root) {
-		/* The top of the tree, or of a mount that is mounted nowhere. There the object itself
-		 * may be the root (a memfd): its name is all there is. */
-		w->done = w->scratch->at != w->begin ||
-			  walk_append(w->scratch, w->begin, READ(struct dentry, dentry, d_name.name));
+	/*
+	 * The top of the tree, or of a mount that is mounted nowhere. There the object itself may be the root (a memfd):
+	 * its name is all there is.
+	 */
+	is_top |= w->dentry == parent;
+	if (is_top && w->scratch->at != w->begin) {
+		w->done = 1;
 		return 1;
 	}
-	if (!walk_append(w->scratch, w->begin, READ(struct dentry, dentry, d_name.name)))
+	if (!walk_append(w->scratch, w->begin, NUMBER(READ(struct dentry, dentry, d_name.name))))
 		return 1;
 	w->dentry = parent;
-	return 0;
+	w->done = is_top;
+	return is_top;
 }
 
 #define WALK_CUT (1U << 31)
@@ -156,11 +166,12 @@ __noinline __u32 walk_path(struct scratch *s, struct place *place)
 	mnt = place->mnt;
 	w.scratch = s;
 	w.begin = s->at;
-	w.dentry = place->dentry;
-	w.mnt = mnt;
-	w.root_dentry = place->root_dentry;
-	w.root_mnt = place->root_mnt;
-	w.mnt_root = READ(struct vfsmount, mnt, mnt_root);
+	w.dentry = (__u64)place->dentry;
+	w.mnt = (__u64)mnt;
+	w.root_dentry = (__u64)place->root_dentry;
+	w.root_mnt = (__u64)place->root_mnt;
+	w.mnt_root = NUMBER(READ(struct vfsmount, mnt, mnt_root));
+	w.done = some_zero;
 	bpf_loop(PATH_STEPS, walk_dentry, &w, 0);
 	if (w.done)
 		return s->at - w.begin;
@@ -189,10 +200,8 @@ static __always_inline __u32 fill_path(struct scratch *s, struct dentry *dentry,
 static __always_inline struct file *fd_file(struct fdtable *fdt, __u32 fd)
 {
 	struct file **table = READ(struct fdtable, fdt, fd);
-	struct file *file = NULL;
 
-	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
-	return file;
+	return pointer_at(table + fd);
 }
 
 /* Describes descriptor `fd` of a table. */
@@ -245,13 +254,14 @@ static __always_inline void fds_unknown(struct event_fd *fds, const int n)
 /* The first `n` descriptors of the current task's table; returns the facts to add. */
 static __always_inline __u32 fds_read(struct task_struct *task, struct event_fd *fds, const int n)
 {
-	struct files_struct *files = BPF_CORE_READ(task, files);
+	struct files_struct *files = plain(task)->files;
 	__u64 table;
 
-	fds_unknown(fds, n);
-	if (!files)
+	if (!files) {
+		fds_unknown(fds, n);
 		return 0;
-	table = (__u64)BPF_CORE_READ(files, fdt);
+	}
+	table = NUMBER(READ(struct files_struct, files, fdt));
 	for (int i = 0; i < n; i++)
 		describe_fd(table, i, &fds[i]);
 	return FACT_FDS_KNOWN;
@@ -387,7 +397,7 @@ static long walk_cgroup(__u32 i, void *ctx)
 
 	if (!parent)
 		return 1;
-	if (!walk_append(w->scratch, sizeof(struct event_cgroup), BPF_CORE_READ(kn, name)))
+	if (!walk_append(w->scratch, sizeof(struct event_cgroup), (__u64)BPF_CORE_READ(kn, name)))
 		return 1;
 	w->kn = parent;
 	return 0;
@@ -429,33 +439,46 @@ __noinline int name_cgroup(__u64 node, __u64 id, __u32 facts)
 	return 0;
 }
 
-/* The cgroup that a trace names for the task; its name goes ahead where it is new. */
-static __always_inline __u64 cgroup_of(struct task_struct *task, __u32 *facts)
+/* The cgroup that a trace names for a task with these groups, as a key; its name goes ahead where it is new. */
+__noinline __u64 cgroup_key_of(__u64 groups)
 {
-	struct css_set *set = plain(task)->cgroups;
-	struct cgroup *cgroup = READ(struct css_set, set, dfl_cgrp);
+	struct css_set *set = (void *)groups;
+	struct cgroup_subsys_state *css;
 	struct kernfs_node *kn;
+	struct cgroup *cgroup;
+	__u32 at, facts = 0;
 	__u64 id, key;
 
+	cgroup = READ(struct css_set, set, dfl_cgrp);
 	if (cgroup_v1 && READ(struct cgroup, cgroup, level) == 0) {
-		struct cgroup_subsys_state *css = NULL;
-		__u32 at = bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
-
-		set = BPF_CORE_READ(task, cgroups);
-		bpf_probe_read_kernel(&css, sizeof(css),
-				      (void *)set + bpf_core_field_offset(struct css_set, subsys) +
-					      at * sizeof(css));
+		at = bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
+		css = pointer_at((void *)groups + bpf_core_field_offset(struct css_set, subsys) + at * sizeof(css));
 		if (css) {
 			cgroup = READ(struct cgroup_subsys_state, css, cgroup);
-			*facts |= FACT_CGROUP_V1;
+			facts = FACT_CGROUP_V1;
 		}
 	}
 	kn = READ(struct cgroup, cgroup, kn);
 	id = READ(struct kernfs_node, kn, id);
-	key = cgroup_key(id, *facts);
-	if (!bpf_map_lookup_elem(&named_cgroups, &key))
-		name_cgroup((__u64)BPF_CORE_READ(cgroup, kn), id, *facts);
-	return id;
+	key = cgroup_key(id, facts);
+	/* A storm of starts is of one cgroup. */
+	if (key == named_last)
+		return key;
+	if (bpf_map_lookup_elem(&named_cgroups, &key))
+		named_last = key;
+	else
+		name_cgroup(NUMBER(kn), id, facts);
+	return key;
+}
+
+/* That cgroup's number; adds to the facts in which hierarchy. */
+static __always_inline __u64 cgroup_of(struct task_struct *task, __u32 *facts)
+{
+	__u64 key = cgroup_key_of(NUMBER(plain(task)->cgroups));
+
+	if (key & 1)
+		*facts |= FACT_CGROUP_V1;
+	return key >> 1;
 }
 
 static __always_inline __u32 pid_level(struct task_struct *task)
@@ -466,13 +489,16 @@ static __always_inline __u32 pid_level(struct task_struct *task)
 /* Process id in the task's own PID namespace. */
 static __always_inline __u32 own_ns_pid(struct task_struct *task)
 {
-	/* Read as a number: older kernels allow no arithmetic with this on a typed pointer. */
-	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	struct pid *pid = plain(task)->thread_pid;
 	__u32 level = READ(struct pid, pid, level);
 	struct upid upid = {};
 
+	if (!level)
+		return READ(struct pid, pid, numbers[0].nr);
 	if (level > 32)
 		return 0;
+	/* Read as a number: older kernels allow no arithmetic with this on a typed pointer. */
+	pid = BPF_CORE_READ(task, thread_pid);
 	bpf_probe_read_kernel(&upid, sizeof(upid),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid));

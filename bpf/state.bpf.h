@@ -186,6 +186,8 @@ struct {
 	__type(value, __u8);
 } named_cgroups SEC(".maps");
 
+__u64 named_last = ~0ULL;                   /* the last of them that was met: cgroup_key() */
+
 /*
  * Where a record of variable length is put together. Not one per CPU: a program that is preempted
  * would find its buffer overwritten. A buffer is taken by compare-and-swap instead.
@@ -286,7 +288,8 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
  */
 #define READ_TYPES(X)                                                                              \
 	X(cgroup) X(cgroup_subsys_state) X(css_set) X(dentry) X(fdtable) X(file) X(files_struct)   \
-	X(fs_struct) X(inode) X(kernfs_node) X(linux_binprm) X(mm_struct) X(mount) X(pid)          \
+	X(fs_struct) X(hlist_node) X(inode) X(kernfs_node) X(linux_binprm) X(mm_struct) X(mount)   \
+	X(pid)                                                                                     \
 	X(signal_struct)                                                                           \
 	X(sock) X(super_block) X(task_struct) X(tty_struct) X(vfsmount)
 
@@ -327,6 +330,30 @@ static __always_inline struct task_struct *plain(struct task_struct *task)
 	if (bpf_ksym_exists(bpf_rdonly_cast))
 		return AS(struct task_struct, task);
 	return task;
+}
+
+/* The pointer that lies at an address of the kernel: read as the first member of a type that has nothing before it. */
+static __always_inline void *pointer_at(const void *at)
+{
+	return READ(struct hlist_node, at, next);
+}
+
+/*
+ * A pointer as a number, which is all that a global function may be given. To the verifier the difference of two
+ * pointers is one; the other one is NULL.
+ */
+#define NUMBER(pointer)                                                                            \
+	(bpf_ksym_exists(bpf_rdonly_cast)                                                          \
+		 ? (__u64)(pointer) - (__u64)bpf_rdonly_cast(NULL, TYPE_ID(struct task_struct))    \
+		 : unknown_number((__u64)(pointer)))
+
+/* The same where the verifier knows no such cast: by way of a copy, of which it forgets what it is. */
+static __always_inline __u64 unknown_number(__u64 pointer)
+{
+	__u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
+	return number;
 }
 
 /* ---- leaving ---- */
@@ -411,8 +438,8 @@ static __always_inline struct refused_state *refused_of(struct task_struct *task
 	return bpf_map_lookup_elem(&refused, &key);
 }
 
-/* The current task takes over what was kept of it. Gives 1 if there was something. */
-__noinline __u64 refused_restore(void)
+/* The current task takes over what was kept of it, if there is something. */
+__noinline int refused_restore(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct refused_state *kept = refused_of(task);
@@ -429,7 +456,7 @@ __noinline __u64 refused_restore(void)
 	st->first_pipe_fd = kept->first_pipe_fd;
 	bpf_map_delete_elem(&refused, &key);
 	__sync_fetch_and_sub(&refused_live, 1);
-	return 1;
+	return 0;
 }
 
 /* Refused to the last: its end is not told. */
@@ -449,11 +476,17 @@ static __always_inline void refused_forget(struct task_struct *task)
 /* State of the current task. */
 static __always_inline struct task_state *state_of_current(struct task_struct *task)
 {
-	struct task_state *st = state_of(task);
+	if (refused_live)
+		refused_restore();
+	return state_of(task);
+}
 
-	if (!st && refused_live && refused_restore())
-		st = state_of(task);
-	return st;
+/* The state that stands for the process of the current task, whose own this is (or NULL). */
+static __always_inline struct task_state *leader_of(struct task_struct *task, struct task_state *own)
+{
+	if (plain(task)->pid == plain(task)->tgid)
+		return own;
+	return bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
 }
 
 /* The process whose children are the roots of the recording: the tracer that starts the command. */

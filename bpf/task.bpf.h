@@ -38,18 +38,18 @@ static __always_inline bool lacks_memory(struct task_struct *task)
 {
 	if (plain(task)->flags & PF_MEMALLOC)
 		return true;
-	if (bpf_core_field_exists(task->in_memstall) && BPF_CORE_READ_BITFIELD_PROBED(task, in_memstall))
+	if (bpf_core_field_exists(task->in_memstall) && BPF_CORE_READ_BITFIELD(plain(task), in_memstall))
 		return true;
-	return bpf_core_field_exists(task->memcg_in_oom) && BPF_CORE_READ(task, memcg_in_oom);
+	return bpf_core_field_exists(task->memcg_in_oom) && plain(task)->memcg_in_oom;
 }
 
-/* Fills in what the task will wait for. Returns whether it waits for clients. */
-static __always_inline bool settle_kind(struct task_struct *task, struct task_state *st, bool preempt)
+/* Fills in what the task will wait for. Returns whether it waits for clients, and then the socket as a number. */
+static __always_inline bool settle_kind(struct task_struct *task, struct task_state *st, bool preempt, __u64 *sock)
 {
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
 	struct files_struct *files;
 	struct task_state *leader;
-	__u64 found, listener = 0;
+	__u64 found, table = 0, listener = 0;
 	__u32 state, kind;
 
 	st->facts = 0;
@@ -64,7 +64,7 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 	}
 	if (state & TASK_STATE_UNINTERRUPTIBLE)
 		st->facts |= FACT_UNINTERRUPTIBLE;
-	if (BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait))
+	if (BPF_CORE_READ_BITFIELD(plain(task), in_iowait))
 		st->facts |= FACT_IOWAIT;
 	st->nr = syscall_nr(regs);
 	if (st->nr >= 0) {
@@ -91,14 +91,16 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 		return false;
 	}
 #endif
-	files = BPF_CORE_READ(task, files);
-	leader = state_of_leader(task);
+	files = plain(task)->files;
+	if (files)
+		table = NUMBER(READ(struct files_struct, files, fdt));
+	leader = leader_of(task, st);
 	if (leader && !(leader->flags & TASK_SERVES))
 		listener = leader->listener;
-	found = kind_of_call(st, files ? (__u64)BPF_CORE_READ(files, fdt) : 0, listener);
+	found = kind_of_call(st, table, listener);
 	if (call_class(st->nr) == CALL_EPOLL && !(found & WAITS_FOR_CLIENTS) && leader &&
 	    !(leader->flags & TASK_SERVES)) {
-		__u32 fd = epoll_listener(leader, (__u64)files, found >> 32);
+		__u32 fd = epoll_listener(leader, NUMBER(files), found >> 32);
 
 		if (fd != NO_FD)
 			found = FD_OF_KIND(fd) | WAIT_POLL | WAITS_FOR_CLIENTS;
@@ -114,6 +116,7 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 	if (!(found & WAITS_FOR_CLIENTS) || !leader || (leader->flags & TASK_SERVES))
 		return false;
 	leader->flags |= TASK_SERVES;
+	*sock = listening_sock(table, st->fd, leader->listener);
 	return true;
 }
 
@@ -194,14 +197,9 @@ static __always_inline void leave(struct task_struct *task, struct task_state *s
 	struct mark_what what = { .now = now, .fd = -1 };
 
 	came_unseen(task, st, now);
-	if (settle_kind(task, st, preempt)) {
-		struct files_struct *files = BPF_CORE_READ(task, files);
-		struct task_state *leader = state_of_leader(task);
-
+	if (settle_kind(task, st, preempt, &what.sock)) {
 		what.mark = MARK_ACCEPT_WAIT;
 		what.fd = st->fd;
-		what.sock = listening_sock(files ? (__u64)BPF_CORE_READ(files, fdt) : 0, st->fd,
-					   leader ? leader->listener : 0);
 		name_of_unix(&what);
 	} else if (now - st->since_ns >= SILENT_NS) {
 		what.mark = MARK_SUMS;

@@ -24,12 +24,6 @@ static __always_inline bool is_settled(struct task_struct *task, struct task_sta
 	return true;
 }
 
-/* The state that stands for the process as a whole. */
-static __always_inline struct task_state *state_of_leader(struct task_struct *task)
-{
-	return bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
-}
-
 /* ---- what a task is about to wait for ---- */
 
 #define WAITS_FOR_CLIENTS (1U << 30)
@@ -162,26 +156,25 @@ static __always_inline __u64 rss_of(struct mm_struct *mm)
 		pages = BPF_CORE_READ(old, rss_stat.count[0].counter) + BPF_CORE_READ(old, rss_stat.count[1].counter) +
 			BPF_CORE_READ(old, rss_stat.count[3].counter);
 	else
-		pages = BPF_CORE_READ(mm, rss_stat[0].count) + BPF_CORE_READ(mm, rss_stat[1].count) +
-			BPF_CORE_READ(mm, rss_stat[3].count);
+		pages = READ(struct mm_struct, mm, rss_stat[0].count) + READ(struct mm_struct, mm, rss_stat[1].count) +
+			READ(struct mm_struct, mm, rss_stat[3].count);
 	return pages > 0 ? pages * 4096 : 0;
 }
 
 static __always_inline void fill_usage(struct event_usage *out, struct task_struct *task)
 {
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-
-	out->user_ns = BPF_CORE_READ(task, utime);
-	out->system_ns = BPF_CORE_READ(task, stime);
-	out->minor_faults = BPF_CORE_READ(task, min_flt);
-	out->major_faults = BPF_CORE_READ(task, maj_flt);
-	out->voluntary = BPF_CORE_READ(task, nvcsw);
-	out->involuntary = BPF_CORE_READ(task, nivcsw);
+	task = plain(task);
+	out->user_ns = task->utime;
+	out->system_ns = task->stime;
+	out->minor_faults = task->min_flt;
+	out->major_faults = task->maj_flt;
+	out->voluntary = task->nvcsw;
+	out->involuntary = task->nivcsw;
 	out->read_bytes = 0;
 	if (bpf_core_field_exists(struct task_io_accounting, read_bytes))
-		out->read_bytes = BPF_CORE_READ(task, ioac.read_bytes);
-	out->rss_bytes = rss_of(mm);
-	out->threads = BPF_CORE_READ(task, signal, nr_threads);
+		out->read_bytes = task->ioac.read_bytes;
+	out->rss_bytes = rss_of(task->mm);
+	out->threads = task->signal->nr_threads;
 	out->reserved = 0;
 }
 
@@ -388,8 +381,8 @@ struct wait_what {
 static __always_inline void fill_wait_fd(struct event_wait *ev, struct scratch *s,
 					 struct task_struct *task, __u64 faulted)
 {
-	struct files_struct *files = BPF_CORE_READ(task, files);
 	struct event_fd what = {};
+	struct files_struct *files;
 	struct fs_struct *fs;
 	struct file *file;
 	struct sock *sk;
@@ -400,9 +393,12 @@ static __always_inline void fill_wait_fd(struct event_wait *ev, struct scratch *
 		what.kind = FD_FILE;
 		what.inode = BPF_CORE_READ(file, f_inode, i_ino);
 	} else {
-		if (ev->fd == 0xffffffff || !files)
+		if (ev->fd == 0xffffffff)
 			return;
-		table = (__u64)BPF_CORE_READ(files, fdt);
+		files = READ(struct task_struct, task, files);
+		if (!files)
+			return;
+		table = NUMBER(READ(struct files_struct, files, fdt));
 		file = file_of(table, ev->fd);
 		if (!file)
 			return;
@@ -415,10 +411,10 @@ static __always_inline void fill_wait_fd(struct event_wait *ev, struct scratch *
 		ev->facts |= FACT_SOCK;
 		describe_sock((__u64)sk, &ev->sock);
 	} else if (what.kind == FD_FILE || what.kind == FD_OTHER) {
-		fs = BPF_CORE_READ(task, fs);
+		fs = READ(struct task_struct, task, fs);
 		if (fs)
-			ev->path_len = fill_path(s, BPF_CORE_READ(file, f_path.dentry),
-						 BPF_CORE_READ(file, f_path.mnt), fs, &ev->facts,
+			ev->path_len = fill_path(s, READ(struct file, file, f_path.dentry),
+						 READ(struct file, file, f_path.mnt), fs, &ev->facts,
 						 FACT_PATH_CUT);
 	}
 }
@@ -426,7 +422,7 @@ static __always_inline void fill_wait_fd(struct event_wait *ev, struct scratch *
 /* Writes the wait of a task that is about to get its CPU. */
 __noinline int write_wait(struct task_state *st, struct wait_what *what)
 {
-	struct task_struct *task, *rival;
+	struct task_struct *task, *rival, *leader;
 	struct event_wait *ev;
 	struct scratch *s;
 
@@ -460,22 +456,25 @@ __noinline int write_wait(struct task_state *st, struct wait_what *what)
 	ev->reserved = 0;
 	__builtin_memset(&ev->sock, 0, sizeof(ev->sock));
 	__builtin_memcpy(ev->waker_comm, st->waker_comm, COMM_LEN);
-	__builtin_memset(ev->rival_comm, 0, COMM_LEN);
 	rival = (void *)what->rival;
-	ev->rival_pid = BPF_CORE_READ(rival, tgid);
-	bpf_probe_read_kernel(ev->rival_comm, COMM_LEN,
-			      (void *)rival + bpf_core_field_offset(struct task_struct, comm));
-	if (BPF_CORE_READ(task, thread_info.flags) & TIF_SIGPENDING_BIT)
+	ev->rival_pid = READ(struct task_struct, rival, tgid);
+	if (bpf_ksym_exists(bpf_rdonly_cast))
+		__builtin_memcpy(ev->rival_comm, AS(struct task_struct, rival)->comm, COMM_LEN);
+	else
+		bpf_probe_read_kernel(ev->rival_comm, COMM_LEN,
+				      (void *)rival + bpf_core_field_offset(struct task_struct, comm));
+	if (READ(struct task_struct, task, thread_info.flags) & TIF_SIGPENDING_BIT)
 		ev->facts |= FACT_SIGNAL;
 	fill_wait_fd(ev, s, task, what->file);
 	if ((ev->facts & FACT_SOCK) && what->wake_ns)
 		sender_find(ev, what->now);
 	ev->head.time_ns = what->now;
-	ev->head.birth_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	leader = READ(struct task_struct, task, group_leader);
+	ev->head.birth_ns = READ(struct task_struct, leader, start_boottime);
 	ev->head.size = s->at;
 	ev->head.kind = EVENT_WAIT;
-	ev->head.pid = BPF_CORE_READ(task, tgid);
-	ev->head.tid = BPF_CORE_READ(task, pid);
+	ev->head.pid = READ(struct task_struct, task, tgid);
+	ev->head.tid = READ(struct task_struct, task, pid);
 	scratch_send(s);
 	scratch_give(s);
 	st->since_ns = what->now;

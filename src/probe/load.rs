@@ -704,11 +704,11 @@ type Pairs<'a> = [(&'static str, &'a ProgramMut<'a>, &'a ProgramMut<'a>); 6];
 fn tracepoint_programs<'a>(p: &'a crate::bpf::StartraceProgs<'a>) -> Pairs<'a> {
     [
         ("fork", &p.enter_fork, &p.exit_fork),
-        ("vfork", &p.enter_vfork, &p.exit_vfork),
-        ("clone", &p.enter_clone, &p.exit_clone),
-        ("clone3", &p.enter_clone3, &p.exit_clone3),
-        ("execve", &p.enter_execve, &p.exit_execve),
-        ("execveat", &p.enter_execveat, &p.exit_execveat),
+        ("vfork", &p.enter_fork, &p.exit_fork),
+        ("clone", &p.enter_fork, &p.exit_fork),
+        ("clone3", &p.enter_fork, &p.exit_fork),
+        ("execve", &p.enter_exec, &p.exit_exec),
+        ("execveat", &p.enter_exec, &p.exit_exec),
     ]
 }
 
@@ -807,16 +807,8 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
     for prog in [
         &mut progs.enter_fork,
         &mut progs.exit_fork,
-        &mut progs.enter_vfork,
-        &mut progs.exit_vfork,
-        &mut progs.enter_clone,
-        &mut progs.exit_clone,
-        &mut progs.enter_clone3,
-        &mut progs.exit_clone3,
-        &mut progs.enter_execve,
-        &mut progs.exit_execve,
-        &mut progs.enter_execveat,
-        &mut progs.exit_execveat,
+        &mut progs.enter_exec,
+        &mut progs.exit_exec,
     ] {
         load(prog, tracepoints);
     }
