@@ -215,6 +215,10 @@ struct k_sigaction {
 	struct sigaction sa;
 };
 
+struct kernel_siginfo {
+	int si_code;
+};
+
 struct sighand_struct {
 	struct k_sigaction action[64];
 };

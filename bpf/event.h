@@ -26,6 +26,7 @@ enum event_kind {
 	EVENT_FILES = 12,
 	EVENT_SAMPLE = 13,
 	EVENT_CONNECT = 14,
+	EVENT_SIGNAL = 15,
 };
 
 /* What a task that is off its CPU waits for. */
@@ -404,6 +405,15 @@ struct event_sample {
 	struct event_head head;
 	__u32 kernel_len;             /* bytes */
 	__u32 user_len;
+};
+
+/* A task sent a signal to a process that does not handle it: where the process ends by it, that is who did it. */
+struct event_signal {
+	struct event_head head;       /* of the receiver */
+	__u64 sender_birth_ns;
+	__u32 sender_pid;
+	__u32 signal;
+	char comm[COMM_LEN];          /* the sender's */
 };
 
 /* One process found by the seeding iterator (read from the iterator, not from the ring). */

@@ -247,7 +247,7 @@ __noinline int epoll_has(__u64 table, __u32 fd, __u64 listener)
 
 	if (!epfile || !listener)
 		return 0;
-	return epoll_holds(NUMBER(READ(struct file, epfile, private_data)), listener);
+	return epoll_holds((__u64)BPF_CORE_READ(epfile, private_data), listener);
 }
 
 /*
@@ -300,7 +300,7 @@ __noinline __u32 epoll_listener(struct task_state *leader, __u64 files, __u32 fd
 	epfile = file_of(w.table, fd);
 	if (!epfile)
 		return NO_FD;
-	w.ep = NUMBER(READ(struct file, epfile, private_data));
+	w.ep = (__u64)BPF_CORE_READ(epfile, private_data);
 	w.n = READ(struct fdtable, (void *)w.table, max_fds);
 	bpf_loop(LOOK_FDS, try_listener, &w, 0);
 	return w.found;

@@ -79,8 +79,8 @@ struct walk {
 	__u32 done;
 };
 
-/* Appends one name of a path that began at `begin`. */
-__noinline int walk_append(struct scratch *s, __u32 begin, __u64 name)
+/* Appends one name of a path that began at `begin`; the pointer to it lies at `place`. */
+__noinline int walk_append(struct scratch *s, __u32 begin, __u64 place)
 {
 	__u32 at;
 	long n;
@@ -93,7 +93,7 @@ __noinline int walk_append(struct scratch *s, __u32 begin, __u64 name)
 	barrier_var(at);
 	if (at > SCRATCH_LAST)
 		return 0;
-	n = bpf_probe_read_kernel_str(s->data + at, NAME_CAP, (void *)name);
+	n = bpf_probe_read_kernel_str(s->data + at, NAME_CAP, pointer_at((void *)place));
 	if (n <= 0 || n > NAME_CAP)
 		return 0;
 	s->at = at + n;
@@ -134,7 +134,7 @@ static long walk_dentry(__u32 i, void *ctx)
 		w->done = 1;
 		return 1;
 	}
-	if (!walk_append(w->scratch, w->begin, NUMBER(READ(struct dentry, dentry, d_name.name))))
+	if (!walk_append(w->scratch, w->begin, w->dentry + bpf_core_field_offset(struct dentry, d_name.name)))
 		return 1;
 	w->dentry = parent;
 	w->done = is_top;
@@ -397,7 +397,8 @@ static long walk_cgroup(__u32 i, void *ctx)
 
 	if (!parent)
 		return 1;
-	if (!walk_append(w->scratch, sizeof(struct event_cgroup), (__u64)BPF_CORE_READ(kn, name)))
+	if (!walk_append(w->scratch, sizeof(struct event_cgroup),
+			 (__u64)kn + bpf_core_field_offset(struct kernfs_node, name)))
 		return 1;
 	w->kn = parent;
 	return 0;

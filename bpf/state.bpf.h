@@ -43,6 +43,7 @@ struct wire_types {
 	struct event_files files;
 	struct event_sample sample;
 	struct event_connect connect;
+	struct event_signal signal;
 	struct seed seed;
 	enum event_kind kind;
 	enum fact fact;
@@ -339,8 +340,8 @@ static __always_inline void *pointer_at(const void *at)
 }
 
 /*
- * A pointer as a number, which is all that a global function may be given. To the verifier the difference of two
- * pointers is one; the other one is NULL.
+ * A pointer to a structure as a number, which is all that a global function may be given. To the verifier the difference
+ * of two pointers is one; the other one is NULL. (What pointers to anything else are to it depends on the kernel.)
  */
 #define NUMBER(pointer)                                                                            \
 	(bpf_ksym_exists(bpf_rdonly_cast)                                                          \

@@ -43,15 +43,23 @@ static __always_inline bool lacks_memory(struct task_struct *task)
 	return bpf_core_field_exists(task->memcg_in_oom) && plain(task)->memcg_in_oom;
 }
 
-/* Fills in what the task will wait for. Returns whether it waits for clients, and then the socket as a number. */
-static __always_inline bool settle_kind(struct task_struct *task, struct task_state *st, bool preempt, __u64 *sock)
+#define NO_CLIENTS (~0ULL)
+
+/*
+ * Fills in what the current task will wait for, on its way off the CPU. Returns the socket as a number where it waits for
+ * clients (0: not known which), else NO_CLIENTS.
+ */
+__noinline __u64 settle_kind(struct task_state *st, __u32 preempt)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
 	struct files_struct *files;
 	struct task_state *leader;
 	__u64 found, table = 0, listener = 0;
 	__u32 state, kind;
 
+	if (!st)
+		return NO_CLIENTS;
 	st->facts = 0;
 	st->fd = -1;
 	st->nr = -1;
@@ -60,7 +68,7 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 	state = plain(task)->__state;
 	if (preempt || !state) {
 		st->kind = is_throttled(task) ? WAIT_THROTTLED : WAIT_CPU;
-		return false;
+		return NO_CLIENTS;
 	}
 	if (state & TASK_STATE_UNINTERRUPTIBLE)
 		st->facts |= FACT_UNINTERRUPTIBLE;
@@ -74,36 +82,43 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 	}
 	if (state & (TASK_STATE_STOPPED | TASK_STATE_TRACED)) {
 		st->kind = WAIT_STOPPED;
-		return false;
+		return NO_CLIENTS;
 	}
 	if (lacks_memory(task)) {
 		st->kind = WAIT_MEMORY;
-		return false;
+		return NO_CLIENTS;
 	}
 	if (st->nr < 0) {
 		st->kind = st->facts & (FACT_IOWAIT | FACT_UNINTERRUPTIBLE) ? WAIT_PAGE_FAULT : WAIT_OTHER;
-		return false;
+		return NO_CLIENTS;
 	}
 #if defined(__TARGET_ARCH_x86)
 	if (plain(task)->thread_info.status & TS_COMPAT) {
 		st->facts |= FACT_COMPAT_CALL;
 		st->kind = st->facts & FACT_IOWAIT ? WAIT_DISK : WAIT_OTHER;
-		return false;
+		return NO_CLIENTS;
 	}
 #endif
 	files = plain(task)->files;
 	if (files)
 		table = NUMBER(READ(struct files_struct, files, fdt));
 	leader = leader_of(task, st);
-	if (leader && !(leader->flags & TASK_SERVES))
+	/* A server is known for one: no more is to be found. */
+	if (leader && (leader->flags & TASK_SERVES))
+		leader = NULL;
+	/* Each time anew: what the compiler would remember of it says nothing to older verifiers. */
+	barrier_var(leader);
+	if (leader)
 		listener = leader->listener;
 	found = kind_of_call(st, table, listener);
-	if (call_class(st->nr) == CALL_EPOLL && !(found & WAITS_FOR_CLIENTS) && leader &&
-	    !(leader->flags & TASK_SERVES)) {
-		__u32 fd = epoll_listener(leader, NUMBER(files), found >> 32);
+	barrier_var(leader);
+	if (leader) {
+		if (call_class(st->nr) == CALL_EPOLL && !(found & WAITS_FOR_CLIENTS)) {
+			__u32 fd = epoll_listener(leader, files ? NUMBER(files) : 0, found >> 32);
 
-		if (fd != NO_FD)
-			found = FD_OF_KIND(fd) | WAIT_POLL | WAITS_FOR_CLIENTS;
+			if (fd != NO_FD)
+				found = FD_OF_KIND(fd) | WAIT_POLL | WAITS_FOR_CLIENTS;
+		}
 	}
 	st->fd = found >> 32;
 	kind = found & 0xff;
@@ -113,11 +128,13 @@ static __always_inline bool settle_kind(struct task_struct *task, struct task_st
 	else if (kind == WAIT_DISK && !(st->facts & FACT_UNINTERRUPTIBLE))
 		kind = WAIT_OTHER;
 	st->kind = kind;
-	if (!(found & WAITS_FOR_CLIENTS) || !leader || (leader->flags & TASK_SERVES))
-		return false;
+	if (!(found & WAITS_FOR_CLIENTS))
+		return NO_CLIENTS;
+	barrier_var(leader);
+	if (!leader)
+		return NO_CLIENTS;
 	leader->flags |= TASK_SERVES;
-	*sock = listening_sock(table, st->fd, leader->listener);
-	return true;
+	return listening_sock(table, st->fd, leader->listener);
 }
 
 static __always_inline void come_back(struct task_struct *task, struct task_state *st,
@@ -195,11 +212,14 @@ static __always_inline void leave(struct task_struct *task, struct task_state *s
 				  __u64 now)
 {
 	struct mark_what what = { .now = now, .fd = -1 };
+	__u64 clients;
 
 	came_unseen(task, st, now);
-	if (settle_kind(task, st, preempt, &what.sock)) {
+	clients = settle_kind(st, preempt);
+	if (clients != NO_CLIENTS) {
 		what.mark = MARK_ACCEPT_WAIT;
 		what.fd = st->fd;
+		what.sock = clients;
 		name_of_unix(&what);
 	} else if (now - st->since_ns >= SILENT_NS) {
 		what.mark = MARK_SUMS;

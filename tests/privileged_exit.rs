@@ -45,6 +45,26 @@ fn code_signal_and_core_are_what_the_parent_is_told() {
 }
 
 #[test]
+fn who_sent_the_signal_that_ended_it_is_known_unless_it_was_itself_or_the_kernel() {
+    // The first is ended by the command, the second by itself, the third handles the command's signal and ends by another.
+    let script = "/bin/sleep 60 & kill -TERM $!; wait $!; \
+                  /bin/sh -c 'kill -HUP $$; /bin/sleep 5'; \
+                  /bin/sh -c 'trap \"exit 3\" TERM; while :; do /bin/sleep 0.02; done' & \
+                  /bin/sleep 0.2; kill -TERM $!; wait $!; true";
+    let recorded = common::record::<&str, &str>(&[], &["bash", "-c", script]);
+    let command = recorded.start_with_argv(&["bash", "-c", script]);
+    let killed = recorded.start_with_argv(&["/bin/sleep", "60"]);
+    assert_eq!(killed["exit"]["signal"], "SIGTERM");
+    assert_eq!(killed["exit"]["killed_by"]["id"], command["id"], "{:#}", killed["exit"]);
+    assert_eq!(killed["exit"]["killed_by"]["comm"], "bash");
+    assert_eq!(killed["exit"]["killed_by"]["start_id"], command["start_id"]);
+    let own = recorded.start_with_argv(&["/bin/sh", "-c", "kill -HUP $$; /bin/sleep 5"]);
+    assert_eq!((&own["exit"]["signal"], &own["exit"]["killed_by"]), (&json!("SIGHUP"), &Value::Null));
+    let handles = recorded.start_with_argv(&["/bin/sh", "-c", "trap \"exit 3\" TERM; while :; do /bin/sleep 0.02; done"]);
+    assert_eq!((&handles["exit"]["code"], &handles["exit"]["killed_by"]), (&json!(3), &Value::Null));
+}
+
+#[test]
 fn a_process_ends_with_its_last_thread() {
     let codes = &BATCH.told_by("thread_exits")["codes"];
     let group = BATCH.start("thread_exits", "group");

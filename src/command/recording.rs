@@ -736,6 +736,9 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     let session = about.session(&mut live, ended_ns, ended_by);
     let left_running = spawned.as_ref().filter(|_| command_end.is_none()).map(|child| child.pid);
     let failure = live.failure.take();
+    // Memory of as many starts as the window remembers; to give it back piece by piece takes longer than to end.
+    let Live { builder, machine, .. } = live;
+    std::mem::forget((builder, machine));
     Ok(Finished {
         session,
         groups,

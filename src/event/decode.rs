@@ -63,6 +63,7 @@ const _: () = {
     assert!(size_of::<wire::event_sample>() == 40);
     assert!(size_of::<wire::event_connect>() == 32 + 8 + 16 + 48);
     assert!(offset_of!(wire::event_connect, sock) == 32 + 8 + 16);
+    assert!(size_of::<wire::event_signal>() == 32 + 16 + 16);
     assert!(size_of::<wire::seed>() == 16);
 };
 
@@ -102,6 +103,8 @@ unsafe impl Plain for wire::event_files {}
 unsafe impl Plain for wire::event_sample {}
 // SAFETY: as above.
 unsafe impl Plain for wire::event_connect {}
+// SAFETY: as above.
+unsafe impl Plain for wire::event_signal {}
 // SAFETY: as above.
 unsafe impl Plain for wire::seed {}
 
@@ -290,6 +293,11 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
         wire::event_kind::EVENT_CONNECT => {
             let (ev, rest) = read(head.kind, bytes)?;
             What::Connect(Box::new(connect(&ev, rest)))
+        }
+        wire::event_kind::EVENT_SIGNAL => {
+            let (ev, _) = read::<wire::event_signal>(head.kind, bytes)?;
+            let by = Id { pid: ev.sender_pid, birth_ns: ev.sender_birth_ns };
+            What::Signal { signal: ev.signal, by, comm: comm(ev.comm) }
         }
         wire::event_kind::EVENT_SAMPLE => {
             let (ev, mut rest) = read::<wire::event_sample>(head.kind, bytes)?;
@@ -712,6 +720,19 @@ mod tests {
         assert!(matches!(record(&bytes_of(&ev)).unwrap().what, What::File(call) if call.path.is_none()));
         ev.op = 0;
         assert_eq!(record(&bytes_of(&ev)), Err(Error::Kind(0)));
+    }
+
+    #[test]
+    fn a_signal_is_decoded_with_its_sender() {
+        // SAFETY: all bit patterns are values.
+        let mut ev: wire::event_signal = unsafe { std::mem::zeroed() };
+        ev.head.kind = wire::event_kind::EVENT_SIGNAL.0;
+        (ev.head.pid, ev.signal, ev.sender_pid, ev.sender_birth_ns) = (7, 15, 8, 9);
+        let event = record(&bytes_of(&ev)).unwrap();
+        let by = Id { pid: 8, birth_ns: 9 };
+        assert_eq!(event.id.pid, 7);
+        assert_eq!(event.what, What::Signal { signal: 15, by, comm: String::new() });
+        assert!(record(&bytes_of(&ev)[..63]).is_err());
     }
 
     #[test]

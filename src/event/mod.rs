@@ -111,6 +111,15 @@ pub enum What {
         /// /dev/null has the number that the creator's first fresh pipe had.
         null_on_pipe: Option<bool>,
     },
+    /// It was sent a signal that it does not handle. Where it ends by it, that is who did it.
+    Signal {
+        /// Which.
+        signal: u32,
+        /// The process that sent it.
+        by: Id,
+        /// Its name.
+        comm: String,
+    },
     /// A task of a start waited.
     Wait(Box<task::Wait>),
     /// A task of a start passed a moment.

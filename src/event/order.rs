@@ -11,38 +11,15 @@ use std::collections::BinaryHeap;
 /// How long an event is held back for earlier ones to arrive.
 const WINDOW_NS: u64 = 20_000_000;
 
-struct Held {
-    event: Event,
-    arrival: u64,
-}
-
-impl Held {
-    fn key(&self) -> (u64, u64) {
-        (self.event.time_ns, self.arrival)
-    }
-}
-
-impl PartialEq for Held {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-impl Eq for Held {}
-impl PartialOrd for Held {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Held {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
 /// The window.
 #[derive(Default)]
 pub struct Order {
-    held: BinaryHeap<Reverse<Held>>,
+    /// By time and then by arrival, with their places: an event is half a kilobyte, too much to be moved at each step of
+    /// a heap.
+    held: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    events: Vec<Option<Event>>,
+    /// Places in there that are free.
+    free: Vec<usize>,
     arrivals: u64,
     released_ns: u64,
     /// Events that came later than the window allows; they are passed on at once, out of order.
@@ -56,7 +33,18 @@ impl Order {
             self.late += 1;
         }
         self.arrivals += 1;
-        self.held.push(Reverse(Held { event, arrival: self.arrivals }));
+        let key = (event.time_ns, self.arrivals);
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => {
+                self.events.push(None);
+                self.events.len() - 1
+            }
+        };
+        if let Some(slot) = self.events.get_mut(place) {
+            *slot = Some(event);
+        }
+        self.held.push(Reverse((key.0, key.1, place)));
     }
 
     /// Nothing is held back.
@@ -66,13 +54,14 @@ impl Order {
 
     /// The next event that is old enough at `now_ns`; with `u64::MAX`, the next event at all.
     pub fn pop(&mut self, now_ns: u64) -> Option<Event> {
-        let oldest = self.held.peek()?.0.event.time_ns;
+        let Reverse((oldest, _, place)) = *self.held.peek()?;
         if now_ns != u64::MAX && oldest.saturating_add(WINDOW_NS) > now_ns {
             return None;
         }
-        let Reverse(held) = self.held.pop()?;
-        self.released_ns = self.released_ns.max(held.event.time_ns);
-        Some(held.event)
+        self.held.pop();
+        self.free.push(place);
+        self.released_ns = self.released_ns.max(oldest);
+        self.events.get_mut(place)?.take()
     }
 }
 

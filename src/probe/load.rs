@@ -3,9 +3,10 @@
 use super::features::{FENTRY, Features};
 use super::inbox::{Batch, Drainer, Inbox};
 use super::kernel_types::KernelTypes;
+use super::library::{self, Libraries, Maps, is_loaded_beside};
 use super::opener::Opener;
 use super::tracefs::{self, TraceFs};
-use super::uprobe::{Kinds, Programs, Started, Uprobes};
+use super::uprobe::{Kinds, Started};
 use super::{Error, features};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
 use crate::event::Id;
@@ -20,6 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 
 /// Which processes the programs follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -277,7 +279,7 @@ impl Plan {
         if kinds.any() && !kinds.multi { Opener::fork_if_needed(owner) } else { Ok(None) }
     }
 
-    fn uprobes(&self) -> Kinds {
+    pub(super) fn uprobes(&self) -> Kinds {
         Kinds {
             multi: self.features.uprobe_multi,
             start: self.library_probes && self.level >= Level::Timeline,
@@ -332,7 +334,8 @@ pub struct Probe {
     inbox: Arc<Inbox>,
     pub(super) skel: StartraceSkel<'static>,
     links: Vec<Link>,
-    uprobes: Uprobes,
+    /// `None`: no probes in libraries.
+    libraries: Option<Libraries>,
     keeper: Option<tracefs::Keeper>,
     hooks: Vec<String>,
     undecodable: u64,
@@ -345,13 +348,41 @@ impl Probe {
     /// Missing privileges, or a kernel that refuses the programs.
     pub fn attach(plan: &Plan) -> Result<Self, Error> {
         quiet();
+        let types = KernelTypes::read()?;
+        let types = &types;
+        std::thread::scope(|scope| {
+            let (send, maps) = channel();
+            let beside =
+                plan.probes_libraries().then(|| scope.spawn(move || Libraries::attach(plan, types, &maps)));
+            let mut probe = Self::load(plan, types, send)?;
+            probe.attach_all(plan)?;
+            if let Some(beside) = beside {
+                let libraries =
+                    beside.join().map_err(|_| anyhow::anyhow!("the second loading thread ended"))??;
+                probe.libraries = Some(libraries);
+            }
+            // The creations last: what is started under the programs' eyes is seen whole.
+            probe.links.push(probe.skel.progs.on_newtask.attach()?);
+            probe.hooks.push("tp_btf/task_newtask".to_owned());
+            probe.note_live();
+            Ok(probe)
+        })
+    }
+
+    /// Loads all programs but those in libraries, which somebody waits to load with the same maps.
+    fn load(plan: &Plan, types: &KernelTypes, maps: Sender<Maps>) -> Result<Self, Error> {
         // One probe per process: its memory may as well live as long.
         let object = Box::leak(Box::new(MaybeUninit::uninit()));
-        let types = KernelTypes::read()?;
         let mut builder = StartraceSkelBuilder::default();
         builder.object_builder_mut().btf_custom_path(types.path())?;
         let mut open = builder.open(object)?;
-        configure(&mut open, plan, &types)?;
+        configure(&mut open, plan, types)?;
+        for mut program in open.open_object_mut().progs_mut() {
+            let ours = program.autoload() && !is_loaded_beside(program.name());
+            program.set_autoload(ours);
+        }
+        // Where nobody waits, it failed, and that is told where it is joined.
+        let _ = maps.send(library::make_maps(&mut open)?);
         let mut skel = open.load()?;
         tell_verified(skel.object());
 
@@ -360,20 +391,19 @@ impl Probe {
         // skeleton, which is dropped after everything that holds this (see `Probe`).
         let wake_sent: &'static AtomicBool = unsafe { AtomicBool::from_ptr(&raw mut bss.wake_sent) };
         let inbox = Arc::new(Inbox::new(&MapHandle::try_from(&skel.maps.ring)?, wake_sent)?);
-        let mut probe = Self {
+        Ok(Self {
             drainer: None,
             inbox,
             skel,
             links: Vec::new(),
-            uprobes: Uprobes::new(plan.uprobes()),
+            libraries: None,
             keeper: None,
             hooks: Vec::new(),
             undecodable: 0,
-        };
-        probe.attach_all(plan)?;
-        Ok(probe)
+        })
     }
 
+    /// Ends and images before the creations, which are left: what is followed is then followed whole.
     fn attach_all(&mut self, plan: &Plan) -> Result<(), Error> {
         let progs = &self.skel.progs;
         let mut links = Vec::new();
@@ -388,7 +418,6 @@ impl Probe {
         if plan.tells_files() {
             attach(&progs.on_exit_files, "tp_btf/sched_process_exit")?;
         }
-        // Ends and images first, creations last: what is followed is then followed whole.
         attach(&progs.on_exit, "tp_btf/sched_process_exit")?;
         attach(&progs.on_exec, "tp_btf/sched_process_exec")?;
         if plan.tells_faults() {
@@ -486,20 +515,15 @@ impl Probe {
         if plan.tells_files() {
             attach(&progs.on_exec_files, "tp_btf/sched_process_exec")?;
         }
-        // Before the creations: what is started under the programs' eyes is seen whole.
-        let pids: &[u32] = if let Scope::Pids(pids) = &plan.scope { pids } else { &[] };
-        self.uprobes.begin(&library_programs(progs), pids);
-        attach(&progs.on_newtask, "tp_btf/task_newtask")?;
         self.links = links;
         self.keeper = keeper;
         self.hooks = hooks;
-        self.note_live();
         Ok(())
     }
 
     /// The programs have to know since when they see all of what an interpreter does.
     fn note_live(&mut self) {
-        let fresh = std::mem::take(&mut self.uprobes.live);
+        let fresh = self.libraries.as_mut().map(Libraries::take_live).unwrap_or_default();
         let Some(bss) = self.skel.maps.bss_data.as_deref_mut() else { return };
         for number in fresh {
             if let Some(live) = bss.python_live_ns.get_mut(number) {
@@ -510,44 +534,48 @@ impl Probe {
 
     /// What is attached.
     pub fn hooks(&self) -> Vec<String> {
-        self.hooks.iter().chain(&self.uprobes.hooks).cloned().collect()
+        let libraries = self.libraries.as_ref().map_or(&[][..], Libraries::hooks);
+        self.hooks.iter().chain(libraries).cloned().collect()
     }
 
     /// Loaders and C libraries that could not be probed: phases within the starts of their programs are
     /// not told apart.
     pub fn hooks_missing(&self) -> u64 {
-        self.uprobes.missing
+        self.libraries.as_ref().map_or(0, Libraries::missing)
     }
 
     /// From here on probes are opened by this, if by anybody.
     pub fn set_opener(&mut self, opener: Option<Opener>) {
-        self.uprobes.opener = opener;
+        if let Some(libraries) = &mut self.libraries {
+            libraries.set_opener(opener);
+        }
     }
 
     /// Does [`Self::look_at_loader`] do anything?
     pub fn wants_loaders(&self) -> bool {
-        self.uprobes.wanted()
+        self.libraries.is_some()
     }
 
     /// Probes the loader that a process was started with, and its C library, unless they are probed. Gives since
     /// when (boottime) the loader tells of starts.
     pub fn look_at_loader(&mut self, started: &Started<'_>) -> Option<u64> {
-        let programs = library_programs(&self.skel.progs);
-        // The interpreter first: it is on its way to its first import.
-        self.uprobes.look_at_runtime(&programs, started);
-        let since_ns = self.uprobes.look(&programs, started);
+        let since_ns = self.libraries.as_mut().and_then(|libraries| libraries.look(started));
         self.note_live();
         since_ns
     }
 
     /// Lets go the probes in files of roots that nobody has any more: they keep their file systems in use.
     pub fn let_go_of_roots(&mut self) {
-        self.uprobes.let_go();
+        if let Some(libraries) = &mut self.libraries {
+            libraries.let_go_of_roots();
+        }
     }
 
     /// The same for a program that will be started.
     pub fn look_at_program(&mut self, path: &Path) {
-        self.uprobes.program(&library_programs(&self.skel.progs), path);
+        if let Some(libraries) = &mut self.libraries {
+            libraries.look_at_program(path);
+        }
         self.note_live();
     }
 
@@ -618,7 +646,8 @@ impl Probe {
     /// Detaches everything. What is in the ring can still be drained.
     pub fn detach(&mut self) {
         // Closing a tracepoint's link waits for an RCU grace period, some 40 ms. They wait together.
-        super::uprobe::close(self.links.drain(..).chain(self.uprobes.take_links()).collect());
+        let libraries = self.libraries.as_mut().map(Libraries::take_links).unwrap_or_default();
+        super::uprobe::close(self.links.drain(..).chain(libraries).collect());
         self.keeper = None;
     }
 
@@ -646,7 +675,12 @@ impl Probe {
 
     /// Runs of programs that the kernel left out because the program was running already on that CPU.
     fn recursion_misses(&self) -> u64 {
-        loaded(self.skel.object()).map(|(_, info)| info.recursion_misses).sum()
+        let libraries = self.libraries.as_ref().map(Libraries::object);
+        std::iter::once(self.skel.object())
+            .chain(libraries)
+            .flat_map(loaded)
+            .map(|(_, info)| info.recursion_misses)
+            .sum()
     }
 }
 
@@ -686,19 +720,6 @@ fn counter_of(counter: &mut u64) -> &AtomicU64 {
     unsafe { AtomicU64::from_ptr(counter) }
 }
 
-fn library_programs<'a>(p: &'a crate::bpf::StartraceProgs<'a>) -> Programs<'a> {
-    Programs {
-        ld_state: &p.on_ld_state,
-        libc_start: &p.on_libc_start,
-        execve: &p.on_libc_execve,
-        execve_return: &p.on_libc_execve_return,
-        import_begin: &p.on_import_begin,
-        import_end: &p.on_import_end,
-        import_call: &p.on_import_call,
-        import_return: &p.on_import_return,
-    }
-}
-
 type Pairs<'a> = [(&'static str, &'a ProgramMut<'a>, &'a ProgramMut<'a>); 6];
 
 fn tracepoint_programs<'a>(p: &'a crate::bpf::StartraceProgs<'a>) -> Pairs<'a> {
@@ -724,7 +745,7 @@ fn fentry_programs<'a>(
 
 /// Says (`-vv`) how many instructions the kernel's verifier followed for each program: what a change of the
 /// programs, or another kernel, makes of loading.
-fn tell_verified(object: &libbpf_rs::Object) {
+pub(super) fn tell_verified(object: &libbpf_rs::Object) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
@@ -738,11 +759,15 @@ fn tell_verified(object: &libbpf_rs::Object) {
     }
 }
 
-fn no_section() -> Error {
+pub(super) fn no_section() -> Error {
     Error::Other(anyhow::anyhow!("the BPF object lacks one of its data sections"))
 }
 
-fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes) -> Result<(), Error> {
+pub(super) fn configure(
+    open: &mut OpenStartraceSkel<'_>,
+    plan: &Plan,
+    types: &KernelTypes,
+) -> Result<(), Error> {
     let cpus = libbpf_rs::num_possible_cpus()? as u32;
     let scratches = cpus + 16;
     open.maps.scratches.set_max_entries(scratches)?;
@@ -804,12 +829,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
         load(prog, fentry);
     }
     let tracepoints = plan.provider == Provider::Tracepoints;
-    for prog in [
-        &mut progs.enter_fork,
-        &mut progs.exit_fork,
-        &mut progs.enter_exec,
-        &mut progs.exit_exec,
-    ] {
+    for prog in [&mut progs.enter_fork, &mut progs.exit_fork, &mut progs.enter_exec, &mut progs.exit_exec] {
         load(prog, tracepoints);
     }
     load(&mut progs.on_percpu_alloc, plan.provider == Provider::MmAlloc);

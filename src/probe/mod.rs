@@ -6,6 +6,7 @@ mod btf;
 pub mod features;
 mod inbox;
 mod kernel_types;
+mod library;
 mod load;
 mod opener;
 mod sampling;

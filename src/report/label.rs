@@ -69,7 +69,7 @@ pub(crate) fn command(exe: Option<&str>, argv: &[String]) -> String {
             break;
         }
         text.push(' ');
-        let quoted = arg.is_empty() || arg.contains([' ', '\t', '\n']);
+        let quoted = arg.is_empty() || memchr::memchr3(b' ', b'\t', b'\n', arg.as_bytes()).is_some();
         if quoted {
             text.push('\'');
         }
@@ -120,10 +120,10 @@ fn number_pieces(text: &str) -> impl Iterator<Item = &str> {
 
 /// Feeds a text with its digit runs levelled.
 fn hash_shape(text: &str, hasher: &mut impl Hasher) {
-    for (i, piece) in text.split(|c: char| c.is_ascii_digit()).enumerate() {
+    for (i, piece) in text.as_bytes().split(u8::is_ascii_digit).enumerate() {
         // Of a run of digits only its being there counts.
         if i == 0 || !piece.is_empty() {
-            hasher.write(piece.as_bytes());
+            hasher.write(piece);
             hasher.write_u8(0xff);
         }
     }

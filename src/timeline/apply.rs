@@ -404,7 +404,8 @@ impl Builder {
             && self.is_selected(id)
             && let Some(last) = self.processes.get(&id).and_then(|process| process.last.clone())
         {
-            let exit = start::exit(status, time_ns.saturating_sub(last.origin_ns));
+            let killed_by = self.killer(id, status);
+            let exit = start::exit(status, time_ns.saturating_sub(last.origin_ns), killed_by);
             self.out.push(Output::Exit { start_id: last.start_id, exit });
         }
         self.bury(id, time_ns, status == 0);

@@ -112,12 +112,13 @@ impl Builder {
 
     /// A process ended: is its last start held back? It then gets its end with it.
     pub(super) fn exit_of_held(&mut self, id: Id, status: u32, at_ns: u64) -> bool {
+        let killed_by = self.killer(id, status);
         let Some(process) = self.processes.get(&id).filter(|process| process.held) else { return false };
         let last = process.last.as_ref().map(|last| &last.start_id);
         let held = self.held.iter_mut().rev().find(|(.., built)| Some(&built.finished.start_id) == last);
         let Some((.., built)) = held else { return false };
         let lived_ns = at_ns.saturating_sub(built.finished.origin_ns);
-        built.start.exit = Some(start::exit(status, lived_ns));
+        built.start.exit = Some(start::exit(status, lived_ns, killed_by));
         true
     }
 

@@ -331,6 +331,12 @@ impl Builder {
                     }));
                 }
             }
+            What::Signal { signal, by, comm } => {
+                let by = ProcessRef { comm: Some(comm), ..self.reference(by) };
+                if let Some(process) = self.processes.get_mut(&id) {
+                    process.signalled = Some((signal, by));
+                }
+            }
             What::Exit {
                 status,
                 uid,
@@ -421,6 +427,12 @@ impl Builder {
             Some(cgroup) => self.cgroups.get(&cgroup).map(|path| path.to_string()),
             None => process.cgroup_path.clone(),
         }
+    }
+
+    /// Who sent the signal by which a process has ended.
+    fn killer(&self, id: Id, status: u32) -> Option<ProcessRef> {
+        let (signal, by) = self.processes.get(&id)?.signalled.as_ref()?;
+        (status & 0x7f == *signal).then(|| by.clone())
     }
 
     fn reference(&self, id: Id) -> ProcessRef {

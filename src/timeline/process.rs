@@ -61,6 +61,8 @@ pub(super) struct Process {
     pub written: Option<u64>,
     pub first_pipe_fd: Option<u32>,
     pub null_on_pipe: Option<bool>,
+    /// The last signal that it did not handle, and who sent it.
+    pub signalled: Option<(u32, ProcessRef)>,
     pub start: Option<OpenStart>,
     pub next_seq: u32,
     pub last: Option<Finished>,

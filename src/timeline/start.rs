@@ -90,13 +90,13 @@ pub(super) fn current_start_id(process: &Process) -> Option<u32> {
     }
 }
 
-pub(super) fn exit(status: u32, at_ns: u64) -> Exit {
+pub(super) fn exit(status: u32, at_ns: u64, killed_by: Option<ProcessRef>) -> Exit {
     let signal = status & 0x7f;
     Exit {
         code: (signal == 0).then_some(((status >> 8) & 0xff) as i32),
         signal: (signal != 0).then(|| method::signal_name(signal).unwrap_or_else(|| signal.to_string())),
         core: status & 0x80 != 0,
-        killed_by: None,
+        killed_by,
         at_ns,
     }
 }
@@ -313,7 +313,11 @@ impl Builder {
                 profile,
                 milestones: milestones(&open, process.ready.as_deref(), end_ns, end),
             },
-            exit: if let End::Exit(status) = end { Some(exit(status, duration_ns)) } else { None },
+            exit: if let End::Exit(status) = end {
+                Some(exit(status, duration_ns, self.killer(id, status)))
+            } else {
+                None
+            },
             findings: Vec::new(),
             method,
         };

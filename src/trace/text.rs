@@ -18,6 +18,12 @@ fn push_raw(out: &mut String, bytes: &[u8]) {
 
 /// Any bytes as a string, losslessly (see the module's documentation).
 pub fn encode(bytes: &[u8]) -> String {
+    // Nearly all there is: UTF-8 without the first byte of that range's characters.
+    if memchr::memchr(0xee, bytes).is_none()
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         let valid = chunk.valid();
