@@ -47,7 +47,7 @@ fn code_signal_and_core_are_what_the_parent_is_told() {
 #[test]
 fn who_sent_the_signal_that_ended_it_is_known_unless_it_was_itself_or_the_kernel() {
     // The first is ended by the command, the second by itself, the third handles the command's signal and ends by another.
-    let script = "/bin/sleep 60 & kill -TERM $!; wait $!; \
+    let script = "/bin/sleep 60 & /bin/sleep 0.2; kill -TERM $!; wait $!; \
                   /bin/sh -c 'kill -HUP $$; /bin/sleep 5'; \
                   /bin/sh -c 'trap \"exit 3\" TERM; while :; do /bin/sleep 0.02; done' & \
                   /bin/sleep 0.2; kill -TERM $!; wait $!; true";
