@@ -60,7 +60,11 @@ fn who_sent_the_signal_that_ended_it_is_known_unless_it_was_itself_or_the_kernel
     assert_eq!(killed["exit"]["killed_by"]["start_id"], command["start_id"]);
     let own = recorded.start_with_argv(&["/bin/sh", "-c", "kill -HUP $$; /bin/sleep 5"]);
     assert_eq!((&own["exit"]["signal"], &own["exit"]["killed_by"]), (&json!("SIGHUP"), &Value::Null));
-    let handles = recorded.start_with_argv(&["/bin/sh", "-c", "trap \"exit 3\" TERM; while :; do /bin/sleep 0.02; done"]);
+    let handles = recorded.start_with_argv(&[
+        "/bin/sh",
+        "-c",
+        "trap \"exit 3\" TERM; while :; do /bin/sleep 0.02; done",
+    ]);
     assert_eq!((&handles["exit"]["code"], &handles["exit"]["killed_by"]), (&json!(3), &Value::Null));
 }
 

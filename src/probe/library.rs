@@ -3,8 +3,8 @@
 //! has the first one's maps.
 
 use super::kernel_types::KernelTypes;
-use super::opener::Opener;
 use super::load::{Plan, Scope, configure, no_section};
+use super::opener::Opener;
 use super::uprobe::{Programs, Started, Uprobes};
 use super::{Error, load};
 use crate::bpf::{OpenStartraceSkel, StartraceProgs, StartraceSkel, StartraceSkelBuilder};
