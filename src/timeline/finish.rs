@@ -2,7 +2,7 @@
 
 use super::past::Story;
 use super::world::World;
-use super::{Builder, CommandStart, Output, start, words};
+use super::{Builder, CommandStart, Output, phases, start, words};
 use crate::event::Id;
 use crate::level::Level;
 
@@ -54,7 +54,7 @@ impl Builder {
             process.files = None;
             process.profile = None;
             process.connects = None;
-            let tasks = std::mem::take(&mut process.tasks);
+            let mut tasks = std::mem::take(&mut process.tasks);
             self.pieces = self.pieces.saturating_sub(tasks.len());
             if process.is_command {
                 self.command = match end {
@@ -66,6 +66,7 @@ impl Builder {
             if self.options.level > Level::Lifecycle
                 && let Some(open) = open
             {
+                tasks.pack();
                 let story = Story {
                     id,
                     start_id: built.start.start_id.as_str().into(),
@@ -74,7 +75,7 @@ impl Builder {
                     exited: matches!(end, start::End::Exit(_)),
                     creator: start::creator_of(process, &open),
                     run_ns: open.run_ns,
-                    phases: built.start.timeline.phases.as_slice().into(),
+                    phases: phases::begun(&built.start.timeline.phases),
                     command: words::command(process.program.image.shown(), &process.comm),
                     tasks: tasks.into(),
                 };

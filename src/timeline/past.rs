@@ -1,16 +1,19 @@
 //! What is kept of starts that are finished, while others still go on that may have waited for them: the
 //! critical path of those leads through them.
 
+use super::phases::Begun;
 use super::tasks::Tasks;
 use crate::event::Id;
-use crate::trace::schema::Phase;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 /// Pieces of time in memory, of all starts together: some 40 MB. Past starts go first.
 pub(super) const MAX_PIECES: usize = 300_000;
-/// Past starts, however little is kept of each.
-const MAX_PAST: usize = 50_000;
+/// Those of past starts, with what else is kept of each: some 16 MB, so that a recording's memory is as good as the
+/// same after ten thousand starts and after a million.
+const MAX_PAST_PIECES: usize = 160_000;
+/// What a past start takes besides its pieces, in pieces.
+const STORY_PIECES: usize = 8;
 
 /// One start, as a path needs it.
 #[derive(Debug, Clone)]
@@ -25,9 +28,15 @@ pub(super) struct Story {
     /// The process began here, made by this task.
     pub creator: Option<(Id, u32)>,
     pub run_ns: Option<u64>,
-    pub phases: Rc<[Phase]>,
+    pub phases: Rc<[Begun]>,
     pub command: String,
     pub tasks: Rc<Tasks>,
+}
+
+impl Story {
+    fn pieces(&self) -> usize {
+        self.tasks.len() + STORY_PIECES
+    }
 }
 
 /// Finished starts.
@@ -64,10 +73,8 @@ impl Past {
             self.order.retain(|key| self.stories.contains_key(key));
             self.sweep_at = (2 * self.stories.len()).max(64);
         }
-        if self.stories.len() >= MAX_PAST {
-            self.evict();
-        }
-        self.pieces += story.tasks.len();
+        self.pieces += story.pieces();
+        while self.pieces > MAX_PAST_PIECES && self.evict() {}
         self.by_pid.entry(story.id.pid).or_default().push(self.next);
         self.order.push_back(self.next);
         self.stories.insert(self.next, Rc::new(story));
@@ -76,7 +83,7 @@ impl Past {
 
     fn remove(&mut self, key: u64) {
         let Some(story) = self.stories.remove(&key) else { return };
-        self.pieces = self.pieces.saturating_sub(story.tasks.len());
+        self.pieces = self.pieces.saturating_sub(story.pieces());
         if let Some(keys) = self.by_pid.get_mut(&story.id.pid) {
             keys.retain(|other| *other != key);
             if keys.is_empty() {

@@ -12,6 +12,7 @@
 
 use super::Builder;
 use super::past::Story;
+use super::phases::{self, Begun};
 use super::tasks::{Lane, Piece, State, Tasks, Waited};
 use super::words;
 use crate::event::Id;
@@ -34,7 +35,7 @@ struct View<'a> {
     origin_ns: u64,
     /// Nothing is known of it from then on.
     end_ns: u64,
-    phases: Rc<[Phase]>,
+    phases: Rc<[Begun]>,
     creator: Option<(Id, u32)>,
     run_ns: Option<u64>,
     tasks: &'a Tasks,
@@ -42,11 +43,11 @@ struct View<'a> {
 
 impl View<'_> {
     /// The phase at a time, and when it began.
-    fn phase(&self, before_ns: u64) -> Option<(&str, u64)> {
+    fn phase(&self, before_ns: u64) -> Option<(&'static str, u64)> {
         let at = before_ns.saturating_sub(self.origin_ns);
         let after = self.phases.partition_point(|phase| phase.at_ns < at);
         let phase = self.phases.get(after.checked_sub(1)?)?;
-        Some((&phase.name, self.origin_ns.saturating_add(phase.at_ns)))
+        Some((phase.name, self.origin_ns.saturating_add(phase.at_ns)))
     }
 
     fn is_leader(&self, lane: usize) -> bool {
@@ -142,7 +143,7 @@ impl Builder {
             start_id: subject.start_id.into(),
             origin_ns: subject.origin_ns,
             end_ns: subject.end_ns,
-            phases: subject.phases.into(),
+            phases: phases::begun(subject.phases),
             creator: None,
             run_ns: subject.run_ns,
             tasks: &process.tasks,
@@ -205,7 +206,7 @@ impl<'a> Walk<'a> {
                 start_id: format!("{id}/{}", start.seq).into(),
                 origin_ns: start.origin_ns,
                 end_ns: u64::MAX,
-                phases: super::start::phases_of(start, end_ns).into(),
+                phases: phases::begun(&super::start::phases_of(start, end_ns)),
                 creator: super::start::creator_of(process, start),
                 run_ns: start.run_ns,
                 tasks: &process.tasks,

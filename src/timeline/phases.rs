@@ -2,6 +2,25 @@
 
 use crate::trace::schema::Phase;
 use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// All phases, in their order.
+const NAMES: [&str; 9] = ["unobserved", "fork", "schedule", "setup", "exec", "load", "link", "init", "app"];
+
+/// Where a phase begins: all that a path asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// The phase.
+    pub name: &'static str,
+    /// From the start's origin.
+    pub at_ns: u64,
+}
+
+/// The beginnings of these phases.
+pub fn begun(phases: &[Phase]) -> Rc<[Begun]> {
+    let name = |phase: &Phase| NAMES.into_iter().find(|name| *name == phase.name).unwrap_or("app");
+    phases.iter().map(|phase| Begun { name: name(phase), at_ns: phase.at_ns }).collect()
+}
 
 /// A moment at which a phase begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -400,6 +400,20 @@ impl Tasks {
         self.lanes.is_empty()
     }
 
+    /// Nothing more comes, and only paths will ask: what they do not need goes, and room for more.
+    pub(super) fn pack(&mut self) {
+        for lane in &mut self.lanes {
+            lane.readings = Vec::new();
+            for piece in &mut lane.pieces {
+                if let Piece::Sums { sums, .. } = piece {
+                    sums.0.shrink_to_fit();
+                }
+            }
+            lane.pieces.shrink_to_fit();
+        }
+        self.lanes.shrink_to_fit();
+    }
+
     pub(super) fn lane(&self, tid: u32) -> Option<usize> {
         self.by_tid.get(&tid).copied()
     }

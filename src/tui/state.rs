@@ -323,7 +323,7 @@ impl State {
     /// A fork failed.
     pub fn failed_fork(&mut self, failed: FailedFork) {
         self.failed_forks += 1;
-        if let Ok(line) = serde_json::to_vec(&Line::FailedFork(failed))
+        if let Ok(line) = serde_json::to_vec(&failed)
             && self.forks.len() < MOST_FAILED
         {
             self.forks.push_back(line);
@@ -437,7 +437,7 @@ impl State {
 
     /// All that is kept, as a trace's lines; the filter is for the eye only.
     pub fn trace_lines(&self) -> impl Iterator<Item = Line> {
-        let forks = self.forks.iter().filter_map(|line| serde_json::from_slice(line).ok());
+        let forks = self.forks.iter().filter_map(|json| serde_json::from_slice(json).ok()).map(Line::FailedFork);
         self.rows.iter().filter_map(|row| Some(Line::Start(Box::new(row.whole()?)))).chain(forks)
     }
 
