@@ -437,7 +437,8 @@ impl State {
 
     /// All that is kept, as a trace's lines; the filter is for the eye only.
     pub fn trace_lines(&self) -> impl Iterator<Item = Line> {
-        let forks = self.forks.iter().filter_map(|json| serde_json::from_slice(json).ok()).map(Line::FailedFork);
+        let forks =
+            self.forks.iter().filter_map(|json| serde_json::from_slice(json).ok()).map(Line::FailedFork);
         self.rows.iter().filter_map(|row| Some(Line::Start(Box::new(row.whole()?)))).chain(forks)
     }
 
