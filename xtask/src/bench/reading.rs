@@ -178,7 +178,7 @@ pub fn reading(bench: &Bench) -> Result<Vec<Figure>> {
             let export = |format| ("export", format, 1, vec!["export", file, "--to", format, "-o", &page]);
             let startrace = &*bench.startrace;
             // The least that can be done with such a file: wc finds the ends of its lines.
-            let commands: [(&Path, (&str, &str, u64, Vec<&str>)); 6] = [
+            let commands = [
                 (Path::new("wc"), ("wc", "-l", 1, vec!["-l", file])),
                 (startrace, ("report", "", 1, vec!["report", file])),
                 (startrace, ("diff", "", 2, vec!["diff", file, file])),
