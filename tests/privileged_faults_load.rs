@@ -259,7 +259,8 @@ fn resident(pid: u64) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// A recorder's memory grows with what lives, not with what was: but for some 150 bytes a start, which is 12 MB here.
+/// A recorder's memory grows with what lives, not with what was: but for some 150 bytes a start, which is 12 MB here,
+/// and what paths may need of starts that are over, which is 22 MB at most.
 #[test]
 #[ignore = "slow"]
 fn a_hundred_thousand_starts_in_flat_memory() {
@@ -288,5 +289,9 @@ fn a_hundred_thousand_starts_in_flat_memory() {
     let text = fs::read_to_string(folder.path().join("t.ndjson")).unwrap();
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     let session = &last["session"];
-    assert_eq!((&session["starts"], &session["complete"]), (&100_102.into(), &true.into()), "{session:#}");
+    assert_eq!(session["starts"], 100_102, "{session:#}");
+    // The shell's own path goes through more starts than are kept in so little memory, which is said.
+    let lost = session["lost"].as_object().unwrap();
+    let only_paths = lost.iter().all(|(name, n)| *n == 0 || name == "paths_cut");
+    assert!(only_paths && lost["paths_cut"] == 1, "{session:#}");
 }

@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 /// Pieces of time in memory, of all starts together: some 40 MB. Past starts go first.
 pub(super) const MAX_PIECES: usize = 300_000;
-/// Those of past starts, with what else is kept of each: some 16 MB, so that a recording's memory is as good as the
+/// Those of past starts, with what else is kept of each: some 22 MB, so that a recording's memory is as good as the
 /// same after ten thousand starts and after a million.
-const MAX_PAST_PIECES: usize = 160_000;
+const MAX_PAST_PIECES: usize = 120_000;
 /// What a past start takes besides its pieces, in pieces.
 const STORY_PIECES: usize = 8;
 
