@@ -1,0 +1,133 @@
+//! `startrace stat`: what is said of many runs, from made traces, without root.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "traces/mod.rs"]
+mod traces;
+
+use serde_json::json;
+use startrace::compare::spread::{Stat, stat, text};
+use startrace::compare::{Digest, Side, Sides};
+use startrace::report::Style;
+use std::ops::ControlFlow;
+use traces::{MS, Spec, jitter, reader, spec, trace};
+
+/// A run of a command that takes so long, with a helper whose start ends 10 ms after the command's.
+fn run(n: u64, ns: u64) -> [Spec; 2] {
+    [spec(100 + n, None, "app", ns), spec(500 + n, Some(100 + n), "helper", ns + 10 * MS)]
+}
+
+/// What is said of these runs, each with the name of its command.
+fn stat_of(runs: &[(&str, &[Spec])]) -> Stat {
+    let starts: Vec<Spec> = runs.iter().flat_map(|(_, starts)| starts.iter().cloned()).collect();
+    let mut whole = trace(&starts);
+    let told = runs.iter().zip(0..).map(|((name, starts), n)| {
+        json!({"name": name, "start_id": starts[0].id(), "exit": n % 2, "pss_bytes": (n + 1) << 20})
+    });
+    whole["session"]["runs"] = told.collect();
+    let mut digest = Digest::new(Vec::new());
+    let mut reading = digest.begin(Side::BASE);
+    let ending = reader(&whole)
+        .read(&mut |item| {
+            digest.item(&mut reading, item);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let names = digest.end(reading, "a recording".to_owned(), ending, Sides::ByName);
+    stat(&digest, &names, 0.05)
+}
+
+/// Two commands take turns, 12 runs each: the seventh of the first waits 200 ms for a disk, and the second takes 30 ms
+/// longer.
+fn two_commands() -> Stat {
+    let mut runs: Vec<(&str, [Spec; 2])> = Vec::new();
+    for n in 0..12 {
+        let mut starts = run(2 * n, jitter(100 * MS, n));
+        if n == 6 {
+            starts[0].phases.push(("app", 200 * MS));
+            starts[0].path.push(("disk", 200 * MS));
+        }
+        runs.push(("app", starts));
+        runs.push(("new", run(2 * n + 1, jitter(130 * MS, n))));
+    }
+    stat_of(&runs.iter().map(|(name, starts)| (*name, &starts[..])).collect::<Vec<_>>())
+}
+
+fn told(stat: &Stat, all: bool) -> String {
+    let mut out = Vec::new();
+    text(stat, all, &Style { width: 80, color: false, unicode: true }, &mut out).unwrap();
+    String::from_utf8(out).unwrap().replace('\u{a0}', " ")
+}
+
+#[test]
+fn times_lie_where_they_were_made() {
+    let stat = two_commands();
+    let app = &stat.commands[0];
+    assert_eq!((app.runs, app.unfinished, app.failed, app.ready["exit"]), (12, 0, 0, 12));
+    let time = app.time.unwrap();
+    assert!((100 * MS..104 * MS).contains(&time.median_ns), "{time:?}");
+    assert!(time.min_ns >= 100 * MS && time.max_ns >= 300 * MS, "{time:?}");
+    assert_eq!(app.processes.unwrap().median_ns, 2);
+    assert_eq!((app.pss_bytes.unwrap().min_ns, app.pss_bytes.unwrap().max_ns), (1 << 20, 23 << 20));
+    assert_eq!(stat.commands[1].failed, 12);
+    // The helper's start ends later than the command's.
+    assert!(app.makespan.unwrap().median_ns > time.median_ns + 9 * MS);
+    let names: Vec<&str> = app.phases.iter().map(|phase| &*phase.name).collect();
+    assert_eq!(names, ["fork", "exec", "app"]);
+    assert_eq!((app.phases[0].time.median_ns, app.phases[1].time.max_ns), (MS, 2 * MS));
+}
+
+#[test]
+fn a_run_that_is_far_off_is_told_with_its_cause() {
+    let stat = two_commands();
+    let [outlier] = &stat.commands[0].outliers[..] else { panic!("{:?}", stat.commands[0].outliers) };
+    assert_eq!(outlier.run, 7);
+    assert!(outlier.off_by_ns > 190_000_000, "{outlier:?}");
+    assert_eq!((&*outlier.path[0].name, outlier.path[0].new_ns), ("disk", 200 * MS));
+    assert_eq!(outlier.phases[0].name, "app");
+    assert!(stat.commands[1].outliers.is_empty());
+    let text = told(&stat, false).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        text.contains("far off: run 7, 30") && text.contains(": disk +200 ms (0 ns -> 200 ms)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn commands_are_compared_with_the_first() {
+    let stat = two_commands();
+    let [pair] = &stat.compared[..] else { panic!("{:?}", stat.compared) };
+    assert_eq!((&*pair.base, &*pair.new), ("app", "new"));
+    let shift = pair.shift.unwrap();
+    assert!((25 * 1_000_000..35 * 1_000_000).contains(&shift.estimate_ns), "{shift:?}");
+    assert!(pair.p.unwrap() < 0.05);
+    assert_eq!(pair.phases[0].name, "app");
+    let text = told(&stat, true);
+    assert!(text.contains("new against app: +3") && text.contains(", p "), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn too_few_runs_are_no_proof_and_have_no_outliers() {
+    let runs: Vec<_> = (0..6).map(|n| run(n, (100 + 300 * n) * MS)).collect();
+    let stat = stat_of(
+        &runs
+            .iter()
+            .zip(["a", "b"].into_iter().cycle())
+            .map(|(run, name)| (name, &run[..]))
+            .collect::<Vec<_>>(),
+    );
+    assert!(stat.commands[0].outliers.is_empty());
+    assert_eq!(stat.compared[0].p, None);
+    assert!(told(&stat, false).contains("4 runs"), "{}", told(&stat, false));
+}
+
+#[test]
+fn runs_that_never_finished_are_counted_and_left_out() {
+    let mut hung = spec(1, None, "app", 100 * MS);
+    hung.ready = "timeout";
+    let stat = stat_of(&[("app", &[hung])]);
+    let app = &stat.commands[0];
+    assert_eq!((app.runs, app.unfinished, app.time.is_none()), (1, 1, true));
+    let text = told(&stat, false);
+    assert!(text.contains("app: no run was finished") && text.contains("; 1 more never finished"), "{text}");
+}
