@@ -173,6 +173,7 @@ pub fn start_tax(bench: &Bench) -> Result<Vec<Figure>> {
         Mode::System("lifecycle"),
         Mode::System("timeline"),
         Mode::Command("timeline"),
+        Mode::Command("deep"),
     ];
     let modes = with_peers(bench, own);
     let mut figures = tax(bench, "start-tax", "<= 1.03", &modes, &workload, (1500.0, "start"))?;
