@@ -181,6 +181,8 @@ pub fn start_tax(bench: &Bench) -> Result<Vec<Figure>> {
         match mode {
             Mode::System("timeline") => figure.goal = Some("<= 1.04"),
             Mode::Command("timeline") => figure.goal = Some("<= 1.15"),
+            // What it costs is to be known; it looks at every system call that opens a file, and every page fault.
+            Mode::Command("deep") => figure.goal = None,
             _ => {}
         }
     }
