@@ -89,6 +89,7 @@ fn leave_out_unwinding(out: &Path) -> anyhow::Result<()> {
 /// Relative relocations as bits (`DT_RELR`), where the libc here can read them: glibc from 2.36 on.
 #[cfg(target_env = "gnu")]
 fn pack_relocations() {
+    // SAFETY: glibc declares it so.
     unsafe extern "C" {
         fn gnu_get_libc_version() -> *const std::ffi::c_char;
     }

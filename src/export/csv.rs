@@ -133,7 +133,7 @@ const COLUMNS: &[Column] = &[
     ("requested_by_pid", |s, r| r.plain(s.requested_by.as_ref().map(|p| p.pid))),
     ("requested_by_start_id", |s, r| r.text(s.requested_by.as_ref().and_then(|p| p.start_id.as_deref()))),
     ("exe", |s, r| r.text(s.exe.as_deref())),
-    ("argv", |s, r| r.text(s.argv.as_ref().and_then(|argv| serde_json::to_string(argv).ok()).as_deref())),
+    ("argv", |s, r| r.text(s.argv.as_deref().and_then(json).as_deref())),
     ("argv_bytes", |s, r| r.plain(s.argv_bytes)),
     ("method", |s, r| r.cell(&s.method.name)),
     ("primitive", |s, r| r.text(s.method.primitive.as_deref())),
@@ -197,6 +197,23 @@ impl Exporter for Csv {
     fn end(&mut self, _trace: &Outline, _out: &mut dyn Write) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The list as JSON, in which also those control characters are escaped that JSON need not escape.
+fn json(list: &[String]) -> Option<String> {
+    let json = serde_json::to_string(list).ok()?;
+    if !json.contains(char::is_control) {
+        return Some(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if c.is_control() {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    Some(out)
 }
 
 #[cfg(test)]
