@@ -60,20 +60,44 @@ const NEEDS: &[Need] = &[
     Need { what: "sudo", present: || which("sudo").is_some(), packages: ["sudo"; 5] },
 ];
 
-/// What the tests need beyond that: the shells whose jobs they trace, and a terminal for the full screen.
+/// What the tests need beyond that: the shells whose jobs they trace, a terminal for the full screen, another C
+/// library, and Java.
 const TEST_NEEDS: &[Need] = &[
     Need { what: "bash", present: || which("bash").is_some(), packages: ["bash"; 5] },
     Need { what: "dash", present: || which("dash").is_some(), packages: ["dash"; 5] },
     Need { what: "busybox", present: || which("busybox").is_some(), packages: ["busybox"; 5] },
     Need { what: "tmux", present: || which("tmux").is_some(), packages: ["tmux"; 5] },
+    Need {
+        what: "musl with its compiler",
+        present: || which("musl-gcc").is_some() || which("apk").is_some(),
+        packages: ["musl-tools", "musl-gcc", "musl", "musl-gcc", "musl-dev"],
+    },
+    Need {
+        what: "Java",
+        present: || which("java").is_some(),
+        packages: [
+            "default-jre-headless",
+            "java-latest-openjdk-headless",
+            "jre-openjdk-headless",
+            "java-21-openjdk-headless",
+            "openjdk21-jre-headless",
+        ],
+    },
 ];
 
 /// What installs the programs that read exports in the tests.
-const READER_NEEDS: &[Need] = &[Need {
-    what: "Python's venv with pip",
-    present: || succeeds(Command::new("python3").args(["-S", "-c", "import ensurepip, venv"])),
-    packages: ["python3-venv", "python3", "python", "python3", "python3"],
-}];
+const READER_NEEDS: &[Need] = &[
+    Need {
+        what: "Python's venv with pip",
+        present: || succeeds(Command::new("python3").args(["-S", "-c", "import ensurepip, venv"])),
+        packages: ["python3-venv", "python3", "python", "python3", "python3"],
+    },
+    Need {
+        what: "CPython 3.11 as a library, for a collector of PyPI's",
+        present: || library("libpython3.11.so.1.0"),
+        packages: ["libpython3.11", "python3.11-libs", "python311", "libpython3_11-1_0", "python3"],
+    },
+];
 
 /// What boots other kernels.
 const VM_NEEDS: &[Need] = &[
@@ -181,6 +205,12 @@ fn has_entry(folder: &str, part: &str) -> bool {
     fs::read_dir(folder).is_ok_and(|entries| {
         entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains(part))
     })
+}
+
+/// Whether programs find that library.
+fn library(name: &str) -> bool {
+    let known = Command::new("ldconfig").arg("-p").output();
+    known.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains(name))
 }
 
 /// Whether the C compiler finds a header, wherever this distribution keeps it.
