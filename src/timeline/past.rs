@@ -7,11 +7,10 @@ use crate::event::Id;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-/// Pieces of time in memory, of all starts together: some 40 MB. Past starts go first.
-pub(super) const MAX_PIECES: usize = 300_000;
-/// Those of past starts, with what else is kept of each: some 22 MB, so that a recording's memory is as good as the
-/// same after ten thousand starts and after a million.
-const MAX_PAST_PIECES: usize = 120_000;
+/// Pieces of time in memory, of all starts together: some 70 MB. Past starts go first.
+pub(super) const MAX_PIECES: usize = 400_000;
+/// Those of past starts, with what else is kept of each: 60 MB, which are some 25,000 starts of small programs.
+const MAX_PAST_PIECES: usize = 330_000;
 /// What a past start takes besides its pieces, in pieces.
 const STORY_PIECES: usize = 8;
 
