@@ -3,6 +3,7 @@
 use super::human::{counted, duration, percent};
 use super::label::harmless;
 use super::style::NO_BREAK;
+use crate::sort::SortSmall;
 use crate::trace::schema::Start;
 
 /// Parts and kinds of threads that are looked at; a file can hold more than a recording makes.
@@ -34,7 +35,7 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
         out.push(format!("{language} in app, by the files that it opened: {}", parts.join(", ")));
     }
     let mut threads: Vec<_> = runtime.threads.iter().take(MAX_PARTS).collect();
-    threads.sort_by_key(|threads| std::cmp::Reverse(threads.running_ns));
+    threads.sort_small_by_key(|threads| std::cmp::Reverse(threads.running_ns));
     let ran = threads.iter().fold(0u64, |sum, threads| sum.saturating_add(threads.running_ns));
     if ran > 0 && (long || ran >= start.timeline.duration_ns / 50) {
         let parts = threads.iter().map(|threads| {
