@@ -93,7 +93,7 @@ fn push_some(text: &mut String, arg: &str) {
     text.extend(arg.chars().take(MAX + 1));
 }
 
-/// One label for starts of one shape: the numbers that differ become `#`.
+/// One label for starts of one shape: the numbers that differ become `#`. Each may be a label that this made before.
 pub(crate) fn common<'l>(first: &str, others: impl Iterator<Item = &'l str>) -> String {
     let pieces: Vec<&str> = number_pieces(first).collect();
     let mut differs = vec![false; pieces.len()];
@@ -103,15 +103,20 @@ pub(crate) fn common<'l>(first: &str, others: impl Iterator<Item = &'l str>) -> 
         }
     }
     let shown = pieces.iter().zip(differs).map(|(piece, differs)| {
-        let number = piece.starts_with(|c: char| c.is_ascii_digit());
+        let number = piece.bytes().next().is_some_and(is_of_number);
         if differs && number { "#" } else { piece }
     });
     shown.collect()
 }
 
-/// A text as runs of digits and what lies between them.
+/// A digit, or what stands for a run of them in a label that was joined.
+fn is_of_number(byte: u8) -> bool {
+    byte.is_ascii_digit() || byte == b'#'
+}
+
+/// A text as numbers and what lies between them.
 fn number_pieces(text: &str) -> impl Iterator<Item = &str> {
-    text.as_bytes().chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()).scan(0, move |at, piece| {
+    text.as_bytes().chunk_by(|a, b| is_of_number(*a) == is_of_number(*b)).scan(0, move |at, piece| {
         let begin = *at;
         *at += piece.len();
         text.get(begin..*at)
@@ -148,6 +153,18 @@ mod tests {
     fn short(exe: Option<&str>, argv: &[&str]) -> String {
         let argv: Vec<String> = argv.iter().map(|s| (*s).to_owned()).collect();
         command(exe, &argv)
+    }
+
+    #[test]
+    fn a_joined_label_is_joined_on() {
+        let labels = ["worker-1 --port 5", "worker-22 --port 5", "worker-3 --port 5"];
+        let by_twos = labels
+            .iter()
+            .skip(1)
+            .fold(labels[0].to_owned(), |known, label| common(&known, std::iter::once(*label)));
+        assert_eq!(by_twos, "worker-# --port 5");
+        assert_eq!(by_twos, common(labels[0], labels.iter().copied().skip(1)));
+        assert_eq!(common(&by_twos, std::iter::once("worker-4 --port 6")), "worker-# --port #");
     }
 
     #[test]
