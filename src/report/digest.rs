@@ -482,7 +482,6 @@ impl Builder {
     fn look(&mut self, start: &Start) -> Look {
         let method = self.name(&start.method.name);
         let (label, shape) = self.labels.of(start, &mut self.texts, &self.state);
-        let below = self.pick.as_ref().is_some_and(|pick| !pick.starts.is_empty());
         Look {
             picked: self.pick.as_ref().is_none_or(|pick| pick.takes(start)),
             shape,
@@ -490,17 +489,21 @@ impl Builder {
             method,
             ready: self.name(&start.timeline.ready.kind),
             // Of what was asked for by name, each one.
-            kind: (method, if below { self.rows.len() as u64 } else { shape }),
+            kind: (method, if self.asks_for_starts() { self.rows.len() as u64 } else { shape }),
         }
+    }
+
+    /// Starts were asked for by name: with them what is below them.
+    fn asks_for_starts(&self) -> bool {
+        self.pick.as_ref().is_some_and(|pick| !pick.starts.is_empty())
     }
 
     /// Is it the slowest of its kind so far?
     fn is_slowest(&self, start: &Start, look: &Look) -> bool {
-        let below = self.pick.as_ref().is_some_and(|pick| !pick.starts.is_empty());
         let duration = start.timeline.duration_ns;
         let slowest = self.stories.get(&look.kind).map(|(duration, ..)| *duration);
         // As the report does, the first of several that take as long.
-        (look.picked || below)
+        (look.picked || self.asks_for_starts())
             && !start.partial
             && look.ready != self.timeout_kind
             && slowest.map_or(self.stories.len() < MAX_STORIES, |slowest| duration > slowest)

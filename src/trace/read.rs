@@ -1,8 +1,8 @@
 //! Reads a trace in any of its forms: the JSON document, NDJSON, and the spool that a killed recorder
 //! leaves behind (NDJSON without its last line).
 //!
-//! Starts are handed over one by one, whole, or with as much of each as is asked for ([`Take`]). So memory is bounded by one record and not by the file. A file is
-//! untrusted: a record is at most [`MAX_RECORD`] bytes and [`MAX_DEPTH`] levels deep. Fields that this
+//! Starts are handed over one by one, whole, or with as much of each as is asked for ([`Take`]). So memory is
+//! bounded by one record and not by the file. A file is untrusted: a record is at most [`MAX_RECORD`] bytes and [`MAX_DEPTH`] levels deep. Fields that this
 //! version does not know are passed over; line types that it does not know are counted.
 
 mod document;

@@ -84,7 +84,7 @@ pub struct Host {
 }
 
 /// One start: the creation of a process and every exec up to readiness, or an exec in place after it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Start {
     /// `id/seq`: the key to join by.
@@ -151,7 +151,7 @@ pub struct Start {
 }
 
 /// What one start could do without.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// Its name in the catalogue: `startrace report --explain ID` prints the page on it.
@@ -173,11 +173,12 @@ pub struct Finding {
 }
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Good to know.
+    #[default]
     Info,
     /// Worth a change.
     Warning,
@@ -255,7 +256,7 @@ pub struct NotExamined {
 }
 
 /// A reference to a process, which may have no record of its own in the trace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProcessRef {
     /// The start that the process was in, where this trace has it.
@@ -281,7 +282,7 @@ pub struct Container {
 }
 
 /// How a process was started, with the reasons for saying so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Method {
     /// The headline: the pattern if there is one, else the mechanism.
@@ -307,11 +308,12 @@ pub struct Method {
 }
 
 /// How sure a method's name is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
     /// Compatible with the events, as are other names.
+    #[default]
     Guess,
     /// The fingerprint is unique among the known ones.
     Likely,
@@ -320,7 +322,7 @@ pub enum Confidence {
 }
 
 /// One exec, successful or not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Exec {
     /// Entry into the call, from the start's origin.
@@ -371,7 +373,7 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// When the start happened and where its time went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Timeline {
     /// Wall-clock time of the origin, RFC 3339.
@@ -514,7 +516,7 @@ pub struct WokenBy {
 }
 
 /// One piece of the critical path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Segment {
     /// From the start's origin.
@@ -669,11 +671,12 @@ pub struct Import {
 }
 
 /// How exactly the beginning of a start is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The entry into the system call was observed.
+    #[default]
     Entry,
     /// The kernel's allocation of the new address space was observed, some 20 to 60 us after the entry.
     MmAlloc,
@@ -686,7 +689,7 @@ pub enum Origin {
 }
 
 /// What ended a start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Ready {
     /// `exit`, `timeout` (the window or the recording ended first), `listen`, `accept`, `notify` ...
@@ -701,7 +704,7 @@ pub struct Ready {
 }
 
 /// One phase of a start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Phase {
     /// `unobserved`, `fork`, `schedule`, `setup`, `exec`, `load`, `link`, `init` or `app`.
@@ -729,7 +732,7 @@ pub struct Milestone {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Exit {
     /// Exit status, `null` if a signal ended it.

@@ -5,10 +5,7 @@
 //! in what is wanted, a field twice, another type) is no less good: it gives `None`, and is parsed whole.
 
 use super::scan::Scan;
-use crate::trace::schema::{
-    Binary, Confidence, Exec, Exit, Finding, Method, Origin, Phase, ProcessRef, Ready, Segment, Severity,
-    Start, Timeline,
-};
+use crate::trace::schema::{Binary, Exec, Exit, Finding, Phase, ProcessRef, Ready, Segment, Start, Timeline};
 use std::collections::BTreeMap;
 
 /// How much of each start.
@@ -20,71 +17,6 @@ pub enum Detail {
     /// The same, and of every start the ELF file's facts, the sums of phases and of the critical path, and which findings
     /// it has at which cost.
     Sums,
-}
-
-/// A start that says nothing.
-pub(super) fn blank() -> Start {
-    Start {
-        start_id: String::new(),
-        id: String::new(),
-        seq: 0,
-        partial: false,
-        pid: 0,
-        ns_pid: None,
-        comm: String::new(),
-        parent: None,
-        requested_by: None,
-        uid: None,
-        gid: None,
-        cwd: None,
-        cgroup: None,
-        unit: None,
-        container: None,
-        method: Method {
-            name: String::new(),
-            primitive: None,
-            mechanism: None,
-            library: None,
-            pattern: None,
-            confidence: Confidence::Guess,
-            evidence: Vec::new(),
-            clone_flags: Vec::new(),
-            exit_signal: None,
-        },
-        exe: None,
-        argv: None,
-        argv_bytes: None,
-        argv_truncated: false,
-        env: None,
-        execs: Vec::new(),
-        binary: None,
-        timeline: Timeline {
-            started_at: String::new(),
-            origin_boottime_ns: 0,
-            origin: Origin::Entry,
-            duration_ns: 0,
-            ready: Ready { kind: String::new(), at_ns: 0, inferred: false, detail: None },
-            phases: Vec::new(),
-            phase_ns: BTreeMap::new(),
-            states: None,
-            waits: Vec::new(),
-            waits_left_out: 0,
-            connects: Vec::new(),
-            connects_left_out: 0,
-            critical_path: Vec::new(),
-            path_ns: BTreeMap::new(),
-            threads: Vec::new(),
-            threads_left_out: 0,
-            counters: None,
-            imports: None,
-            files: None,
-            profile: None,
-            runtime: None,
-            milestones: Vec::new(),
-        },
-        exit: None,
-        findings: Vec::new(),
-    }
 }
 
 /// Which fields were there: none may be there twice, and some have to be.
@@ -229,16 +161,15 @@ fn optional_number(scan: &mut Scan<'_>) -> Option<Option<u64>> {
 }
 
 /// The elements of a list into one that is there already.
-fn list<T>(
+fn list<T: Default>(
     scan: &mut Scan<'_>,
     into: &mut Vec<T>,
-    new: impl Fn() -> T,
     mut each: impl FnMut(&mut Scan<'_>, &mut T) -> Option<()>,
 ) -> Option<()> {
     let mut n = 0;
     scan.elements(|scan| {
         if n == into.len() {
-            into.push(new());
+            into.push(T::default());
         }
         each(scan, into.get_mut(n)?)?;
         n += 1;
@@ -253,7 +184,7 @@ fn arguments(scan: &mut Scan<'_>, into: &mut Option<Vec<String>>) -> Option<()> 
         *into = None;
         return Some(());
     }
-    list(scan, into.get_or_insert_default(), String::new, |scan, argument| scan.text(argument))
+    list(scan, into.get_or_insert_default(), |scan, argument| scan.text(argument))
 }
 
 fn process(scan: &mut Scan<'_>, into: &mut Option<ProcessRef>) -> Option<()> {
@@ -261,8 +192,7 @@ fn process(scan: &mut Scan<'_>, into: &mut Option<ProcessRef>) -> Option<()> {
         *into = None;
         return Some(());
     }
-    let nobody = || ProcessRef { start_id: None, id: None, pid: 0, comm: None };
-    let process = into.get_or_insert_with(nobody);
+    let process = into.get_or_insert_default();
     let mut fields = Fields::default();
     scan.fields(|scan, key| {
         match key {
@@ -291,8 +221,7 @@ fn process(scan: &mut Scan<'_>, into: &mut Option<ProcessRef>) -> Option<()> {
 
 /// Of each only its error: how many there are, and how many failed.
 fn execs(scan: &mut Scan<'_>, into: &mut Vec<Exec>) -> Option<()> {
-    let new = || Exec { at_ns: 0, duration_ns: None, path: None, interpreter: None, error: None };
-    list(scan, into, new, |scan, exec| {
+    list(scan, into, |scan, exec| {
         let mut fields = Fields::default();
         scan.fields(|scan, key| {
             if key == b"error" {
@@ -312,8 +241,7 @@ fn exit(scan: &mut Scan<'_>, into: &mut Option<Exit>) -> Option<()> {
         *into = None;
         return Some(());
     }
-    let new = || Exit { code: None, signal: None, core: false, killed_by: None, at_ns: 0 };
-    let exit = into.get_or_insert_with(new);
+    let exit = into.get_or_insert_default();
     let mut fields = Fields::default();
     scan.fields(|scan, key| {
         match key {
@@ -380,16 +308,7 @@ fn binary(scan: &mut Scan<'_>, into: &mut Option<Binary>) -> Option<()> {
 }
 
 fn findings(scan: &mut Scan<'_>, into: &mut Vec<Finding>) -> Option<()> {
-    let new = || Finding {
-        id: String::new(),
-        severity: Severity::Info,
-        cost_ns: None,
-        basis: None,
-        summary: String::new(),
-        evidence: BTreeMap::new(),
-        advice: String::new(),
-    };
-    list(scan, into, new, |scan, finding| {
+    list(scan, into, |scan, finding| {
         let mut fields = Fields::default();
         scan.fields(|scan, key| {
             match key {
@@ -485,8 +404,7 @@ fn ready(scan: &mut Scan<'_>, into: &mut Ready) -> Option<()> {
 }
 
 fn phases(scan: &mut Scan<'_>, into: &mut Vec<Phase>) -> Option<()> {
-    let new = || Phase { name: String::new(), at_ns: 0, duration_ns: 0, exec: None };
-    list(scan, into, new, |scan, phase| {
+    list(scan, into, |scan, phase| {
         let mut fields = Fields::default();
         scan.fields(|scan, key| {
             match key {
@@ -512,16 +430,7 @@ fn phases(scan: &mut Scan<'_>, into: &mut Vec<Phase>) -> Option<()> {
 
 /// Whose each piece is, and not in which state.
 fn path(scan: &mut Scan<'_>, into: &mut Vec<Segment>) -> Option<()> {
-    let new = || Segment {
-        at_ns: 0,
-        duration_ns: 0,
-        start_id: String::new(),
-        tid: 0,
-        phase: None,
-        state: String::new(),
-        detail: None,
-    };
-    list(scan, into, new, |scan, segment| {
+    list(scan, into, |scan, segment| {
         let mut fields = Fields::default();
         scan.fields(|scan, key| {
             match key {
@@ -577,11 +486,12 @@ fn by_name(scan: &mut Scan<'_>, into: &mut BTreeMap<String, u64>) -> Option<()> 
 mod tests {
     use super::*;
     use crate::trace::read;
+    use crate::trace::schema::Severity;
     use std::path::Path;
 
     /// What a glance at a start has to give.
     fn projected(whole: &Start, detail: Detail) -> Start {
-        let mut out = blank();
+        let mut out = Start::default();
         let root = whole.parent.as_ref().is_none_or(|parent| parent.start_id.is_none());
         let sums = root || detail == Detail::Sums;
         out.start_id.clone_from(&whole.start_id);
@@ -652,7 +562,7 @@ mod tests {
         let mut seen = 0;
         for detail in [Detail::Outline, Detail::Sums] {
             // Each one over what is left of the one before.
-            let mut scratch = blank();
+            let mut scratch = Start::default();
             for start in samples() {
                 // All optional fields are there, as startrace writes them now.
                 for record in
@@ -677,7 +587,8 @@ mod tests {
     fn what_is_odd_is_left_to_the_parser() {
         let start = samples().into_iter().find(|start| start.argv.is_some()).unwrap();
         let record = serde_json::to_string(&start).unwrap();
-        let takes = |record: &str| glance(record.as_bytes(), Detail::Outline, &mut blank()).is_some();
+        let takes =
+            |record: &str| glance(record.as_bytes(), Detail::Outline, &mut Start::default()).is_some();
         assert!(takes(&record));
         let pid = format!("\"pid\":{},", start.pid);
         for (old, new) in [
@@ -709,6 +620,6 @@ mod tests {
         let mut bytes = record.into_bytes();
         let at = bytes.windows(4).position(|four| four == b"comm").unwrap() + 7;
         *bytes.get_mut(at).unwrap() = 0xff;
-        assert!(glance(&bytes, Detail::Outline, &mut blank()).is_none(), "not UTF-8");
+        assert!(glance(&bytes, Detail::Outline, &mut Start::default()).is_none(), "not UTF-8");
     }
 }

@@ -1,6 +1,6 @@
 //! Some whole lines of an NDJSON trace, and what each of them says.
 
-use super::super::glance::{Detail, blank, glance};
+use super::super::glance::{Detail, glance};
 use super::super::{ErrorKind, Item, MAX_RECORD, check_schema};
 use crate::trace::schema::{Exit, Group, Joined, Method, NotExamined, Session, Start};
 use serde::Deserialize;
@@ -144,7 +144,7 @@ impl Batch {
             } else {
                 let detail = self.detail.filter(|_| line.starts_with(START));
                 if detail.is_some() && glanced == self.starts.len() {
-                    self.starts.push(blank());
+                    self.starts.push(Start::default());
                 }
                 let both = detail.zip(self.starts.get_mut(glanced));
                 if both.and_then(|(detail, start)| glance(line, detail, start)).is_some() {
