@@ -3,14 +3,13 @@
 //! has the first one's maps.
 
 use super::kernel_types::KernelTypes;
-use super::load::{Plan, Scope, configure, no_section};
+use super::load::{Plan, Scope, no_section};
 use super::opener::Opener;
 use super::uprobe::{Programs, Started, Uprobes};
 use super::{Error, load};
-use crate::bpf::{OpenStartraceSkel, StartraceProgs, StartraceSkel, StartraceSkelBuilder};
-use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use crate::bpf::{OpenStartraceSkel, StartraceProgs, StartraceSkel};
+use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{AsRawLibbpf, Link, libbpf_sys};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -67,16 +66,7 @@ impl Libraries {
     /// Loads them as soon as the maps are there, and puts them where programs of this machine, and these that run, need
     /// them.
     pub(super) fn attach(plan: &Plan, types: &KernelTypes, maps: &Receiver<Maps>) -> Result<Self, Error> {
-        // One probe per process: its memory may as well live as long.
-        let object = Box::leak(Box::new(MaybeUninit::uninit()));
-        let mut builder = StartraceSkelBuilder::default();
-        builder.object_builder_mut().btf_custom_path(types.path())?;
-        let mut open = builder.open(object)?;
-        configure(&mut open, plan, types)?;
-        for mut program in open.open_object_mut().progs_mut() {
-            let ours = program.autoload() && is_loaded_beside(program.name());
-            program.set_autoload(ours);
-        }
+        let mut open = load::open(plan, types, is_loaded_beside)?;
         // None come where the first object failed, of which is told there.
         let maps = maps.recv().map_err(|_| no_section())?;
         for (mut map, fd) in open.open_object_mut().maps_mut().zip(maps) {

@@ -371,16 +371,7 @@ impl Probe {
 
     /// Loads all programs but those in libraries, which somebody waits to load with the same maps.
     fn load(plan: &Plan, types: &KernelTypes, maps: Sender<Maps>) -> Result<Self, Error> {
-        // One probe per process: its memory may as well live as long.
-        let object = Box::leak(Box::new(MaybeUninit::uninit()));
-        let mut builder = StartraceSkelBuilder::default();
-        builder.object_builder_mut().btf_custom_path(types.path())?;
-        let mut open = builder.open(object)?;
-        configure(&mut open, plan, types)?;
-        for mut program in open.open_object_mut().progs_mut() {
-            let ours = program.autoload() && !is_loaded_beside(program.name());
-            program.set_autoload(ours);
-        }
+        let mut open = open(plan, types, |program| !is_loaded_beside(program))?;
         // Where nobody waits, it failed, and that is told where it is joined.
         let _ = maps.send(library::make_maps(&mut open)?);
         let mut skel = open.load()?;
@@ -763,11 +754,26 @@ pub(super) fn no_section() -> Error {
     Error::Other(anyhow::anyhow!("the BPF object lacks one of its data sections"))
 }
 
-pub(super) fn configure(
-    open: &mut OpenStartraceSkel<'_>,
+/// The object, set up for this recording, with those of its programs that `ours` takes.
+pub(super) fn open(
     plan: &Plan,
     types: &KernelTypes,
-) -> Result<(), Error> {
+    ours: impl Fn(&std::ffi::OsStr) -> bool,
+) -> Result<OpenStartraceSkel<'static>, Error> {
+    // One probe per process: its memory may as well live as long.
+    let object = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut builder = StartraceSkelBuilder::default();
+    builder.object_builder_mut().btf_custom_path(types.path())?;
+    let mut open = builder.open(object)?;
+    configure(&mut open, plan, types)?;
+    for mut program in open.open_object_mut().progs_mut() {
+        let loads = program.autoload() && ours(program.name());
+        program.set_autoload(loads);
+    }
+    Ok(open)
+}
+
+fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes) -> Result<(), Error> {
     let cpus = libbpf_rs::num_possible_cpus()? as u32;
     let scratches = cpus + 16;
     open.maps.scratches.set_max_entries(scratches)?;
