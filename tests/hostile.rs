@@ -5,13 +5,13 @@
 #[allow(dead_code, unreachable_pub)]
 #[path = "common/check.rs"]
 mod check;
+#[allow(unreachable_pub)]
+#[path = "common/records.rs"]
+mod records;
 
 use serde_json::json;
-use startrace::event::{decode, order::Order};
 use startrace::export::{self, Format, Options as ExportOptions, Source};
 use startrace::level::Level;
-use startrace::timeline::world::Replay;
-use startrace::timeline::{Builder, Options, Output};
 use std::fs::{self, File};
 use std::path::PathBuf;
 
@@ -22,44 +22,16 @@ fn seeds(target: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Each record behind its length.
-fn records(mut rest: &[u8]) -> Vec<&[u8]> {
-    let mut records = Vec::new();
-    while let Some((len, tail)) = rest.split_first_chunk::<2>() {
-        let (record, tail) = tail.split_at(usize::from(u16::from_le_bytes(*len)).min(tail.len()));
-        records.push(record);
-        rest = tail;
-    }
-    records
-}
-
 #[test]
 fn records_of_the_kernel_side_become_starts_that_add_up() {
     for file in seeds("events") {
         let bytes = fs::read(&file).unwrap();
         let mut decoded = 0;
         for level in [Level::Lifecycle, Level::Timeline, Level::Deep] {
-            let mut order = Order::default();
-            for record in records(&bytes) {
-                if let Ok(event) = decode::record(record) {
-                    decoded += 1;
-                    order.push(event);
-                }
-            }
-            let mut builder = Builder::new(Options { level, ..Options::default() });
-            let mut world = Replay::default();
-            let mut now = 0;
-            while let Some(event) = order.pop(u64::MAX) {
-                now = event.time_ns;
-                builder.event(event, &mut world);
-                if builder.is_due(now) {
-                    builder.tick(now, &mut world);
-                }
-            }
-            builder.end(now, &mut world);
-            for output in builder.drain() {
-                let Output::Start(start) = output else { continue };
-                let trace = json!({"starts": [*start], "session": {"starts": 1}});
+            let (n, starts) = records::starts(&bytes, level);
+            decoded += n;
+            for start in starts {
+                let trace = json!({"starts": [start], "session": {"starts": 1}});
                 check::timelines(&trace).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
             }
         }
