@@ -270,14 +270,15 @@ fn signals_give_the_terminal_back() {
     terminal.watch(
         "-- sh -c 'echo said-$((40+2)); trap \"exit 9\" INT; while :; do sleep 0.05; done'; echo status=$?",
     );
-    terminal.until("a few sleeps", |screen| screen.contains("sleep 0.05"));
+    // The command line as it was typed has those words, too.
+    terminal.until("a few sleeps", |screen| screen.contains("q quit") && screen.contains("sleep 0.05"));
     assert!(!terminal.screen().contains("said-42"));
     terminal.keys(&["C-c"]);
     let screen = terminal.is_given_back(&settings);
     assert!(screen.lines().any(|line| line == "said-42") && screen.contains("status=9"), "{screen}");
     // So does all that it started and waits for.
     terminal.watch("-- sh -c 'sleep 61; echo went-on'; echo status=$?");
-    terminal.until("a sleep", |screen| screen.contains("sleep 61"));
+    terminal.until("a sleep", |screen| screen.contains("q quit") && screen.contains("sleep 61"));
     terminal.keys(&["q"]);
     let screen = terminal.is_given_back(&settings);
     assert!(screen.contains("status=130") && !screen.contains("still running"), "{screen}");
