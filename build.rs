@@ -63,7 +63,10 @@ fn main() -> anyhow::Result<()> {
         .clang_args(["-mcpu=v3", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"])
         .build()?;
     std::fs::write(&object, without_lines(&std::fs::read(&object)?)?)?;
-    builder.generate(out.join("startrace.skel.rs"))?;
+    let skeleton = out.join("startrace.skel.rs");
+    builder.generate(&skeleton)?;
+    pack_bytes(&std::fs::read(&object)?, &out.join("packed/startrace.bpf.o"))?;
+    std::fs::write(&skeleton, with_packed_object(&std::fs::read_to_string(&skeleton)?)?)?;
     PACKED.iter().try_for_each(|path| pack(path, &out.join("packed").join(path)))?;
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
         leave_out_unwinding(&out)?;
@@ -109,11 +112,28 @@ fn pack_relocations() {}
 fn pack(path: &str, to: &Path) -> anyhow::Result<()> {
     let from = Path::new("src").join(path);
     println!("cargo:rerun-if-changed={}", from.display());
+    pack_bytes(&std::fs::read(&from).with_context(|| from.display().to_string())?, to)
+}
+
+fn pack_bytes(bytes: &[u8], to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
     let mut packed = DeflateEncoder::new(Vec::new(), Compression::best());
-    packed.write_all(&std::fs::read(&from).with_context(|| from.display().to_string())?)?;
+    packed.write_all(bytes)?;
     std::fs::write(to, packed.finish()?)?;
     Ok(())
+}
+
+/// The skeleton with the object as `pack_bytes` wrote it, a quarter of its size, instead of byte by byte.
+fn with_packed_object(skeleton: &str) -> anyhow::Result<String> {
+    const BEGIN: &str = "#[unsafe(link_section = \".bpf.objs\")]\n    static DATA: [u8; ";
+    const PACKED: &str = "static DATA: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {\n        \
+                          crate::packed::bytes(include_bytes!(concat!(env!(\"OUT_DIR\"), \
+                          \"/packed/startrace.bpf.o\")))\n    });";
+    let other =
+        "the generated skeleton holds its object in another way than with_packed_object in build.rs expects";
+    let (before, rest) = skeleton.split_once(BEGIN).context(other)?;
+    let (_, after) = rest.split_once("];").filter(|(_, after)| !after.contains("];")).context(other)?;
+    Ok([before, PACKED, after].concat())
 }
 
 /// The object without what it says of source lines: half of it, for the verifier's complaints alone, and passed to the

@@ -10,6 +10,7 @@ pub mod diagnose;
 pub mod elf;
 pub mod event;
 pub mod export;
+mod hash;
 pub mod help;
 pub mod host;
 pub mod level;

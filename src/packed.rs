@@ -1,4 +1,5 @@
-//! Long texts that the program carries and seldom needs, packed by `build.rs`: a quarter of their size.
+//! What the program carries, packed by `build.rs`: long texts that are seldom needed, and the BPF programs, which are
+//! needed once. A quarter of their size.
 
 use flate2::read::DeflateDecoder;
 use std::io::Read;
@@ -11,13 +12,22 @@ macro_rules! text {
 }
 pub(crate) use text;
 
-/// Unpacks what `build.rs` packed.
+/// Unpacks a text that `build.rs` packed.
 ///
 /// # Panics
 /// `packed` is something else.
 #[expect(clippy::expect_used, reason = "made by our own build")]
 pub(crate) fn unpack(packed: &[u8]) -> String {
-    let mut text = String::new();
-    DeflateDecoder::new(packed).read_to_string(&mut text).expect("packed by build.rs");
-    text
+    String::from_utf8(bytes(packed)).expect("packed by build.rs")
+}
+
+/// The same of bytes.
+///
+/// # Panics
+/// `packed` is something else.
+#[expect(clippy::expect_used, reason = "made by our own build")]
+pub(crate) fn bytes(packed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    DeflateDecoder::new(packed).read_to_end(&mut bytes).expect("packed by build.rs");
+    bytes
 }

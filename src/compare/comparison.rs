@@ -4,11 +4,12 @@ use super::digest::{Digest, PartKind, Row, Side};
 use super::gate::{self, Gate, Limit};
 use super::pairs::{Group, MatchedBy, Pairing};
 use super::stats::{self, Shift, Summary};
+use crate::hash::HashMap;
 use crate::report::intern::Sym;
 use crate::sort::SortSmall;
 use crate::timeline::select::glob;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Runs on each side from which on runs are compared and not starts: as few can tell a difference.
 const ENOUGH_RUNS: usize = 4;
@@ -221,7 +222,7 @@ pub fn compare(digest: &Digest, base: Side, new: Side, options: &Options) -> Com
     let work = Work { digest, on_path: on_path(digest, &pairing), pairing };
     let mut pairs = Vec::new();
     let (mut appeared, mut vanished) = (Vec::new(), Vec::new());
-    let mut partner: HashMap<usize, usize> = HashMap::new();
+    let mut partner: HashMap<usize, usize> = HashMap::default();
     for couple in &work.pairing.couples {
         if let (Some(old), Some(new)) = (couple.base, couple.new) {
             partner.insert(old, new);
@@ -310,7 +311,7 @@ struct Paths {
 
 fn on_path(digest: &Digest, pairing: &Pairing) -> Paths {
     let mut by_group = vec![0_u64; pairing.groups.len()];
-    let mut sides: HashMap<Side, bool> = HashMap::new();
+    let mut sides: HashMap<Side, bool> = HashMap::default();
     for piece in &digest.on_path {
         let Some(root) = digest.rows.get(piece.root as usize) else { continue };
         // How long the path of an endless start is says nothing.

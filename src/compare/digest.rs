@@ -1,14 +1,15 @@
 //! What a comparison needs of each start, a few hundred bytes, so that a million starts fit.
 
 use super::fold::{self, Map};
+use crate::hash::{HashMap, RandomState};
 use crate::report::intern::{Interner, Sym};
 use crate::report::known::{Labels, Names};
 use crate::report::label;
 use crate::sort::SortSmall;
 use crate::trace::read::{Detail, Ending, Glance, Item, ReadError, Reader, Take};
 use crate::trace::schema::{self, Diagnosis, Start, Timeline};
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 
 /// States, or phases, that are kept of one start: the largest.
@@ -236,14 +237,14 @@ impl Digest {
             runs: Vec::new(),
             files: Vec::new(),
             facts: Vec::new(),
-            fact_of: HashMap::new(),
+            fact_of: HashMap::default(),
             labels: Vec::new(),
-            label_of: HashMap::new(),
+            label_of: HashMap::default(),
             on_path: Vec::new(),
             texts,
             maps,
             names: Made::default(),
-            state: RandomState::new(),
+            state: RandomState::default(),
         }
     }
 
@@ -455,7 +456,7 @@ impl Digest {
 
     /// Of a root's path: who has how much of it.
     fn path(&mut self, start: &Start, root: u32, joining: &mut Joining) {
-        let mut shares: HashMap<&str, u64> = HashMap::new();
+        let mut shares: HashMap<&str, u64> = HashMap::default();
         for segment in &start.timeline.critical_path {
             let share = shares.entry(&segment.start_id).or_default();
             *share = share.saturating_add(segment.duration_ns);
@@ -538,7 +539,7 @@ impl Digest {
         if let Some(run) = self.runs.get_mut(file as usize) {
             run.side = Side::NONE;
         }
-        let mut run_of: HashMap<u32, u32> = HashMap::new();
+        let mut run_of: HashMap<u32, u32> = HashMap::default();
         for run in runs {
             let name = label::harmless(&run.name, 200);
             let place = names.iter().position(|known| *known == name).unwrap_or_else(|| {

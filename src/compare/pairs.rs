@@ -1,9 +1,9 @@
 //! Kinds of start, and which of one side belongs to which of the other.
 
 use super::digest::{Digest, Row, Side};
+use crate::hash::{HashMap, RandomState};
 use crate::report::intern::Sym;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 /// What two kinds of start have in common, so that they are taken for the same; the closest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -71,7 +71,7 @@ impl Pairing {
     /// Of the starts of two sides. Linear in their number.
     pub(crate) fn of(digest: &Digest, base: Side, new: Side) -> Self {
         let mut groups: Vec<Group> = Vec::new();
-        let mut known: HashMap<(Side, u64, u64, Sym, u64), usize> = HashMap::new();
+        let mut known: HashMap<(Side, u64, u64, Sym, u64), usize> = HashMap::default();
         let mut group_of = vec![u32::MAX; digest.rows.len()];
         for (number, row) in digest.rows.iter().enumerate() {
             let side = digest.side(row);
@@ -124,7 +124,7 @@ fn couples(digest: &Digest, groups: &[Group], base: Side) -> Vec<Couple> {
         digest,
         groups,
         base,
-        state: RandomState::new(),
+        state: RandomState::default(),
         partner: vec![None; groups.len()],
         found: Vec::new(),
     };
@@ -167,7 +167,7 @@ struct Matching<'d> {
 impl Matching<'_> {
     /// Joins among some groups what has one partner only.
     fn join(&mut self, among: &[usize], level: MatchedBy) {
-        let mut found: HashMap<u64, [Found; 2]> = HashMap::new();
+        let mut found: HashMap<u64, [Found; 2]> = HashMap::default();
         for &number in among {
             if self.partner.get(number).is_none_or(Option::is_some) {
                 continue;

@@ -5,11 +5,12 @@
 
 use super::comparison::Comparison;
 use super::digest::{Digest, Side};
+use crate::hash::HashMap;
 use crate::report::{label, markup, phase};
 use crate::sort::SortSmall;
 use crate::trace::read::{Detail, Glance, Item, ReadError, Reader, Take};
 use crate::trace::schema::Start;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 /// Starts of one run that are drawn: the root and the longest.
@@ -81,7 +82,7 @@ impl Representative {
     pub fn both(digest: &Digest, comparison: &Comparison) -> Option<[Self; 2]> {
         let root = comparison.pairs.iter().find(|pair| pair.is_root())?;
         let pairing = &comparison.pairing;
-        let mut kinds: HashMap<usize, usize> = HashMap::new();
+        let mut kinds: HashMap<usize, usize> = HashMap::default();
         for couple in &pairing.couples {
             if let (Some(old), Some(new)) = (couple.base, couple.new) {
                 kinds.insert(new, old);
@@ -298,7 +299,7 @@ pub(crate) fn lines(base: &Representative, new: &Representative) -> Vec<Line> {
         let list = |of: &[Vec<usize>], at: Option<usize>| -> Vec<usize> {
             at.and_then(|at| of.get(at)).cloned().unwrap_or_default()
         };
-        let mut partners: HashMap<usize, VecDeque<usize>> = HashMap::new();
+        let mut partners: HashMap<usize, VecDeque<usize>> = HashMap::default();
         for at in list(&below_new, both.new) {
             if let Some(member) = new.members.get(at) {
                 partners.entry(member.kind).or_default().push_back(at);

@@ -2,12 +2,12 @@
 
 use super::hit::{Claim, Hit, Of};
 use super::thresholds::{Thresholds, Time};
+use crate::hash::{HashMap, HashSet, RandomState};
 use crate::report::intern::{Interner, Sym};
 use crate::report::{duration, label};
 use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Import, Segment, Start, Wait};
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::rc::Rc;
 
 /// Characters of a name, a path or a command within a sentence.
@@ -472,7 +472,7 @@ pub(crate) fn by_name<T>(
     most: usize,
 ) -> Vec<(String, u64, Vec<T>)> {
     let mut sums: Vec<(String, u64, Vec<T>)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut places: HashMap<String, usize> = HashMap::default();
     for (name, ns, item) in items {
         let full = sums.len() >= most;
         match places.get(&name).copied().and_then(|place| sums.get_mut(place)) {

@@ -132,11 +132,11 @@ pub fn pages() -> impl Iterator<Item = (&'static str, &'static Page)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+    use crate::hash::HashSet;
 
     #[test]
     fn every_finding_has_a_name_and_a_whole_page() {
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         for (id, page) in pages() {
             assert!(seen.insert(id), "{id} twice");
             assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{id}");

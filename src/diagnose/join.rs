@@ -3,10 +3,10 @@
 use super::hit::{Claim, Hit};
 use super::thresholds::Thresholds;
 use super::whole::{Piece, Wholes, common, length, union};
+use crate::hash::HashMap;
 use crate::report::intern::Sym;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Joined, Severity};
-use std::collections::HashMap;
 
 /// Claims in memory, of all hits together: some 20 MB.
 const MAX_CLAIMS: usize = 500_000;
@@ -182,7 +182,7 @@ fn price(
     name: &impl Fn(Sym) -> String,
 ) -> Priced {
     // By whole: what it would save there. Several wholes do not wait for each other: the dearest counts.
-    let mut by_whole: HashMap<u32, Vec<&Kept>> = HashMap::new();
+    let mut by_whole: HashMap<u32, Vec<&Kept>> = HashMap::default();
     for hit in &kind.hits {
         by_whole.entry(wholes.of(hit.start).unwrap_or(u32::MAX)).or_default().push(hit);
     }
@@ -206,7 +206,7 @@ fn price(
         true => kind.hits.iter().map(|hit| hit.start).collect(),
         false => kind.words.starts.clone(),
     };
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = crate::hash::HashSet::default();
     let starts =
         listed.into_iter().filter(|start| seen.insert(*start)).filter_map(id_of).take(MAX_STARTS).collect();
     let (what, mut summary, advice) = kind.words.named(name_of);

@@ -19,6 +19,7 @@ mod whole;
 pub use catalogue::{Page, page, pages};
 pub use thresholds::Thresholds;
 
+use crate::hash::{HashMap, HashSet};
 use crate::report::intern::Sym;
 use crate::sort::SortSmall;
 use crate::trace::read::Item;
@@ -28,7 +29,6 @@ use catalogue::{Feed, Rule};
 use hit::Hit;
 use join::Hits;
 use siblings::Families;
-use std::collections::{HashMap, HashSet};
 use whole::{Entry, Run, Wholes};
 
 /// Starts that are placed in the tree; findings of more are only counted.
@@ -87,8 +87,8 @@ impl Diagnoser {
             quota: None,
             cpus: 0,
             entries: Vec::new(),
-            ids: HashMap::new(),
-            paths: HashMap::new(),
+            ids: HashMap::default(),
+            paths: HashMap::default(),
             runs: 0,
             hits: Hits::default(),
             families: Families::default(),

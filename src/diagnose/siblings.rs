@@ -2,10 +2,10 @@
 
 use super::case::{self, Case};
 use super::hit::{Claim, few};
+use crate::hash::HashMap;
 use crate::report::intern::Sym;
 use crate::report::label;
 use crate::sort::SortSmall;
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 
 /// Families that are told apart.

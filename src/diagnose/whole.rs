@@ -8,8 +8,8 @@
 //! forking it, since one thread forks one child at a time.
 
 use super::hit::{Claim, Of};
+use crate::hash::HashMap;
 use crate::sort::SortSmall;
-use std::collections::HashMap;
 
 /// One start, as far as its place in time and in the tree goes.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +82,7 @@ impl Wholes {
             }
         }
         let mut wholes = Self::default();
-        let mut by_creator: HashMap<u64, u32> = HashMap::new();
+        let mut by_creator: HashMap<u64, u32> = HashMap::default();
         for (at, entry) in (0u32..).zip(entries) {
             let root = root_of.get(at as usize).copied().flatten().unwrap_or(at);
             let creator = entries.get(root as usize).map_or(0, |root| root.creator);
@@ -236,7 +236,7 @@ mod tests {
     fn one_root_is_its_own_path() {
         let entries = [entry(2, Some(1), 10, 60), entry(1, None, 0, 100), entry(3, Some(2), 20, 50)];
         let path = vec![run(1, 0, 10), run(2, 10, 60), run(1, 60, 100)];
-        let wholes = Wholes::new(&entries, &HashMap::from([(1, path.clone())]));
+        let wholes = Wholes::new(&entries, &[(1, path.clone())].into_iter().collect());
         assert_eq!(wholes.list.len(), 1);
         let whole = wholes.main().unwrap();
         assert_eq!((&whole.path, whole.length), (&path, 100));
@@ -265,14 +265,14 @@ mod tests {
     fn serial_roots_add_up_and_forks_of_one_parent_do() {
         // One after the other, with a gap.
         let entries = [entry(1, None, 0, 50), entry(2, None, 60, 100)];
-        let wholes = Wholes::new(&entries, &HashMap::new());
+        let wholes = Wholes::new(&entries, &HashMap::default());
         let whole = wholes.main().unwrap();
         assert_eq!(whole.length, 90);
         assert_eq!(length(&whole.on_path([claim(1, 0, 20), claim(2, 60, 70)].iter())), 30);
         // A large master: 100 to fork each, and they live on.
         let forked = |n: u64| Entry { forked: n * 100 + 100, ..entry(n, None, n * 100, 1000 + n) };
         let entries: Vec<Entry> = (0..3).map(forked).collect();
-        let wholes = Wholes::new(&entries, &HashMap::new());
+        let wholes = Wholes::new(&entries, &HashMap::default());
         let whole = wholes.main().unwrap();
         assert_eq!(whole.length, 1002);
         let forks: Vec<Claim> = (0..3).map(|n| claim(n, n * 100, n * 100 + 100)).collect();
@@ -287,11 +287,11 @@ mod tests {
             entry(3, Some(3), 1, 2),
             entry(4, Some(77), 0, 0),
         ];
-        let wholes = Wholes::new(&entries, &HashMap::new());
+        let wholes = Wholes::new(&entries, &HashMap::default());
         assert!(wholes.list.iter().map(|whole| whole.roots.len()).sum::<usize>() >= 1);
-        assert!(Wholes::new(&[], &HashMap::new()).main().is_none());
+        assert!(Wholes::new(&[], &HashMap::default()).main().is_none());
         let odd = Entry { finish: 3, ..entry(5, None, 9, 0) };
-        assert!(Wholes::new(&[odd], &HashMap::new()).main().unwrap().length == 0);
+        assert!(Wholes::new(&[odd], &HashMap::default()).main().unwrap().length == 0);
     }
 
     #[test]

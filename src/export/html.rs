@@ -10,6 +10,7 @@
 //! in blocks of [`CHUNK`], which the page unpacks when somebody looks at them.
 
 use super::{Exporter, Outline};
+use crate::hash::HashMap;
 use crate::packed;
 use crate::report::digest::{Digest, End, Row};
 use crate::report::intern::{Interner, Sym};
@@ -20,7 +21,6 @@ use crate::trace::schema::Start;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::io::{self, Write};
 
 /// Starts whose details are unpacked together.
@@ -107,7 +107,7 @@ fn flags(digest: &Digest, row: &Row) -> u32 {
 
 /// Number, sum, and the durations' ranks, by method and over all.
 fn totals(digest: &Digest) -> Value {
-    let mut by_method: HashMap<Sym, Vec<u64>> = HashMap::new();
+    let mut by_method: HashMap<Sym, Vec<u64>> = HashMap::default();
     let mut phases = vec![0u64; phase::COUNT];
     for row in &digest.rows {
         for span in digest.spans(row) {
@@ -121,7 +121,7 @@ fn totals(digest: &Digest) -> Value {
             durations.push(row.duration);
         }
     }
-    let mut counts: HashMap<Sym, u64> = HashMap::new();
+    let mut counts: HashMap<Sym, u64> = HashMap::default();
     digest.rows.iter().for_each(|row| *counts.entry(row.method).or_default() += 1);
     let methods = by_method.into_iter().map(|(method, mut durations)| {
         durations.sort_unstable();
@@ -148,7 +148,7 @@ fn overview(trace: &Outline, kept: &[bool]) -> Value {
     };
     let number = |row: Option<u32>| row.and_then(|row| number_of.get(row as usize).copied()).unwrap_or(-1);
     let begin = digest.window().0;
-    let (mut texts, mut shapes) = (Texts::default(), HashMap::new());
+    let (mut texts, mut shapes) = (Texts::default(), HashMap::default());
     let mut columns: Vec<Vec<Value>> = vec![Vec::new(); 13];
     let mut spans: Vec<u64> = Vec::new();
     for (row, _) in digest.rows.iter().zip(kept).filter(|(_, kept)| **kept) {

@@ -1,15 +1,15 @@
 //! The first reading of a trace: what every format needs before it sees the first start.
 
+use crate::hash::{HashMap, RandomState};
 use crate::redact::Redactor;
 use crate::report::Digest;
 use crate::report::digest::Seen;
 use crate::trace::read::{self, Item, ReadError, Reader};
 use crate::trace::schema::{Diagnosis, Exit, FailedFork, Group, Header, Method, Session, Start};
 use crate::trace::whole;
-use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::io::{self, Seek};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -91,10 +91,10 @@ impl Source {
     /// # Errors
     /// It cannot be read.
     pub fn outline(&mut self) -> Result<Outline, ReadError> {
-        let state = RandomState::new();
-        let (mut exits, mut methods) = (HashMap::new(), HashMap::new());
+        let state = RandomState::default();
+        let (mut exits, mut methods) = (HashMap::default(), HashMap::default());
         let mut start_keys = Vec::new();
-        let mut contexts = HashMap::new();
+        let mut contexts = HashMap::default();
         let digest = Digest::read_with(self.reader()?, None, &mut |seen| match seen {
             Seen::Start(start) => {
                 if let Some(context) = super::otlp::context_of(start) {

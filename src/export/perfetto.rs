@@ -13,9 +13,9 @@ use super::protobuf::Message;
 use super::stack::{lane_name, stretches};
 use super::tracks::{Processes, under_way};
 use super::{Exporter, Outline};
+use crate::hash::HashSet;
 use crate::report::label;
 use crate::trace::schema::Start;
-use std::collections::HashSet;
 use std::io::{self, Write};
 
 /// All packets are of one writer.

@@ -3,11 +3,11 @@
 
 use super::json::{List, write};
 use super::{Exporter, Outline, stack};
+use crate::hash::HashSet;
 use crate::report::intern::{Interner, Sym};
 use crate::report::label::{self, harmless};
 use crate::trace::schema::Start;
 use serde_json::json;
-use std::collections::HashSet;
 use std::io::{self, Write};
 
 /// Starts with a profile of their own: what a person might pick from a list.

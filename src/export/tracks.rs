@@ -4,8 +4,8 @@
 //! number that no process can have.
 
 use super::Outline;
+use crate::hash::HashSet;
 use crate::report::digest::Digest;
-use std::collections::HashSet;
 
 /// Linux's largest pid limit on 64-bit machines (`PID_MAX_LIMIT`, include/linux/threads.h).
 const PID_MAX: u32 = 4 << 20;
@@ -24,7 +24,7 @@ pub(super) struct Processes {
 impl Processes {
     pub(super) fn new(trace: &Outline) -> Self {
         let digest = &trace.digest;
-        let mut taken = HashSet::new();
+        let mut taken = HashSet::default();
         let mut spare = PID_MAX;
         let mut number = |pid: u32| {
             if taken.insert(pid) {

@@ -3,10 +3,10 @@
 use super::jit::Jit;
 use crate::elf::Functions;
 use crate::event::Id;
+use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::timeline::world::Frame;
 use crate::trace::text;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

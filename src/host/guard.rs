@@ -16,9 +16,9 @@ use super::owner::Owner;
 use super::privilege::{self, Capability};
 use super::world;
 use crate::event::Id;
+use crate::hash::HashMap;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{ForkResult, Pid};
-use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -233,7 +233,7 @@ struct Family(Vec<Id>);
 impl Family {
     /// Adds these and all that descend from them now.
     fn extend(&mut self, roots: &[Id]) {
-        let mut children: HashMap<u32, Vec<Id>> = HashMap::new();
+        let mut children: HashMap<u32, Vec<Id>> = HashMap::default();
         for pid in pids() {
             if let Some(stat) = world::stat(pid) {
                 children.entry(stat.ppid).or_default().push(stat.id(pid));

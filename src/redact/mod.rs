@@ -10,9 +10,9 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+use crate::hash::HashMap;
 use names::Names;
 use serde::Deserialize;
-use std::collections::HashMap;
 
 /// What stands in the place of a credential.
 pub const MARK: &str = "[redacted]";

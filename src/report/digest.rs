@@ -5,14 +5,14 @@ use super::known::{Labels, Names};
 use super::path::{MAX_STORIES, Story};
 use super::{link, phase};
 use crate::diagnose::{Diagnoser, Thresholds};
+use crate::hash::{HashMap, RandomState};
 use crate::sort::SortSmall;
 use crate::timeline::select::glob;
 use crate::trace::read::{self, Detail, Ending, Glance, Item, Loaded, ReadError, Take};
 use crate::trace::schema::{
     Diagnosis, Exit, FailedFork, Finding, Group, Header, Method, ProcessRef, Session, Start,
 };
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 
 /// Spans that are kept of one start; a start of more is drawn from its first ones.
@@ -417,7 +417,7 @@ impl Builder {
         Self {
             pick: None,
             picked: Vec::new(),
-            notes: HashMap::new(),
+            notes: HashMap::default(),
             diagnoser: Diagnoser::new(Thresholds::default()),
             anew: false,
             exit_kind: texts.add("exit"),
@@ -431,10 +431,10 @@ impl Builder {
             exits: Vec::new(),
             methods: Vec::new(),
             failures: Vec::new(),
-            failure_of: HashMap::new(),
+            failure_of: HashMap::default(),
             failed_forks: 0,
-            stories: HashMap::new(),
-            state: RandomState::new(),
+            stories: HashMap::default(),
+            state: RandomState::default(),
         }
     }
 

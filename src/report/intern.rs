@@ -1,7 +1,7 @@
 //! Texts that occur many times, kept once.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use crate::hash::{HashMap, RandomState};
+use std::hash::BuildHasher;
 
 /// A text in an [`Interner`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,7 +55,7 @@ impl Interner {
 
     /// Drops the index: nothing more will be added.
     pub(crate) fn freeze(&mut self) {
-        self.index = HashMap::new();
+        self.index = HashMap::default();
         self.text.shrink_to_fit();
         self.ends.shrink_to_fit();
     }

@@ -3,9 +3,9 @@
 
 use super::intern::{Interner, Sym};
 use super::label;
+use crate::hash::{HashMap, RandomState};
 use crate::trace::schema::Start;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 /// What is remembered; of all else it is made again.
 const MAX: usize = 1 << 16;

@@ -1,7 +1,7 @@
 //! Joins starts to their parents. The file is untrusted: ids can be double, missing, or go in circles.
 
 use super::digest::{Link, Outside, Row};
-use std::collections::HashMap;
+use crate::hash::HashMap;
 
 /// Rows by a hashed key.
 pub(crate) struct Index(Vec<(u64, u32)>);
@@ -33,7 +33,7 @@ const MAX_TRIES: usize = 64;
 pub(crate) fn join(rows: &mut [Row], links: &[Link], by_start: &Index) -> Vec<Outside> {
     let by_process = Index::new(links.iter().map(|link| link.process));
     let mut outside = Vec::new();
-    let mut outside_index: HashMap<u64, u32> = HashMap::new();
+    let mut outside_index: HashMap<u64, u32> = HashMap::default();
     for (i, link) in (0u32..).zip(links) {
         let Some(row) = rows.get(i as usize) else {
             continue;

@@ -3,9 +3,9 @@
 use super::human::{counted, duration, percent};
 use super::label::harmless;
 use super::style::NO_BREAK;
+use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Segment, Start, States};
-use std::collections::HashMap;
 
 /// Kinds of starts of which the slowest one's path is kept.
 pub(super) const MAX_STORIES: usize = 4_096;
@@ -43,7 +43,7 @@ impl Story {
     pub(crate) fn of(start: &Start) -> Option<Self> {
         let timeline = &start.timeline;
         let mut stops: Vec<Stop> = Vec::new();
-        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut places: HashMap<&str, usize> = HashMap::default();
         let mut total = 0u64;
         for segment in timeline.critical_path.iter().take(MAX_SEGMENTS) {
             total = total.saturating_add(segment.duration_ns);

@@ -5,9 +5,9 @@ use super::human::{self, counted, duration};
 use super::intern::Sym;
 use super::style::{Ink, NO_BREAK, Style, columns, wrap};
 use super::{View, label, phase, table};
+use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Group, Joined, Session, Severity};
-use std::collections::HashMap;
 use std::io::{self, Write};
 
 /// Rows of the totals, of the pools and of the counters.
@@ -296,7 +296,7 @@ fn failed_forks(digest: &Digest, style: &Style, out: &mut dyn Write) -> io::Resu
 
 /// One line per method.
 pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let mut by_method: HashMap<Sym, (Vec<u64>, u64)> = HashMap::new();
+    let mut by_method: HashMap<Sym, (Vec<u64>, u64)> = HashMap::default();
     for row in digest.rows.iter().filter(|row| !row.partial) {
         let (durations, running) = by_method.entry(row.method).or_default();
         // How long a start lasts that has not ended is not known.
@@ -353,7 +353,7 @@ pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wr
 /// The slowest start of each kind, with its phases.
 pub(crate) fn slowest(digest: &Digest, view: View, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let all = view.all;
-    let mut kinds: HashMap<(Sym, u64), (&Row, u64, usize)> = HashMap::new();
+    let mut kinds: HashMap<(Sym, u64), (&Row, u64, usize)> = HashMap::default();
     for (at, row) in digest.rows.iter().enumerate().filter(|(_, row)| is_measured(digest, row)) {
         let (slowest, n, place) = kinds.entry((row.method, row.shape)).or_insert((row, 0, at));
         *n += 1;

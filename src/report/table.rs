@@ -5,7 +5,7 @@ use super::style::{Ink, Style, columns};
 use super::tree::{Line, Who};
 use super::waterfall::{self, Scale};
 use super::{human, label, phase};
-use std::collections::HashSet;
+use crate::hash::HashSet;
 use std::io::{self, Write};
 
 /// No more columns than this for the tree's lines at the left.
@@ -275,7 +275,7 @@ fn axis(scale: &Scale, style: &Style) -> String {
 
 /// The marks of the phases that the shown starts have.
 fn legend(digest: &Digest, lines: &[Line], gaps: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     for line in lines {
         if let Line::Entry { who, .. } = line {
             let rows = who.rows().iter().filter_map(|&i| digest.row(i));

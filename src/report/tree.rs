@@ -4,7 +4,8 @@
 use super::digest::Digest;
 use super::intern::Sym;
 use super::link::Tree;
-use std::collections::{BinaryHeap, HashMap};
+use crate::hash::HashMap;
+use std::collections::BinaryHeap;
 
 /// So many equal siblings are one line.
 const FOLD: usize = 3;
@@ -89,7 +90,7 @@ impl Planner<'_> {
     fn top(&mut self) -> Vec<usize> {
         let roots = self.tree.roots().to_vec();
         let is_command = |d: &Digest| d.session.as_ref().is_some_and(|s| s.mode == "command");
-        let mut places: HashMap<u32, usize> = HashMap::new();
+        let mut places: HashMap<u32, usize> = HashMap::default();
         // In order of time; `None` for roots of their own.
         let mut groups: Vec<(Option<u32>, Vec<u32>)> = Vec::new();
         for root in roots {
@@ -124,7 +125,7 @@ impl Planner<'_> {
 
     /// Siblings in order of time, equal ones as one node.
     fn fold(&mut self, rows: Vec<u32>) -> Vec<usize> {
-        let mut places: HashMap<(Sym, u64), usize> = HashMap::new();
+        let mut places: HashMap<(Sym, u64), usize> = HashMap::default();
         let mut kinds: Vec<Vec<u32>> = Vec::new();
         for i in rows {
             let Some(row) = self.digest.row(i) else {

@@ -1,9 +1,9 @@
 //! Starts that belong together: the workers of one pool.
 
 use crate::event::Id;
+use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Group, Start};
-use std::collections::HashMap;
 
 /// Patterns whose starts form pools.
 fn is_pooled(pattern: &str) -> bool {

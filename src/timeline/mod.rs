@@ -32,6 +32,7 @@ mod words;
 pub mod world;
 
 use crate::event::{CgroupId, Event, Id, What};
+use crate::hash::HashMap;
 use crate::method::arch::Arch;
 use crate::method::facts::Facts;
 use crate::redact::Redactor;
@@ -41,7 +42,7 @@ use apply::YOUNG_NS;
 use process::{ExecMark, OpenStart, Process};
 use select::Selectors;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 use world::World;
 
@@ -171,9 +172,9 @@ impl Builder {
             command: CommandStart::default(),
             now_ns: 0,
             options,
-            processes: HashMap::new(),
-            by_pid: HashMap::new(),
-            cgroups: HashMap::new(),
+            processes: HashMap::default(),
+            by_pid: HashMap::default(),
+            cgroups: HashMap::default(),
             deadlines: VecDeque::new(),
             held: VecDeque::new(),
             groups: groups::Groups::default(),

@@ -4,7 +4,8 @@
 use super::phases::Begun;
 use super::tasks::Tasks;
 use crate::event::Id;
-use std::collections::{HashMap, VecDeque};
+use crate::hash::HashMap;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Pieces of time in memory, of all starts together: some 70 MB. Past starts go first.

@@ -16,9 +16,10 @@ use super::phases::{self, Begun};
 use super::tasks::{Lane, Piece, State, Tasks, Waited};
 use super::words;
 use crate::event::Id;
+use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Phase, Segment};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Steps of one walk.
@@ -151,7 +152,7 @@ impl Builder {
         let mut walk = Walk {
             builder: self,
             views: vec![own],
-            index: HashMap::from([((subject.id, subject.origin_ns), 0)]),
+            index: [((subject.id, subject.origin_ns), 0)].into_iter().collect(),
             frames: Vec::new(),
             steps: Vec::new(),
             now: subject.end_ns,

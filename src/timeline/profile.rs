@@ -3,9 +3,10 @@
 use super::world::{Frame, World};
 use super::{Builder, start};
 use crate::event::{Id, Sample};
+use crate::hash::{HashMap, HashSet};
 use crate::trace::schema::{self, Phase, ProfiledFunction, ProfiledStack};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Samples kept singly; older ones are summed by the phases that are known then.
 const MAX_SAMPLES: usize = 8_192;
@@ -138,7 +139,7 @@ impl Profile {
         if samples == 0 {
             return None;
         }
-        let mut functions: HashMap<(usize, u32), (u64, u64)> = HashMap::new();
+        let mut functions: HashMap<(usize, u32), (u64, u64)> = HashMap::default();
         for (&(phase, stack), n) in &counts {
             let Some(stack) = self.stacks.get(stack as usize) else { continue };
             let leaf = stack.first().copied().unwrap_or(0);

@@ -8,12 +8,12 @@ use super::select::Selectors;
 use super::world::{Answer, Replay};
 use super::{Builder, Missed, Options, Output};
 use crate::event::{Event, Id};
+use crate::hash::HashMap;
 use crate::level::Level;
 use crate::method::arch::Arch;
 use crate::method::facts::Facts;
 use crate::trace::schema::{FailedFork, Group, Start};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::io::{BufRead, Read};
 
 /// Longest line; an event with 32 KiB of arguments is a tenth of a megabyte at most.

@@ -5,8 +5,8 @@
 //! unknown time, and of two records that overlap the second is cut.
 
 use crate::event::task::{Mark, Moment, Spent, Usage, WaitKind};
+use crate::hash::HashMap;
 use crate::trace::schema::WokenBy;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Waits that a start keeps singly: the longest.

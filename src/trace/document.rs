@@ -8,8 +8,8 @@
 //! nothing amends is copied as it is.
 
 use super::schema::{Diagnosis, Exit, FailedFork, Group, Header, Method, Session, Start};
+use crate::hash::RandomState;
 use serde::Deserialize;
-use std::collections::hash_map::RandomState;
 use std::fs::File;
 use std::hash::BuildHasher;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -167,7 +167,7 @@ pub fn write(spool: &File, out: &mut impl Write) -> Result<u64, Trouble> {
 }
 
 fn index(spool: &File) -> Result<Index, Trouble> {
-    let hasher = RandomState::new();
+    let hasher = RandomState::default();
     // 0 stands for none; one id in 2^64 shares 1 with another.
     let hash = |id: &str| hasher.hash_one(id).max(NONE + 1);
     let mut index = Index::default();

@@ -22,8 +22,8 @@ pub use progress::hide as hide_progress;
 use super::schema::{
     Diagnosis, Exit, FailedFork, Group, Header, Joined, Method, NotExamined, SCHEMA, Session, Start,
 };
+use crate::hash::HashMap;
 use crate::redact::Redactor;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::ops::ControlFlow;
@@ -337,7 +337,7 @@ impl Reader {
     pub fn load(self) -> Result<Loaded, ReadError> {
         let mut starts: Vec<Start> = Vec::new();
         let mut failed_forks = Vec::new();
-        let mut by_id: HashMap<String, usize> = HashMap::new();
+        let mut by_id: HashMap<String, usize> = HashMap::default();
         let mut unmatched_lines = 0;
         let ending = self.read(&mut |item| {
             match item {

@@ -1,11 +1,12 @@
 //! What the full screen remembers, and what keys do to it.
 
 use super::keys::Key;
+use crate::hash::{HashMap, HashSet};
 use crate::report::{label, phase};
 use crate::sort::SortSmall;
 use crate::timeline::live::UnderWay;
 use crate::trace::schema::{Exit, FailedFork, Line, Start};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// Starts that are kept at most.
@@ -387,7 +388,7 @@ impl State {
         let mut items: Vec<Item<'_>> = rows.iter().copied().map(Item::Done).chain(open).collect();
         items.sort_small_by_key(Item::began_ns);
         let known: HashSet<&str> = items.iter().map(Item::start_id).collect();
-        let mut below: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut below: HashMap<&str, Vec<usize>> = HashMap::default();
         let mut roots = Vec::new();
         for (i, item) in items.iter().enumerate() {
             match item.parent().filter(|parent| known.contains(parent) && *parent != item.start_id()) {

@@ -3,9 +3,10 @@
 use crate::diagnose::case::{Attempt, Case, OnPath, by_name, measured, quoted, sum, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::{Claim, Hit};
+use crate::hash::HashSet;
 use crate::report::counted;
 use crate::sort::SortSmall;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 pub(crate) struct DependencyRetry;
 

@@ -3,8 +3,8 @@
 use crate::diagnose::case::{Case, measured, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::hash::HashMap;
 use crate::sort::SortSmall;
-use std::collections::HashMap;
 
 /// Processes that are remembered by name.
 const MAX_MEMBERS: usize = 512;
@@ -42,7 +42,7 @@ impl Rule for ProcessStorm {
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let limits = &case.thresholds.process_storm;
         let own = case.start.start_id.as_str();
-        let mut others: HashMap<&str, (u64, u64)> = HashMap::new();
+        let mut others: HashMap<&str, (u64, u64)> = HashMap::default();
         for segment in case.path().iter().filter(|segment| segment.start_id != own) {
             let (ns, busy) = others.entry(&segment.start_id).or_default();
             *ns = ns.saturating_add(segment.duration_ns);

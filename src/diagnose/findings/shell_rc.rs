@@ -3,8 +3,8 @@
 use crate::diagnose::case::{Case, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::hash::HashSet;
 use crate::sort::SortSmall;
-use std::collections::HashSet;
 
 pub(crate) struct ShellRc;
 

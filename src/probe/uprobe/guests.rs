@@ -7,9 +7,10 @@
 
 use super::Uprobes;
 use crate::elf::root::Root;
+use crate::hash::HashMap;
 use crate::host::mounts;
 use libbpf_rs::Link;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;

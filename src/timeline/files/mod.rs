@@ -7,10 +7,11 @@ use super::runtime::{self, Code};
 use super::{Builder, errno_name, start};
 use crate::event::Id;
 use crate::event::file::{Call, Op, Sums};
+use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::schema::{self, FileSums, FolderMisses, OpenedFile, Phase, SourcedFile};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Calls kept singly of one process; older ones are summed, by the phases that are known then.
 const MAX_CALLS: usize = 8_192;

@@ -5,8 +5,9 @@
 //! whether they are work ([`work`]): that is for the caller to say, by [`Quiet::active`].
 
 use crate::event::task::{Spent, Wait, WaitKind};
+use crate::hash::HashMap;
 use crate::sort::SortSmall;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 /// A wait for a disk, a page or a CPU that is no rest.
 const DELAY_NS: u64 = 5_000_000;
