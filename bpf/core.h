@@ -127,6 +127,7 @@ struct vfsmount {
 };
 
 struct mount {
+	int mnt_id;
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;

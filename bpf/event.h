@@ -208,9 +208,11 @@ struct event_exec {
 	__u32 interp_len;             /* 0 unless a script or binfmt_misc */
 	__u32 exe_len;                /* components from the leaf up, each ending in NUL */
 	__u32 cwd_len;                /* likewise */
+	__u32 within_len;             /* the image within its file system, likewise; 0: the task has the tracer's root */
 	__u32 argv_len;
 	__u32 sig_ignored;
 	__u32 group;                  /* process group */
+	__u32 reserved;
 	struct event_fd fds[4];
 	char comm[COMM_LEN];
 };

@@ -76,6 +76,8 @@ __noinline int describe_exec(struct event_exec *ev, struct task_state *st, __u32
 	ev->exe_len = 0;
 	ev->cwd_len = 0;
 	ev->argv_len = 0;
+	ev->within_len = 0;
+	ev->reserved = 0;
 	__builtin_memcpy(ev->comm, task->comm, COMM_LEN);
 	return 0;
 }
@@ -128,6 +130,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm
 		ev->exe_len = fill_path(s, mm->exe_file->f_path.dentry, mm->exe_file->f_path.mnt, fs,
 					&facts, FACT_EXE_CUT);
 		ev->cwd_len = fill_path(s, fs->pwd.dentry, fs->pwd.mnt, fs, &facts, FACT_CWD_CUT);
+		if (is_elsewhere(fs))
+			ev->within_len = fill_path_within(s, mm->exe_file->f_path.dentry);
 		ev->argv_len = fill_argv(s, mm, &facts);
 		ev->facts = facts;
 		head_fill(&ev->head, EVENT_EXEC, s->at, task, now);

@@ -143,7 +143,7 @@ static long walk_dentry(__u32 i, void *ctx)
 
 #define WALK_CUT (1U << 31)
 
-/* Where a walk begins, and the root that ends it. */
+/* Where a walk begins, and the root that ends it. Without mounts and a root it ends at the top of the file system. */
 struct place {
 	struct dentry *dentry;
 	struct vfsmount *mnt;
@@ -170,7 +170,8 @@ __noinline __u32 walk_path(struct scratch *s, struct place *place)
 	w.mnt = (__u64)mnt;
 	w.root_dentry = (__u64)place->root_dentry;
 	w.root_mnt = (__u64)place->root_mnt;
-	w.mnt_root = NUMBER(READ(struct vfsmount, mnt, mnt_root));
+	if (mnt)
+		w.mnt_root = NUMBER(READ(struct vfsmount, mnt, mnt_root));
 	w.done = some_zero;
 	bpf_loop(PATH_STEPS, walk_dentry, &w, 0);
 	if (w.done)
@@ -195,6 +196,35 @@ static __always_inline __u32 fill_path(struct scratch *s, struct dentry *dentry,
 	if (len & WALK_CUT)
 		*facts |= cut;
 	return len & ~WALK_CUT;
+}
+
+/*
+ * Has a task another root than the tracer: a changed one, or one in another mount namespace? Where its files lie for the
+ * tracer is then not told by its paths, which may lead to others there.
+ */
+static __always_inline bool is_elsewhere(struct fs_struct *fs)
+{
+	struct vfsmount *root = READ(struct fs_struct, fs, root.mnt);
+	struct mount *mnt = (void *)root - bpf_core_field_offset(struct mount, mnt);
+	struct dentry *dentry = READ(struct fs_struct, fs, root.dentry);
+	struct inode *inode = READ(struct dentry, dentry, d_inode);
+
+	if (!own_root_mount)
+		return false;
+	return (__u32)READ(struct mount, mnt, mnt_id) != own_root_mount ||
+	       READ(struct inode, inode, i_ino) != own_root_inode;
+}
+
+/* A path within its file system, whatever is mounted where. */
+static __always_inline __u32 fill_path_within(struct scratch *s, struct dentry *dentry)
+{
+	struct place place = {
+		.dentry = dentry,
+	};
+	__u32 len = walk_path(s, &place);
+
+	/* A part of it leads nowhere. */
+	return len & WALK_CUT ? 0 : len;
 }
 
 static __always_inline struct file *fd_file(struct fdtable *fdt, __u32 fd)

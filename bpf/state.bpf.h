@@ -16,6 +16,8 @@ const volatile bool watching = false;       /* account for the time of starts (l
 const volatile bool waker_exact = false;    /* the CPU's count of nested interrupts can be read */
 const volatile bool faults_told = false;    /* page faults are looked at */
 const volatile bool output_all = false;     /* tell every write to standard output, not the first only */
+const volatile __u32 own_root_mount = 0;    /* the tracer's root: the number of its mount; 0: not known ... */
+const volatile __u64 own_root_inode = 0;    /* ... and its inode */
 const volatile __u32 refuse_every = 0;      /* tests: of so many new states one is refused; 0: none */
 
 /* ---- configuration that changes while running ---- */

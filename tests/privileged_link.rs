@@ -6,6 +6,7 @@
 mod common;
 
 use common::batch::{phase_ns, phases};
+use common::jail::Jail;
 use common::{Recorded, script};
 use serde_json::{Value, json};
 use std::fs;
@@ -282,48 +283,6 @@ fn a_loader_that_tells_nothing_is_counted_and_its_phases_are_not_told_apart() {
     assert_eq!(last_image(start), ["exec", "app"], "{start:#}");
     assert_eq!(start["exit"]["signal"], "SIGILL", "{start:#}");
     assert_eq!(recorded.trace["session"]["hooks_missing"], 1);
-}
-
-/// Another root, with a shell, `true` and `sleep`, and libraries of its own.
-struct Jail {
-    folder: tempfile::TempDir,
-}
-
-impl Jail {
-    fn new() -> Self {
-        let jail = Self { folder: tempfile::tempdir().unwrap() };
-        fs::set_permissions(jail.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        for program in ["/bin/sh", "/bin/true", "/bin/sleep"] {
-            jail.copy(Path::new(program));
-            let output = Command::new(startrace()).args(["inspect", "--json", program]).output().unwrap();
-            let facts: Value = serde_json::from_slice(&output.stdout).unwrap();
-            for library in facts["libraries"].as_array().unwrap() {
-                jail.copy(Path::new(library["path"].as_str().unwrap()));
-            }
-        }
-        jail
-    }
-
-    fn inside(&self, path: &Path) -> PathBuf {
-        self.folder.path().join(path.strip_prefix("/").unwrap())
-    }
-
-    fn copy(&self, path: &Path) {
-        let inside = self.inside(path);
-        fs::create_dir_all(inside.parent().unwrap()).unwrap();
-        // Put in place by renaming: a new inode, also where there is one.
-        let part = inside.with_extension("part");
-        fs::copy(path, &part).unwrap();
-        fs::rename(&part, &inside).unwrap();
-    }
-
-    fn command<'a>(&'a self, script: &'a str) -> [&'a str; 5] {
-        ["chroot", self.folder.path().to_str().unwrap(), "/bin/sh", "-c", script]
-    }
-}
-
-fn startrace() -> &'static Path {
-    common::startrace()
 }
 
 #[test]

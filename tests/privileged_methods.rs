@@ -5,8 +5,10 @@
 mod common;
 
 use common::batch::{Run, has_evidence, method, phases, strings};
-use common::{Batch, Recorded, script};
+use common::jail::Jail;
+use common::{Batch, Recorded, program, script};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -237,4 +239,71 @@ fn jobs_of_interactive_shells() {
             assert_eq!(told, pattern == "shell.background", "{what}");
         }
     }
+}
+
+/// Programs named like others, in a root that nobody has any more when the tracer gets to look: it sleeps meanwhile.
+/// `$1` is the root; the script enters it.
+fn after_the_end_of(enter: &str) -> Recorded {
+    common::require_root();
+    let jail = Jail::new();
+    jail.put(&program("posix_spawn"), "/opt/make");
+    jail.put(&program("fork_exit"), "/opt/python3");
+    jail.put(&program("posix_spawn"), "/opt/neutral");
+    // The starter opens it.
+    std::fs::create_dir(jail.inside(Path::new("/dev"))).unwrap();
+    std::fs::write(jail.inside(Path::new("/dev/null")), "").unwrap();
+    let script =
+        format!("kill -STOP $PPID; {{ {enter}; }} > /dev/null; status=$?; kill -CONT $PPID; exit $status");
+    let recorded = common::record::<&str, &str>(&[], &["sh", "-c", &script, "sh", jail.path()]);
+    assert!(recorded.status.success(), "{}", recorded.stderr);
+    recorded
+}
+
+/// `make` spawns by itself, and what is called `python3` is a C program that forks.
+fn check_what_they_are(recorded: &Recorded) {
+    let make = recorded.start_with_argv(&["/opt/make"]);
+    assert_eq!(make["exe"], "/opt/make");
+    assert_eq!(make["binary"]["misnamed"], true, "{make:#}");
+    let spawned = recorded.start_with_argv(&["true", "plain"]);
+    assert_eq!(method(spawned)[1..4], ["posix_spawn", "glibc", "-"], "{spawned:#}");
+    let pythons = recorded.starts_with_argv(&["/opt/python3"]);
+    let [python, copy] = pythons[..] else { panic!("{:#}", recorded.outline()) };
+    assert_eq!(python["binary"]["linkage"], "dynamic");
+    assert_eq!(python["binary"]["runtime"], Value::Null);
+    assert_eq!(copy["parent"]["pid"], python["pid"]);
+    assert_eq!(method(copy)[1..4], ["fork", "glibc", "-"], "{copy:#}");
+}
+
+#[test]
+fn a_short_life_in_a_chroot_is_named_by_its_file() {
+    let recorded = after_the_end_of("chroot $1 /opt/make && chroot $1 /opt/python3");
+    check_what_they_are(&recorded);
+}
+
+#[test]
+fn a_short_life_in_a_bind_mounted_root_is_named_by_its_file() {
+    // The mount is in a namespace that has gone too.
+    let enter = "mkdir $1/mnt && unshare -m sh -c 'mount --bind $1 $1/mnt && chroot $1/mnt /opt/make && \
+                 chroot $1/mnt /opt/python3' sh $1";
+    check_what_they_are(&after_the_end_of(enter));
+}
+
+/// It is judged by the name that it was run by, which it has nowhere else.
+#[test]
+fn a_short_life_under_a_mounted_name_is_named_by_its_file() {
+    let enter = "unshare -m sh -c 'mv $1/opt/make $1/opt/other && : > $1/opt/make && \
+                 mount --bind $1/opt/neutral $1/opt/make && chroot $1 /opt/make' sh $1 && chroot $1 /opt/python3";
+    check_what_they_are(&after_the_end_of(enter));
+}
+
+/// Its file system was mounted nowhere else and is gone: a name is all there is, and no more than a guess.
+#[test]
+fn a_short_life_in_a_private_file_system_is_a_guess() {
+    let enter = "mkdir $1/mnt && unshare -m sh -c 'mount -t tmpfs none $1/mnt && cp -a $1/bin $1/lib* $1/opt $1/dev $1/mnt && \
+                 { cp -a $1/usr $1/mnt 2> /dev/null; chroot $1/mnt /opt/make; }' sh $1";
+    let recorded = after_the_end_of(enter);
+    let make = recorded.start_with_argv(&["/opt/make"]);
+    assert_eq!(make["binary"], Value::Null, "{make:#}");
+    let spawned = recorded.start_with_argv(&["true", "plain"]);
+    assert_eq!(spawned["method"]["confidence"], "guess", "{spawned:#}");
 }

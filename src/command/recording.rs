@@ -319,7 +319,8 @@ impl Live<'_> {
         if let Some(known) = self.loaders.known(program, time_ns) {
             return known;
         }
-        let image = ImageKey { pid: id.pid, exe: exec.exe.clone()?, dev: exec.dev, inode: exec.inode };
+        let (exe, within) = (exec.exe.clone()?, exec.within.clone());
+        let image = ImageKey { pid: id.pid, exe, within, dev: exec.dev, inode: exec.inode };
         let mut since_ns = None;
         if let Some(Binary { interpreter: Some(interpreter), runtime, .. }) = self.machine.image(&image) {
             let ImageKey { pid, exe, inode, .. } = &image;

@@ -123,6 +123,15 @@ impl Facts {
 /// the headers are cut off or contradictory, [`Error::NotRegular`] and [`Error::Io`]. Damage behind
 /// the headers is no error: what cannot be read is absent, and [`Facts::problems`] says so.
 pub fn facts(file: &File) -> Result<Facts, Error> {
+    facts_as(file, &misnamed::name_of(file))
+}
+
+/// The same of a file that is run under a name which may not be the one that it has here: it may have several (hard
+/// links), another where it is mounted, and a new one by now.
+///
+/// # Errors
+/// As [`facts`].
+pub fn facts_as(file: &File, name: &str) -> Result<Facts, Error> {
     let image = Image::read(file)?;
     let interpreter = interpreter(&image);
     let dynamic = dynamic(&image);
@@ -158,7 +167,7 @@ pub fn facts(file: &File) -> Result<Facts, Error> {
     if matches!(kind, Kind::Executable | Kind::PieExecutable | Kind::SharedLibrary) {
         facts.runtime = runtime::language(&image, &facts, &notes);
         facts.program = runtime::program(&image, &facts).map(str::to_owned);
-        facts.misnamed = misnamed::misnamed(&image, &facts);
+        facts.misnamed = misnamed::misnamed(name, &image, &facts);
     }
     Ok(facts)
 }

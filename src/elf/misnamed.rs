@@ -7,6 +7,7 @@
 use super::facts::{Facts, Kind};
 use super::image::Image;
 use super::symbols::Symbols;
+use std::fs::File;
 use std::os::fd::AsRawFd;
 
 /// What shows that a file is the program.
@@ -69,16 +70,16 @@ const PROGRAMS: &[(&[&str], Needs)] = &[
     (&["systemd"], Library("libsystemd-")),
 ];
 
-/// `Some(true)`: it bears the name of a program that it cannot be; `Some(false)`: it may be the program;
-/// `None`: the name is none of those, or the file does not tell.
-pub(super) fn misnamed(image: &Image<'_>, facts: &Facts) -> Option<bool> {
-    let link = format!("/proc/self/fd/{}", image.source.file().as_raw_fd());
-    let path = std::fs::read_link(link).ok()?;
-    let name = path.file_name()?.to_str()?;
-    bears_in_vain(name.strip_suffix(" (deleted)").unwrap_or(name), image, facts)
+/// The name that a file has here.
+pub(super) fn name_of(file: &File) -> String {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.strip_suffix(" (deleted)").unwrap_or(name).to_owned()
 }
 
-fn bears_in_vain(name: &str, image: &Image<'_>, facts: &Facts) -> Option<bool> {
+/// `Some(true)`: it bears the name of a program that it cannot be; `Some(false)`: it may be the program;
+/// `None`: the name is none of those, or the file does not tell.
+pub(super) fn misnamed(name: &str, image: &Image<'_>, facts: &Facts) -> Option<bool> {
     if !matches!(facts.kind, Kind::Executable | Kind::PieExecutable) {
         return None;
     }
@@ -97,9 +98,8 @@ fn bears_in_vain(name: &str, image: &Image<'_>, facts: &Facts) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elf::facts::facts;
+    use crate::elf::facts::{facts, facts_as};
     use std::collections::BTreeSet;
-    use std::fs::File;
 
     #[test]
     fn each_name_is_there_once() {
@@ -146,5 +146,8 @@ mod tests {
         let other = folder.path().join("other");
         std::fs::copy("/usr/bin/true", &other).unwrap();
         assert_eq!(facts(&File::open(&other).unwrap()).unwrap().misnamed, None);
+        // It is what it is run as that counts.
+        let as_find = facts_as(&File::open(&other).unwrap(), "find");
+        assert_eq!(as_find.unwrap().misnamed, Some(true));
     }
 }

@@ -30,7 +30,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use error::Error;
-pub use facts::{Facts, Kind, facts};
+pub use facts::{Facts, Kind, facts, facts_as};
 pub use functions::Functions;
 pub use hooks::{Hooks, hooks};
 pub use notes::{Probe, probes};

@@ -44,8 +44,8 @@ const _: () = {
     assert!(size_of::<wire::event_fork>() == 32 + 8 * 8 + 16 * 4 + 48 + 16);
     assert!(offset_of!(wire::event_fork, fds) == 32 + 8 * 8 + 16 * 4);
     assert!(size_of::<wire::event_run>() == 48);
-    assert!(size_of::<wire::event_exec>() == 32 + 5 * 8 + 14 * 4 + 64 + 16);
-    assert!(offset_of!(wire::event_exec, fds) == 32 + 5 * 8 + 14 * 4);
+    assert!(size_of::<wire::event_exec>() == 32 + 5 * 8 + 16 * 4 + 64 + 16);
+    assert!(offset_of!(wire::event_exec, fds) == 32 + 5 * 8 + 16 * 4);
     assert!(size_of::<wire::event_exec_fail>() == 56);
     assert!(size_of::<wire::event_fork_fail>() == 48);
     assert!(size_of::<wire::event_exit>() == 32 + 8 + 6 * 4 + 48 + 16);
@@ -353,6 +353,7 @@ fn exec(ev: &wire::event_exec, mut rest: &[u8]) -> What {
     let interp = take(&mut rest, ev.interp_len);
     let exe = take(&mut rest, ev.exe_len);
     let cwd = take(&mut rest, ev.cwd_len);
+    let within = take(&mut rest, ev.within_len);
     let area = take(&mut rest, ev.argv_len);
     let truncated = (area.len() as u64) < ev.argv_true;
     let lost = has(facts, wire::fact::FACT_NO_SCRATCH);
@@ -368,6 +369,7 @@ fn exec(ev: &wire::event_exec, mut rest: &[u8]) -> What {
         path: c_string(filename),
         interpreter: c_string(interp),
         exe,
+        within: if within.is_empty() { None } else { path(within, false) },
         cwd: if lost { None } else { path(cwd, has(facts, wire::fact::FACT_CWD_CUT)) },
         argv: (!lost && !unreadable).then(|| argv(area, ev.argc, truncated)),
         argv_bytes: ev.argv_true,
@@ -602,13 +604,14 @@ mod tests {
         unsafe { std::slice::from_raw_parts((value as *const T).cast::<u8>(), size_of::<T>()) }.to_vec()
     }
 
-    fn exec_record(strings: [&[u8]; 5], argc: u32, argv_true: u64) -> Vec<u8> {
+    fn exec_record(strings: [&[u8]; 6], argc: u32, argv_true: u64) -> Vec<u8> {
         let mut ev = wire::event_exec {
             filename_len: strings[0].len() as u32,
             interp_len: strings[1].len() as u32,
             exe_len: strings[2].len() as u32,
             cwd_len: strings[3].len() as u32,
-            argv_len: strings[4].len() as u32,
+            within_len: strings[4].len() as u32,
+            argv_len: strings[5].len() as u32,
             argc,
             argv_true,
             ..Default::default()
@@ -634,7 +637,14 @@ mod tests {
     #[test]
     fn exec_strings_are_told_apart() {
         let bytes = exec_record(
-            [b"./run\0", b"/bin/sh\0", b"dash\0bin\0usr\0", b"srv\0", b"/bin/sh\0./run\0\0x\xff\0"],
+            [
+                b"./run\0",
+                b"/bin/sh\0",
+                b"dash\0bin\0usr\0",
+                b"srv\0",
+                b"dash\0bin\0r\0",
+                b"/bin/sh\0./run\0\0x\xff\0",
+            ],
             4,
             18,
         );
@@ -643,17 +653,18 @@ mod tests {
         assert_eq!(exec.interpreter.as_deref(), Some("/bin/sh"));
         assert_eq!(exec.exe.as_deref(), Some("/usr/bin/dash"));
         assert_eq!(exec.cwd.as_deref(), Some("/srv"));
+        assert_eq!(exec.within.as_deref(), Some("/r/bin/dash"));
         assert_eq!(exec.argv.unwrap(), ["/bin/sh", "./run", "", "x\u{efff}"]);
         assert!(!exec.argv_truncated);
     }
 
     #[test]
     fn a_truncated_argument_area_says_so() {
-        let exec = as_exec(&exec_record([b"a\0", b"", b"a\0", b"", b"a\0bcd"], 9, 1000));
+        let exec = as_exec(&exec_record([b"a\0", b"", b"a\0", b"", b"", b"a\0bcd"], 9, 1000));
         assert!(exec.argv_truncated);
         assert_eq!(exec.argv.unwrap(), ["a", "bcd"]);
         assert_eq!(exec.argv_bytes, 1000);
-        assert_eq!(exec.cwd.as_deref(), Some("/"));
+        assert_eq!((exec.cwd.as_deref(), exec.within), (Some("/"), None));
     }
 
     #[test]
@@ -662,7 +673,7 @@ mod tests {
         for (facts, want) in
             [(0, None), (known, Some(false)), (known | wire::fact::FACT_FOREGROUND.0, Some(true))]
         {
-            let mut bytes = exec_record([b"a\0", b"", b"a\0", b"", b"a\0"], 1, 2);
+            let mut bytes = exec_record([b"a\0", b"", b"a\0", b"", b"", b"a\0"], 1, 2);
             let mut put = |at: usize, n: u32| bytes[at..at + 4].copy_from_slice(&n.to_ne_bytes());
             put(offset_of!(wire::event_exec, facts), facts);
             put(offset_of!(wire::event_exec, group), 42);
@@ -673,7 +684,7 @@ mod tests {
 
     #[test]
     fn every_cut_of_a_record_is_an_error_and_never_a_panic() {
-        let bytes = exec_record([b"a\0", b"", b"a\0", b"", b"a\0"], 1, 2);
+        let bytes = exec_record([b"a\0", b"", b"a\0", b"", b"", b"a\0"], 1, 2);
         for len in 0..bytes.len() {
             assert!(matches!(record(&bytes[..len]), Err(Error::Short { .. })), "{len}");
         }
@@ -781,9 +792,9 @@ mod tests {
 
     #[test]
     fn lengths_that_lie_are_held_to_the_record() {
-        let mut bytes = exec_record([b"a\0", b"", b"a\0", b"", b"a\0"], u32::MAX, u64::MAX);
+        let mut bytes = exec_record([b"a\0", b"", b"a\0", b"", b"", b"a\0"], u32::MAX, u64::MAX);
         let at = offset_of!(wire::event_exec, filename_len);
-        for field in 0..5 {
+        for field in 0..6 {
             bytes[at + 4 * field..at + 4 * field + 4].copy_from_slice(&u32::MAX.to_ne_bytes());
         }
         let exec = as_exec(&bytes);

@@ -288,7 +288,10 @@ pub struct Exec {
     pub interpreter: Option<String>,
     /// Resolved path of the image, as the process itself sees it; ` (deleted)` is appended where so.
     pub exe: Option<String>,
-    /// Working directory, likewise.
+    /// Path of the image within its file system, where the process has another root than startrace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    /// Working directory, as [`Self::exe`].
     pub cwd: Option<String>,
     /// Arguments, as many as were carried.
     pub argv: Option<Vec<String>>,

@@ -4,6 +4,7 @@
 //! cannot be read is simply not known.
 
 use super::frames::Frames;
+use super::mounts::Mounts;
 use super::{procfs, tasks};
 use crate::elf;
 use crate::event::Id;
@@ -47,8 +48,10 @@ struct Cached {
 /// This machine.
 #[derive(Default)]
 pub struct Machine {
-    images: HashMap<(u32, u64), Cached>,
+    /// By device, inode and name: what is run under several names is judged by each.
+    images: HashMap<(u32, u64, String), Cached>,
     witnesses: Witnesses,
+    mounts: Mounts,
     frames: Frames,
 }
 
@@ -141,7 +144,8 @@ impl World for Machine {
 
     fn image(&mut self, image: &ImageKey) -> Option<Binary> {
         self.frames.forget(image.pid);
-        let key = (image.dev, image.inode);
+        let name = name_of(&image.exe);
+        let key = (image.dev, image.inode, name.to_owned());
         // A file that could not be opened, because who ran it had ended, may be open to this process.
         let may_open = || Path::new(&format!("/proc/{}/exe", image.pid)).exists();
         if let Some(cached) = self.images.get(&key)
@@ -151,7 +155,7 @@ impl World for Machine {
             return cached.binary.clone();
         }
         self.witnesses.note(image.pid);
-        let file = open_image(image, &self.witnesses);
+        let file = open_image(image, &self.witnesses, &mut self.mounts);
         let stamp = file.as_ref().and_then(|file| {
             let meta = file.metadata().ok()?;
             Some((meta.size(), meta.mtime(), meta.mtime_nsec()))
@@ -162,7 +166,7 @@ impl World for Machine {
             cached.looked = Instant::now();
             return cached.binary.clone();
         }
-        let binary = file.and_then(|file| match elf::facts(&file) {
+        let binary = file.and_then(|file| match elf::facts_as(&file, name) {
             Ok(facts) => Some(facts.binary()),
             Err(error) => {
                 tracing::debug!("{}: {error}", image.exe);
@@ -362,9 +366,16 @@ fn kernel_dev(dev: u64) -> u32 {
     (libc::major(dev) << 20) | libc::minor(dev)
 }
 
+/// The last part of an executable's path.
+fn name_of(exe: &str) -> &str {
+    let exe = exe.strip_suffix(" (deleted)").unwrap_or(exe);
+    exe.rsplit('/').next().unwrap_or(exe)
+}
+
 /// Opens an executable and makes sure that it is the one meant. Through the process itself where it
-/// still runs it; else by its path, in the process's root, in ours, and in those of the witnesses.
-fn open_image(image: &ImageKey, witnesses: &Witnesses) -> Option<File> {
+/// still runs it; else by its path, in the process's root, in ours, and in those of the witnesses; else by its place in
+/// its file system.
+fn open_image(image: &ImageKey, witnesses: &Witnesses, mounts: &mut Mounts) -> Option<File> {
     let path = text::decode(&image.exe);
     let path = path.strip_suffix(b" (deleted)").unwrap_or(&path);
     let relative = path.strip_prefix(b"/").unwrap_or(path);
@@ -382,6 +393,10 @@ fn open_image(image: &ImageKey, witnesses: &Witnesses) -> Option<File> {
     own.into_iter()
         .find_map(|candidate| open_if(candidate, same_inode))
         .or_else(|| witnesses.0.iter().rev().find_map(|&pid| open_if(in_root(pid), same_file)))
+        .or_else(|| {
+            let within = text::decode(image.within.as_deref()?);
+            mounts.open(image.dev, Path::new(std::ffi::OsStr::from_bytes(&within)), image.inode)
+        })
 }
 
 fn open_if(candidate: PathBuf, meant: impl Fn(&Metadata) -> bool) -> Option<File> {
@@ -457,18 +472,26 @@ mod tests {
         let key = ImageKey {
             pid: 0,
             exe: exe.to_str().unwrap().to_owned(),
+            within: None,
             dev: kernel_dev(meta.dev()),
             inode: meta.ino(),
         };
-        assert!(open_image(&key, &Witnesses::default()).is_some());
-        assert!(open_image(&ImageKey { inode: meta.ino() + 1, ..key }, &Witnesses::default()).is_none());
+        assert!(open_image(&key, &Witnesses::default(), &mut Mounts::default()).is_some());
+        assert!(
+            open_image(
+                &ImageKey { inode: meta.ino() + 1, ..key },
+                &Witnesses::default(),
+                &mut Mounts::default()
+            )
+            .is_none()
+        );
     }
 
     #[test]
     fn a_file_that_was_out_of_reach_is_read_when_a_living_process_runs_it() {
         let meta = std::fs::metadata("/proc/self/exe").unwrap();
         let (dev, inode) = (kernel_dev(meta.dev()), meta.ino());
-        let gone = ImageKey { pid: 0, exe: "/nowhere/program".to_owned(), dev, inode };
+        let gone = ImageKey { pid: 0, exe: "/nowhere/program".to_owned(), within: None, dev, inode };
         let mut machine = Machine::default();
         assert!(machine.image(&gone).is_none());
         let here = ImageKey { pid: std::process::id(), ..gone };
@@ -487,7 +510,13 @@ mod tests {
         let (dev, inode) = (kernel_dev(meta.dev()), meta.ino());
         // Only by a witness is there a file: pid 0 has no /proc, and in our root the path leads nowhere.
         let exe = std::fs::read_link("/proc/self/exe").unwrap();
-        let key = ImageKey { pid: 0, exe: exe.to_str().unwrap().to_owned(), dev: dev + 1, inode: inode + 1 };
-        assert!(open_image(&key, &witnesses).is_none());
+        let key = ImageKey {
+            pid: 0,
+            exe: exe.to_str().unwrap().to_owned(),
+            within: None,
+            dev: dev + 1,
+            inode: inode + 1,
+        };
+        assert!(open_image(&key, &witnesses, &mut Mounts::default()).is_none());
     }
 }

@@ -11,6 +11,7 @@ use super::{Error, features};
 use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
 use crate::event::Id;
 use crate::host::clock::boottime_ns;
+use crate::host::mounts;
 use crate::host::owner::Owner;
 use crate::level::Level;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
@@ -18,6 +19,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenProgramMut, ProgramAttac
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -783,6 +785,11 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
     rodata.faults_told = plan.tells_faults();
     rodata.trace_all = plan.scope == Scope::System;
     rodata.spawner_tgid = if plan.scope == Scope::Children { plan.spawner } else { 0 };
+    if let Ok(root) = std::fs::File::open("/") {
+        let number = mounts::number_of(&root).and_then(|number| u32::try_from(number).ok());
+        rodata.own_root_mount = number.unwrap_or_default();
+        rodata.own_root_inode = root.metadata().map_or(0, |meta| meta.ino());
+    }
     rodata.cgroup_v1 = std::path::Path::new("/sys/fs/cgroup/cpu").exists();
     rodata.scratch_count = scratches;
     rodata.link_probes = plan.uprobes().start;

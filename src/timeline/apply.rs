@@ -29,8 +29,9 @@ impl Builder {
     pub(super) fn adopt(&mut self, id: Id, world: &mut dyn World) {
         let known = world.process(id).unwrap_or_default();
         let Known { comm, exe, argv, cwd, dev, inode, uid, gid, ns_pid, cgroup, ppid } = known;
-        let binary =
-            exe.as_ref().and_then(|exe| world.image(&ImageKey { pid: id.pid, exe: exe.clone(), dev, inode }));
+        let binary = exe.as_ref().and_then(|exe| {
+            world.image(&ImageKey { pid: id.pid, exe: exe.clone(), within: None, dev, inode })
+        });
         let redacted = self.redact(argv.as_deref());
         let image = Image { redacted, ..image(exe, argv, &comm, None, binary.as_ref(), dev, inode) };
         let env = self.environment(id, world);
@@ -200,8 +201,8 @@ impl Builder {
             }
         }
         let binary = exec.exe.as_ref().and_then(|exe| {
-            let (dev, inode) = (exec.dev, exec.inode);
-            world.image(&ImageKey { pid: id.pid, exe: exe.clone(), dev, inode })
+            let (dev, inode, within) = (exec.dev, exec.inode, exec.within.clone());
+            world.image(&ImageKey { pid: id.pid, exe: exe.clone(), within, dev, inode })
         });
         let redacted = self.redact(exec.argv.as_deref());
         let env = self.environment(id, world);

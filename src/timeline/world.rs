@@ -142,6 +142,9 @@ pub struct ImageKey {
     pub pid: u32,
     /// Path as the process sees it.
     pub exe: String,
+    /// Path within its file system, where the process has another root than startrace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
     /// Device, `(major << 20) | minor`.
     pub dev: u32,
     /// Inode.

@@ -9,6 +9,7 @@
 
 pub mod batch;
 pub mod check;
+pub mod jail;
 pub mod live;
 pub mod programs;
 pub mod secrets;

@@ -12,7 +12,6 @@ use crate::host::mounts;
 use libbpf_rs::Link;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 
 /// Device and inode of a root directory.
@@ -162,11 +161,7 @@ fn outside(pid: u32, root: RootId) -> Option<u32> {
 /// Was the file's mount made for the root of that process (it lies there or below), where we or those who gave it
 /// that root see it too?
 pub(super) fn is_mounted_for(root: &Root, file: &File, pid: u32) -> bool {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()));
-    let mount = info.ok().and_then(|info| {
-        let line = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
-        line.trim().parse::<u64>().ok()
-    });
+    let mount = mounts::number_of(file);
     let Some(mount) = mount else { return false };
     let made_for = |at: &Path| root.inside(at).is_some();
     if let Some(at) = mounts::mounted_at("self", mount) {
