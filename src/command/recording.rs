@@ -508,6 +508,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         swept_ns: 0,
         timeline: level > crate::level::Level::Lifecycle,
     };
+    live.builder.keep_past_in(Box::<host::scratch::Nameless>::default());
     live.keep(&Recorded::Begin {
         arch,
         began_ns,

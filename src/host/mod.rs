@@ -27,6 +27,7 @@ pub mod priority;
 pub mod privilege;
 pub mod procfs;
 pub mod quota;
+pub mod scratch;
 pub mod spawn;
 mod tasks;
 pub mod world;

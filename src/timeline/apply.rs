@@ -4,7 +4,7 @@ use super::linking::Linking;
 use super::process::{self, Asker, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program, tried};
 use super::tasks::Tasks;
 use super::world::{ImageKey, Known, World};
-use super::{Builder, Output, past, start};
+use super::{Builder, Output, start, tasks};
 use crate::event::task::Waker;
 use crate::event::{Exec, Fork, Id, What};
 use crate::method::facts::{Creation, Fd, Image};
@@ -357,9 +357,8 @@ impl Builder {
         {
             waker.tasks.named(*tid, comm);
         }
-        // Memory is for all starts together. Those that are over go first; then this one says less.
-        while self.pieces + self.past.pieces() > past::MAX_PIECES && self.past.evict() {}
-        if self.pieces > past::MAX_PIECES
+        // Memory is for all starts together; this one then says less.
+        if self.pieces > tasks::MAX_ALL_PIECES
             && now > FEW
             && let Some(process) = self.processes.get_mut(&id)
         {

@@ -54,7 +54,7 @@ impl Builder {
             process.files = None;
             process.profile = None;
             process.connects = None;
-            let mut tasks = std::mem::take(&mut process.tasks);
+            let tasks = std::mem::take(&mut process.tasks);
             self.pieces = self.pieces.saturating_sub(tasks.len());
             if process.is_command {
                 self.command = match end {
@@ -66,10 +66,9 @@ impl Builder {
             if self.options.level > Level::Lifecycle
                 && let Some(open) = open
             {
-                tasks.pack();
                 let story = Story {
                     id,
-                    start_id: built.start.start_id.as_str().into(),
+                    seq: open.seq,
                     origin_ns: open.origin_ns,
                     end_ns,
                     exited: matches!(end, start::End::Exit(_)),
@@ -81,7 +80,7 @@ impl Builder {
                 };
                 let processes = &self.processes;
                 let open = || processes.values().filter_map(|process| process.start.as_ref());
-                self.past.add(story, || open().map(|start| start.origin_ns).min());
+                self.past.add(&story, || open().map(|start| start.origin_ns).min());
             }
         }
         self.end_ready(id, end_ns, live);

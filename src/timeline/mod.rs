@@ -31,6 +31,8 @@ mod tasks;
 mod words;
 pub mod world;
 
+pub use past::Scratch;
+
 use crate::event::{CgroupId, Event, Id, What};
 use crate::hash::HashMap;
 use crate::method::arch::Arch;
@@ -186,6 +188,12 @@ impl Builder {
             missed: Missed::default(),
             redacted: 0,
         }
+    }
+
+    /// Puts what paths may need of starts that are over there as soon as it is much: a recording then has all of
+    /// it, where without such room the oldest of it is forgotten.
+    pub fn keep_past_in(&mut self, scratch: Box<dyn Scratch>) {
+        self.past.keep_in(scratch);
     }
 
     /// Keeps the facts of every start that is given out, for [`Self::take_facts`]: tests and benchmarks.

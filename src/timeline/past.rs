@@ -1,5 +1,14 @@
 //! What is kept of starts that are finished, while others still go on that may have waited for them: the
 //! critical path of those leads through them.
+//!
+//! A command that starts others for hours may ask at its end for any of them. So each is written into few bytes
+//! (`code.rs`), which leave memory for a nameless file where there is one (`store.rs`), and what stays of it is where
+//! they are.
+
+mod code;
+mod store;
+#[cfg(test)]
+mod tests;
 
 use super::phases::Begun;
 use super::tasks::Tasks;
@@ -7,19 +16,32 @@ use crate::event::Id;
 use crate::hash::HashMap;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use store::Store;
 
-/// Pieces of time in memory, of all starts together: some 70 MB. Past starts go first.
-pub(super) const MAX_PIECES: usize = 400_000;
-/// Those of past starts, with what else is kept of each: 60 MB, which are some 25,000 starts of small programs.
-const MAX_PAST_PIECES: usize = 330_000;
-/// What a past start takes besides its pieces, in pieces.
-const STORY_PIECES: usize = 8;
+/// Past starts that are known: 10 MB of where they are.
+const MAX_STORIES: usize = 250_000;
+
+/// Room for what is seldom asked for, out of memory.
+pub trait Scratch: std::fmt::Debug {
+    /// Writes all of it there.
+    ///
+    /// # Errors
+    /// There is no room, or there never was.
+    fn write(&mut self, at: u64, bytes: &[u8]) -> std::io::Result<()>;
+    /// Reads what was written there, as far as it goes.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn read(&self, at: u64, into: &mut [u8]) -> std::io::Result<usize>;
+    /// What was written between these places is asked for no more.
+    fn forget(&mut self, from: u64, to: u64);
+}
 
 /// One start, as a path needs it.
 #[derive(Debug, Clone)]
 pub(super) struct Story {
     pub id: Id,
-    pub start_id: Rc<str>,
+    pub seq: u32,
     pub origin_ns: u64,
     /// Its end: nothing of it is known from then on ...
     pub end_ns: u64,
@@ -33,90 +55,146 @@ pub(super) struct Story {
     pub tasks: Rc<Tasks>,
 }
 
-impl Story {
-    fn pieces(&self) -> usize {
-        self.tasks.len() + STORY_PIECES
+/// Where a story is, and whose.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    origin_ns: u64,
+    end_ns: u64,
+    /// Its place; the lowest bit says whether the process ended.
+    at: u64,
+    pid: u32,
+    /// How many slots before this one another start of a process with this number is; 0: there is none.
+    back: u32,
+}
+
+impl Slot {
+    fn exited(&self) -> bool {
+        self.at & 1 == 1
     }
 }
 
 /// Finished starts.
 #[derive(Debug, Default)]
 pub(super) struct Past {
-    stories: HashMap<u64, Rc<Story>>,
-    by_pid: HashMap<u32, Vec<u64>>,
-    order: VecDeque<u64>,
-    next: u64,
-    pieces: usize,
+    /// In the order in which they finished.
+    slots: VecDeque<Slot>,
+    /// The number of the first slot: how many went before.
+    gone: u64,
+    /// The last slot of each process number.
+    by_pid: HashMap<u32, u64>,
+    store: Store,
     sweep_at: usize,
     /// The end of the latest start that had to go before its time.
     pub evicted_ns: u64,
 }
 
 impl Past {
-    /// Pieces in memory.
-    pub(super) fn pieces(&self) -> usize {
-        self.pieces
+    /// Puts what is seldom asked for there, from now on.
+    pub(super) fn keep_in(&mut self, scratch: Box<dyn Scratch>) {
+        self.store.to(scratch);
     }
 
     /// Keeps a start. `oldest_ns` says when the oldest start in progress began: what ended before that
     /// is of no more use.
-    pub(super) fn add(&mut self, story: Story, oldest_ns: impl FnOnce() -> Option<u64>) {
-        if self.stories.len() >= self.sweep_at {
-            let oldest_ns = oldest_ns();
-            let stories = &self.stories;
-            let over = stories
-                .iter()
-                .filter(|(_, story)| oldest_ns.is_none_or(|oldest| story.end_ns < oldest))
-                .map(|(key, _)| *key)
-                .collect::<Vec<_>>();
-            over.into_iter().for_each(|key| self.remove(key));
-            self.order.retain(|key| self.stories.contains_key(key));
-            self.sweep_at = (2 * self.stories.len()).max(64);
+    pub(super) fn add(&mut self, story: &Story, oldest_ns: impl FnOnce() -> Option<u64>) {
+        if self.slots.len() >= self.sweep_at {
+            self.sweep(oldest_ns());
         }
-        self.pieces += story.pieces();
-        while self.pieces > MAX_PAST_PIECES && self.evict() {}
-        self.by_pid.entry(story.id.pid).or_default().push(self.next);
-        self.order.push_back(self.next);
-        self.stories.insert(self.next, Rc::new(story));
-        self.next += 1;
+        let at = self.store.put(&code::write(story));
+        while self.slots.len() >= MAX_STORIES || self.store.is_over() && !self.slots.is_empty() {
+            self.evict();
+        }
+        self.insert(Slot {
+            origin_ns: story.origin_ns,
+            end_ns: story.end_ns,
+            at: at << 1 | u64::from(story.exited),
+            pid: story.id.pid,
+            back: 0,
+        });
     }
 
-    fn remove(&mut self, key: u64) {
-        let Some(story) = self.stories.remove(&key) else { return };
-        self.pieces = self.pieces.saturating_sub(story.pieces());
-        if let Some(keys) = self.by_pid.get_mut(&story.id.pid) {
-            keys.retain(|other| *other != key);
-            if keys.is_empty() {
-                self.by_pid.remove(&story.id.pid);
+    fn insert(&mut self, slot: Slot) {
+        let number = self.gone + self.slots.len() as u64;
+        let before = self.by_pid.insert(slot.pid, number).map_or(0, |before| number - before);
+        self.slots.push_back(Slot { back: u32::try_from(before).unwrap_or(0), ..slot });
+    }
+
+    fn sweep(&mut self, oldest_ns: Option<u64>) {
+        let needed = |slot: &Slot| oldest_ns.is_some_and(|oldest| slot.end_ns >= oldest);
+        if !self.slots.iter().all(needed) {
+            let all = std::mem::take(&mut self.slots);
+            self.by_pid.clear();
+            self.gone = 0;
+            all.into_iter().filter(needed).for_each(|slot| self.insert(slot));
+            self.forget();
+        }
+        self.sweep_at = (2 * self.slots.len()).max(64);
+    }
+
+    /// Lets the oldest go.
+    fn evict(&mut self) {
+        if let Some(slot) = self.slots.pop_front() {
+            self.gone += 1;
+            self.evicted_ns = self.evicted_ns.max(slot.end_ns);
+            if self.by_pid.get(&slot.pid).is_some_and(|last| *last < self.gone) {
+                self.by_pid.remove(&slot.pid);
             }
+            self.forget();
         }
     }
 
-    /// Lets the oldest go; false where there is none.
-    pub(super) fn evict(&mut self) -> bool {
-        while let Some(key) = self.order.pop_front() {
-            if let Some(story) = self.stories.get(&key) {
-                self.evicted_ns = self.evicted_ns.max(story.end_ns);
-                self.remove(key);
-                return true;
-            }
-        }
-        false
+    fn forget(&mut self) {
+        self.store.forget(self.slots.front().map_or(u64::MAX, |slot| slot.at >> 1));
+    }
+
+    /// The slots of a process number, the newest first.
+    fn slots(&self, pid: u32) -> impl Iterator<Item = &Slot> {
+        let mut next = self.by_pid.get(&pid).copied();
+        std::iter::from_fn(move || {
+            let number = next?;
+            let slot = self.slots.get(usize::try_from(number.checked_sub(self.gone)?).ok()?)?;
+            next = (slot.back > 0).then(|| number.checked_sub(slot.back.into())).flatten();
+            Some(slot)
+        })
+    }
+
+    /// Where the start is that a process with this number was in then.
+    fn slot(&self, pid: u32, time_ns: u64) -> Option<&Slot> {
+        self.slots(pid)
+            .filter(|slot| slot.origin_ns < time_ns && (slot.exited() || time_ns <= slot.end_ns))
+            .max_by_key(|slot| slot.origin_ns)
+    }
+
+    /// The origin of the start that a process with this number was in then.
+    pub(super) fn origin(&self, pid: u32, time_ns: u64) -> Option<u64> {
+        self.slot(pid, time_ns).map(|slot| slot.origin_ns)
     }
 
     /// The start that a process with this number was in then.
-    pub(super) fn at(&self, pid: u32, time_ns: u64) -> Option<&Rc<Story>> {
-        let keys = self.by_pid.get(&pid)?;
-        keys.iter()
-            .rev()
-            .filter_map(|key| self.stories.get(key))
-            .filter(|story| story.origin_ns < time_ns && (story.exited || time_ns <= story.end_ns))
-            .max_by_key(|story| story.origin_ns)
+    pub(super) fn at(&self, pid: u32, time_ns: u64) -> Option<Story> {
+        self.read(self.slot(pid, time_ns)?)
+    }
+
+    /// The start of a process with this number that began then.
+    pub(super) fn again(&self, pid: u32, origin_ns: u64) -> Option<Story> {
+        self.read(self.slots(pid).filter(|slot| slot.origin_ns == origin_ns).last()?)
+    }
+
+    fn read(&self, slot: &Slot) -> Option<Story> {
+        code::read(&self.store.get(slot.at >> 1)?, slot.pid, slot.origin_ns, slot.end_ns, slot.exited())
+    }
+
+    fn head(&self, slot: &Slot) -> Option<code::Head> {
+        code::head(&self.store.get(slot.at >> 1)?, slot.origin_ns)
+    }
+
+    /// Who made the process with this number whose start is over, and which ended.
+    pub(super) fn creator(&self, pid: u32) -> Option<Id> {
+        Some(self.head(self.slot(pid, u64::MAX)?)?.creator?.0)
     }
 
     /// The command of the last process with this number.
-    pub(super) fn command(&self, pid: u32) -> Option<&str> {
-        let key = self.by_pid.get(&pid)?.last()?;
-        self.stories.get(key).map(|story| &*story.command)
+    pub(super) fn command(&self, pid: u32) -> Option<String> {
+        Some(self.head(self.slots(pid).next()?)?.command)
     }
 }

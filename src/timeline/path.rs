@@ -11,48 +11,72 @@
 //! part of a stretch that is known by its sums only, that part has its share of them.
 
 use super::Builder;
-use super::past::Story;
 use super::phases::{self, Begun};
-use super::tasks::{Lane, Piece, State, Tasks, Waited};
+use super::tasks::{Piece, State, Tasks, Waited};
 use super::words;
 use crate::event::Id;
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Phase, Segment};
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Deref;
 use std::rc::Rc;
 
 /// Steps of one walk.
 const MAX_STEPS: usize = 100_000;
 /// Waits within waits.
 const MAX_DEPTH: usize = 200;
+/// Past starts that are in memory at once; a path comes back to few of them.
+const MAX_READ: usize = 256;
 /// Segments that a trace gets; more than that, and short ones are put together.
 pub(super) const MAX_SEGMENTS: usize = 2_000;
 
 /// One start on the path.
 struct View<'a> {
     id: Id,
-    start_id: Rc<str>,
+    start_id: String,
     origin_ns: u64,
     /// Nothing is known of it from then on.
     end_ns: u64,
-    phases: Rc<[Begun]>,
     creator: Option<(Id, u32)>,
     run_ns: Option<u64>,
-    tasks: &'a Tasks,
+    /// `None`: it is over, and has to be read again.
+    told: RefCell<Option<Told<'a>>>,
+}
+
+/// What is known of a start's time.
+#[derive(Clone)]
+struct Told<'a> {
+    tasks: Held<'a>,
+    phases: Rc<[Begun]>,
+}
+
+/// Tasks of a start under way, or of one that is over.
+#[derive(Clone)]
+enum Held<'a> {
+    Living(&'a Tasks),
+    Past(Rc<Tasks>),
+}
+
+impl Deref for Held<'_> {
+    type Target = Tasks;
+
+    fn deref(&self) -> &Tasks {
+        match self {
+            Self::Living(tasks) => tasks,
+            Self::Past(tasks) => tasks,
+        }
+    }
 }
 
 impl View<'_> {
     /// The phase at a time, and when it began.
-    fn phase(&self, before_ns: u64) -> Option<(&'static str, u64)> {
+    fn phase(&self, phases: &[Begun], before_ns: u64) -> Option<(&'static str, u64)> {
         let at = before_ns.saturating_sub(self.origin_ns);
-        let after = self.phases.partition_point(|phase| phase.at_ns < at);
-        let phase = self.phases.get(after.checked_sub(1)?)?;
+        let after = phases.partition_point(|phase| phase.at_ns < at);
+        let phase = phases.get(after.checked_sub(1)?)?;
         Some((phase.name, self.origin_ns.saturating_add(phase.at_ns)))
-    }
-
-    fn is_leader(&self, lane: usize) -> bool {
-        self.tasks.lanes.get(lane).is_some_and(|lane| lane.tid == self.id.pid)
     }
 }
 
@@ -85,10 +109,11 @@ struct Frame {
 }
 
 /// The wait that a frame explains.
-struct Within<'a> {
+struct Within {
     view: usize,
     tid: u32,
-    wait: &'a Waited,
+    state: State,
+    words: Words,
 }
 
 /// Where a time lies in a lane.
@@ -103,13 +128,18 @@ enum Spot<'a> {
 struct Walk<'a> {
     builder: &'a Builder,
     views: Vec<View<'a>>,
-    index: HashMap<(Id, u64), usize>,
-    frames: Vec<(Frame, Option<Within<'a>>)>,
-    steps: Vec<Step>,
+    /// By number of the process and origin.
+    index: HashMap<(u32, u64), usize>,
+    /// Views of past starts whose tasks are in memory.
+    read: RefCell<VecDeque<usize>>,
+    frames: Vec<(Frame, Option<Within>)>,
+    /// The path so far, each step in one phase.
+    steps: Vec<(Step, Option<&'static str>)>,
+    path_ns: BTreeMap<State, u64>,
     /// How far back it has come.
     now: u64,
     /// A start that had to be forgotten was looked for.
-    missed: bool,
+    missed: Cell<bool>,
 }
 
 /// A critical path.
@@ -141,22 +171,26 @@ impl Builder {
         let Some(process) = self.processes.get(&subject.id) else { return Path::default() };
         let own = View {
             id: subject.id,
-            start_id: subject.start_id.into(),
+            start_id: subject.start_id.to_owned(),
             origin_ns: subject.origin_ns,
             end_ns: subject.end_ns,
-            phases: phases::begun(subject.phases),
             creator: None,
             run_ns: subject.run_ns,
-            tasks: &process.tasks,
+            told: RefCell::new(Some(Told {
+                tasks: Held::Living(&process.tasks),
+                phases: phases::begun(subject.phases),
+            })),
         };
         let mut walk = Walk {
             builder: self,
             views: vec![own],
-            index: [((subject.id, subject.origin_ns), 0)].into_iter().collect(),
+            index: [((subject.id.pid, subject.origin_ns), 0)].into_iter().collect(),
+            read: RefCell::default(),
             frames: Vec::new(),
             steps: Vec::new(),
+            path_ns: BTreeMap::new(),
             now: subject.end_ns,
-            missed: false,
+            missed: Cell::new(false),
         };
         let base = walk.base(subject);
         walk.walk(base, subject.origin_ns);
@@ -169,23 +203,21 @@ impl<'a> Walk<'a> {
         let floor = subject.origin_ns;
         if let Some((id, tid)) = subject.reached
             && let Some(view) = self.find(id.pid, subject.end_ns)
-            && let Some(lane) = self.views.get(view).and_then(|view| view.tasks.lane(tid))
+            && let Some(lane) = self.tasks(view).lane(tid)
         {
             return Frame { view, lane, floor };
         }
-        let tasks = self.views.first().map(|view| view.tasks);
-        let leader = tasks.and_then(|tasks| tasks.lane(subject.id.pid));
+        let tasks = self.tasks(0);
+        let leader = tasks.lane(subject.id.pid);
         let gone = |lane: usize| {
-            let lane = tasks.and_then(|tasks| tasks.lanes.get(lane));
+            let lane = tasks.lanes.get(lane);
             lane.is_some_and(|lane| lane.ended_ns.is_some_and(|ended| ended < subject.end_ns))
         };
         let lane = match leader {
             // The last thread is what the end waited for.
-            Some(leader) if subject.exited || gone(leader) => {
-                tasks.and_then(|tasks| tasks.last(subject.end_ns)).unwrap_or(leader)
-            }
+            Some(leader) if subject.exited || gone(leader) => tasks.last(subject.end_ns).unwrap_or(leader),
             Some(leader) => leader,
-            None => tasks.and_then(|tasks| tasks.last(subject.end_ns)).unwrap_or(usize::MAX),
+            None => tasks.last(subject.end_ns).unwrap_or(usize::MAX),
         };
         Frame { view: 0, lane, floor }
     }
@@ -197,65 +229,107 @@ impl<'a> Walk<'a> {
             process.start.as_ref().filter(|start| start.origin_ns < time_ns).map(|start| (*id, start))
         });
         if let Some((id, start)) = living {
-            if let Some(&known) = self.index.get(&(id, start.origin_ns)) {
+            if let Some(&known) = self.index.get(&(id.pid, start.origin_ns)) {
                 return Some(known);
             }
             let process = self.builder.processes.get(&id)?;
             let end_ns = self.views.first().map_or(time_ns, |own| own.end_ns).max(time_ns);
             let view = View {
                 id,
-                start_id: format!("{id}/{}", start.seq).into(),
+                start_id: format!("{id}/{}", start.seq),
                 origin_ns: start.origin_ns,
                 end_ns: u64::MAX,
-                phases: phases::begun(&super::start::phases_of(start, end_ns)),
                 creator: super::start::creator_of(process, start),
                 run_ns: start.run_ns,
-                tasks: &process.tasks,
+                told: RefCell::new(Some(Told {
+                    tasks: Held::Living(&process.tasks),
+                    phases: phases::begun(&super::start::phases_of(start, end_ns)),
+                })),
             };
             return Some(self.keep(view));
         }
         let builder = self.builder;
-        let story: &'a Story = match builder.past.at(pid, time_ns) {
-            Some(story) => story,
-            None => {
-                let evicted = builder.past.evicted_ns;
-                self.missed |= evicted > self.views.first().map_or(u64::MAX, |own| own.origin_ns)
-                    && !builder.by_pid.contains_key(&pid);
-                return None;
-            }
+        let Some(origin_ns) = builder.past.origin(pid, time_ns) else {
+            let evicted = builder.past.evicted_ns;
+            let is_cut = evicted > self.views.first().map_or(u64::MAX, |own| own.origin_ns)
+                && !builder.by_pid.contains_key(&pid);
+            self.missed.set(self.missed.get() || is_cut);
+            return None;
         };
-        if let Some(&known) = self.index.get(&(story.id, story.origin_ns)) {
+        if let Some(&known) = self.index.get(&(pid, origin_ns)) {
             return Some(known);
         }
-        Some(self.keep(View {
+        let Some(story) = builder.past.at(pid, time_ns) else {
+            self.missed.set(true);
+            return None;
+        };
+        let view = self.keep(View {
             id: story.id,
-            start_id: story.start_id.clone(),
+            start_id: format!("{}/{}", story.id, story.seq),
             origin_ns: story.origin_ns,
             end_ns: if story.exited { u64::MAX } else { story.end_ns },
-            phases: story.phases.clone(),
             creator: story.creator,
             run_ns: story.run_ns,
-            tasks: &story.tasks,
-        }))
+            told: RefCell::new(None),
+        });
+        self.remember(view, Told { tasks: Held::Past(story.tasks), phases: story.phases });
+        Some(view)
     }
 
     fn keep(&mut self, view: View<'a>) -> usize {
-        self.index.insert((view.id, view.origin_ns), self.views.len());
+        self.index.insert((view.id.pid, view.origin_ns), self.views.len());
         self.views.push(view);
         self.views.len() - 1
     }
 
-    fn lane(&self, frame: &Frame) -> Option<&'a Lane> {
-        self.views.get(frame.view)?.tasks.lanes.get(frame.lane)
+    /// Keeps a past start in memory, and lets the one go that came first.
+    fn remember(&self, view: usize, told: Told<'a>) {
+        let mut read = self.read.borrow_mut();
+        if read.len() >= MAX_READ
+            && let Some(first) = read.pop_front().and_then(|first| self.views.get(first))
+        {
+            first.told.replace(None);
+        }
+        read.push_back(view);
+        if let Some(view) = self.views.get(view) {
+            view.told.replace(Some(told));
+        }
+    }
+
+    fn told(&self, at: usize) -> Told<'a> {
+        let nothing = || Told { tasks: Held::Past(Rc::default()), phases: Rc::default() };
+        let Some(view) = self.views.get(at) else { return nothing() };
+        if let Some(told) = &*view.told.borrow() {
+            return told.clone();
+        }
+        // It was in memory before.
+        let told = match self.builder.past.again(view.id.pid, view.origin_ns) {
+            Some(story) => Told { tasks: Held::Past(story.tasks), phases: story.phases },
+            None => {
+                self.missed.set(true);
+                nothing()
+            }
+        };
+        self.remember(at, told.clone());
+        told
+    }
+
+    fn tasks(&self, view: usize) -> Held<'a> {
+        self.told(view).tasks
+    }
+
+    fn phase(&self, view: usize, before_ns: u64) -> Option<(&'static str, u64)> {
+        self.views.get(view)?.phase(&self.told(view).phases, before_ns)
     }
 
     fn tid(&self, frame: &Frame) -> u32 {
         let pid = self.views.get(frame.view).map_or(0, |view| view.id.pid);
-        self.lane(frame).map_or(pid, |lane| lane.tid)
+        self.tasks(frame.view).lanes.get(frame.lane).map_or(pid, |lane| lane.tid)
     }
 
-    fn spot(&self, frame: &Frame) -> Spot<'a> {
-        let Some(lane) = self.lane(frame) else {
+    /// Where the walk is in a frame's lane, of these tasks of its start.
+    fn spot<'t>(&self, tasks: &'t Tasks, frame: &Frame) -> Spot<'t> {
+        let Some(lane) = tasks.lanes.get(frame.lane) else {
             // No record of it: it has run since its first turn, for what is known.
             let run = self.views.get(frame.view).and_then(|view| view.run_ns);
             return match run.filter(|run| *run < self.now) {
@@ -277,8 +351,31 @@ impl<'a> Walk<'a> {
     }
 
     fn emit_as(&mut self, view: usize, tid: u32, lo: u64, state: State, words: Words) {
-        if lo < self.now {
-            self.steps.push(Step { lo, hi: self.now, view, tid, state, words });
+        if lo >= self.now {
+            return;
+        }
+        *self.path_ns.entry(state).or_default() += self.now - lo;
+        // Cut where phases change, and put together where nothing does; backwards, as the walk goes.
+        let floor = lo;
+        while self.now > floor {
+            let (phase, since) = match self.phase(view, self.now) {
+                Some((phase, since)) => (Some(phase), since.max(floor)),
+                None => (None, floor),
+            };
+            let lo = since.min(self.now - 1);
+            match self.steps.last_mut() {
+                Some((last, last_phase))
+                    if (last.view, last.tid, last.state) == (view, tid, state)
+                        && last.words == words
+                        && *last_phase == phase =>
+                {
+                    last.lo = lo;
+                }
+                _ => {
+                    let words = words.clone();
+                    self.steps.push((Step { lo, hi: self.now, view, tid, state, words }, phase));
+                }
+            }
             self.now = lo;
         }
     }
@@ -296,9 +393,13 @@ impl<'a> Walk<'a> {
                 self.turn_to(Frame { lane, ..frame });
                 continue;
             }
-            match self.spot(&frame) {
+            let tasks = self.tasks(frame.view);
+            match self.spot(&tasks, &frame) {
                 Spot::Before => self.before(frame),
-                Spot::After(until) => self.after(frame, until),
+                Spot::After(until) => {
+                    let ended = tasks.lanes.get(frame.lane).is_some_and(|lane| lane.ended_ns.is_some());
+                    self.after(frame, until, ended);
+                }
                 Spot::Inside(Piece::Sums { since_ns, until_ns, sums }) => {
                     let lo = (*since_ns).max(frame.floor);
                     let part = sums.share(self.now - lo, until_ns - since_ns);
@@ -320,7 +421,7 @@ impl<'a> Walk<'a> {
 
     /// The thread that the task was until just then.
     fn was(&self, frame: &Frame) -> Option<usize> {
-        let lanes = &self.views.get(frame.view)?.tasks.lanes;
+        let lanes = &self.tasks(frame.view).lanes;
         let taken = lanes.get(frame.lane)?.taken_over.iter().find(|(from, _)| *from == self.now)?;
         let begin = lanes.get(taken.1)?.begin_ns()?;
         (begin < self.now && taken.1 != frame.lane).then_some(taken.1)
@@ -346,7 +447,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn wait(&mut self, frame: Frame, wait: &'a Waited) {
+    fn wait(&mut self, frame: Frame, wait: &Waited) {
         let rival = || match &wait.rival {
             Some((pid, comm)) => Words::Rival(*pid, comm.as_str().into()),
             None => Words::None,
@@ -363,7 +464,8 @@ impl<'a> Walk<'a> {
             && let Some((next, acted_ns)) = self.waker(&frame, wait)
         {
             self.emit(&frame, acted_ns, wait.state, words());
-            let within = Within { view: frame.view, tid: self.tid(&frame), wait };
+            let tid = self.tid(&frame);
+            let within = Within { view: frame.view, tid, state: wait.state, words: words() };
             self.frames.push((next, Some(within)));
             return;
         }
@@ -375,7 +477,8 @@ impl<'a> Walk<'a> {
         let (pid, tid) = wait.waker?;
         let view = self.find(pid, self.now)?;
         let next = Frame { view, lane: self.place(view, tid)?, floor: wait.off_ns.max(frame.floor) };
-        let off = match self.spot(&next) {
+        let tasks = self.tasks(view);
+        let off = match self.spot(&tasks, &next) {
             Spot::Inside(Piece::Wait(off)) if self.now < off.back_ns => off,
             _ => return Some((next, self.now)),
         };
@@ -390,23 +493,23 @@ impl<'a> Walk<'a> {
 
     /// The lane of a task; of a process's first task also where it has no record yet.
     fn place(&self, view: usize, tid: u32) -> Option<usize> {
-        let view = self.views.get(view)?;
-        if self.now > view.end_ns {
+        let end_ns = self.views.get(view)?.end_ns;
+        if self.now > end_ns {
             return None;
         }
-        match view.tasks.lane(tid) {
-            None if tid == view.id.pid => Some(usize::MAX),
+        match self.tasks(view).lane(tid) {
+            None if tid == self.views.get(view)?.id.pid => Some(usize::MAX),
             lane => lane,
         }
     }
 
     /// Is it off its CPU at that time, by its own records?
     fn waits(&self, frame: &Frame) -> bool {
-        matches!(self.spot(frame), Spot::Inside(Piece::Wait(wait)) if self.now < wait.back_ns)
+        let tasks = self.tasks(frame.view);
+        matches!(self.spot(&tasks, frame), Spot::Inside(Piece::Wait(wait)) if self.now < wait.back_ns)
     }
 
-    fn after(&mut self, frame: Frame, until: u64) {
-        let ended = self.lane(&frame).is_some_and(|lane| lane.ended_ns.is_some());
+    fn after(&mut self, frame: Frame, until: u64, ended: bool) {
         let base = self.frames.len() == 1 && frame.view == 0;
         let (state, words) = match (ended, base) {
             // Its memory and files are given back.
@@ -421,13 +524,15 @@ impl<'a> Walk<'a> {
     /// Before a task's first record.
     fn before(&mut self, frame: Frame) {
         let Some(view) = self.views.get(frame.view) else { return self.give_up(frame) };
-        let leader = frame.lane == usize::MAX || view.is_leader(frame.lane);
+        let (origin, creator, pid) = (view.origin_ns, view.creator, view.id.pid);
+        let leader = frame.lane == usize::MAX || {
+            self.tasks(frame.view).lanes.get(frame.lane).is_some_and(|lane| lane.tid == pid)
+        };
         if !leader {
             return self.thread_born(frame);
         }
-        let origin = view.origin_ns;
         if self.now > origin {
-            let (name, since) = view.phase(self.now).unwrap_or(("", origin));
+            let (name, since) = self.phase(frame.view, self.now).unwrap_or(("", origin));
             let state = match name {
                 "fork" => State::Creating,
                 "schedule" => State::Runnable,
@@ -436,7 +541,7 @@ impl<'a> Walk<'a> {
             return self.emit(&frame, since.max(origin).min(self.now - 1), state, Words::None);
         }
         // Its creator was at work on it.
-        let Some((id, tid)) = view.creator else { return self.give_up(frame) };
+        let Some((id, tid)) = creator else { return self.give_up(frame) };
         let next = self.find(id.pid, self.now).and_then(|view| {
             let next = Frame { view, lane: self.place(view, tid)?, ..frame };
             (self.views.get(view)?.id == id && !self.waits(&next)).then_some(next)
@@ -450,14 +555,14 @@ impl<'a> Walk<'a> {
     /// A thread's creation is not told. Some thread of the process that was not waiting then made it; if
     /// all were, it had been made before, and waited for its first turn.
     fn thread_born(&mut self, frame: Frame) {
-        let lanes = self.views.get(frame.view).map_or(0, |view| view.tasks.lanes.len());
+        let tasks = self.tasks(frame.view);
         let pid = self.views.get(frame.view).map_or(0, |view| view.id.pid);
-        let leader = self.views.get(frame.view).and_then(|view| view.tasks.lane(pid));
+        let leader = tasks.lane(pid);
         let runs = |lane: &usize| {
             let next = Frame { lane: *lane, ..frame };
-            *lane != frame.lane && matches!(self.spot(&next), Spot::Inside(_)) && !self.waits(&next)
+            *lane != frame.lane && matches!(self.spot(&tasks, &next), Spot::Inside(_)) && !self.waits(&next)
         };
-        if let Some(lane) = leader.into_iter().chain(0..lanes).find(runs) {
+        if let Some(lane) = leader.into_iter().chain(0..tasks.lanes.len()).find(runs) {
             return self.turn_to(Frame { lane, ..frame });
         }
         if self.frames.len() == 1 {
@@ -470,48 +575,22 @@ impl<'a> Walk<'a> {
     fn give_up(&mut self, frame: Frame) {
         match self.frames.pop() {
             Some((_, Some(within))) => {
-                let words = within.wait.detail.clone().map_or(Words::None, Words::Said);
-                self.emit_as(within.view, within.tid, frame.floor, within.wait.state, words);
+                self.emit_as(within.view, within.tid, frame.floor, within.state, within.words);
             }
             _ => self.emit(&frame, frame.floor, State::Unknown, Words::None),
         }
     }
 
-    /// From steps to segments: cut where phases change, put together where nothing does.
-    fn finish(self, subject: &Subject<'_>) -> Path {
-        let mut steps: Vec<(Step, Option<&str>)> = Vec::with_capacity(self.steps.len());
-        let mut path_ns: BTreeMap<State, u64> = BTreeMap::new();
-        for step in &self.steps {
-            *path_ns.entry(step.state).or_default() += step.hi - step.lo;
-            let Some(view) = self.views.get(step.view) else { continue };
-            let mut hi = step.hi;
-            while hi > step.lo {
-                let (phase, since) = match view.phase(hi) {
-                    Some((phase, since)) => (Some(phase), since.max(step.lo)),
-                    None => (None, step.lo),
-                };
-                // Backwards, as the steps are.
-                let lo = since.min(hi - 1);
-                match steps.last_mut() {
-                    Some((last, last_phase))
-                        if (last.view, last.tid, last.state) == (step.view, step.tid, step.state)
-                            && last.words == step.words
-                            && *last_phase == phase =>
-                    {
-                        last.lo = lo;
-                    }
-                    _ => steps.push((Step { lo, hi, ..step.clone() }, phase)),
-                }
-                hi = lo;
-            }
-        }
+    /// From steps to segments.
+    fn finish(mut self, subject: &Subject<'_>) -> Path {
+        let mut steps = std::mem::take(&mut self.steps);
         steps.reverse();
         let mut by_name: BTreeMap<String, u64> = BTreeMap::new();
-        for (state, ns) in path_ns {
+        for (&state, &ns) in &self.path_ns {
             *by_name.entry(self.builder.state_name(state).into_owned()).or_default() += ns;
         }
         let segments = runs(&steps).map(|run| self.segment(run, subject.origin_ns)).collect();
-        Path { segments, path_ns: by_name, cut: self.missed }
+        Path { segments, path_ns: by_name, cut: self.missed.get() }
     }
 
     /// A run of steps as one segment: that of the longest, with what else is in it.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// All phases, in their order.
-const NAMES: [&str; 9] = ["unobserved", "fork", "schedule", "setup", "exec", "load", "link", "init", "app"];
+pub(super) const NAMES: [&str; 9] =
+    ["unobserved", "fork", "schedule", "setup", "exec", "load", "link", "init", "app"];
 
 /// Where a phase begins: all that a path asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

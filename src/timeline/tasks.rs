@@ -13,6 +13,8 @@ use std::rc::Rc;
 pub(super) const MAX_WAITS: usize = 10_000;
 /// Pieces of one start; more than that, and neighbouring sums are added up.
 const MAX_PIECES: usize = 40_000;
+/// Pieces of time in memory, of all starts in progress together: some 70 MB.
+pub(super) const MAX_ALL_PIECES: usize = 400_000;
 /// Tasks of one start that are kept; of more, those that have ended and ran least are left out.
 pub(super) const MAX_LANES: usize = 2_000;
 /// Waits that are shorter only count in the sums. The kernel side has the same limit, but tells some
@@ -58,6 +60,10 @@ impl State {
 pub(super) struct Sums(Vec<(State, u64)>);
 
 impl Sums {
+    pub(super) fn with_room(states: usize) -> Self {
+        Self(Vec::with_capacity(states))
+    }
+
     pub(super) fn add(&mut self, state: State, ns: u64) {
         if ns == 0 {
             return;
@@ -214,6 +220,16 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    /// As it was, of a task from which nothing more comes.
+    pub(super) fn of(
+        tid: u32,
+        pieces: Vec<Piece>,
+        ended_ns: Option<u64>,
+        taken_over: Vec<(u64, usize)>,
+    ) -> Self {
+        Self { tid, pieces, ended_ns, taken_over, ..Self::default() }
+    }
+
     pub(super) fn begin_ns(&self) -> Option<u64> {
         self.pieces.first().map(Piece::since_ns)
     }
@@ -400,18 +416,17 @@ impl Tasks {
         self.lanes.is_empty()
     }
 
-    /// Nothing more comes, and only paths will ask: what they do not need goes, and room for more.
-    pub(super) fn pack(&mut self) {
-        for lane in &mut self.lanes {
-            lane.readings = Vec::new();
-            for piece in &mut lane.pieces {
-                if let Piece::Sums { sums, .. } = piece {
-                    sums.0.shrink_to_fit();
-                }
-            }
-            lane.pieces.shrink_to_fit();
+    /// None yet, of this process.
+    pub(super) fn of(pid: u32) -> Self {
+        Self { pid, ..Self::default() }
+    }
+
+    /// Puts a task in as it was, behind the others; `is_last`: its number is not another's since.
+    pub(super) fn put(&mut self, lane: Lane, is_last: bool) {
+        if is_last {
+            self.by_tid.insert(lane.tid, self.lanes.len());
         }
-        self.lanes.shrink_to_fit();
+        self.lanes.push(lane);
     }
 
     pub(super) fn lane(&self, tid: u32) -> Option<usize> {

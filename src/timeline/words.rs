@@ -144,7 +144,7 @@ impl Builder {
     fn is_child(&self, id: Id, pid: u32) -> bool {
         match self.by_pid.get(&pid).and_then(|id| self.processes.get(id)) {
             Some(process) => process.creator == Some(id),
-            None => self.past.at(pid, u64::MAX).is_some_and(|s| s.creator.is_some_and(|(by, _)| by == id)),
+            None => self.past.creator(pid) == Some(id),
         }
     }
 
@@ -220,7 +220,7 @@ impl Builder {
         let living = self.by_pid.get(&pid).and_then(|id| self.processes.get(id));
         let command = match living {
             Some(process) => Some(command(process.program.image.shown(), &process.comm)),
-            None => self.past.command(pid).map(str::to_owned),
+            None => self.past.command(pid),
         };
         match command.filter(|command| !command.is_empty()) {
             Some(command) => format!("pid {pid} ({command})"),

@@ -110,6 +110,23 @@ impl Drop for Whole {
     }
 }
 
+/// A nameless file for what is not to stay in memory: /tmp often is memory itself, so it comes last.
+///
+/// # Errors
+/// None can be made anywhere.
+pub(crate) fn scratch() -> io::Result<File> {
+    let own = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let mut failed = io::Error::from(io::ErrorKind::NotFound);
+    for folder in own.into_iter().chain(["/var/tmp", "/tmp"].map(PathBuf::from)) {
+        let open = Folder::open(&folder, &Owner::own()).map_err(|e| io::Error::other(e.to_string()));
+        match open.and_then(|folder| folder.unnamed()) {
+            Ok(file) => return Ok(file),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
 /// A nameless file in `$TMPDIR` or /tmp, for what has to be read twice and comes down a pipe.
 ///
 /// # Errors

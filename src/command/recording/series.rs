@@ -204,6 +204,7 @@ pub fn run(
         swept_ns: 0,
         timeline: level > crate::level::Level::Lifecycle,
     };
+    live.builder.keep_past_in(Box::<host::scratch::Nameless>::default());
     if live.probe.wants_loaders() {
         for path in series.commands.iter().filter_map(|argv| program_path(argv, &request.caller)) {
             live.probe.look_at_program(&path);

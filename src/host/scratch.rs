@@ -1,0 +1,54 @@
+//! Room outside of memory: a nameless file, made when it is first needed.
+
+use crate::timeline::Scratch;
+use crate::trace::whole;
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::signal::{SigSet, Signal};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// A file that nobody else can open, and that is gone with us.
+#[derive(Debug, Default)]
+pub struct Nameless(Option<File>);
+
+impl Scratch for Nameless {
+    fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = match &self.0 {
+            Some(file) => file,
+            None => {
+                // A limit to the size of files is an error like others, and ends nobody.
+                let mut mask = SigSet::empty();
+                mask.add(Signal::SIGXFSZ);
+                mask.thread_block()?;
+                self.0.insert(whole::scratch()?)
+            }
+        };
+        file.write_all_at(bytes, at)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        let Some(file) = &self.0 else { return Ok(0) };
+        let mut done = 0;
+        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, at + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    fn forget(&mut self, from: u64, to: u64) {
+        let (Ok(from), Ok(len)) = (i64::try_from(from), i64::try_from(to.saturating_sub(from))) else {
+            return;
+        };
+        if let Some(file) = &self.0 {
+            // Not every file system can; it then has it until the end.
+            let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            let _ = fallocate(file, hole, from, len);
+        }
+    }
+}
