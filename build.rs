@@ -15,7 +15,7 @@ use std::process::Command;
 
 const SOURCE: &str = "bpf/startrace.bpf.c";
 /// Files in `src/` that the program carries packed (`src/packed.rs`).
-const PACKED: [&str; 10] = [
+const PACKED: [&str; 11] = [
     "export/html/page.html",
     "export/html/style.css",
     "export/html/base.js",
@@ -24,6 +24,7 @@ const PACKED: [&str; 10] = [
     "export/html/summary.js",
     "export/html/detail.js",
     "export/html/main.js",
+    "help/details.txt",
     "trace/schema/document.json",
     "trace/schema/line.json",
 ];

@@ -24,3 +24,4 @@ mod sort;
 pub mod timeline;
 pub mod trace;
 pub mod tui;
+pub mod words;

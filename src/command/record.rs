@@ -689,9 +689,9 @@ fn conclude(
             }
             let path = shell_path(&path);
             let lost = if complete { "" } else { ", INCOMPLETE: see session.lost" };
-            let starts = crate::report::counted(starts, "start");
+            let starts = crate::words::counted(starts, "start");
             if left_out > 0 {
-                let others = crate::report::counted(left_out, "other start");
+                let others = crate::words::counted(left_out, "other start");
                 say(args, &format!("{others} left out, under way or later than --count asked for"));
             }
             say(args, &format!("{starts} in {path}{lost}; show again with: startrace report {path}"));

@@ -5,6 +5,7 @@ use super::export::{warn, write_file};
 use super::redaction::RedactArgs;
 use crate::diagnose::{self, Thresholds};
 use crate::export::{self, Format, Source};
+use crate::help;
 use crate::redact::Redactor;
 use crate::report::{self, ColorWhen, Digest, MAX_WIDTH, MIN_WIDTH, Pick, Style, View};
 use crate::trace::read;
@@ -119,13 +120,16 @@ pub fn run(options: &Options) -> Result<()> {
         let style = Style::for_stdout(options.width, options.color);
         if id != "all" && diagnose::page(id).is_none() {
             let known: Vec<&str> = diagnose::pages().map(|(id, _)| id).collect();
-            let known = known.join(", ");
-            return Err(
-                Misuse(format!("--explain {id}: there is no such finding; there are: {known}")).into()
-            );
+            let like = help::names::like(Some("findings"), id);
+            let like =
+                if like.is_empty() { String::new() } else { format!("; did you mean {}?", like.join(", ")) };
+            return Err(Misuse(format!(
+                "--explain {id}: there is no such finding{like}; there are: {}",
+                known.join(", ")
+            ))
+            .into());
         }
-        let asked = diagnose::pages().filter(|(known, _)| id == "all" || id == known);
-        return finish(out(), |out| report::explain(asked, &style, out));
+        return finish(out(), |out| help::names::explain(id, &style, out).map(drop));
     }
     let thresholds = options.thresholds.as_deref().map(read_thresholds).transpose()?;
     let file = match &options.file {

@@ -5,9 +5,9 @@ use super::gate::{self, Gate, Limit};
 use super::pairs::{Group, MatchedBy, Pairing};
 use super::stats::{self, Shift, Summary};
 use crate::hash::HashMap;
-use crate::report::intern::Sym;
 use crate::sort::SortSmall;
 use crate::timeline::select::glob;
+use crate::words::intern::Sym;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 

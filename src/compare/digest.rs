@@ -2,12 +2,12 @@
 
 use super::fold::{self, Map};
 use crate::hash::{HashMap, RandomState};
-use crate::report::intern::{Interner, Sym};
-use crate::report::known::{Labels, Names};
-use crate::report::label;
 use crate::sort::SortSmall;
 use crate::trace::read::{Detail, Ending, Glance, Item, ReadError, Reader, Take};
 use crate::trace::schema::{self, Diagnosis, Start, Timeline};
+use crate::words::intern::{Interner, Sym};
+use crate::words::known::{Labels, Names};
+use crate::words::label;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::ControlFlow;

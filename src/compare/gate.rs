@@ -2,7 +2,7 @@
 
 use super::comparison::Pair;
 use super::stats;
-use crate::report::duration;
+use crate::words::duration;
 use serde::Serialize;
 use std::time::Duration;
 

@@ -8,11 +8,11 @@ use super::gate::{Outcome, change, p_text};
 use super::stats::Summary;
 use super::text::{Shown, alone, left_out, numbers, side, told, verdicts, word};
 use super::waterfall::{Drawn, Line, Piece, Representative, lines};
-use crate::report::human::median;
-use crate::report::label;
 use crate::report::markup::{self, PALETTE, escape, shown};
-use crate::report::{count, counted, duration};
 use crate::sort::SortSmall;
+use crate::words::human::median;
+use crate::words::label;
+use crate::words::{count, counted, duration};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 

@@ -3,7 +3,7 @@
 use super::comparison::{Comparison, Kind, Pair};
 use super::gate::{Outcome, change, p_text};
 use super::text::{Shown, alone, left_out, parts, side, told, verdicts, word};
-use crate::report::duration;
+use crate::words::duration;
 use std::io::{self, Write};
 
 /// Rows of each table: a comment has a longest length.

@@ -2,7 +2,7 @@
 
 use super::digest::{Digest, Row, Side};
 use crate::hash::{HashMap, RandomState};
-use crate::report::intern::Sym;
+use crate::words::intern::Sym;
 use std::hash::{BuildHasher, Hash, Hasher};
 
 /// What two kinds of start have in common, so that they are taken for the same; the closest first.

@@ -8,8 +8,8 @@ pub use text::text;
 use super::comparison::{Part, TraceNote};
 use super::digest::{Digest, PartKind, Row, Run, Side};
 use super::stats::{self, Shift, Summary};
-use crate::report::intern::Sym;
 use crate::sort::SortSmall;
+use crate::words::intern::Sym;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

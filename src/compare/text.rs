@@ -2,7 +2,8 @@
 
 use super::comparison::{Change, Comparison, Kind, Pair, Part, SideNote, Unit, Verdict, plain};
 use super::gate::{Outcome, change, p_text};
-use crate::report::{Ink, Style, count, counted, duration, wrap};
+use crate::report::{Ink, Style, wrap};
+use crate::words::{count, counted, duration};
 use std::io::{self, Write};
 
 /// Pairs, new and vanished kinds that are shown unless all are asked for.

@@ -6,10 +6,11 @@
 use super::comparison::Comparison;
 use super::digest::{Digest, Side};
 use crate::hash::HashMap;
-use crate::report::{label, markup, phase};
+use crate::report::{markup, phase};
 use crate::sort::SortSmall;
 use crate::trace::read::{Detail, Glance, Item, ReadError, Reader, Take};
 use crate::trace::schema::Start;
+use crate::words::label;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 

@@ -3,10 +3,10 @@
 use super::hit::{Claim, Hit, Of};
 use super::thresholds::{Thresholds, Time};
 use crate::hash::{HashMap, HashSet, RandomState};
-use crate::report::intern::{Interner, Sym};
-use crate::report::{duration, label};
 use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Import, Segment, Start, Wait};
+use crate::words::intern::{Interner, Sym};
+use crate::words::{duration, label};
 use std::hash::BuildHasher;
 use std::rc::Rc;
 

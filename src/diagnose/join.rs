@@ -4,9 +4,9 @@ use super::hit::{Claim, Hit};
 use super::thresholds::Thresholds;
 use super::whole::{Piece, Wholes, common, length, union};
 use crate::hash::HashMap;
-use crate::report::intern::Sym;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Joined, Severity};
+use crate::words::intern::Sym;
 
 /// Claims in memory, of all hits together: some 20 MB.
 const MAX_CLAIMS: usize = 500_000;
@@ -220,7 +220,7 @@ fn price(
         costs.sort_unstable();
         let middle = costs.get(costs.len().saturating_sub(1) / 2).copied();
         let each = middle.map_or(String::new(), |ns| format!(", {} each (p50)", super::case::time(ns)));
-        summary = format!("{} starts{who}{each}. The dearest: {summary}", crate::report::count(kind.n));
+        summary = format!("{} starts{who}{each}. The dearest: {summary}", crate::words::count(kind.n));
     }
     let joined = Joined {
         id: kind.id.to_owned(),

@@ -20,10 +20,10 @@ pub use catalogue::{Page, page, pages};
 pub use thresholds::Thresholds;
 
 use crate::hash::{HashMap, HashSet};
-use crate::report::intern::Sym;
 use crate::sort::SortSmall;
 use crate::trace::read::Item;
 use crate::trace::schema::{Diagnosis, Finding, Group, Header, NotExamined, Session, Severity, Start};
+use crate::words::intern::Sym;
 use case::{Case, Known};
 use catalogue::{Feed, Rule};
 use hit::Hit;
@@ -294,7 +294,7 @@ impl Diagnoser {
         let mut counted: Vec<_> = self.hits.counted.iter().map(|(id, n)| (*id, *n)).collect();
         counted.sort_unstable();
         for (finding, n) in counted {
-            let needs = format!("fewer starts: {} of it are not in its price", crate::report::count(n));
+            let needs = format!("fewer starts: {} of it are not in its price", crate::words::count(n));
             not_examined.push(NotExamined { finding: finding.to_owned(), needs });
         }
         let (ids, known, texts) = (&self.ids, &self.known, &self.known.texts);

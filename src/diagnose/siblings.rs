@@ -3,9 +3,9 @@
 use super::case::{self, Case};
 use super::hit::{Claim, few};
 use crate::hash::HashMap;
-use crate::report::intern::Sym;
-use crate::report::label;
 use crate::sort::SortSmall;
+use crate::words::intern::Sym;
+use crate::words::label;
 use std::hash::{DefaultHasher, Hasher};
 
 /// Families that are told apart.

@@ -3,10 +3,10 @@
 use super::case::{quoted, time};
 use super::whole::{Entry, Wholes};
 use crate::hash::HashMap;
-use crate::report::intern::{Interner, Sym};
-use crate::report::{count, counted};
 use crate::sort::SortSmall;
 use crate::trace::schema::{Diagnosis, Group, Joined, Session, Severity, Start};
+use crate::words::intern::{Interner, Sym};
+use crate::words::{count, counted};
 
 /// Starts that may be the one that everybody waits for.
 const MAX_ROOTS: usize = 100_000;

@@ -5,8 +5,8 @@
 //! main thread waited for. The value is wall-clock time in nanoseconds. Each start has its own time: while a parent waits for its child, both count.
 
 use super::{Exporter, Outline, stack};
-use crate::report::label::harmless;
 use crate::trace::schema::Start;
+use crate::words::label::harmless;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 

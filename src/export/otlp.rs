@@ -22,9 +22,9 @@ pub(super) use ids::{context_of, of_start as key, wall};
 pub use send::{Patience, Sender, parse_header};
 
 use super::{Exporter, Options, Outline};
-use crate::report::label;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Header, Start, Wait};
+use crate::words::label;
 use ids::Ids;
 use serde_json::{Value, json};
 use std::io::{self, Write};

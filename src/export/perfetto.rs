@@ -14,8 +14,8 @@ use super::stack::{lane_name, stretches};
 use super::tracks::{Processes, under_way};
 use super::{Exporter, Outline};
 use crate::hash::HashSet;
-use crate::report::label;
 use crate::trace::schema::Start;
+use crate::words::label;
 use std::io::{self, Write};
 
 /// All packets are of one writer.

@@ -3,8 +3,8 @@
 
 use super::folded::push;
 use super::{Exporter, Outline, stack};
-use crate::report::label::harmless;
 use crate::trace::schema::Start;
+use crate::words::label::harmless;
 use std::io::{self, Write};
 
 /// Longest name of a function.

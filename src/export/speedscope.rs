@@ -4,9 +4,9 @@
 use super::json::{List, write};
 use super::{Exporter, Outline, stack};
 use crate::hash::HashSet;
-use crate::report::intern::{Interner, Sym};
-use crate::report::label::{self, harmless};
 use crate::trace::schema::Start;
+use crate::words::intern::{Interner, Sym};
+use crate::words::label::{self, harmless};
 use serde_json::json;
 use std::io::{self, Write};
 

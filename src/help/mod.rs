@@ -3,6 +3,7 @@
 //! Each topic is plain data, one file each. Names that are listed somewhere else already (methods, findings) come from
 //! there; of the others a test checks that none is missing.
 
+mod details;
 mod exit_codes;
 mod findings;
 mod levels;

@@ -1,7 +1,5 @@
 //! What a report needs of a trace, a few hundred bytes a start, so that a million starts fit.
 
-use super::intern::{Interner, Sym};
-use super::known::{Labels, Names};
 use super::path::{MAX_STORIES, Story};
 use super::{link, phase};
 use crate::diagnose::{Diagnoser, Thresholds};
@@ -12,6 +10,8 @@ use crate::trace::read::{self, Detail, Ending, Glance, Item, Loaded, ReadError, 
 use crate::trace::schema::{
     Diagnosis, Exit, FailedFork, Finding, Group, Header, Method, ProcessRef, Session, Start,
 };
+use crate::words::intern::{Interner, Sym};
+use crate::words::known::{Labels, Names};
 use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 

@@ -1,10 +1,10 @@
 //! The files that a start opened and looked for, in words.
 
-use super::human::{count, counted, duration};
-use super::label::harmless;
 use super::style::NO_BREAK;
 use crate::sort::SortSmall;
 use crate::trace::schema::{SourcedFile, Start};
+use crate::words::human::{count, counted, duration};
+use crate::words::label::harmless;
 use std::cmp::Reverse;
 
 /// Entries that are looked at; a file can hold more than a recording makes.

@@ -1,10 +1,10 @@
 //! What a start imported, in words.
 
-use super::human::{counted, duration, percent};
-use super::label::harmless;
 use super::style::NO_BREAK;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Import, Start};
+use crate::words::human::{counted, duration, percent};
+use crate::words::label::harmless;
 use std::cmp::Reverse;
 
 /// Imports that are looked at; a file can hold more than a recording makes.

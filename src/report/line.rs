@@ -1,10 +1,10 @@
 //! One start in one line, as `watch` shows it: when, who, how, how long, by whom, and what.
 
-use super::human::duration;
-use super::label;
 use super::style::{Ink, Style, columns};
 use crate::trace::schema::{Exit, FailedFork, ProcessRef, Start};
 use crate::trace::text::sanitize;
+use crate::words::human::duration;
+use crate::words::label;
 use std::fmt::Write;
 
 /// Columns of a line.

@@ -1,6 +1,7 @@
 //! What pages for a browser have in common: text that is only text, colours, and a policy's nonce.
 
-use super::{label, phase};
+use super::phase;
+use crate::words::label;
 use std::hash::{BuildHasher, RandomState};
 
 /// Colours by phase and by state, light and dark, as variables.

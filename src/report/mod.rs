@@ -5,14 +5,9 @@
 //! computed with saturating arithmetic, and walked without recursion.
 
 pub(crate) mod digest;
-mod explain;
 mod files;
-pub(crate) mod human;
 mod imports;
-pub(crate) mod intern;
 mod json;
-pub(crate) mod known;
-pub(crate) mod label;
 mod line;
 mod link;
 pub(crate) mod markup;
@@ -27,9 +22,6 @@ mod tree;
 mod waterfall;
 
 pub use digest::{Digest, Pick};
-pub use explain::explain;
-pub(crate) use human::counted;
-pub use human::{count, duration};
 pub use json::write as write_json;
 pub use line::Layout;
 pub use style::{ColorWhen, MAX_WIDTH, MIN_WIDTH, Style};

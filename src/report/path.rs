@@ -1,11 +1,11 @@
 //! Where the time of a start went, in words: its critical path by whom it leads through.
 
-use super::human::{counted, duration, percent};
-use super::label::harmless;
 use super::style::NO_BREAK;
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Segment, Start, States};
+use crate::words::human::{counted, duration, percent};
+use crate::words::label::harmless;
 
 /// Kinds of starts of which the slowest one's path is kept.
 pub(super) const MAX_STORIES: usize = 4_096;

@@ -1,9 +1,9 @@
 //! What ran in a start, in words.
 
-use super::human::{counted, percent};
-use super::label::harmless;
 use crate::sort::SortSmall;
 use crate::trace::schema::Start;
+use crate::words::human::{counted, percent};
+use crate::words::label::harmless;
 use std::collections::BTreeMap;
 
 /// Functions that are looked at; a file can hold more than a recording makes.

@@ -1,10 +1,10 @@
 //! What went on inside a language runtime, in words.
 
-use super::human::{counted, duration, percent};
-use super::label::harmless;
 use super::style::NO_BREAK;
 use crate::sort::SortSmall;
 use crate::trace::schema::Start;
+use crate::words::human::{counted, duration, percent};
+use crate::words::label::harmless;
 
 /// Parts and kinds of threads that are looked at; a file can hold more than a recording makes.
 const MAX_PARTS: usize = 8;

@@ -1,13 +1,14 @@
 //! The parts of a report around the tree: headline, totals, slowest starts, pools, what was lost.
 
 use super::digest::{Digest, Row};
-use super::human::{self, counted, duration};
-use super::intern::Sym;
 use super::style::{Ink, NO_BREAK, Style, columns, wrap};
-use super::{View, label, phase, table};
+use super::{View, phase, table};
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Group, Joined, Session, Severity};
+use crate::words::human::{self, counted, duration};
+use crate::words::intern::Sym;
+use crate::words::label;
 use std::io::{self, Write};
 
 /// Rows of the totals, of the pools and of the counters.

@@ -1,11 +1,12 @@
 //! Draws the tree: a line per start with its command, method, process id, duration and waterfall.
 
 use super::digest::{Digest, End, Row};
+use super::phase;
 use super::style::{Ink, Style, columns};
 use super::tree::{Line, Who};
 use super::waterfall::{self, Scale};
-use super::{human, label, phase};
 use crate::hash::HashSet;
+use crate::words::{human, label};
 use std::io::{self, Write};
 
 /// No more columns than this for the tree's lines at the left.

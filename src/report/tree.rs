@@ -2,9 +2,9 @@
 //! the longest starts.
 
 use super::digest::Digest;
-use super::intern::Sym;
 use super::link::Tree;
 use crate::hash::HashMap;
+use crate::words::intern::Sym;
 use std::collections::BinaryHeap;
 
 /// So many equal siblings are one line.

@@ -3,9 +3,10 @@
 use super::state::State;
 use super::view::{Canvas, wide};
 use crate::report::style::wrap;
-use crate::report::{Ink, duration, label, phase};
+use crate::report::{Ink, phase};
 use crate::sort::SortSmall;
 use crate::trace::schema::{Confidence, Start};
+use crate::words::{duration, label};
 use ratatui_core::layout::Rect;
 use ratatui_core::style::Style;
 

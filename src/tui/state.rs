@@ -2,10 +2,11 @@
 
 use super::keys::Key;
 use crate::hash::{HashMap, HashSet};
-use crate::report::{label, phase};
+use crate::report::phase;
 use crate::sort::SortSmall;
 use crate::timeline::live::UnderWay;
 use crate::trace::schema::{Exit, FailedFork, Line, Start};
+use crate::words::label;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 

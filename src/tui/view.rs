@@ -3,8 +3,9 @@
 use super::detail;
 use super::state::{Item, Page, Row, State, of_open};
 use crate::report::style::{Style as Text, columns};
-use crate::report::{Ink, count, duration, label, phase};
+use crate::report::{Ink, phase};
 use crate::timeline::live::UnderWay;
+use crate::words::{count, duration, label};
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
 use ratatui_core::style::{Color, Modifier, Style};

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use std::collections::{HashSet, VecDeque};
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 const TRACE_INTRO: &str = include_str!("docs/trace.md");
@@ -18,11 +19,8 @@ const CLI_INTRO: &str = "\
 *Written by `cargo xtask docs` from the program's own help; do not edit.*
 ";
 
-/// Where the pages on findings are; nothing else is there.
-const FINDINGS: &str = "docs/findings";
-
-/// Topics of `startrace help` with a page each, and a section on it for each of their names.
-const TOPICS: [&str; 3] = ["phases", "states", "readiness"];
+/// Topics of which each name has a page in the folder of that name in `docs/`; nothing else is there.
+const FOLDERS: [&str; 4] = ["findings", "phases", "states", "methods"];
 
 /// A page and what it has to hold.
 struct Page {
@@ -45,7 +43,9 @@ fn write() -> Result<()> {
         if fs::read_to_string(&page.path).is_ok_and(|old| old == page.text) {
             continue;
         }
-        fs::create_dir_all(FINDINGS)?;
+        if let Some(folder) = Path::new(&page.path).parent() {
+            fs::create_dir_all(folder)?;
+        }
         fs::write(&page.path, &page.text).with_context(|| page.path.clone())?;
         println!("{} is new", page.path);
     }
@@ -56,13 +56,15 @@ fn write() -> Result<()> {
     Ok(())
 }
 
-/// Pages on findings that there are no longer.
+/// Pages on names that there are no longer.
 fn left_over(pages: &[Page]) -> Result<Vec<String>> {
     let mut gone = Vec::new();
-    for entry in fs::read_dir(FINDINGS).into_iter().flatten() {
-        let path = format!("{FINDINGS}/{}", entry?.file_name().to_string_lossy());
-        if !pages.iter().any(|page| page.path == path) {
-            gone.push(path);
+    for folder in FOLDERS {
+        for entry in fs::read_dir(format!("docs/{folder}")).into_iter().flatten() {
+            let path = format!("docs/{folder}/{}", entry?.file_name().to_string_lossy());
+            if !pages.iter().any(|page| page.path == path) {
+                gone.push(path);
+            }
         }
     }
     Ok(gone)
@@ -90,15 +92,52 @@ fn pages() -> Result<Vec<Page>> {
     let line = serde_json::from_str(&said(&["schema", "--ndjson"])?).context("startrace schema --ndjson")?;
     let page = |path: &str, text| Page { path: path.to_owned(), text };
     let mut pages = vec![page("docs/cli.md", cli()?), page("docs/trace.md", trace(&document, &line)?)];
-    let findings = words::explained(&said(&["report", "--explain", "all"])?)?;
-    pages.push(page(&format!("{FINDINGS}/README.md"), words::index(&findings)));
-    pages.extend(findings.iter().map(|one| page(&format!("{FINDINGS}/{}.md", one.id), one.page())));
-    let methods = words::topic(&said(&["help", "methods"])?)?;
-    pages.push(page("docs/methods.md", words::methods(&methods, &said(&["help", "method-names"])?)?));
-    for name in TOPICS {
-        pages.push(page(&format!("docs/{name}.md"), words::topic(&said(&["help", name])?)?.page(name)));
+    for topic in FOLDERS {
+        let parts = match topic {
+            "findings" => words::OF_FINDINGS,
+            "methods" => words::OF_METHODS,
+            _ => words::OF_WORDS,
+        };
+        let all = words::pages(&said(&["help", topic, "all"])?, parts)?;
+        let mut index = format!("../{topic}.md");
+        if topic == "findings" {
+            "README.md".clone_into(&mut index);
+            pages.push(page("docs/findings/README.md", words::findings_index(&all)));
+        } else {
+            let said = words::topic(&said(&["help", topic])?)?;
+            pages.push(page(&format!("docs/{topic}.md"), words::topic_index(&said, topic, &all)));
+        }
+        for (file, of) in words::by_file(&all) {
+            let asked = match topic {
+                "findings" => format!("report --explain {file}"),
+                topic => format!("help {topic} {file}"),
+            };
+            pages.push(page(&format!("docs/{topic}/{file}.md"), words::page(&of, &asked, &index)?));
+        }
     }
+    let readiness = words::topic(&said(&["help", "readiness"])?)?;
+    pages.push(page("docs/readiness.md", readiness.page("readiness")));
+    broken_links(&pages)?;
     Ok(pages)
+}
+
+/// Fails where a page leads to another that is not written.
+fn broken_links(pages: &[Page]) -> Result<()> {
+    for page in
+        pages.iter().filter(|page| FOLDERS.iter().any(|of| page.path.starts_with(&format!("docs/{of}"))))
+    {
+        let folder = Path::new(&page.path).parent().unwrap_or(Path::new(""));
+        for link in page.text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = match link.strip_prefix("../") {
+                Some(link) => Path::new("docs").join(link),
+                None => folder.join(link),
+            };
+            if !pages.iter().any(|page| Path::new(&page.path) == target) {
+                bail!("{}: there is no {}", page.path, target.display());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Standard output of the program that was just built, as at a terminal of 80 columns.

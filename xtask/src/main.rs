@@ -8,6 +8,7 @@ mod dist;
 mod docs;
 mod findings;
 mod fuzz;
+mod layers;
 mod markers;
 mod readers;
 mod setup;

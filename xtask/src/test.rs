@@ -2,7 +2,7 @@
 
 use crate::corpus;
 use crate::tracefs::Tracefs;
-use crate::{coverage, docs, findings, markers, readers, setup, shell, supply, vm};
+use crate::{coverage, docs, findings, layers, markers, readers, setup, shell, supply, vm};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -89,6 +89,7 @@ pub fn command(args: &[String]) -> Result<()> {
     }
     if options.filter.is_none() {
         markers::check()?;
+        layers::check()?;
         shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
         shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
         docs::check()?;

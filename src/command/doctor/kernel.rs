@@ -4,7 +4,7 @@
 use crate::host::checks::{Check, State};
 use crate::probe::features::Features;
 use crate::probe::{Plan, Probe, Scope, Wanted, seed::Seeded, syscall_tracepoints};
-use crate::report::duration;
+use crate::words::duration;
 use std::time::{Duration, Instant};
 
 /// How the programs did.

@@ -3,8 +3,8 @@
 use super::Inspection;
 use crate::elf::resolve::{Found, Library};
 use crate::elf::{Facts, Kind};
-use crate::report::count;
 use crate::trace::text::sanitize;
+use crate::words::count;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 

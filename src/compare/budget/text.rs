@@ -3,7 +3,8 @@
 use super::{Checked, Line, Result as Outcome, over_by};
 use crate::compare::gate::percent_text;
 use crate::compare::markdown::{code, plain};
-use crate::report::{Ink, Style, count, duration, wrap};
+use crate::report::{Ink, Style, wrap};
+use crate::words::{count, duration};
 use std::io::{self, Write};
 
 fn word(result: Outcome) -> &'static str {
@@ -71,8 +72,8 @@ pub fn text(checked: &Checked, style: &Style, out: &mut dyn Write) -> io::Result
         let mut text = format!(
             "{:<4}  {:<scope$}  {:<what$}  {}",
             word(line.result),
-            style.fit(&crate::report::label::harmless(&line.scope, 100), scope),
-            style.fit(&crate::report::label::harmless(&line.what, 100), what),
+            style.fit(&crate::words::label::harmless(&line.scope, 100), scope),
+            style.fit(&crate::words::label::harmless(&line.what, 100), what),
             numbers(line)
         );
         if let Some(detail) = &line.detail {
@@ -108,8 +109,8 @@ pub fn markdown(checked: &Checked, out: &mut dyn Write) -> io::Result<()> {
             out,
             "| {} | {} | {} | {} | {detail} |",
             word(line.result),
-            code(&crate::report::label::harmless(&line.scope, 100)),
-            code(&crate::report::label::harmless(&line.what, 100)),
+            code(&crate::words::label::harmless(&line.scope, 100)),
+            code(&crate::words::label::harmless(&line.what, 100)),
             numbers(line)
         )?;
     }

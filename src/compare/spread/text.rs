@@ -4,7 +4,8 @@ use super::{CommandStat, Compared, Outlier, Stat};
 use crate::compare::comparison::Part;
 use crate::compare::gate::{change, p_text};
 use crate::compare::stats::Summary;
-use crate::report::{Ink, Style, count, counted, duration, wrap};
+use crate::report::{Ink, Style, wrap};
+use crate::words::{count, counted, duration};
 use std::io::{self, Write};
 
 /// States, outliers and parts that are shown unless all are asked for.

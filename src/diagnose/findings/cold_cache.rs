@@ -65,7 +65,7 @@ impl Rule for ColdCache {
                 "{} waited {} for storage, with {} and {} KiB read{what}",
                 case.name(),
                 time(ns),
-                crate::report::counted(counters.major_faults, "major fault"),
+                crate::words::counted(counters.major_faults, "major fault"),
                 counters.read_bytes >> 10
             ))
             .advises("Read ahead what the start needs, ship smaller images, or keep the files in memory")

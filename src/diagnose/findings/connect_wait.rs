@@ -50,7 +50,7 @@ impl Rule for ConnectWait {
             let claims = waits.into_iter().flat_map(|on| on.claims).collect();
             let how = if connect_ns * 2 > ns { "to be connected to" } else { "for answers of" };
             let hit = Hit::new(peer.clone(), format!("waiting for {peer}"))
-                .says(format!("{} waited {} {how} {peer}, {}", case.name(), time(ns), crate::report::counted(n as u64, "time")))
+                .says(format!("{} waited {} {how} {peer}, {}", case.name(), time(ns), crate::words::counted(n as u64, "time")))
                 .advises(format!("Connect to {peer} when it is needed first or beside other work, and with a shorter time-out"))
                 .shows("peer", peer)
                 .shows("waited_ns", ns)

@@ -4,8 +4,8 @@ use crate::diagnose::case::{Attempt, Case, OnPath, by_name, measured, quoted, su
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::{Claim, Hit};
 use crate::hash::HashSet;
-use crate::report::counted;
 use crate::sort::SortSmall;
+use crate::words::counted;
 use std::collections::BTreeMap;
 
 pub(crate) struct DependencyRetry;

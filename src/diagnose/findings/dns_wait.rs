@@ -58,7 +58,7 @@ impl Rule for DnsWait {
                     "{} waited {} for the name server {server}, {}{silent}",
                     case.name(),
                     time(ns),
-                    crate::report::counted(n as u64, "time")
+                    crate::words::counted(n as u64, "time")
                 ))
                 .advises(advice)
                 .shows("server", server)

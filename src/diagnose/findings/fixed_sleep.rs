@@ -58,7 +58,7 @@ impl Rule for FixedSleep {
                 "{} slept for {}, {}: {}",
                 case.name(),
                 time(ns),
-                crate::report::counted(n as u64, "time"),
+                crate::words::counted(n as u64, "time"),
                 shown.join(", ")
             ))
             .advises("Wait for the event that the sleep is meant for, or ask in ever longer steps that begin with 1 ms")

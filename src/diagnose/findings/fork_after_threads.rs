@@ -54,8 +54,8 @@ fn hit(program: &str, forks: u64, threads: u64) -> Hit {
     Hit::new(program, "forks of a process with several threads")
         .says(format!(
             "{program} forked {} while it had {}, and the copies went on without an exec",
-            crate::report::counted(forks, "copy").replace("copys", "copies"),
-            crate::report::counted(threads, "other thread")
+            crate::words::counted(forks, "copy").replace("copys", "copies"),
+            crate::words::counted(threads, "other thread")
         ))
         .advises("Fork before the first thread starts, or use spawn or a fork server: locks of other threads stay locked in the copy")
         .shows("forks", forks)

@@ -73,7 +73,7 @@ impl Rule for Fsync {
                 "{} waited {} in fsync and the like, {}",
                 case.name(),
                 time(ns),
-                crate::report::counted(n, "time")
+                crate::words::counted(n, "time")
             ))
             .advises("Do not sync during the start, or sync once, or beside other work")
             .shows("waited_ns", ns)

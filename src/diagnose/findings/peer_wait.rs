@@ -68,7 +68,7 @@ impl Rule for PeerWait {
                     "{} waited {} for {peer}, {}",
                     case.name(),
                     time(ns),
-                    crate::report::counted(n as u64, "time")
+                    crate::words::counted(n as u64, "time")
                 ))
                 .advises(format!(
                     "Look into {peer}: record it with -p while this happens; ask it later or less often"

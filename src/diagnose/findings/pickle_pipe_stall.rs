@@ -58,7 +58,7 @@ impl Rule for PicklePipeStall {
                 "{} stood still for {} in {}, writing to a worker that was not ready to read",
                 case.name(),
                 time(ns),
-                crate::report::counted(n, "write")
+                crate::words::counted(n, "write")
             ))
             .advises(
                 "Hand less over to the workers (a file name, shared memory), or load the data in the worker",

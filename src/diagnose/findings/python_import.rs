@@ -59,7 +59,7 @@ impl Rule for PythonImport {
             .says(format!(
                 "{} imported {} modules in {}: {}",
                 case.name(),
-                crate::report::count(imports.count),
+                crate::words::count(imports.count),
                 time(ns),
                 shown.join(", ")
             ))

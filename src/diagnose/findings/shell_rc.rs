@@ -60,7 +60,7 @@ impl Rule for ShellRc {
                 "{} took {} for its start files, with {} on the way",
                 case.name(),
                 time(ns),
-                crate::report::counted(commands.len() as u64, "process").replace("processs", "processes")
+                crate::words::counted(commands.len() as u64, "process").replace("processs", "processes")
             ))
             .advises("Load version managers at their first use, and keep the output of commands that never changes in a file")
             .shows("app_ns", ns)

@@ -59,7 +59,7 @@ impl Rule for WrapperChain {
         )
         .says(format!(
             "{program} was started through {}: {}{more}",
-            crate::report::counted(images.len() as u64 - 1, "wrapper"),
+            crate::words::counted(images.len() as u64 - 1, "wrapper"),
             shown.join(", ")
         ))
         .advises(format!(

@@ -3,33 +3,41 @@
 use anyhow::{Context, Result, bail};
 use std::fmt::Write as _;
 
-/// What `report --explain` says of one finding: each part's name and text.
+/// What the program says of one name at a terminal: a heading, and each part's name and text.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Finding {
-    pub id: String,
+pub struct Page {
+    pub heading: String,
     pub parts: Vec<(String, String)>,
 }
 
-/// Headings for the parts that `--explain` has.
-const HEADINGS: [(&str, &str); 5] = [
+/// Headings for the parts that a page has; the first is without one.
+const HEADINGS: [(&str, &str); 11] = [
     ("What", ""),
     ("Why", "Why it takes time"),
     ("Price", "What the price is made of"),
     ("Fix", "How to mend it, from the cheapest to the dearest"),
     ("Mistakes", "When it is mistaken, and what it misses"),
+    ("Measured", "How it is measured"),
+    ("Look at", "What to look at"),
+    ("Seen as", "How it is told from others"),
+    ("Cost", "What it costs, and when to use it"),
+    ("From", "What typically makes it"),
+    (SEE_ALSO, "See also"),
 ];
+const SEE_ALSO: &str = "See also";
 
-/// Reads `report --explain all`.
-pub fn explained(text: &str) -> Result<Vec<Finding>> {
-    pages(text, &HEADINGS.map(|(name, _)| name))
-}
+/// Parts that the pages of a kind have, but for those that the names of some do without.
+pub const OF_FINDINGS: &[&str] = &["What", "Why", "Price", "Fix", "Mistakes"];
+pub const OF_METHODS: &[&str] = &["What", "Seen as", "Cost", "From"];
+pub const OF_WORDS: &[&str] = &["What", "Measured", "Look at"];
 
-/// Reads pages at a terminal: a name at the margin, then parts as `  Name      text`, going on below the text.
-fn pages(text: &str, parts: &[&str]) -> Result<Vec<Finding>> {
-    let mut all: Vec<Finding> = Vec::new();
+/// Reads pages at a terminal: a name at the margin, then parts as `  Name      text`, going on below the text. Each has
+/// `parts`, and perhaps what to see besides.
+pub fn pages(text: &str, parts: &[&str]) -> Result<Vec<Page>> {
+    let mut all: Vec<Page> = Vec::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
         if !line.starts_with(' ') {
-            all.push(Finding { id: line.to_owned(), parts: Vec::new() });
+            all.push(Page { heading: line.to_owned(), parts: Vec::new() });
             continue;
         }
         let of = all.last_mut().with_context(|| format!("no page before {line:?}"))?;
@@ -43,9 +51,10 @@ fn pages(text: &str, parts: &[&str]) -> Result<Vec<Finding>> {
         }
     }
     for page in &all {
-        let names: Vec<&str> = page.parts.iter().map(|(name, _)| &**name).collect();
+        let names = page.parts.iter().map(|(name, _)| &**name);
+        let names: Vec<&str> = names.filter(|name| *name != SEE_ALSO).collect();
         if names != parts {
-            bail!("{} has the parts {names:?}", page.id);
+            bail!("{} has the parts {names:?}", page.heading);
         }
     }
     if all.is_empty() {
@@ -54,74 +63,140 @@ fn pages(text: &str, parts: &[&str]) -> Result<Vec<Finding>> {
     Ok(all)
 }
 
-/// The page on methods: what `startrace help methods` says of them all, and a section on every name.
-pub fn methods(topic: &Topic, names: &str) -> Result<String> {
-    let mut text = format!(
-        "# {}\n\n*Written by `cargo xtask docs` from `startrace help methods` and `startrace help method-names`; do \
-         not edit.*\n",
-        plain(&topic.title)
-    );
-    // The list of names follows in sections.
-    for paragraph in topic.before.iter().filter(|paragraph| !paragraph.ends_with(':')) {
-        let _ = write!(text, "\n{}\n", plain(paragraph));
+impl Page {
+    /// Its name alone: the heading may say what it is the name of.
+    pub fn name(&self) -> &str {
+        self.heading.split_once(" (").map_or(&*self.heading, |(name, _)| name)
     }
-    let mut part = String::new();
-    for page in pages(names, &["What", "Seen as", "Cost", "From"])? {
-        let (name, of) =
-            page.id.split_once(" (").with_context(|| format!("{} is part of nothing", page.id))?;
-        let of = of.trim_end_matches(')');
-        if of != part {
-            let mut capital = of.chars();
-            let first = capital.next().map(|c| c.to_ascii_uppercase().to_string()).unwrap_or_default();
-            let _ = write!(text, "\n## {first}{}\n", plain(capital.as_str()));
-            of.clone_into(&mut part);
-        }
-        let _ = write!(text, "\n### `{name}`\n\n");
-        for (heading, words) in &page.parts {
-            match heading.as_str() {
-                "What" => {
-                    let _ = writeln!(text, "{}\n", plain(words));
-                }
+
+    /// What its name is the name of.
+    fn kind(&self) -> &str {
+        self.heading.split_once(" (").map_or("", |(_, of)| of.trim_end_matches(')'))
+    }
+
+    /// The file's name without its ending.
+    pub fn file(&self) -> String {
+        self.name().split(':').next().unwrap_or_default().to_owned()
+    }
+
+    /// The first sentence of all.
+    fn what(&self) -> &str {
+        self.parts.first().map_or("", |(_, text)| text)
+    }
+
+    /// What is said of it, with a heading each; `level` is that of these.
+    fn body(&self, level: &str) -> Result<String> {
+        let mut text = String::new();
+        for (part, words) in &self.parts {
+            let heading = HEADINGS.iter().find(|(name, _)| name == part).map(|(_, heading)| *heading);
+            match heading.with_context(|| format!("{}: {part} has no heading", self.heading))? {
+                "" => {}
                 heading => {
-                    let _ = writeln!(text, "- *{heading}*: {}", plain(words));
+                    let _ = write!(text, "\n{level} {heading}\n");
                 }
+            }
+            let words = if part == SEE_ALSO { links(words)? } else { plain(words) };
+            let _ = write!(text, "\n{words}\n");
+        }
+        Ok(text)
+    }
+}
+
+/// `states sleep, dns; findings fixed-sleep` with a link to the page on each.
+fn links(text: &str) -> Result<String> {
+    let mut lists = Vec::new();
+    for list in text.split("; ") {
+        let (kind, names) = list.split_once(' ').with_context(|| format!("no names in {list:?}"))?;
+        let links: Vec<String> =
+            names.split(", ").map(|name| format!("[`{name}`](../{kind}/{name}.md)")).collect();
+        lists.push(format!("{kind} {}", links.join(", ")));
+    }
+    Ok(lists.join("; "))
+}
+
+/// One page of a folder: all that the program says of one name, which may be the name of several things.
+pub fn page(of: &[&Page], asked: &str, index: &str) -> Result<String> {
+    let first = of.first().context("a page of nothing")?;
+    let title = if of.len() == 1 { &*first.heading } else { first.name() };
+    let mut text = format!(
+        "# {}\n\n*Written by `cargo xtask docs` from `startrace {asked}`; do not edit. [All of them]({index})*\n",
+        plain(title)
+    );
+    match of {
+        [one] => text.push_str(&one.body("##")?),
+        several => {
+            for one in several {
+                let _ = write!(text, "\n## {}\n", plain(&capital(one.kind())));
+                text.push_str(&one.body("###")?);
             }
         }
     }
     Ok(text)
 }
 
-impl Finding {
-    /// Its page.
-    pub fn page(&self) -> String {
-        let mut text = format!(
-            "# {0}\n\n*Written by `cargo xtask docs` from `startrace report --explain {0}`; do not edit. \
-             [All findings](README.md)*\n",
-            self.id
-        );
-        for ((_, heading), (_, words)) in HEADINGS.iter().zip(&self.parts) {
-            if !heading.is_empty() {
-                let _ = write!(text, "\n## {heading}\n");
-            }
-            let _ = write!(text, "\n{}\n", plain(words));
+/// Pages on the same name together, in the order of the first.
+pub fn by_file(all: &[Page]) -> Vec<(String, Vec<&Page>)> {
+    let mut files: Vec<(String, Vec<&Page>)> = Vec::new();
+    for page in all {
+        let file = page.file();
+        match files.iter_mut().find(|(known, _)| *known == file) {
+            Some((_, of)) => of.push(page),
+            None => files.push((file, vec![page])),
         }
-        text
+    }
+    files
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_ascii_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}", letters.as_str())
+}
+
+fn table(text: &mut String, kind: &str, pages: &[&Page], folder: &str) {
+    let _ = write!(text, "\n| {kind} | what it is |\n|---|---|\n");
+    for page in pages {
+        let what = plain(page.what()).replace('|', "\\|");
+        let _ = writeln!(text, "| [`{}`]({folder}{}.md) | {what} |", page.name(), page.file());
     }
 }
 
-/// The page that lists them.
-pub fn index(all: &[Finding]) -> String {
+/// The page on a topic whose names have pages in the folder of its name: what is said of all, and a list.
+pub fn topic_index(topic: &Topic, name: &str, pages: &[Page]) -> String {
+    let mut text = format!(
+        "# {}\n\n*Written by `cargo xtask docs` from `startrace help {name}`; do not edit.*\n",
+        plain(&topic.title)
+    );
+    // The list of names follows in tables.
+    for paragraph in topic.before.iter().filter(|paragraph| !paragraph.ends_with(':')) {
+        let _ = write!(text, "\n{}\n", plain(paragraph));
+    }
+    let folder = format!("{name}/");
+    let mut kinds: Vec<&str> = pages.iter().map(Page::kind).collect();
+    kinds.dedup();
+    for kind in &kinds {
+        if kinds.len() > 1 {
+            let _ = write!(text, "\n## {}\n", plain(&capital(kind)));
+        }
+        let of: Vec<&Page> = pages.iter().filter(|page| page.kind() == *kind).collect();
+        table(&mut text, name.trim_end_matches('s'), &of, &folder);
+    }
+    for paragraph in &topic.after {
+        let _ = write!(text, "\n{}\n", plain(paragraph));
+    }
+    text
+}
+
+/// The page that lists the findings.
+pub fn findings_index(all: &[Page]) -> String {
     let mut text = String::from(
         "# Findings\n\n\
          *Written by `cargo xtask docs` from `startrace report --explain all`; do not edit.*\n\n\
          What `startrace report` looks for in every start, and what of it would help. The price that it tells is\n\
          measured in that very trace, or calculated from other times of it; findings that share time must not be\n\
-         added up.\n\n| finding | what it is |\n|---|---|\n",
+         added up.\n",
     );
-    for finding in all {
-        let what = finding.parts.first().map_or("", |(_, text)| text);
-        let _ = writeln!(text, "| [{0}]({0}.md) | {1} |", finding.id, plain(what).replace('|', "\\|"));
-    }
+    table(&mut text, "finding", &all.iter().collect::<Vec<_>>(), "");
     text
 }
 
@@ -222,6 +297,8 @@ wrapper-chain
   Price     The sum.
   Fix       Call <it> itself.
   Mistakes  None.
+  See also  phases exec; methods exec,
+            wrapper
 
 dns-wait
   What      a
@@ -233,21 +310,29 @@ dns-wait
 
     #[test]
     fn what_is_explained_becomes_a_page_each() {
-        let all = explained(EXPLAINED).unwrap();
-        assert_eq!(all.iter().map(|finding| &*finding.id).collect::<Vec<_>>(), ["wrapper-chain", "dns-wait"]);
+        let all = pages(EXPLAINED, OF_FINDINGS).unwrap();
+        assert_eq!(all.iter().map(Page::file).collect::<Vec<_>>(), ["wrapper-chain", "dns-wait"]);
         assert_eq!(all[0].parts[0], ("What".to_owned(), "A start through several wrappers.".to_owned()));
-        let page = all[0].page();
-        assert!(page.starts_with("# wrapper-chain\n"), "{page}");
+        let text = page(&[&all[0]], "report --explain wrapper-chain", "README.md").unwrap();
+        assert!(text.starts_with("# wrapper-chain\n"), "{text}");
         assert!(
-            page.contains(
+            text.contains(
                 "\n\nA start through several wrappers.\n\n## Why it takes time\n\nEach one execs.\n"
-            )
+            ),
+            "{text}"
         );
-        assert!(page.contains("\nCall &lt;it&gt; itself.\n"), "{page}");
-        assert!(index(&all).contains("| [dns-wait](dns-wait.md) | a |\n"));
-        assert!(explained("").is_err());
-        assert!(explained("x\n  What      a\n").is_err(), "a part is missing");
-        assert!(explained("  What      a\n").is_err(), "no finding before");
+        assert!(text.contains("\nCall &lt;it&gt; itself.\n"), "{text}");
+        assert!(
+            text.ends_with(
+                "\n## See also\n\nphases [`exec`](../phases/exec.md); methods [`exec`](../methods/exec.md), \
+                 [`wrapper`](../methods/wrapper.md)\n"
+            ),
+            "{text}"
+        );
+        assert!(findings_index(&all).contains("| [`dns-wait`](dns-wait.md) | a |\n"));
+        assert!(pages("", OF_FINDINGS).is_err());
+        assert!(pages("x\n  What      a\n", OF_FINDINGS).is_err(), "a part is missing");
+        assert!(pages("  What      a\n", OF_FINDINGS).is_err(), "no finding before");
     }
 
     #[test]
@@ -263,18 +348,29 @@ dns-wait
     }
 
     #[test]
-    fn methods_are_sections_by_their_part() {
+    fn a_name_of_several_things_has_one_page_and_the_index_a_table_for_each_kind() {
         let list = topic("Methods\n\nHow.\n\nThey are:\n\n  fork  a copy\n").unwrap();
         let names = "fork (the call)\n  What      A copy.\n  Seen as   clone.\n  Cost      Much.\n  From      C.\n\nfork (the kind)\n  What      A\n            child.\n  Seen as   x\n  Cost      y\n  From      z\n";
-        let page = methods(&list, names).unwrap();
+        let all = pages(names, OF_METHODS).unwrap();
+        let files = by_file(&all);
+        assert_eq!(files.len(), 1);
+        let (file, of) = &files[0];
+        let text = page(of, "help methods fork", "../methods.md").unwrap();
+        assert_eq!(file, "fork");
+        assert!(text.starts_with("# fork\n"), "{text}");
         assert!(
-            page.contains(
-                "\nHow.\n\n## The call\n\n### `fork`\n\nA copy.\n\n- *Seen as*: clone.\n- *Cost*: Much.\n"
-            ),
-            "{page}"
+            text.contains("\n## The call\n\nA copy.\n\n### How it is told from others\n\nclone.\n"),
+            "{text}"
         );
-        assert!(page.contains("\n## The kind\n\n### `fork`\n\nA child.\n"), "{page}");
-        assert!(!page.contains("They are"), "{page}");
-        assert!(methods(&list, "fork\n  What      a\n").is_err());
+        assert!(text.contains("\n## The kind\n\nA child.\n"), "{text}");
+        let index = topic_index(&list, "methods", &all);
+        assert!(
+            index.contains("\nHow.\n\n## The call\n\n| method | what it is |\n|---|---|\n| [`fork`](methods/fork.md) | A copy. |\n"),
+            "{index}"
+        );
+        assert!(!index.contains("They are"), "{index}");
+        assert!(pages("fork\n  What      a\n", OF_METHODS).is_err());
+        let other = pages("other:SYSCALL (state)\n  What      a\n  Measured  b\n  Look at   c\n", OF_WORDS);
+        assert_eq!(other.unwrap()[0].file(), "other");
     }
 }

@@ -1,0 +1,12 @@
+//! Names and numbers for people: what a start is called, how long it took, in words that fit a line.
+//!
+//! Pure, and below all that tells something of a trace: findings, reports, comparisons, exports and the full screen
+//! take their words from here, and this knows none of them.
+
+pub(crate) mod human;
+pub(crate) mod intern;
+pub(crate) mod known;
+pub(crate) mod label;
+
+pub(crate) use human::counted;
+pub use human::{count, duration};
