@@ -82,6 +82,14 @@ fn chrome_has_a_slice_for_each_start_and_phase_and_arrows_between_them() {
         let phases: usize = loaded.starts.iter().map(|start| start.timeline.phases.len()).sum();
         assert_eq!(category("phase").count(), phases);
         assert_eq!(category("state").count(), stretches);
+        let inside: Vec<_> =
+            loaded.starts.iter().filter_map(|start| start.timeline.runtime.as_ref()).collect();
+        let stages: u64 = inside.iter().flat_map(|of| &of.stages).map(|stage| stage.duration_ns).sum();
+        let sum: f64 = category("runtime").map(|slice| slice.1).sum();
+        assert!((sum - stages as f64).abs() < 1.0, "{sum} of {stages}");
+        let threads: usize = inside.iter().map(|of| of.threads.len()).sum();
+        let told = of("E").filter_map(|event| event["args"]["runtime_threads"].as_array()).map(Vec::len);
+        assert_eq!(told.sum::<usize>(), threads);
         let sum: f64 = category("phase").map(|slice| slice.1).sum();
         assert!((sum - total(&loaded) as f64).abs() < 1.0, "{sum}");
         // Both ends of an arrow are there, and at each there is a slice that begins with it.

@@ -8,10 +8,11 @@
 
 use super::imports::{self, Step};
 use super::json::{List, compact, write};
+use super::runtime;
 use super::stack::{lane_name, stretches};
 use super::tracks::{Processes, under_way};
 use super::{Exporter, Outline};
-use crate::trace::schema::{Confidence, Start};
+use crate::trace::schema::{Confidence, RuntimeThreads, Start};
 use crate::words::label;
 use serde::Serialize;
 use serde_json::json;
@@ -231,6 +232,24 @@ impl Chrome {
     }
 }
 
+impl Chrome {
+    /// A lane of how a language runtime's time divides, where the trace has that.
+    fn runtime(&mut self, track: u32, start: &Start, out: &mut dyn Write) -> io::Result<()> {
+        let stages = runtime::stages(start);
+        if stages.is_empty() {
+            return Ok(());
+        }
+        let lane = 3 * LANES + u64::from(track);
+        self.list.push(&Name::new("thread_name", track, lane, runtime::LANE), out)?;
+        for stage in stages {
+            let span = (start.timeline.origin_boottime_ns.saturating_add(stage.at_ns), stage.duration_ns);
+            let events = self.slice((track, lane), "runtime", &stage.name, span, None::<()>);
+            self.push_both(events, out)?;
+        }
+        Ok(())
+    }
+}
+
 impl Exporter for Chrome {
     fn begin(&mut self, trace: &Outline, out: &mut dyn Write) -> io::Result<()> {
         self.begin = trace.digest.window().0;
@@ -288,6 +307,7 @@ impl Exporter for Chrome {
         }
         self.lane(track, start, out)?;
         self.imports(track, start, out)?;
+        self.runtime(track, start, out)?;
         if let Some(parent) = self.processes.parent(trace, row).filter(|&parent| parent != track) {
             // An arrow needs slices at both ends: the parent's is a moment, as what else it did is not known.
             let (name, ts) = (format!("starts {label}"), self.time(origin));
@@ -338,6 +358,8 @@ struct Facts<'a> {
     requested_by: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     runtime: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    runtime_threads: &'a [RuntimeThreads],
     #[serde(skip_serializing_if = "str::is_empty")]
     start_id: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -368,6 +390,7 @@ impl<'a> Facts<'a> {
             ready: &timeline.ready.kind,
             requested_by: start.requested_by.as_ref().map(|by| by.pid),
             runtime: some(start.binary.as_ref().and_then(|binary| binary.runtime.as_deref())),
+            runtime_threads: runtime::threads(start),
             start_id: &start.start_id,
             started_at: &timeline.started_at,
             uid: start.uid,

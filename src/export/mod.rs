@@ -17,6 +17,7 @@ mod outline;
 mod perfetto;
 mod profile;
 mod protobuf;
+mod runtime;
 mod speedscope;
 mod stack;
 mod tracks;

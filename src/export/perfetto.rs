@@ -10,12 +10,13 @@
 use super::imports::{self, Step};
 use super::otlp::wall;
 use super::protobuf::Message;
+use super::runtime;
 use super::stack::{lane_name, stretches};
 use super::tracks::{Processes, under_way};
 use super::{Exporter, Outline};
 use crate::hash::HashSet;
 use crate::trace::schema::Start;
-use crate::words::label;
+use crate::words::{counted, duration, label};
 use std::io::{self, Write};
 
 /// All packets are of one writer.
@@ -33,6 +34,7 @@ const COUNTER_TRACK: u64 = 1;
 const FIRST_PROCESS: u64 = 1 << 32;
 const FIRST_LANE: u64 = 2 << 32;
 const FIRST_IMPORTS: u64 = 3 << 32;
+const FIRST_RUNTIME: u64 = 4 << 32;
 /// Longest argument and most arguments that a click shows.
 const MAX_ARG: usize = 4096;
 const MAX_ARGS: usize = 256;
@@ -43,6 +45,7 @@ pub(super) struct Perfetto {
     described: HashSet<u32>,
     lanes: HashSet<u32>,
     imports: HashSet<u32>,
+    runtimes: HashSet<u32>,
     clocks_told: bool,
 }
 
@@ -160,6 +163,26 @@ impl Perfetto {
         Ok(())
     }
 
+    /// A lane of how a language runtime's time divides, where the trace has that.
+    fn runtime(&mut self, number: u32, start: &Start, out: &mut dyn Write) -> io::Result<()> {
+        let stages = runtime::stages(start);
+        if stages.is_empty() {
+            return Ok(());
+        }
+        let track = FIRST_RUNTIME + u64::from(number);
+        if self.runtimes.insert(number) {
+            let lane = Message::default().number(1, track).number(5, track_of(number)).text(2, runtime::LANE);
+            packet(Message::default().message(60, &lane), out)?;
+        }
+        let origin = start.timeline.origin_boottime_ns;
+        for stage in stages {
+            let begin = origin.saturating_add(stage.at_ns);
+            at(begin, &named(event(BEGIN, track), "runtime", &stage.name), out)?;
+            at(begin.saturating_add(stage.duration_ns), &event(END, track), out)?;
+        }
+        Ok(())
+    }
+
     /// Puts the wall clock beside the boottime clock, by the first start that tells both.
     fn tell_clocks(&mut self, start: &Start, out: &mut dyn Write) -> io::Result<()> {
         if self.clocks_told {
@@ -235,7 +258,8 @@ impl Exporter for Perfetto {
         }
         at(time(start.timeline.duration_ns), &event(END, track), out)?;
         self.lane(number, start, out)?;
-        self.imports(number, start, out)
+        self.imports(number, start, out)?;
+        self.runtime(number, start, out)
     }
 
     fn end(&mut self, _trace: &Outline, _out: &mut dyn Write) -> io::Result<()> {
@@ -263,6 +287,10 @@ fn facts(mut event: Message, start: &Start) -> Message {
     event = note_number(event, "pid", start.pid.into());
     if let Some(code) = start.exit.as_ref().and_then(|exit| exit.code) {
         event = note_number(event, "exit_code", u64::try_from(code).unwrap_or(0));
+    }
+    for threads in runtime::threads(start) {
+        let ran = format!("{}, {} on a CPU", counted(threads.n, "thread"), duration(threads.running_ns));
+        event = note(event, &format!("threads: {}", threads.role), &ran);
     }
     event = note_list(event, "argv", start.argv.iter().flatten());
     note_list(event, "evidence", start.method.evidence.iter())

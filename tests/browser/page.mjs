@@ -62,8 +62,11 @@ await withPage(async (page) => {
     assert.ok(text.includes("exit " + start.exit.code));
     const phases = await detail.locator("h2:text-is('Phases') + .lane span").count();
     assert.equal(phases, start.timeline.phases.length);
+    const inside = start.timeline.runtime || { stages: [], threads: [] };
     const states = await detail.locator(".lane.thin span").count();
-    assert.equal(states, (start.timeline.critical_path || []).length);
+    assert.equal(states, (start.timeline.critical_path || []).length + inside.stages.length);
+    if (inside.language) assert.equal(await detail.locator("h2", { hasText: "Inside " + inside.language }).count(), 1);
+    for (const { role, n } of inside.threads) assert.ok(text.includes(role + n), role);
     assert.equal(await page.locator(".row.sel").count(), 1);
   }
   await shot(page, "detail");

@@ -80,6 +80,9 @@ pub fn hostile() -> Value {
         start["timeline"]["milestones"] =
             json!([{"name": text, "at_ns": 5, "detail": text, "inferred": true}]);
         start["timeline"]["ready"]["detail"] = text.into();
+        start["timeline"]["runtime"] = json!({"language": text,
+            "stages": [{"name": text, "at_ns": u64::MAX, "duration_ns": u64::MAX}],
+            "threads": [{"role": text, "n": u64::MAX, "running_ns": u64::MAX, "runnable_ns": u64::MAX}]});
         start["exit"] = json!({"code": null, "signal": text, "core": true,
             "killed_by": {"start_id": null, "id": null, "pid": 7, "comm": text}, "at_ns": 9});
         starts.push(start);
@@ -170,6 +173,13 @@ pub fn stated() -> Value {
         timeline["critical_path"] = path.into();
         timeline["waits"] = waits.into();
         timeline["threads"] = json!([{"tid": 99, "comm": "worker", "running_ns": 5, "runnable_ns": 1}]);
+        let app = timeline["phases"].as_array().unwrap().last().unwrap().clone();
+        let (at, ns) = (app["at_ns"].as_u64().unwrap(), app["duration_ns"].as_u64().unwrap());
+        timeline["runtime"] = json!({"language": "jvm", "stages": [
+                {"name": "runtime", "at_ns": at, "duration_ns": ns / 2},
+                {"name": "loading", "at_ns": at + ns / 2, "duration_ns": ns - ns / 2}],
+            "threads": [{"role": "jit", "n": 2, "running_ns": 90_000_000, "runnable_ns": 1_000_000},
+                {"role": "gc", "n": 6, "running_ns": 1_000_000, "runnable_ns": 0}]});
         timeline["counters"] = json!({"user_ns": 3, "system_ns": 4, "minor_faults": 5, "major_faults": 6,
             "voluntary_switches": 7, "involuntary_switches": 8, "read_bytes": 9, "rss_bytes": 10, "threads": 2});
     }

@@ -54,6 +54,19 @@ path = sorted(
     for part in start["timeline"].get("critical_path", [])
 )
 assert sorted(s[1:4] for s in slices if s[0] == "state") == path
+stages = sorted(
+    (stage["name"], start["timeline"]["origin_boottime_ns"] + stage["at_ns"], stage["duration_ns"])
+    for start in trace["starts"]
+    for stage in (start["timeline"].get("runtime") or {}).get("stages", [])
+)
+assert sorted(s[1:4] for s in slices if s[0] == "runtime") == stages
+roles = sorted(
+    thread["role"]
+    for start in trace["starts"]
+    for thread in (start["timeline"].get("runtime") or {}).get("threads", [])
+)
+notes = [note.name for s in slices if s[0] == "start" for note in s[4].debug_annotations]
+assert sorted(name[9:] for name in notes if name.startswith("threads: ")) == roles
 starts = {}
 for category, _, begin, length, event in slices:
     if category == "start":

@@ -24,12 +24,17 @@ const ENTER: &str = "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/d
                      && exec chroot \"$0\" \"$@\"";
 
 pub fn command(args: &[String]) -> Result<()> {
-    let mut check = false;
+    let (mut check, mut only_extras) = (false, false);
     for arg in args {
         match arg.as_str() {
             "--check" => check = true,
-            other => bail!("no argument {other:?}\nusage: cargo xtask dist [--check]"),
+            "--extras" => only_extras = true,
+            other => bail!("no argument {other:?}\nusage: cargo xtask dist [--check | --extras]"),
         }
+    }
+    if only_extras {
+        println!("{}", extras(&shell::target().join("dist"))?.display());
+        return Ok(());
     }
     if !cfg!(target_arch = "x86_64") {
         bail!("packages are made on x86-64 only");

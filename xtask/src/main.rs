@@ -46,10 +46,11 @@ The project's chores.
       findings and their prices are. --record: keep their event streams, for tests without root.
   cargo xtask bench [--rounds N] [--only ROW[,ROW]] [--json FILE] [--no-peers] [--install-peers]
       Measure what startrace costs, beside the other tracers that are installed.
-  cargo xtask dist [--check]
+  cargo xtask dist [--check | --extras]
       Make what people get who build nothing, in target/dist: one static x86-64 binary, a Debian package
       and an archive, with man pages and completions. --check: install, record with and remove the
-      package on bare Debian 11, 12 and 13 userlands (target/roots, some 800 MB; needs root).
+      package on bare Debian 11, 12 and 13 userlands (target/roots, some 800 MB; needs root). --extras: only
+      man pages and completions, in target/dist/extras.
   cargo xtask vm [--all] [--dist] [--clang CLANG] [--kernel NAME] [--json FILE]
       Boot Debian's kernels 6.1 and 6.12 in qemu (software emulation, no root), record in them with every
       kind of hook, and print what the kernels made of it. --all: 5.10 (which has to be refused), 6.18 and

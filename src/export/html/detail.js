@@ -2,6 +2,8 @@
 
 const MAX_TEXT = 2000;
 const MAX_ITEMS = 200;
+/** Of the parts of a runtime: colours that phases have. */
+const RUNTIME_COLOURS = ["exec", "link", "app"].map(phaseColour);
 
 /** Long text is cut until somebody asks for all of it. */
 function long(value) {
@@ -80,6 +82,25 @@ function imports(all) {
   const title = "Imports" + (all.count > modules.length ? " (the longest " + modules.length + " of " + count(all.count) + ")" : "");
   const late = all.from_beginning ? [] : [make("p", "dim", "The first imports were not observed.")];
   return section(title, make("table", "", ...rows), ...late, make("table", "", head, ...modules));
+}
+
+/** Inside a language runtime: how `app` divides by the files that it opened, and its threads by what they are for. */
+function inside(all, whole) {
+  const stages = (all.stages || []).slice(0, 16), roles = (all.threads || []).slice(0, 16), parts = [];
+  const names = { runtime: "its own start", loading: "loading code", program: "the rest" };
+  const told = stages.map((s, k) => ({ ...s, name: Object.hasOwn(names, s.name) ? names[s.name] : s.name, colour: RUNTIME_COLOURS[k % RUNTIME_COLOURS.length] }));
+  const app = told.reduce((sum, s) => sum + s.duration_ns, 0);
+  if (app > 0) {
+    const rows = told.map((s) => make("tr", "", make("td", "", dot(s.colour), text(s.name)), make("td", "n", duration(s.at_ns)), make("td", "n", duration(s.duration_ns)), make("td", "n dim", share(s.duration_ns, app))));
+    const head = make("tr", "", make("th", "", "app, by the files that it opened"), ...["From", "Time", ""].map((n) => make("th", "n", n)));
+    parts.push(lane(told, whole, true), make("table", "", head, ...rows));
+  }
+  if (roles.length > 0) {
+    const rows = [...roles].sort((a, b) => b.running_ns - a.running_ns).map((t) => make("tr", "", make("td", "", text(t.role)), make("td", "n", count(t.n)), make("td", "n", duration(t.running_ns)), make("td", "n", duration(t.runnable_ns))));
+    const head = make("tr", "", make("th", "", "Other threads, by their names"), ...["How many", "On a CPU", "Waiting for one"].map((n) => make("th", "n", n)));
+    parts.push(make("table", "", head, ...rows));
+  }
+  return section("Inside " + harmless(all.language || "the runtime"), ...parts);
 }
 
 /** Which functions ran, by samples. */
@@ -161,6 +182,7 @@ function drawDetail(start, i, model) {
     const all = time.waits.length + (time.waits_left_out || 0);
     parts.push(...section("Longest waits" + (all > 50 ? " (50 of " + count(all) + ")" : ""), make("table", "", head, ...rows)));
   }
+  if (time.runtime) parts.push(...inside(time.runtime, whole));
   if (time.imports) parts.push(...imports(time.imports));
   if (time.files) parts.push(...files(time.files));
   if (time.profile) parts.push(...profile(time.profile));
