@@ -171,6 +171,7 @@ function drawDetail(start, i, model) {
     const all = [...sums(own).map(([name, ns]) => [name.replace(/_ns$/, ""), ns]), ...sums(blocked)];
     parts.push(...section("Main thread", times(all.map(([name, ns]) => [name, ns, stateColour(name)]), whole)));
   }
+  if (time.runtime) parts.push(...inside(time.runtime, whole));
   if ((time.waits || []).length > 0) {
     const lost = (w) => w.duration_ns + (w.runnable_ns || 0);
     const waits = [...time.waits].sort((a, b) => lost(b) - lost(a)).slice(0, 50);
@@ -182,7 +183,6 @@ function drawDetail(start, i, model) {
     const all = time.waits.length + (time.waits_left_out || 0);
     parts.push(...section("Longest waits" + (all > 50 ? " (50 of " + count(all) + ")" : ""), make("table", "", head, ...rows)));
   }
-  if (time.runtime) parts.push(...inside(time.runtime, whole));
   if (time.imports) parts.push(...imports(time.imports));
   if (time.files) parts.push(...files(time.files));
   if (time.profile) parts.push(...profile(time.profile));
