@@ -5,11 +5,13 @@
 //! bounded by one record and not by the file. A file is untrusted: a record is at most [`MAX_RECORD`] bytes and [`MAX_DEPTH`] levels deep. Fields that this
 //! version does not know are passed over; line types that it does not know are counted.
 
+mod batch;
 mod document;
 mod error;
 mod glance;
 mod lines;
 mod newest;
+mod parallel;
 mod progress;
 mod scan;
 mod sniff;
@@ -257,7 +259,7 @@ impl Reader {
         let mut taker = Redacted { redactor: redactor.as_deref(), take };
         let mut ending = match self.form {
             sniff::Form::Lines => lines::read(&self.name, self.input, &mut taker),
-            sniff::Form::Document => document::read(&self.name, self.input, &mut |item| taker.item(item)),
+            sniff::Form::Document => document::read(&self.name, self.input, &mut taker),
         }?;
         if let Some(redactor) = &redactor {
             ending.diagnosis.iter_mut().for_each(|diagnosis| redactor.diagnosis(diagnosis));

@@ -1,82 +1,58 @@
-//! The JSON document, read start by start.
+//! The JSON document, cut into its starts, which are read like the lines of an NDJSON file.
+//!
+//! Its other fields are few and small: they are parsed where they are found. Of what is around the fields and elements
+//! nothing is assumed but that it is JSON: other programs write traces anew.
 
-use super::{Ending, ErrorKind, Item, MAX_DEPTH, MAX_RECORD, ReadError, check_schema};
-use crate::trace::schema::{FailedFork, Group, Header, Host, Joined, NotExamined, Session, Start, Tool};
+use super::batch::{Batch, Kind, Parsed, Problem, Record, SIZE, after};
+use super::parallel::{self, Cut};
+use super::scan::{Unclosed, value_end};
+use super::{Ending, ErrorKind, Glance, Item, MAX_DEPTH, MAX_RECORD, ReadError, Redacted, check_schema};
+use crate::trace::schema::{Group, Header, Host, Joined, NotExamined, Session, Tool};
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::cell::RefCell;
-use std::fmt;
+use serde::de::IgnoredAny;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
-/// Stops a document whose single record, string or nesting has no end: the parser would hold it all.
-struct Limited<'a, R> {
-    inner: R,
-    scan: &'a RefCell<Scan>,
+/// Elements of the short lists; what is past that is passed over, as nothing else bounds how long they are.
+const MAX_LIST: usize = 100_000;
+
+/// The document's fields that are lists, by their elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum List {
+    Records(Kind),
+    Groups,
+    Findings,
+    NotExamined,
+    /// One that this version does not know.
+    Unknown,
 }
 
-#[derive(Default)]
-struct Scan {
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-    /// Bytes of the record under way.
-    record: usize,
-    total: u64,
-    refusal: Option<ErrorKind>,
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The object.
+    Begin,
+    /// A field, or the object's end where it has none.
+    FirstKey,
+    Key,
+    /// The value of the field that [`Fields::key`] names.
+    Colon,
+    Value,
+    /// A comma, or the object's end.
+    AfterValue,
+    /// An element, or the list's end where it has none.
+    FirstElement(List),
+    Element(List),
+    /// A comma, or the list's end.
+    AfterElement(List),
+    /// Nothing.
+    Nothing,
 }
 
-impl Scan {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), ErrorKind> {
-        for &byte in bytes {
-            self.record += 1;
-            if self.in_string {
-                match byte {
-                    _ if self.escaped => self.escaped = false,
-                    b'\\' => self.escaped = true,
-                    b'"' => self.in_string = false,
-                    _ => {}
-                }
-            } else {
-                match byte {
-                    b'"' => self.in_string = true,
-                    b'{' | b'[' => self.depth += 1,
-                    b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                    _ => {}
-                }
-                // Elements of `starts`, `groups`, `findings` and the like are at depth 3.
-                if self.depth <= 2 {
-                    self.record = 0;
-                }
-            }
-            if self.record > MAX_RECORD {
-                let place = format!("before byte {}", self.total + bytes.len() as u64);
-                return Err(ErrorKind::TooLong { place });
-            }
-            if self.depth > MAX_DEPTH {
-                return Err(ErrorKind::NotATrace(format!("nested more than {MAX_DEPTH} levels deep")));
-            }
-        }
-        self.total += bytes.len() as u64;
-        Ok(())
-    }
-}
-
-impl<R: Read> Read for Limited<'_, R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        let mut scan = self.scan.borrow_mut();
-        if let Err(kind) = scan.take(buf.get(..n).unwrap_or_default()) {
-            scan.refusal = Some(kind);
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        Ok(n)
-    }
-}
-
-/// What has been read so far; kept outside the parser so that it outlives an error.
-struct State<'e> {
-    each: &'e mut dyn FnMut(Item) -> ControlFlow<()>,
+/// What the fields say.
+#[derive(Debug, Default)]
+struct Fields {
+    key: String,
     schema: Option<String>,
     tool: Option<Tool>,
     host: Option<Host>,
@@ -86,217 +62,307 @@ struct State<'e> {
     not_examined: Option<Vec<NotExamined>>,
     session: Option<Session>,
     starts_seen: bool,
-    stopped: bool,
-    refusal: Option<ErrorKind>,
 }
 
-impl State<'_> {
-    fn hand_over<E: serde::de::Error>(&mut self, item: Item) -> Result<(), E> {
-        if (self.each)(item).is_break() {
-            self.stopped = true;
-            return Err(E::custom("stopped by the reader"));
-        }
-        Ok(())
+/// An element of a list, if there is still place for it.
+fn add<'de, T: Deserialize<'de>>(list: &mut Vec<T>, element: &'de [u8]) -> Result<(), serde_json::Error> {
+    if list.len() < MAX_LIST {
+        list.push(serde_json::from_slice(element)?);
+        return Ok(());
     }
-
-    fn header_if_whole<E: serde::de::Error>(&mut self) -> Result<(), E> {
-        if let (None, Some(schema), Some(tool), Some(host)) =
-            (&self.header, &self.schema, &self.tool, &self.host)
-        {
-            let header = Header { schema: schema.clone(), tool: tool.clone(), host: host.clone() };
-            self.header = Some(header.clone());
-            self.hand_over(Item::Header(Box::new(header)))?;
-        }
-        Ok(())
-    }
+    ignored(element)
 }
 
-struct Document<'s, 'e>(&'s mut State<'e>);
-
-impl<'de> DeserializeSeed<'de> for Document<'_, '_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
+fn ignored(value: &[u8]) -> Result<(), serde_json::Error> {
+    serde_json::from_slice(value).map(|IgnoredAny| ())
 }
 
-impl<'de> Visitor<'de> for Document<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a trace (an object)")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let state = self.0;
-        while let Some(key) = map.next_key::<String>()? {
-            match &*key {
-                "schema" => {
-                    let schema: String = map.next_value()?;
-                    if let Err(kind) = check_schema(&schema) {
-                        state.refusal = Some(kind);
-                        return Err(A::Error::custom("another schema"));
-                    }
-                    state.schema = Some(schema);
-                }
-                "tool" => state.tool = Some(map.next_value()?),
-                "host" => state.host = Some(map.next_value()?),
-                "groups" => map.next_value_seed(List(&mut state.groups))?,
-                "findings" => map.next_value_seed(List(state.findings.get_or_insert_default()))?,
-                "not_examined" => map.next_value_seed(List(state.not_examined.get_or_insert_default()))?,
-                "session" => state.session = Some(map.next_value()?),
-                "starts" => {
-                    state.starts_seen = true;
-                    map.next_value_seed(Starts(state))?;
-                }
-                "failed_forks" => map.next_value_seed(FailedForks(state))?,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+impl Fields {
+    /// A list begins.
+    fn list(&mut self) -> List {
+        match &*self.key {
+            "starts" => {
+                self.starts_seen = true;
+                List::Records(Kind::Start)
             }
-            state.header_if_whole()?;
-        }
-        Ok(())
-    }
-}
-
-struct Starts<'s, 'e>(&'s mut State<'e>);
-
-impl<'de> DeserializeSeed<'de> for Starts<'_, '_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Starts<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the starts (an array)")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(start) = seq.next_element::<Box<Start>>()? {
-            self.0.hand_over(Item::Start(start))?;
-        }
-        Ok(())
-    }
-}
-
-struct FailedForks<'s, 'e>(&'s mut State<'e>);
-
-impl<'de> DeserializeSeed<'de> for FailedForks<'_, '_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for FailedForks<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the forks that failed (an array)")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(failed) = seq.next_element::<Box<FailedFork>>()? {
-            self.0.hand_over(Item::FailedFork(failed))?;
-        }
-        Ok(())
-    }
-}
-
-/// A short list; what is past the limit is passed over, as nothing else bounds how long it is.
-struct List<'s, T>(&'s mut Vec<T>);
-
-const MAX_LIST: usize = 100_000;
-
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for List<'_, T> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for List<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        self.0.clear();
-        while self.0.len() < MAX_LIST {
-            match seq.next_element()? {
-                Some(item) => self.0.push(item),
-                None => return Ok(()),
+            "failed_forks" => List::Records(Kind::FailedFork),
+            "groups" => {
+                self.groups.clear();
+                List::Groups
             }
+            "findings" => {
+                self.findings = Some(Vec::new());
+                List::Findings
+            }
+            "not_examined" => {
+                self.not_examined = Some(Vec::new());
+                List::NotExamined
+            }
+            _ => List::Unknown,
         }
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+    }
+
+    /// The value of a field, which is no list.
+    fn value(&mut self, value: &[u8]) -> Result<(), Problem> {
+        match &*self.key {
+            "schema" => {
+                let schema: String = serde_json::from_slice(value)?;
+                check_schema(&schema).map_err(Problem::Other)?;
+                self.schema = Some(schema);
+            }
+            "tool" => self.tool = Some(serde_json::from_slice(value)?),
+            "host" => self.host = Some(serde_json::from_slice(value)?),
+            "session" => self.session = Some(serde_json::from_slice(value)?),
+            // An error: a list was expected.
+            "starts" | "failed_forks" | "groups" | "findings" | "not_examined" => {
+                serde_json::from_slice::<Vec<IgnoredAny>>(value)?;
+            }
+            _ => ignored(value)?,
+        }
         Ok(())
     }
-}
 
-pub(super) fn read(
-    name: &str,
-    input: impl Read,
-    each: &mut dyn FnMut(Item) -> ControlFlow<()>,
-) -> Result<Ending, ReadError> {
-    let scan = RefCell::new(Scan::default());
-    let mut state = State {
-        each,
-        schema: None,
-        tool: None,
-        host: None,
-        header: None,
-        groups: Vec::new(),
-        findings: None,
-        not_examined: None,
-        session: None,
-        starts_seen: false,
-        stopped: false,
-        refusal: None,
-    };
-    // serde_json asks for single bytes: it must have a buffer on its side of the scan.
-    let limited = io::BufReader::with_capacity(64 << 10, Limited { inner: input, scan: &scan });
-    let mut json = serde_json::Deserializer::from_reader(limited);
-    let outcome = Document(&mut state).deserialize(&mut json).and_then(|()| json.end());
-    let mut cut_off = None;
-    if let Err(error) = outcome {
-        if let Some(kind) = state.refusal.or_else(|| scan.borrow_mut().refusal.take()) {
-            return Err(ReadError::new(name, kind));
+    /// The header, once, as soon as all of it has been seen.
+    fn new_header(&mut self) -> Option<Header> {
+        if self.header.is_some() {
+            return None;
         }
-        match error.classify() {
-            _ if state.stopped => {}
-            serde_json::error::Category::Eof => {
-                cut_off = Some("the document has no end".into());
-            }
-            serde_json::error::Category::Io => return Err(ReadError::io(name, error.into())),
-            _ => return Err(ReadError::json(name, &error, 0)),
-        }
+        let (schema, tool, host) = (self.schema.clone()?, self.tool.clone()?, self.host.clone()?);
+        self.header = Some(Header { schema, tool, host });
+        self.header.clone()
     }
-    let Some(header) = state.header else {
-        return Err(ReadError::new(
-            name,
-            match (cut_off, state.schema) {
+
+    fn ending(self, name: &str, stopped: bool, whole: bool) -> Result<Ending, ReadError> {
+        let mut cut_off = (!stopped && !whole).then(|| "the document has no end".to_owned());
+        let refuse = |kind| ReadError::new(name, kind);
+        let Some(header) = self.header else {
+            return Err(refuse(match (cut_off, self.schema) {
                 (Some(_), _) => ErrorKind::CutOffInHeader,
                 (None, None) => ErrorKind::NotATrace("it names no schema".into()),
                 (None, Some(_)) => ErrorKind::NotATrace("it has no `tool` or no `host`".into()),
-            },
-        ));
-    };
-    if !state.stopped && cut_off.is_none() {
-        if !state.starts_seen {
-            let why = "it has no `starts`".into();
-            return Err(ReadError::new(name, ErrorKind::NotATrace(why)));
+            }));
+        };
+        if !stopped && whole {
+            if !self.starts_seen {
+                return Err(refuse(ErrorKind::NotATrace("it has no `starts`".into())));
+            }
+            if self.session.is_none() {
+                cut_off = Some("it has no `session`".into());
+            }
         }
-        if state.session.is_none() {
-            cut_off = Some("it has no `session`".into());
+        let diagnosis = super::diagnosis(self.findings, self.not_examined);
+        let Self { groups, session, .. } = self;
+        Ok(Ending { header, groups, diagnosis, session, cut_off, unknown_lines: 0 })
+    }
+}
+
+/// Cuts a document into batches of the elements of its long lists.
+struct Cutter<R> {
+    input: R,
+    next: Next,
+    fields: Fields,
+    /// What was read past the last batch.
+    rest: Vec<u8>,
+    /// Lines, and bytes of the last one, before `rest`; and bytes altogether.
+    before: (u64, u64),
+    total: u64,
+    /// The end of the file, or what is wrong, has been found.
+    done: bool,
+}
+
+impl<R: Read> Cutter<R> {
+    fn new(input: R) -> Self {
+        Self {
+            input,
+            next: Next::Begin,
+            fields: Fields::default(),
+            rest: Vec::new(),
+            before: (0, 0),
+            total: 0,
+            done: false,
         }
     }
-    let diagnosis = super::diagnosis(state.findings, state.not_examined);
-    Ok(Ending { header, groups: state.groups, diagnosis, session: state.session, cut_off, unknown_lines: 0 })
+
+    /// What begins at that byte, which is no space: where it ends, or `None` where that has not been read yet.
+    fn step(&mut self, batch: &mut Batch, at: usize) -> Result<Option<usize>, Problem> {
+        let rest = batch.bytes.get(at..).unwrap_or_default();
+        let Some(&byte) = rest.first() else { return Ok(None) };
+        let past = Ok(Some(at + 1));
+        match (self.next, byte) {
+            (Next::Begin, b'{') => {
+                self.next = Next::FirstKey;
+                return past;
+            }
+            (Next::FirstKey | Next::AfterValue, b'}') => {
+                self.next = Next::Nothing;
+                return past;
+            }
+            (Next::AfterValue, b',') => {
+                self.next = Next::Key;
+                return past;
+            }
+            (Next::Colon, b':') => {
+                self.next = Next::Value;
+                return past;
+            }
+            (Next::Value, b'[') => {
+                self.next = Next::FirstElement(self.fields.list());
+                return past;
+            }
+            (Next::FirstElement(_) | Next::AfterElement(_), b']') => {
+                self.next = Next::AfterValue;
+                return past;
+            }
+            (Next::AfterElement(list), b',') => {
+                self.next = Next::Element(list);
+                return past;
+            }
+            (Next::Key | Next::FirstKey, b'"')
+            | (Next::Begin | Next::Value | Next::Element(_) | Next::FirstElement(_), _) => {}
+            (Next::Key | Next::FirstKey, _) => return Err(Problem::Syntax("key must be a string")),
+            (Next::Colon, _) => return Err(Problem::Syntax("expected `:`")),
+            (Next::AfterValue, _) => return Err(Problem::Syntax("expected `,` or `}`")),
+            (Next::AfterElement(_), _) => return Err(Problem::Syntax("expected `,` or `]`")),
+            (Next::Nothing, _) => return Err(Problem::Syntax("trailing characters")),
+        }
+        let length = match value_end(rest) {
+            Ok(length) => length,
+            Err(Unclosed::Deep) => {
+                let why = format!("nested more than {MAX_DEPTH} levels deep");
+                return Err(Problem::Other(ErrorKind::NotATrace(why)));
+            }
+            // Of what has no end in sight the beginning at least has to be right.
+            Err(Unclosed::Open) => {
+                return match ignored(rest) {
+                    Err(error) if !error.is_eof() => Err(error.into()),
+                    _ => Ok(None),
+                };
+            }
+        };
+        let (range, value) = (at..at + length, rest.get(..length).unwrap_or_default());
+        match self.next {
+            Next::Begin => {
+                serde_json::from_slice::<std::collections::BTreeMap<String, IgnoredAny>>(value)?;
+                return Err(Problem::Syntax("expected an object"));
+            }
+            Next::Key | Next::FirstKey => {
+                self.fields.key = serde_json::from_slice(value)?;
+                self.next = Next::Colon;
+            }
+            Next::Element(list) | Next::FirstElement(list) => {
+                match list {
+                    List::Records(kind) => batch.push(range.clone(), kind),
+                    List::Groups => add(&mut self.fields.groups, value)?,
+                    List::Findings => add(self.fields.findings.get_or_insert_default(), value)?,
+                    List::NotExamined => add(self.fields.not_examined.get_or_insert_default(), value)?,
+                    List::Unknown => ignored(value)?,
+                }
+                self.next = Next::AfterElement(list);
+            }
+            _ => {
+                self.fields.value(value)?;
+                if let Some(header) = self.fields.new_header() {
+                    batch.push_parsed(range.clone(), Ok(Parsed::Item(Item::Header(Box::new(header)))));
+                }
+                self.next = Next::AfterValue;
+            }
+        }
+        Ok(Some(range.end))
+    }
+}
+
+impl<R: Read> Cut for Cutter<R> {
+    fn is_done(&self) -> bool {
+        self.done
+    }
+
+    fn next(&mut self, batch: &mut Batch) -> io::Result<bool> {
+        if self.done {
+            return Ok(false);
+        }
+        batch.begin(self.before);
+        batch.bytes.append(&mut self.rest);
+        // Where what comes next begins: all before it has been cut.
+        let mut at = 0;
+        loop {
+            // A record that goes on is looked at again from its beginning: seldom.
+            let wanted = SIZE.max(2 * batch.bytes.len()) - batch.bytes.len();
+            let n = (&mut self.input).take(wanted as u64).read_to_end(&mut batch.bytes)?;
+            self.done = n < wanted;
+            let cut_before = at;
+            loop {
+                let rest = batch.bytes.get(at..).unwrap_or_default();
+                at += rest
+                    .iter()
+                    .position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+                    .unwrap_or(rest.len());
+                match self.step(batch, at) {
+                    Ok(Some(end)) => at = end,
+                    Ok(None) => break,
+                    Err(problem) => {
+                        self.done = true;
+                        batch.push_parsed(at..at, Err(problem));
+                        return Ok(true);
+                    }
+                }
+            }
+            if self.done {
+                return Ok(batch.len() > 0);
+            }
+            if at > cut_before {
+                break;
+            }
+            if batch.bytes.len() - at > MAX_RECORD {
+                let place = format!("after byte {}", self.total);
+                self.done = true;
+                batch.push_parsed(at..at, Err(Problem::Other(ErrorKind::TooLong { place })));
+                return Ok(true);
+            }
+        }
+        let cut = batch.bytes.get(..at).unwrap_or_default();
+        self.before = after(self.before, cut);
+        self.total += at as u64;
+        self.rest.extend_from_slice(batch.bytes.get(at..).unwrap_or_default());
+        batch.bytes.truncate(at);
+        Ok(true)
+    }
+}
+
+pub(super) fn read(name: &str, input: impl Read, take: &mut Redacted<'_>) -> Result<Ending, ReadError> {
+    let detail = take.take.detail();
+    let mut cutter = Cutter::new(input);
+    let outcome = parallel::read(name, &mut cutter, detail, &mut |batch| {
+        for record in 0..batch.len() {
+            let parsed = match batch.take(record) {
+                Record::Glanced(start) => match take.glance(start) {
+                    Glance::Enough => continue,
+                    Glance::Stop => return Ok(ControlFlow::Break(())),
+                    Glance::Whole => batch.whole(record),
+                },
+                Record::Parsed(parsed) => parsed,
+                Record::TooLong => {
+                    let place = format!("line {}", batch.line(record));
+                    return Err(ReadError::new(name, ErrorKind::TooLong { place }));
+                }
+                Record::Blank => continue,
+            };
+            match parsed {
+                Ok(Parsed::Item(item)) => {
+                    if take.item(item).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                Ok(Parsed::Footer(_) | Parsed::Unknown) => {}
+                Err(problem) => return Err(batch.error(name, record, problem)),
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let whole = cutter.next == Next::Nothing;
+    let mut fields = cutter.fields;
+    if outcome.is_break() {
+        // Some of what comes behind the place where it was stopped may have been cut already.
+        fields = Fields { header: fields.header, ..Fields::default() };
+    }
+    fields.ending(name, outcome.is_break(), whole)
 }

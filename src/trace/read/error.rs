@@ -65,17 +65,15 @@ impl ReadError {
         Self::new(name, kind)
     }
 
-    /// From a parser's error in a text whose first line is line `before + 1` of the file.
-    pub(super) fn json(name: &str, error: &serde_json::Error, before: u64) -> Self {
+    /// From a parser's error in a text that begins after so many lines of the file, and bytes of that line.
+    pub(super) fn json(name: &str, error: &serde_json::Error, (lines, bytes): (u64, u64)) -> Self {
         let text = error.to_string();
         // The position is given apart, counted from the beginning of the file.
         let what = text.rsplit_once(" at line ").map_or(&*text, |(w, _)| w);
         // A message can quote the file at any length.
         let what = crate::trace::text::sanitize(&what.chars().take(200).collect::<String>());
-        Self::new(
-            name,
-            ErrorKind::Malformed { line: before + error.line() as u64, column: error.column() as u64, what },
-        )
+        let column = error.column() as u64 + if error.line() == 1 { bytes } else { 0 };
+        Self::new(name, ErrorKind::Malformed { line: lines + error.line() as u64, column, what })
     }
 
     /// Which way of failing this is.

@@ -6,6 +6,8 @@
 
 mod blocks;
 
+pub(super) use blocks::Unclosed;
+
 use super::MAX_DEPTH;
 
 /// A place in a record.
@@ -197,7 +199,16 @@ impl<'a> Scan<'a> {
 
     /// Past the end of the object or list that it is in.
     fn leave(&mut self) -> Option<()> {
-        self.at += blocks::close(self.bytes.get(self.at..)?, MAX_DEPTH as u32)?;
+        self.at += blocks::close(self.bytes.get(self.at..)?, MAX_DEPTH as u32).ok()?;
         Some(())
     }
+}
+
+/// Past the value that begins there.
+pub(super) fn value_end(bytes: &[u8]) -> Result<usize, Unclosed> {
+    if let [b'{' | b'[', inner @ ..] = bytes {
+        return blocks::close(inner, MAX_DEPTH as u32).map(|end| end + 1);
+    }
+    let mut scan = Scan::new(bytes);
+    scan.skip().map(|()| scan.at).ok_or(Unclosed::Open)
 }

@@ -162,11 +162,73 @@ fn errors_say_what_is_wrong_and_where() {
     assert!(error(bad).contains("line 2, column 23"));
     let pretty = document(&[start("a")]).replacen("\"pid\":1", "\n\"pid\":-1", 1);
     let text = error(pretty);
-    assert!(text.contains("line 2, column 9") && text.contains("-1"), "{text}");
+    assert!(text.contains("line 2, column 8") && text.contains("-1"), "{text}");
     let twice = format!("{}\n{}\n", header_line(), header_line());
     assert!(error(twice).contains("second header"));
     let trailing = format!("{} x", document(&[]));
     assert!(error(trailing).contains("trailing characters"));
+}
+
+#[test]
+fn errors_in_documents_have_their_place_in_the_file() {
+    // Several batches long.
+    let many: Vec<String> = (0..50).map(|n| start(&n.to_string())).collect();
+    let whole = document(&many).replace("},{\"start_id\"", "},\n{\"start_id\"");
+    assert_eq!(load_bytes(whole.clone()).unwrap().starts.len(), 50);
+    let has = |text: String, wanted: &str| assert!(text.contains(wanted), "{text}\n{wanted}");
+    let place = |from: &str, to: &str| error(whole.replacen(from, to, 1));
+    let (id, line) = ("{\"start_id\":\"40\"", "line 41, column");
+    has(place(id, "{\"start_id\":7"), &format!("{line} 13: invalid type: integer `7`"));
+    has(place("\"new\":[1]", "\"new\":[1 2]"), "expected `,` or `]`");
+    has(place(id, "{\"start_id\"40"), &format!("{line} 12: expected `:`"));
+    let (end, last) = ("],\"groups\"", whole.lines().last().unwrap().find("],\"groups\"").unwrap());
+    has(place(end, "],groups"), &format!("line 50, column {}: key must be a string", last + 3));
+    has(place(end, "] \"groups\""), &format!("line 50, column {}: expected `,` or `}}`", last + 3));
+    has(place("\"groups\":[]", "\"groups\":7"), "invalid type: integer `7`, expected a sequence");
+    has(place("\"groups\":[]", "\"groups\":[7]"), "invalid type: integer `7`, expected struct Group");
+    has(place("\"new\":[1]", "\"new\":[01]"), "invalid number");
+    has(place("\"new\":[1]", "\"new\":[1,]"), "expected value");
+    assert!(error(format!("{}}}", whole.trim_end())).contains("trailing characters"));
+    // All that comes before is handed over first.
+    let mut n = 0;
+    let bytes = whole.replacen(id, "7", 1).into_bytes();
+    let reader = Reader::new("t".into(), Box::new(std::io::Cursor::new(bytes))).unwrap();
+    let outcome = reader.read(&mut |item| {
+        n += u32::from(matches!(item, Item::Start(_)));
+        ControlFlow::Continue(())
+    });
+    assert!(outcome.is_err());
+    assert_eq!(n, 40);
+}
+
+#[test]
+fn both_forms_are_glanced_at() {
+    struct Glances(Vec<String>, usize);
+    impl Take for Glances {
+        fn detail(&self) -> Option<Detail> {
+            Some(Detail::Sums)
+        }
+        fn glance(&mut self, start: &Start) -> Glance {
+            self.0.push(start.start_id.clone());
+            if start.start_id == "7" { Glance::Whole } else { Glance::Enough }
+        }
+        fn item(&mut self, item: Item) -> ControlFlow<()> {
+            self.1 += usize::from(matches!(item, Item::Start(start) if start.start_id == "7"));
+            ControlFlow::Continue(())
+        }
+    }
+    let full =
+        |n: u32| serde_json::to_string(&Start { start_id: n.to_string(), ..Start::default() }).unwrap();
+    let starts: Vec<String> = (0..20).map(full).collect();
+    let lines: Vec<String> = starts.iter().map(|start| typed("start", start)).collect();
+    let lines = format!("{}\n{}\n{}\n", header_line(), lines.join("\n"), footer_line());
+    for text in [document(&starts), lines] {
+        let mut glances = Glances(Vec::new(), 0);
+        let reader = Reader::new("t".into(), Box::new(std::io::Cursor::new(text.into_bytes()))).unwrap();
+        assert!(reader.take(&mut glances).unwrap().session.is_some());
+        assert_eq!(glances.0, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert_eq!(glances.1, 1);
+    }
 }
 
 /// So many bytes of one text, as no file would be made for a test.

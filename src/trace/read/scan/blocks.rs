@@ -111,9 +111,17 @@ fn after_backslashes(backslashes: u64, escaped: &mut bool) -> u64 {
     out
 }
 
-/// Past the bracket that closes what is open at the beginning, which is not within a string. `None` where there is none,
-/// and where it goes deeper than so many levels.
-pub(super) fn close(bytes: &[u8], max_depth: u32) -> Option<usize> {
+/// Why an object or a list has no end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::trace::read) enum Unclosed {
+    /// The text ends first.
+    Open,
+    /// It goes deeper than allowed.
+    Deep,
+}
+
+/// Past the bracket that closes what is open at the beginning, which is not within a string.
+pub(super) fn close(bytes: &[u8], max_depth: u32) -> Result<usize, Unclosed> {
     let mut depth = 1u32;
     // All ones: the block before ended within a string.
     let mut within = 0u64;
@@ -123,9 +131,9 @@ pub(super) fn close(bytes: &[u8], max_depth: u32) -> Option<usize> {
         let mut last = [b' '; BLOCK];
         let block = match rest.first_chunk() {
             Some(block) => block,
-            None if rest.is_empty() => return None,
+            None if rest.is_empty() => return Err(Unclosed::Open),
             None => {
-                last.get_mut(..rest.len())?.copy_from_slice(rest);
+                last.iter_mut().zip(rest).for_each(|(to, &from)| *to = from);
                 &last
             }
         };
@@ -143,7 +151,7 @@ pub(super) fn close(bytes: &[u8], max_depth: u32) -> Option<usize> {
                 depth += (opening & before).count_ones();
                 depth -= 1;
                 if depth == 0 {
-                    return Some(bytes.len() - rest.len() + end as usize + 1);
+                    return Ok(bytes.len() - rest.len() + end as usize + 1);
                 }
                 opening &= !before;
                 closing &= closing - 1;
@@ -152,7 +160,7 @@ pub(super) fn close(bytes: &[u8], max_depth: u32) -> Option<usize> {
         // Within the block it may have been deeper, by less than its length.
         depth = depth + opening.count_ones() - closing.count_ones();
         if depth > max_depth {
-            return None;
+            return Err(Unclosed::Deep);
         }
         rest = rest.get(BLOCK..).unwrap_or_default();
     }
@@ -235,14 +243,17 @@ mod tests {
                 .collect();
             // How deep is looked at by the block: here it never is too deep.
             assert_eq!(
-                close(&text, 1_000),
+                close(&text, 1_000).ok(),
                 close_slowly(&text, 1_000),
                 "{round}: {:?}",
                 String::from_utf8(text)
             );
         }
         let deep = "[".repeat(500) + &"]".repeat(501);
-        assert_eq!((close(deep.as_bytes(), 600), close(deep.as_bytes(), 128)), (Some(1001), None));
+        assert_eq!(
+            (close(deep.as_bytes(), 600), close(deep.as_bytes(), 128)),
+            (Ok(1001), Err(Unclosed::Deep))
+        );
     }
 
     #[test]
