@@ -425,23 +425,32 @@ fn socket(raw: &wire::event_sock, facts: u32) -> Option<Socket> {
     })
 }
 
+/// What waits for random numbers but getrandom(2) reads here.
+const RANDOM: &str = "/dev/random";
+
 fn wait(ev: &wire::event_wait, mut rest: &[u8]) -> Wait {
     let facts = ev.facts;
     let on_fd = wire::fd_kind(ev.fd_kind) != wire::fd_kind::FD_UNKNOWN;
     let (pid, tid) = (ev.waker_pid, ev.waker_tid);
     let name = take(&mut rest, ev.path_len);
+    let path = if name.is_empty() { None } else { path(name, has(facts, wire::fact::FACT_PATH_CUT)) };
+    let kind = match WaitKind::ALL.get(ev.kind as usize).copied() {
+        // The kernel side knows it for a device, as any other.
+        Some(WaitKind::Device) if path.as_deref() == Some(RANDOM) => WaitKind::Random,
+        known => known.unwrap_or(WaitKind::Other),
+    };
     Wait {
         spent: spent(&ev.spent),
         off_ns: ev.off_ns,
         wake_ns: some(ev.wake_ns),
-        kind: WaitKind::ALL.get(ev.kind as usize).copied().unwrap_or(WaitKind::Other),
+        kind,
         nr: (ev.nr >= 0).then_some(ev.nr),
         compat: has(facts, wire::fact::FACT_COMPAT_CALL),
         args: ev.args,
         timeout_ns: some(ev.timeout_ns),
         fd: on_fd.then_some(ev.fd),
         inode: (on_fd && ev.inode != 0).then_some(ev.inode),
-        path: if name.is_empty() { None } else { path(name, has(facts, wire::fact::FACT_PATH_CUT)) },
+        path,
         socket: socket(&ev.sock, facts),
         iowait: has(facts, wire::fact::FACT_IOWAIT),
         uninterruptible: has(facts, wire::fact::FACT_UNINTERRUPTIBLE),

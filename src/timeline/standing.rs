@@ -121,6 +121,9 @@ fn of_object(name: &str, object: Option<&str>) -> WaitKind {
     if name.starts_with("futex") {
         return WaitKind::Futex;
     }
+    if name == "getrandom" {
+        return WaitKind::Random;
+    }
     // As the kernel side does: one descriptor has a kind of its own, a set of several has not.
     let Some(object) = object else {
         let sets = ["poll", "select", "epoll"];
@@ -134,6 +137,7 @@ fn of_object(name: &str, object: Option<&str>) -> WaitKind {
         _ if object.starts_with("unix") || object.starts_with("socket:[") => WaitKind::UnixSocket,
         _ if object.starts_with("pipe:[") => WaitKind::Pipe,
         _ if object.starts_with("/dev/pts/") || object.starts_with("/dev/tty") => WaitKind::Tty,
+        _ if object == "/dev/random" => WaitKind::Random,
         _ if object.starts_with("/dev/") => WaitKind::Device,
         _ if name.contains("poll") || name.contains("select") => WaitKind::Poll,
         _ => WaitKind::Other,

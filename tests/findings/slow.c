@@ -3,6 +3,7 @@
 #include "../programs/starter.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/userfaultfd.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -11,6 +12,7 @@
 #include <spawn.h>
 #include <stdatomic.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -935,6 +937,54 @@ static int64_t case_tty(int argc, char **argv)
 	return begin;
 }
 
+static int faults;
+static void *late;
+static long late_ms;
+
+static void *give_page(void *unused)
+{
+	struct uffdio_zeropage zero = { .range = { (unsigned long)late, 4096 } };
+
+	sleep_ms(late_ms);
+	if (ioctl(faults, UFFDIO_ZEROPAGE, &zero))
+		die("UFFDIO_ZEROPAGE");
+	return unused;
+}
+
+/* random MS [FILE]: asks for random numbers, by getrandom or of a file, for a page that comes so late. (The kernel
+ * itself waits for entropy but once after it was booted.) With 0, the page is there. */
+static int64_t case_random(int argc, char **argv)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int fd = argc > 3 ? open(argv[3], O_RDONLY | O_CLOEXEC) : -1;
+	pthread_t thread;
+	int64_t begin;
+	ssize_t got;
+
+	late_ms = number(argc, argv, 2, 80);
+	late = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (late == MAP_FAILED || (argc > 3 && fd < 0))
+		die("random");
+	if (late_ms) {
+		faults = syscall(SYS_userfaultfd, 0);
+		range.range.start = (unsigned long)late;
+		range.range.len = 4096;
+		if (faults < 0 || ioctl(faults, UFFDIO_API, &api) || ioctl(faults, UFFDIO_REGISTER, &range))
+			die("userfaultfd");
+		if (pthread_create(&thread, NULL, give_page, NULL))
+			die("pthread_create");
+	}
+	begin = now();
+	got = argc > 3 ? read(fd, late, 64) : syscall(SYS_getrandom, late, 64, 0);
+	begin = now() - begin;
+	if (got != 64)
+		die("no random numbers");
+	if (late_ms)
+		pthread_join(thread, NULL);
+	return begin;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -953,6 +1003,7 @@ int main(int argc, char **argv)
 		{ "retry", case_retry }, { "ordered", case_ordered }, { "refused-once", case_refused_once },
 		{ "retry-unix", case_retry_unix }, { "late-server", case_late_server }, { "try", case_try },
 		{ "big-exec", case_big_exec }, { "sleep-for", case_sleep_for }, { "wait-for", case_wait_for },
+		{ "random", case_random },
 	};
 
 	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

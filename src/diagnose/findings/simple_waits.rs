@@ -58,7 +58,8 @@ pub(crate) static ENTROPY_WAIT: OneState = OneState {
         why: "Shortly after boot a virtual machine without a source of entropy may take minutes to have any.",
         measured: "Waits in getrandom and reads of /dev/random, on the critical path.",
         fix: "A virtio-rng device, systemd-random-seed.service with a saved seed, random.trust_cpu=on and random.trust_bootloader=on on the kernel's command line.",
-        mistaken: "Since Linux 5.18 the kernel gathers entropy by itself within a second or so: then it is rare.",
+        mistaken: "A kernel whose CPU has a fine clock gathers entropy by itself within a second or so, and whoever \
+asks computes for it meanwhile: that is running, and not told. A page that is written to late, within getrandom, counts as well.",
     },
 };
 
