@@ -34,6 +34,8 @@ const MAX_FDS: usize = 4096;
 const MAX_ANCESTORS: usize = 64;
 /// Executables whose facts are kept.
 const MAX_IMAGES: usize = 4096;
+/// Of a process's flags: created by fork and not exec'd since.
+const PF_FORKNOEXEC: u64 = 0x40;
 /// Processes with a root of their own whose roots are tried for those that are gone already.
 const MAX_WITNESSES: usize = 16;
 /// After this time a file is looked at again, in case it was written over in place.
@@ -119,6 +121,7 @@ impl World for Machine {
             ns_pid,
             cgroup: cgroup(id.pid),
             ppid: field("PPid:", 1),
+            is_copy: before.flags.map(|flags| flags & PF_FORKNOEXEC != 0),
         };
         // The pid may have been given to another process while it was read.
         stat(id.pid).filter(|after| after.is(id)).map(|_| known)
@@ -261,6 +264,8 @@ pub(super) struct Stat {
     session: u32,
     tty: i64,
     tty_group: i64,
+    /// `PF_...` of the kernel.
+    flags: Option<u64>,
     start_ticks: u64,
 }
 
@@ -303,6 +308,7 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
         session: fields.get(3)?.parse().ok()?,
         tty: fields.get(4)?.parse().ok()?,
         tty_group: fields.get(5)?.parse().ok()?,
+        flags: fields.get(6)?.parse().ok(),
         start_ticks: fields.get(19)?.parse().ok()?,
     })
 }

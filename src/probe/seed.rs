@@ -13,7 +13,7 @@ const MAX_PASSES: usize = 50;
 /// What seeding found.
 #[derive(Debug, Default)]
 pub struct Seeded {
-    /// The processes asked for and their descendants.
+    /// The processes asked for and their descendants, parents before their children.
     pub processes: Vec<Id>,
     /// Since then every fork of theirs is seen, boottime nanoseconds.
     pub since_ns: u64,
@@ -49,6 +49,8 @@ impl Probe {
             }
         }
         self.set_seeding(false);
-        Ok(Seeded { processes: found.into_iter().collect(), since_ns, unsettled })
+        let mut processes: Vec<Id> = found.into_iter().collect();
+        processes.sort_by_key(|id| id.birth_ns);
+        Ok(Seeded { processes, since_ns, unsettled })
     }
 }

@@ -28,7 +28,7 @@ impl Builder {
     /// Remembers a process whose creation was not seen.
     pub(super) fn adopt(&mut self, id: Id, world: &mut dyn World) {
         let known = world.process(id).unwrap_or_default();
-        let Known { comm, exe, argv, cwd, dev, inode, uid, gid, ns_pid, cgroup, ppid } = known;
+        let Known { comm, exe, argv, cwd, dev, inode, uid, gid, ns_pid, cgroup, ppid, is_copy } = known;
         let binary = exe.as_ref().and_then(|exe| {
             world.image(&ImageKey { pid: id.pid, exe: exe.clone(), within: None, dev, inode })
         });
@@ -48,7 +48,13 @@ impl Builder {
             next_seq: 1,
             ..Process::default()
         };
+        let (creator, file) = (process.creator, process.program.image.file);
         self.insert(id, process, world);
+        // The kernel's parent may be another than the creator: whose copy it is, its file tells.
+        if let Some(parent) = creator.and_then(|creator| self.processes.get_mut(&creator)) {
+            let same = file.is_some() && parent.program.image.file == file;
+            parent.kids.was_there(id, same && is_copy == Some(true));
+        }
         self.note_selected(id);
         // What descends from a root that ran before is as much of it, whether that root has shown
         // itself by now or not.

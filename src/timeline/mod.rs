@@ -466,9 +466,11 @@ fn errno_name(errno: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::process::MAX_EXECS;
-    use super::world::Replay;
+    use super::world::{Answer, Known, Replay};
     use super::*;
-    use crate::event::Exec;
+    use crate::event::{Exec, Fork};
+    use crate::method::facts::Call;
+    use crate::trace::schema::Confidence;
 
     #[test]
     fn a_first_run_that_was_not_seen_is_not_invented() {
@@ -489,6 +491,43 @@ mod tests {
             assert_eq!(phases.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), want);
             assert_eq!(phases[1].duration_ns, if run_ns.is_some() { 10 } else { 30 });
         }
+    }
+
+    /// The first copy that a master makes once it is followed.
+    #[test]
+    fn a_new_worker_is_known_by_those_that_ran_before() {
+        const S: u64 = 1_000_000_000;
+        let [master, first, second, new] =
+            [(10, 1), (11, 2), (12, 3), (13, 11)].map(|(pid, born)| Id { pid, birth_ns: born * S });
+        let confidence = |is_copy: Option<bool>| {
+            let known = |id: Id| Known {
+                exe: Some("/usr/bin/served".to_owned()),
+                argv: Some(vec!["served".to_owned()]),
+                dev: 1,
+                inode: 7,
+                ppid: Some(if id == master { 1 } else { master.pid }),
+                is_copy: if id == master { Some(false) } else { is_copy },
+                ..Known::default()
+            };
+            let seeds = [master, first, second];
+            let answers = seeds.map(|id| Answer::Process(id, Some(known(id)))).into();
+            let mut world = Replay { answers };
+            let mut builder = Builder::new(Options { began_ns: 10 * S, ..Options::default() });
+            seeds.into_iter().for_each(|id| builder.seed(id, &mut world));
+            let fork = Fork { creator: master, real_parent: master, call: Call::Fork, ..Fork::default() };
+            let event = Event { time_ns: 11 * S, id: new, tid: 13, what: What::Fork(Box::new(fork)) };
+            builder.event(event, &mut world);
+            builder.end(13 * S, &mut world);
+            let found = builder.drain().find_map(|output| match output {
+                Output::Start(start) if start.pid == new.pid => Some(start.method.clone()),
+                _ => None,
+            });
+            let method = found.expect("a start of the new worker");
+            (method.pattern.as_deref() == Some("prefork_worker")).then_some(method.confidence)
+        };
+        assert_eq!(confidence(Some(true)), Some(Confidence::Likely));
+        // What has been exec'd is another program's business, and what is not known is no evidence.
+        assert_eq!((confidence(Some(false)), confidence(None)), (None, None));
     }
 
     #[test]

@@ -263,6 +263,15 @@ impl Kids {
         self.recent.push_back((id, now, pipes(stdio)));
     }
 
+    /// A child that was there before anything was seen.
+    pub(super) fn was_there(&mut self, id: Id, is_copy: bool) {
+        self.all += 1;
+        self.stale = true;
+        if is_copy {
+            self.execless.push(Kid { id, created_ns: id.birth_ns, ended_ns: None });
+        }
+    }
+
     pub(super) fn stdio(&mut self, id: Id, stdio: &[Fd; 3]) {
         if let Some(kid) = self.recent.iter_mut().find(|kid| kid.0 == id) {
             kid.2 = pipes(stdio);
@@ -426,6 +435,22 @@ mod tests {
         kids.ended(id(2), 3 * S);
         let siblings = kids.siblings(id(3), 4 * S);
         assert_eq!((siblings.execless, siblings.execless_peak, siblings.execless_long_lived), (4, 4, 4));
+    }
+
+    #[test]
+    fn workers_that_were_there_before_are_siblings_of_those_that_come() {
+        let mut kids = Kids::default();
+        kids.was_there(id(1), true);
+        kids.was_there(id(2), true);
+        kids.was_there(id(3), false);
+        kids.forked(id(4), 5 * S, &NONE);
+        let siblings = kids.siblings(id(4), 5 * S + 1);
+        assert_eq!((siblings.execless, siblings.execless_peak, siblings.execless_long_lived), (3, 2, 2));
+        // One that has gone is counted once.
+        kids.ended(id(1), 6 * S);
+        assert!(kids.any_left());
+        [2, 3, 4].into_iter().for_each(|pid| kids.ended(id(pid), 7 * S));
+        assert!(!kids.any_left());
     }
 
     #[test]

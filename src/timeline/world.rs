@@ -120,6 +120,9 @@ pub struct Known {
     pub cgroup: Option<String>,
     /// The kernel's parent.
     pub ppid: Option<u32>,
+    /// It has not exec'd since it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_copy: Option<bool>,
 }
 
 /// A process above one that ran before: what a selector can ask of it.
