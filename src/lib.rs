@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod cli;
 pub mod command;
 pub mod compare;
+mod dense;
 pub mod diagnose;
 pub mod elf;
 pub mod event;

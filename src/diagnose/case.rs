@@ -39,12 +39,24 @@ pub(crate) struct Attempt {
     pub(crate) by: u64,
 }
 
+/// A start's key in a table of hundreds of thousands: the same without the room that keeps a number aligned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key([u32; 2]);
+
+impl Key {
+    fn of(key: u64) -> Self {
+        Self([key as u32, (key >> 32) as u32])
+    }
+}
+
 /// What was seen of other starts so far.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    names: HashMap<u64, Sym>,
-    /// Pid and parent's start, of finished starts.
-    children: HashSet<(u64, u32)>,
+    names: HashMap<Key, Sym>,
+    /// Pids of starts that are finished, by their parent's start, as long as that is not.
+    children: HashMap<u64, HashSet<u32>>,
+    /// ... and how many.
+    pids: usize,
     /// From when to when other threads than the first were seen, by start.
     threads: HashMap<u64, Vec<(u64, u64)>>,
     /// When copies were made that went on without an exec, by their parent's start.
@@ -70,14 +82,15 @@ impl Known {
     pub(crate) fn learn(&mut self, key: u64, start: &Start) -> Sym {
         let name = self.name_in(start);
         if self.names.len() < MAX_NAMES {
-            self.names.insert(key, name);
+            self.names.insert(Key::of(key), name);
         }
         let parent =
             start.parent.as_ref().and_then(|parent| parent.start_id.as_deref()).map(|id| self.key(id));
-        if let Some(parent) = parent
-            && self.children.len() < MAX_NAMES
+        // Only it will ask for them.
+        if let Some(parent) = parent.filter(|parent| !self.names.contains_key(&Key::of(*parent)))
+            && self.pids < MAX_NAMES
         {
-            self.children.insert((parent, start.pid));
+            self.pids += usize::from(self.children.entry(parent).or_default().insert(start.pid));
         }
         if let Some(parent) = parent.filter(|_| is_copy(start))
             && (self.copies.len() < MAX_FORKERS || self.copies.contains_key(&parent))
@@ -150,17 +163,22 @@ impl Known {
 
     /// The command of a start that was seen already.
     pub(crate) fn name(&self, start_id: &str) -> Option<&str> {
-        self.names.get(&self.key(start_id)).map(|name| self.texts.get(*name))
+        self.names.get(&Key::of(self.key(start_id))).map(|name| self.texts.get(*name))
     }
 
     /// The same by its key, fit for a sentence.
     pub(crate) fn name_of(&self, key: u64) -> Option<String> {
-        self.names.get(&key).map(|name| label::harmless(self.texts.get(*name), MAX_TEXT))
+        self.names.get(&Key::of(key)).map(|name| label::harmless(self.texts.get(*name), MAX_TEXT))
     }
 
     /// Is that pid the one of a child that was seen already?
     pub(crate) fn is_child(&self, parent: &str, pid: u32) -> bool {
-        self.children.contains(&(self.key(parent), pid))
+        self.children.get(&self.key(parent)).is_some_and(|pids| pids.contains(&pid))
+    }
+
+    /// A start has been looked at, and asks no more.
+    pub(crate) fn done(&mut self, key: u64) {
+        self.pids -= self.children.remove(&key).map_or(0, |pids| pids.len());
     }
 
     /// Other threads of a start that was seen already which were there at that time.

@@ -1,5 +1,6 @@
 //! What a finding hands over: words, numbers, and the nanoseconds that it is about.
 
+use crate::dense::{Reader, Writer};
 use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Severity};
 use serde_json::Value;
@@ -52,6 +53,49 @@ impl Hit {
         }
         (fill(&self.what), summary, fill(&self.advice))
     }
+}
+
+/// Writes claims of a start; they are near a time.
+pub(super) fn write_claims(out: &mut Writer, own: u64, near_ns: u64, claims: &[Claim]) {
+    out.number(claims.len() as u64);
+    let (mut last, mut last_ns) = (None, near_ns);
+    for claim in claims {
+        match claim.of {
+            of if last == Some(of) => out.number(0),
+            Of::Anybody => out.number(1),
+            Of::Task(of, tid) => {
+                out.number(if of == own { 2 } else { 3 });
+                if of != own {
+                    out.hash(of);
+                }
+                out.number(tid.into());
+            }
+        }
+        last = Some(claim.of);
+        out.after(last_ns, claim.from);
+        out.after(claim.from, claim.to);
+        last_ns = claim.to;
+    }
+}
+
+/// Reads what [`write_claims`] wrote.
+pub(super) fn read_claims(from: &mut Reader<'_>, own: u64, near_ns: u64) -> Option<Vec<Claim>> {
+    let n = from.count()?;
+    let mut claims = Vec::with_capacity(n);
+    let (mut last, mut last_ns) = (Of::Anybody, near_ns);
+    for _ in 0..n {
+        let of = match from.number()? {
+            0 => last,
+            1 => Of::Anybody,
+            2 => Of::Task(own, from.small()?),
+            _ => Of::Task(from.hash()?, from.small()?),
+        };
+        let begin = from.after(last_ns)?;
+        let end = from.after(begin)?;
+        claims.push(Claim { of, from: begin, to: end });
+        (last, last_ns) = (of, end);
+    }
+    Some(claims)
 }
 
 /// Claims that one hit keeps; of more, those with the smallest gaps between them become one.
@@ -186,6 +230,27 @@ mod tests {
 
     fn claim(of: u64, from: u64, to: u64) -> Claim {
         Claim { of: Of::Task(of, 1), from, to }
+    }
+
+    #[test]
+    fn claims_are_read_as_they_were_written() {
+        let of = |of, from, to| Claim { of, from, to };
+        let claims = [
+            of(Of::Task(7, 1), 5, 9),
+            of(Of::Task(7, 1), 9, 20),
+            of(Of::Task(7, 2), 3, u64::MAX),
+            of(Of::Anybody, 0, 1),
+            of(Of::Anybody, 1, 2),
+            of(Of::Task(u64::MAX, 1), 2, 3),
+            of(Of::Task(7, 1), 3, 3),
+        ];
+        for n in 0..=claims.len() {
+            let mut out = Writer::default();
+            write_claims(&mut out, 7, 1 << 40, &claims[..n]);
+            assert_eq!(read_claims(&mut Reader(&out.0), 7, 1 << 40).as_deref(), Some(&claims[..n]));
+            out.0.pop();
+            assert_eq!(read_claims(&mut Reader(&out.0), 7, 1 << 40), None);
+        }
     }
 
     #[test]

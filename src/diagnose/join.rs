@@ -1,8 +1,9 @@
 //! Equal findings of many starts as one, priced over the path of the whole.
 
-use super::hit::{Claim, Hit};
+use super::hit::{Claim, Hit, read_claims, write_claims};
 use super::thresholds::Thresholds;
 use super::whole::{Piece, Wholes, common, length, union};
+use crate::dense::{Reader, Writer};
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Joined, Severity};
@@ -33,7 +34,7 @@ pub(super) struct Manner {
     pub(super) vagueness: u8,
 }
 
-/// What is kept of one hit.
+/// One hit.
 #[derive(Debug)]
 struct Kept {
     start: u64,
@@ -52,8 +53,48 @@ struct Kind {
     name: Sym,
     /// All have the same command.
     one_name: bool,
-    hits: Vec<Kept>,
+    /// The hits, written down.
+    bytes: Writer,
+    kept: usize,
+    /// Near which time the next hit is.
+    last_ns: u64,
     n: u64,
+}
+
+impl Kind {
+    fn of(id: &'static str, words: Hit, name: Sym) -> Self {
+        Self { id, words, name, one_name: true, bytes: Writer::default(), kept: 0, last_ns: 0, n: 0 }
+    }
+
+    fn keep(&mut self, start: u64, hit: &Hit) {
+        let out = &mut self.bytes;
+        out.hash(start);
+        out.after_or_none(0, hit.cost_ns);
+        write_claims(out, start, self.last_ns, &hit.claims);
+        self.last_ns = hit.claims.last().map_or(self.last_ns, |claim| claim.to);
+        self.kept += 1;
+    }
+
+    /// All that are kept, the dearest first.
+    fn hits(&self) -> Vec<Kept> {
+        let mut hits = Vec::with_capacity(self.kept);
+        let (mut from, mut last_ns) = (Reader(&self.bytes.0), 0);
+        while let Some(hit) = kept(&mut from, &mut last_ns) {
+            hits.push(hit);
+        }
+        hits.sort_small_by_key(|hit| std::cmp::Reverse(hit.cost_ns));
+        hits
+    }
+}
+
+fn kept(from: &mut Reader<'_>, last_ns: &mut u64) -> Option<Kept> {
+    let (start, cost_ns) = (from.hash()?, from.after_or_none(0)?);
+    let claims = read_claims(from, start, *last_ns)?;
+    *last_ns = claims.last().map_or(*last_ns, |claim| claim.to);
+    // One moment can be claimed of two tasks: of a child that is being forked, and of its parent.
+    let claimed = length(&union(claims.iter().map(|claim| (claim.from, claim.to)).collect()));
+    let share = cost_ns.map_or(0.0, |cost| (cost as f64 / claimed.max(1) as f64).min(1.0));
+    Some(Kept { start, cost_ns, share, claims })
 }
 
 /// All hits so far.
@@ -80,7 +121,7 @@ impl Hits {
             None if self.kinds.len() < MAX_KINDS => {
                 self.places.insert((id, hit.subject.clone()), self.kinds.len());
                 let words = Hit { claims: Vec::new(), ..hit.clone() };
-                self.kinds.push(Kind { id, words, name, one_name: true, hits: Vec::new(), n: 0 });
+                self.kinds.push(Kind::of(id, words, name));
                 self.kinds.len() - 1
             }
             None => {
@@ -95,31 +136,30 @@ impl Hits {
             kind.words = Hit { claims: Vec::new(), ..hit.clone() };
             kind.name = name;
         }
-        if self.claims.saturating_add(hit.claims.len()) > MAX_CLAIMS || kind.hits.len() >= MAX_CLAIMS {
+        if self.claims.saturating_add(hit.claims.len()) > MAX_CLAIMS || kind.kept >= MAX_CLAIMS {
             *self.counted.entry(id).or_default() += 1;
             return;
         }
         self.claims += hit.claims.len();
-        // One moment can be claimed of two tasks: of a child that is being forked, and of its parent.
-        let claimed = length(&union(hit.claims.iter().map(|claim| (claim.from, claim.to)).collect()));
-        let share = hit.cost_ns.map_or(0.0, |cost| (cost as f64 / claimed.max(1) as f64).min(1.0));
-        kind.hits.push(Kept { start, cost_ns: hit.cost_ns, share, claims: hit.claims.clone() });
+        kind.keep(start, hit);
     }
 
-    /// The joined findings, dearest first. `id_of` gives the id of a start by its hash, `name` a command.
+    /// The joined findings, dearest first. `whole_of` gives the whole of a start by its hash, `id_of` its id, `name` a
+    /// command.
+    #[expect(clippy::too_many_arguments)]
     pub(super) fn finish(
         self,
         wholes: &Wholes,
         thresholds: &Thresholds,
         rule: impl Fn(&str) -> Manner,
+        whole_of: impl Fn(u64) -> Option<u32>,
         id_of: impl Fn(u64) -> Option<String>,
         name_of: impl Fn(u64) -> Option<String>,
         name: impl Fn(Sym) -> String,
     ) -> Vec<Joined> {
         let mut all: Vec<Priced> = Vec::new();
-        for mut kind in self.kinds {
-            kind.hits.sort_small_by_key(|hit| std::cmp::Reverse(hit.cost_ns));
-            all.push(price(&kind, wholes, thresholds, &id_of, &name_of, &name));
+        for kind in self.kinds {
+            all.push(price(&kind, wholes, thresholds, &whole_of, &id_of, &name_of, &name));
         }
         all.sort_small_by_key(|priced| std::cmp::Reverse(rank(&priced.joined)));
         let mut kept: Vec<Priced> = Vec::new();
@@ -177,14 +217,16 @@ fn price(
     kind: &Kind,
     wholes: &Wholes,
     thresholds: &Thresholds,
+    whole_of: &impl Fn(u64) -> Option<u32>,
     id_of: &impl Fn(u64) -> Option<String>,
     name_of: &impl Fn(u64) -> Option<String>,
     name: &impl Fn(Sym) -> String,
 ) -> Priced {
     // By whole: what it would save there. Several wholes do not wait for each other: the dearest counts.
+    let all = kind.hits();
     let mut by_whole: HashMap<u32, Vec<&Kept>> = HashMap::default();
-    for hit in &kind.hits {
-        by_whole.entry(wholes.of(hit.start).unwrap_or(u32::MAX)).or_default().push(hit);
+    for hit in &all {
+        by_whole.entry(whole_of(hit.start).unwrap_or(u32::MAX)).or_default().push(hit);
     }
     let mut best: Option<(u64, u32, Vec<Piece>)> = None;
     for (&number, hits) in &by_whole {
@@ -203,7 +245,7 @@ fn price(
     let severity = severity(saves_ns, whole, &kind.words, thresholds);
     let n = kind.n.max(kind.words.starts.len() as u64);
     let listed: Vec<u64> = match kind.words.starts.is_empty() {
-        true => kind.hits.iter().map(|hit| hit.start).collect(),
+        true => all.iter().map(|hit| hit.start).collect(),
         false => kind.words.starts.clone(),
     };
     let mut seen = crate::hash::HashSet::default();
@@ -216,7 +258,7 @@ fn price(
         } else {
             String::new()
         };
-        let mut costs: Vec<u64> = kind.hits.iter().filter_map(|hit| hit.cost_ns).collect();
+        let mut costs: Vec<u64> = all.iter().filter_map(|hit| hit.cost_ns).collect();
         costs.sort_unstable();
         let middle = costs.get(costs.len().saturating_sub(1) / 2).copied();
         let each = middle.map_or(String::new(), |ns| format!(", {} each (p50)", super::case::time(ns)));
@@ -228,7 +270,7 @@ fn price(
         saves_ns,
         basis: kind.words.basis.map(|basis| {
             // Less than all of the claimed time is a calculation.
-            let scaled = kind.hits.iter().any(|hit| hit.cost_ns.is_some() && hit.share < 0.999);
+            let scaled = all.iter().any(|hit| hit.cost_ns.is_some() && hit.share < 0.999);
             if scaled { Basis::Scaled } else { basis }
         }),
         starts,

@@ -8,6 +8,7 @@
 
 mod case;
 mod catalogue;
+mod entries;
 mod findings;
 mod hit;
 mod join;
@@ -26,6 +27,7 @@ use crate::trace::schema::{Diagnosis, Finding, Group, Header, NotExamined, Sessi
 use crate::words::intern::Sym;
 use case::{Case, Known};
 use catalogue::{Feed, Rule};
+use entries::{Entries, Ids};
 use hit::Hit;
 use join::Hits;
 use siblings::Families;
@@ -57,7 +59,8 @@ pub struct Diagnoser {
     known: Known,
     quota: Option<f64>,
     cpus: u32,
-    entries: Vec<Entry>,
+    entries: Entries,
+    /// Of starts past [`MAX_ENTRIES`] that have findings.
     ids: HashMap<u64, String>,
     paths: HashMap<u64, Vec<Run>>,
     runs: usize,
@@ -86,7 +89,7 @@ impl Diagnoser {
             known: Known::default(),
             quota: None,
             cpus: 0,
-            entries: Vec::new(),
+            entries: Entries::default(),
             ids: HashMap::default(),
             paths: HashMap::default(),
             runs: 0,
@@ -187,9 +190,6 @@ impl Diagnoser {
         for (id, hit) in found {
             let (_, summary, advice) = hit.named(|key| self.known.name_of(key));
             self.hits.add(id, key, name, &hit);
-            if hit.cost_ns.is_some() || hit.at_least > Severity::Info {
-                self.ids.entry(key).or_insert_with(|| start.start_id.clone());
-            }
             findings.push(Finding {
                 id: id.to_owned(),
                 severity: join::severity(hit.cost_ns, whole, &hit, &self.thresholds),
@@ -200,10 +200,11 @@ impl Diagnoser {
                 advice,
             });
         }
-        if !findings.is_empty() {
+        if !findings.is_empty() && self.unplaced > 0 {
             self.ids.entry(key).or_insert_with(|| start.start_id.clone());
         }
         self.families.add(key, name, &case);
+        self.known.done(key);
         findings
     }
 
@@ -224,14 +225,15 @@ impl Diagnoser {
             None => self.known.key(&start.id),
         };
         let of_start = parent.and_then(|parent| parent.start_id.as_deref()).map(|id| self.known.key(id));
-        self.entries.push(Entry {
+        let entry = Entry {
             key,
             parent: of_start,
             creator,
             origin,
             finish,
             forked: fork.map_or(origin, |fork| origin.saturating_add(fork.duration_ns)).min(finish),
-        });
+        };
+        self.entries.push(&start.start_id, &entry);
         // Whoever has no parent in the trace is a root; of the others the path is not asked for.
         if of_start.is_some() || self.runs >= MAX_RUNS {
             return;
@@ -261,15 +263,17 @@ impl Diagnoser {
         session: Option<&Session>,
         recorded: Option<Diagnosis>,
     ) -> Said {
-        let wholes = Wholes::new(&self.entries, &self.paths);
+        let all = std::mem::take(&mut self.entries);
+        let (entries, ids) = all.read(|id| self.known.key(id));
+        let wholes = Wholes::new(&entries, &ids.by_key, &self.paths);
         let diagnosis = match recorded {
             Some(recorded) => recorded,
-            None => self.joined(&wholes),
+            None => self.joined(&wholes, &ids),
         };
         let verdict = self.facts.verdict(&verdict::Trial {
             diagnosis: &diagnosis,
             wholes: &wholes,
-            entries: &self.entries,
+            entries: &entries,
             groups,
             session,
             texts: &self.known.texts,
@@ -277,13 +281,15 @@ impl Diagnoser {
         Said { diagnosis, verdict }
     }
 
-    fn joined(&mut self, wholes: &Wholes) -> Diagnosis {
+    fn joined(&mut self, wholes: &Wholes, placed: &Ids<'_>) -> Diagnosis {
         let families = std::mem::take(&mut self.families);
-        for family in families.finish() {
+        for family in families.finish(|id| self.known.key(id)) {
             for rule in catalogue::RULES {
                 if let Some(hit) = rule.look_at_siblings(&family, &self.thresholds, self.cpus) {
-                    for (start, id) in hit.starts.iter().zip(&family.ids) {
-                        self.ids.entry(*start).or_insert_with(|| id.clone());
+                    if self.unplaced > 0 {
+                        for (start, id) in hit.starts.iter().zip(&family.ids) {
+                            self.ids.entry(*start).or_insert_with(|| id.clone());
+                        }
                     }
                     let first = hit.starts.first().copied().unwrap_or_default();
                     self.hits.add(rule.id(), first, family.name, &hit);
@@ -306,7 +312,8 @@ impl Diagnoser {
                 Some(rule) => join::Manner { nests: rule.nests(), vagueness: rule.vagueness() },
                 None => join::Manner::default(),
             },
-            |key| ids.get(&key).cloned(),
+            |key| placed.by_key.get(&key).and_then(|at| wholes.of(*at)),
+            |key| placed.get(key).or_else(|| ids.get(&key).cloned()),
             |key| known.name_of(key),
             |name| texts.get(name).to_owned(),
         );

@@ -1,7 +1,9 @@
 //! Equal starts of one parent, in sums: what a finding about siblings reads.
 
 use super::case::{self, Case};
-use super::hit::{Claim, few};
+use super::entries::{read_id, write_id};
+use super::hit::{Claim, few, read_claims, write_claims};
+use crate::dense::{Reader, Writer};
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::words::intern::Sym;
@@ -64,9 +66,61 @@ impl Family {
     }
 }
 
+/// A family while its members come, which are written down: thousands of families may have a thousand each.
+#[derive(Debug)]
+struct Growing {
+    family: Family,
+    bytes: Writer,
+    kept: usize,
+    /// When the last one began.
+    last_ns: u64,
+}
+
+impl Growing {
+    fn of(family: Family) -> Self {
+        Self { family, bytes: Writer::default(), kept: 0, last_ns: 0 }
+    }
+
+    fn keep(&mut self, id: &str, member: &Member) {
+        let out = &mut self.bytes;
+        out.after(self.last_ns, member.origin);
+        self.last_ns = member.origin;
+        write_id(out, id, member.origin);
+        out.after(member.origin, member.finish);
+        write_claims(out, member.key, member.origin, &member.importing);
+        write_claims(out, member.key, member.origin, &member.entering);
+        out.number(member.importing_alone);
+        out.number(member.alone);
+        self.kept += 1;
+    }
+
+    /// With its members, in order of their origins.
+    fn grown(mut self, key: impl Fn(&str) -> u64) -> Family {
+        let mut members = Vec::with_capacity(self.kept);
+        let mut from = Reader(&self.bytes.0);
+        let mut last_ns = 0;
+        while let Some((id, member)) = member(&mut from, &mut last_ns, &key) {
+            members.push((member, id));
+        }
+        members.sort_small_by_key(|(member, _)| (member.origin, member.finish));
+        (self.family.members, self.family.ids) = members.into_iter().unzip();
+        self.family
+    }
+}
+
+fn member(from: &mut Reader<'_>, last_ns: &mut u64, key: impl Fn(&str) -> u64) -> Option<(String, Member)> {
+    let origin = from.after(*last_ns)?;
+    *last_ns = origin;
+    let id = read_id(from, origin)?;
+    let (key, finish) = (key(&id), from.after(origin)?);
+    let (importing, entering) = (read_claims(from, key, origin)?, read_claims(from, key, origin)?);
+    let (importing_alone, alone) = (from.number()?, from.number()?);
+    Some((id, Member { key, origin, finish, importing, entering, importing_alone, alone }))
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Families {
-    families: HashMap<(u64, u64), Family>,
+    families: HashMap<(u64, u64), Growing>,
     members: usize,
 }
 
@@ -92,23 +146,26 @@ impl Families {
         }
         let origin = timeline.origin_boottime_ns;
         let finish = origin.saturating_add(timeline.duration_ns);
-        let family = self.families.entry(place).or_insert_with(|| Family {
-            name,
-            command: label::harmless(&label::of_start(start), 60),
-            method: label::harmless(&start.method.name, 60),
-            all_exit: true,
-            parent_pid: parent.pid,
-            n: 0,
-            sum: 0,
-            longest: 0,
-            running: 0,
-            importing: 0,
-            modules: Vec::new(),
-            first: u64::MAX,
-            last: 0,
-            members: Vec::new(),
-            ids: Vec::new(),
+        let growing = self.families.entry(place).or_insert_with(|| {
+            Growing::of(Family {
+                name,
+                command: label::harmless(&label::of_start(start), 60),
+                method: label::harmless(&start.method.name, 60),
+                all_exit: true,
+                parent_pid: parent.pid,
+                n: 0,
+                sum: 0,
+                longest: 0,
+                running: 0,
+                importing: 0,
+                modules: Vec::new(),
+                first: u64::MAX,
+                last: 0,
+                members: Vec::new(),
+                ids: Vec::new(),
+            })
         });
+        let family = &mut growing.family;
         let own = timeline.critical_path.iter().filter(|segment| segment.start_id == start.start_id);
         let running = own.filter(|segment| segment.state == "running").map(|segment| segment.duration_ns);
         let running = running.fold(0, u64::saturating_add);
@@ -125,11 +182,11 @@ impl Families {
         family.running = family.running.saturating_add(running);
         family.first = family.first.min(origin);
         family.last = family.last.max(finish);
-        if family.members.len() < MAX_MEMBERS && self.members < MAX_ALL {
+        if growing.kept < MAX_MEMBERS && self.members < MAX_ALL {
             self.members += 1;
             let alone = |claims: &[Claim]| case::sum(claims).saturating_sub(case.circumstances(claims));
             let entering = entering(case);
-            family.members.push(Member {
+            let member = Member {
                 key,
                 origin,
                 finish,
@@ -137,21 +194,16 @@ impl Families {
                 alone: alone(&importing).saturating_add(alone(&entering)),
                 importing,
                 entering,
-            });
-            family.ids.push(start.start_id.clone());
+            };
+            growing.keep(&start.start_id, &member);
         }
     }
 
-    /// Those of two and more, in order of time.
-    pub(super) fn finish(self) -> Vec<Family> {
-        let mut families: Vec<Family> = self.families.into_values().filter(|family| family.n > 1).collect();
-        families.sort_small_by_key(|family| (family.first, family.last));
-        for family in &mut families {
-            let mut both: Vec<_> = family.members.drain(..).zip(family.ids.drain(..)).collect();
-            both.sort_small_by_key(|(member, _)| (member.origin, member.finish));
-            (family.members, family.ids) = both.into_iter().unzip();
-        }
-        families
+    /// Those of two and more, in order of time, one after the other. `key` gives that of a start's id.
+    pub(super) fn finish(self, key: impl Fn(&str) -> u64) -> impl Iterator<Item = Family> {
+        let mut families: Vec<Growing> = self.families.into_values().filter(|it| it.family.n > 1).collect();
+        families.sort_small_by_key(|it| (it.family.first, it.family.last));
+        families.into_iter().map(move |growing| growing.grown(&key))
     }
 }
 

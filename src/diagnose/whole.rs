@@ -50,15 +50,15 @@ pub(super) struct Whole {
 #[derive(Debug, Default)]
 pub(super) struct Wholes {
     pub(super) list: Vec<Whole>,
-    of: HashMap<u64, u32>,
+    /// The whole of each entry.
+    of: Vec<u32>,
 }
 
 impl Wholes {
     /// `paths` has the critical paths of those that could be roots; where one is missing, the start itself
     /// is all that is known of it.
-    pub(super) fn new(entries: &[Entry], paths: &HashMap<u64, Vec<Run>>) -> Self {
-        let by_key: HashMap<u64, u32> =
-            entries.iter().zip(0u32..).map(|(entry, at)| (entry.key, at)).collect();
+    /// `by_key` has the places of entries.
+    pub(super) fn new(entries: &[Entry], by_key: &HashMap<u64, u32>, paths: &HashMap<u64, Vec<Run>>) -> Self {
         let mut root_of: Vec<Option<u32>> = vec![None; entries.len()];
         let mut way = Vec::new();
         for start in 0..entries.len() as u32 {
@@ -83,14 +83,14 @@ impl Wholes {
         }
         let mut wholes = Self::default();
         let mut by_creator: HashMap<u64, u32> = HashMap::default();
-        for (at, entry) in (0u32..).zip(entries) {
+        for at in 0..entries.len() as u32 {
             let root = root_of.get(at as usize).copied().flatten().unwrap_or(at);
             let creator = entries.get(root as usize).map_or(0, |root| root.creator);
             let place = *by_creator.entry(creator).or_insert_with(|| {
                 wholes.list.push(Whole::default());
                 (wholes.list.len() - 1) as u32
             });
-            wholes.of.insert(entry.key, place);
+            wholes.of.push(place);
             if root == at
                 && let Some(whole) = wholes.list.get_mut(place as usize)
             {
@@ -106,9 +106,9 @@ impl Wholes {
         wholes
     }
 
-    /// The whole that a start belongs to.
-    pub(super) fn of(&self, key: u64) -> Option<u32> {
-        self.of.get(&key).copied()
+    /// The whole that a start belongs to, by its place among the entries.
+    pub(super) fn of(&self, at: u32) -> Option<u32> {
+        self.of.get(at as usize).copied()
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&Whole> {
@@ -224,6 +224,11 @@ mod tests {
         Entry { key, parent, creator: parent.unwrap_or(99), origin, finish, forked: origin }
     }
 
+    fn of_entries(entries: &[Entry], paths: &HashMap<u64, Vec<Run>>) -> Wholes {
+        let by_key = entries.iter().zip(0u32..).map(|(entry, at)| (entry.key, at)).collect();
+        Wholes::new(entries, &by_key, paths)
+    }
+
     fn run(of: u64, from: u64, to: u64) -> Run {
         Run { of, tid: of as u32, from, to }
     }
@@ -236,11 +241,11 @@ mod tests {
     fn one_root_is_its_own_path() {
         let entries = [entry(2, Some(1), 10, 60), entry(1, None, 0, 100), entry(3, Some(2), 20, 50)];
         let path = vec![run(1, 0, 10), run(2, 10, 60), run(1, 60, 100)];
-        let wholes = Wholes::new(&entries, &[(1, path.clone())].into_iter().collect());
+        let wholes = of_entries(&entries, &[(1, path.clone())].into_iter().collect());
         assert_eq!(wholes.list.len(), 1);
         let whole = wholes.main().unwrap();
         assert_eq!((&whole.path, whole.length), (&path, 100));
-        assert!([1, 2, 3].iter().all(|&key| wholes.of(key) == Some(0)));
+        assert!([0, 1, 2].iter().all(|&at| wholes.of(at) == Some(0)));
         // A claim counts where the path leads through its task.
         assert_eq!(whole.on_path([claim(2, 0, 30), claim(1, 0, 30)].iter()), [(0, 30)]);
         assert_eq!(whole.on_path([claim(3, 20, 50)].iter()), []);
@@ -254,7 +259,7 @@ mod tests {
         // Four workers at once, each of which sleeps for 80: the wall time of one.
         let entries: Vec<Entry> = (1..=4).map(|n| entry(n, None, n, 100 + n)).collect();
         let paths = (1..=4).map(|n| (n, vec![run(n, n, 100 + n)])).collect();
-        let wholes = Wholes::new(&entries, &paths);
+        let wholes = of_entries(&entries, &paths);
         let whole = wholes.main().unwrap();
         assert_eq!((wholes.list.len(), whole.roots.len(), whole.length), (1, 4, 100));
         let sleeps: Vec<Claim> = (1..=4).map(|n| claim(n, 10, 90)).collect();
@@ -265,14 +270,14 @@ mod tests {
     fn serial_roots_add_up_and_forks_of_one_parent_do() {
         // One after the other, with a gap.
         let entries = [entry(1, None, 0, 50), entry(2, None, 60, 100)];
-        let wholes = Wholes::new(&entries, &HashMap::default());
+        let wholes = of_entries(&entries, &HashMap::default());
         let whole = wholes.main().unwrap();
         assert_eq!(whole.length, 90);
         assert_eq!(length(&whole.on_path([claim(1, 0, 20), claim(2, 60, 70)].iter())), 30);
         // A large master: 100 to fork each, and they live on.
         let forked = |n: u64| Entry { forked: n * 100 + 100, ..entry(n, None, n * 100, 1000 + n) };
         let entries: Vec<Entry> = (0..3).map(forked).collect();
-        let wholes = Wholes::new(&entries, &HashMap::default());
+        let wholes = of_entries(&entries, &HashMap::default());
         let whole = wholes.main().unwrap();
         assert_eq!(whole.length, 1002);
         let forks: Vec<Claim> = (0..3).map(|n| claim(n, n * 100, n * 100 + 100)).collect();
@@ -287,11 +292,11 @@ mod tests {
             entry(3, Some(3), 1, 2),
             entry(4, Some(77), 0, 0),
         ];
-        let wholes = Wholes::new(&entries, &HashMap::default());
+        let wholes = of_entries(&entries, &HashMap::default());
         assert!(wholes.list.iter().map(|whole| whole.roots.len()).sum::<usize>() >= 1);
-        assert!(Wholes::new(&[], &HashMap::default()).main().is_none());
+        assert!(of_entries(&[], &HashMap::default()).main().is_none());
         let odd = Entry { finish: 3, ..entry(5, None, 9, 0) };
-        assert!(Wholes::new(&[odd], &HashMap::default()).main().unwrap().length == 0);
+        assert!(of_entries(&[odd], &HashMap::default()).main().unwrap().length == 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! counters, and who woke a task beyond whether it was a softirq.
 
 use super::Story;
+use crate::dense::{Reader, Writer};
 use crate::event::Id;
 use crate::event::task::WaitKind;
 use crate::timeline::phases::{self, Begun};
@@ -17,36 +18,14 @@ pub(super) struct Head {
     pub(super) command: String,
 }
 
-#[derive(Default)]
-struct Writer(Vec<u8>);
+/// How what a path asks for is written.
+trait Write {
+    fn call(&mut self, call: Option<Call>);
+    fn state(&mut self, state: State);
+    fn piece(&mut self, last: u64, piece: &Piece);
+}
 
-impl Writer {
-    fn number(&mut self, mut n: u64) {
-        while n >= 0x80 {
-            self.0.push(n as u8 | 0x80);
-            n >>= 7;
-        }
-        self.0.push(n as u8);
-    }
-
-    /// A time after (or, where records overlap, before) another.
-    fn after(&mut self, from: u64, to: u64) {
-        let by = to.wrapping_sub(from).cast_signed();
-        self.number((by.wrapping_shl(1) ^ (by >> 63)).cast_unsigned());
-    }
-
-    fn after_or_none(&mut self, from: u64, to: Option<u64>) {
-        self.number(to.is_some().into());
-        if let Some(to) = to {
-            self.after(from, to);
-        }
-    }
-
-    fn text(&mut self, text: &str) {
-        self.number(text.len() as u64);
-        self.0.extend_from_slice(text.as_bytes());
-    }
-
+impl Write for Writer {
     fn call(&mut self, call: Option<Call>) {
         match call {
             None => self.number(0),
@@ -166,51 +145,16 @@ pub(super) fn write(story: &Story) -> Vec<u8> {
     out.0
 }
 
-/// What [`write`] wrote, without the length. Everything that it gives is `None` where bytes are missing.
-struct Reader<'a>(&'a [u8]);
+/// The same of what [`write`] wrote.
+trait Read {
+    fn call(&mut self) -> Option<Option<Call>>;
+    fn state(&mut self) -> Option<State>;
+    fn piece(&mut self, last: u64) -> Option<Piece>;
+    fn head(&mut self, origin: u64) -> Option<Head>;
+    fn tasks(&mut self, pid: u32, origin: u64) -> Option<Tasks>;
+}
 
-impl Reader<'_> {
-    fn number(&mut self) -> Option<u64> {
-        let mut n = 0;
-        for shift in (0..64).step_by(7) {
-            let (first, rest) = self.0.split_first()?;
-            self.0 = rest;
-            n |= u64::from(first & 0x7f) << shift;
-            if first & 0x80 == 0 {
-                return Some(n);
-            }
-        }
-        None
-    }
-
-    fn small(&mut self) -> Option<u32> {
-        u32::try_from(self.number()?).ok()
-    }
-
-    /// How many follow, each of at least one byte.
-    fn count(&mut self) -> Option<usize> {
-        usize::try_from(self.number()?).ok().filter(|n| *n <= self.0.len())
-    }
-
-    fn after(&mut self, from: u64) -> Option<u64> {
-        let n = self.number()?;
-        Some(from.wrapping_add(n >> 1 ^ (n & 1).wrapping_neg()))
-    }
-
-    fn after_or_none(&mut self, from: u64) -> Option<Option<u64>> {
-        match self.number()? {
-            0 => Some(None),
-            _ => Some(Some(self.after(from)?)),
-        }
-    }
-
-    fn text(&mut self) -> Option<&str> {
-        let len = self.count()?;
-        let (text, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        std::str::from_utf8(text).ok()
-    }
-
+impl Read for Reader<'_> {
     fn call(&mut self) -> Option<Option<Call>> {
         Some(match self.number()?.checked_sub(1) {
             None => None,
