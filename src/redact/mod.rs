@@ -10,9 +10,10 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-use crate::hash::HashMap;
+use crate::hash::{HashMap, HashSet};
 use names::Names;
 use serde::Deserialize;
+use std::cell::RefCell;
 
 /// What stands in the place of a credential.
 pub const MARK: &str = "[redacted]";
@@ -68,7 +69,13 @@ pub struct Redactor {
     /// Bytes that a shape begins with.
     begins: [bool; 256],
     patterns: Vec<regex_lite::Regex>,
+    /// Texts without credentials: what is told of one start is told of the next in the same words.
+    clean: RefCell<HashSet<Box<str>>>,
 }
+
+/// Texts that are remembered, and the longest of them: half a megabyte at most.
+const MAX_CLEAN: usize = 2048;
+const LONGEST_CLEAN: usize = 256;
 
 /// A command line with replacements.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +131,7 @@ impl Redactor {
             programs: table.programs,
             shapes: table.shapes,
             begins,
+            clean: RefCell::default(),
         })
     }
 
@@ -151,9 +159,21 @@ impl Redactor {
 
     /// The same for text that quotes a command line; `None`: there is none.
     pub fn text(&self, text: &str) -> Option<String> {
+        let short = text.len() <= LONGEST_CLEAN;
+        if short && self.clean.borrow().contains(text) {
+            return None;
+        }
         let mut scan = scan::Scan::new(self, true);
         scan.argument(text);
-        scan.replaced(text).map(|(text, _)| text)
+        let replaced = scan.replaced(text).map(|(text, _)| text);
+        if short && replaced.is_none() {
+            let mut clean = self.clean.borrow_mut();
+            if clean.len() >= MAX_CLEAN {
+                clean.clear();
+            }
+            clean.insert(text.into());
+        }
+        replaced
     }
 }
 

@@ -296,3 +296,18 @@ proptest::proptest! {
         proptest::prop_assert!(is_masked || redacted.is_some_and(|r| !r.argv.iter().any(|arg| arg.contains(&secret))));
     }
 }
+
+#[test]
+fn a_text_is_judged_alike_every_time() {
+    let redactor = Redactor::new(None).unwrap();
+    let hidden = Some("pid 7 (curl -u me:[redacted])".to_owned());
+    for round in 0..3 {
+        assert_eq!(redactor.text("pid 7 (curl -u me:secret99)"), hidden, "{round}");
+        assert_eq!(redactor.text("pid 7 (make all)"), None, "{round}");
+        // More than are remembered.
+        assert!((0..2 * MAX_CLEAN).all(|n| redactor.text(&format!("pid {n}")).is_none()));
+        assert!(redactor.clean.borrow().len() <= MAX_CLEAN);
+    }
+    let long = format!("{} --password=hunter22", "x ".repeat(LONGEST_CLEAN));
+    assert!((0..2).all(|_| redactor.text(&long).is_some_and(|text| !text.contains("hunter"))));
+}
