@@ -137,7 +137,8 @@ fn the_log_fits_and_holds_no_control_characters() {
         start["exe"] = json!(evil);
         start["method"]["name"] = json!("fork");
     }
-    let text = "ready = \"1ms\"\nforbid-methods = [\"fork\", \"\\u001b[31m\"]\n[[exe]]\nmatch = \"*\"\nprocesses = 0";
+    let text =
+        "ready = \"1ms\"\nforbid-methods = [\"fork\"]\n[[exe]]\nmatch = \"*\\u001b[31m*\"\nprocesses = 0";
     let checked = check(&bad, text);
     for width in [40, 80, 200] {
         for line in told(&checked, width).lines() {

@@ -25,7 +25,7 @@ A budget (every key may be left out):
   processes = 40                in a run
   failed-execs = 2              in a run: a search in PATH, for instance
   failed = 0                    processes that ended with another status
-  forbid-methods = [\"fork\", \"python.*\"]
+  forbid-methods = [\"fork\", \"multiprocessing.*\"]
   forbid-findings = [\"path-walk\"]
   allow-incomplete = true       judge a trace with losses all the same
   [phases]                      of the command, as for 'ready'

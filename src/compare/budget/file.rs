@@ -1,5 +1,8 @@
 //! A budget's file: TOML, in which nothing unknown is passed over.
 
+use crate::diagnose;
+use crate::method::names;
+use crate::timeline::select::glob;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::collections::BTreeMap;
 
@@ -7,7 +10,7 @@ use std::collections::BTreeMap;
 pub(crate) const MAX_FILE: u64 = 1 << 20;
 
 /// States of the critical path that have a name of their own; any other is `other:SYSCALL`.
-const STATES: [&str; 25] = [
+const STATES: [&str; 23] = [
     "creating",
     "running",
     "runnable",
@@ -31,8 +34,6 @@ const STATES: [&str; 25] = [
     "memory",
     "random",
     "device",
-    "signal",
-    "epoll",
 ];
 
 /// Phases of a start.
@@ -162,7 +163,30 @@ impl Budget {
         if let Some(exe) = budget.exe.iter().find(|exe| exe.limits == none) {
             return Err(format!("[[exe]] match = {:?} limits nothing", exe.pattern));
         }
+        budget
+            .exe
+            .iter()
+            .map(|exe| &exe.limits)
+            .chain([&budget.limits])
+            .try_for_each(forbids_what_there_is)?;
         Ok(budget)
+    }
+}
+
+/// A slip would forbid nothing, for ever.
+fn forbids_what_there_is(limits: &Limits) -> Result<(), String> {
+    let methods = || names::names().map(|page| page.name).chain([names::UNOBSERVED]);
+    if let Some(pattern) =
+        limits.forbid_methods.iter().find(|pattern| !methods().any(|name| glob(pattern, name)))
+    {
+        return Err(format!("forbid-methods: no method is called {pattern:?}: see 'startrace help methods'"));
+    }
+    let findings = || diagnose::pages().map(|(id, _)| id);
+    match limits.forbid_findings.iter().find(|pattern| !findings().any(|name| glob(pattern, name))) {
+        Some(pattern) => {
+            Err(format!("forbid-findings: no finding is called {pattern:?}: see 'startrace help findings'"))
+        }
+        None => Ok(()),
     }
 }
 
@@ -263,6 +287,17 @@ mod tests {
     }
 
     #[test]
+    fn states_are_those_that_there_are() {
+        use crate::event::task::WaitKind;
+        let mut known = vec!["creating", "running", "exited", "unknown"];
+        known.extend(WaitKind::ALL.iter().map(|kind| kind.name()).filter(|name| *name != "other"));
+        let mut told = STATES.to_vec();
+        known.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, known);
+    }
+
+    #[test]
     fn what_is_not_known_is_told_with_what_is() {
         for (text, said) in [
             ("redy = \"1s\"", "expected one of `statistic`"),
@@ -279,6 +314,9 @@ mod tests {
             ("statistic = \"mean\"\nready = \"1s\"", "`max`, `p90`, `median`"),
             ("", "it limits nothing"),
             ("ready =", "TOML"),
+            ("forbid-methods = [\"fork\", \"frok\"]", "no method is called \"frok\""),
+            ("forbid-findings = [\"\\u001b[31m\"]", "no finding is called \"\\u{1b}[31m\""),
+            ("[[exe]]\nmatch = \"a\"\nforbid-findings = [\"dns-*\", \"dsn-*\"]", "called \"dsn-*\""),
         ] {
             let error = Budget::parse(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
