@@ -254,7 +254,10 @@ fn numbers_of_processes_come_round() {
     let children: Vec<u64> = serde_json::from_value(told["children"].clone()).unwrap();
     assert!(children.windows(2).any(|pair| pair[1] < pair[0]), "{children:?}");
     for child in children {
-        let start = recorded.start_of(child);
-        assert_eq!((&start["argv"][1], &start["parent"]["pid"]), (&"short_lived".into(), &told["self"]));
+        // Where the numbers were about to come round by themselves, the script's own commands had some of them.
+        let starts = recorded.starts_of(child);
+        let ours: Vec<_> = starts.iter().filter(|start| start["argv"][1] == "short_lived").collect();
+        assert_eq!(ours.len(), 1, "{starts:#?}");
+        assert_eq!(ours[0]["parent"]["pid"], told["self"]);
     }
 }
