@@ -417,6 +417,7 @@ fn session() -> Session {
         lost: Default::default(),
         hooks: Vec::new(),
         hooks_missing: Default::default(),
+        not_observed: Default::default(),
         redacted: None,
         starts: 0,
         left_out: 0,

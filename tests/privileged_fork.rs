@@ -302,3 +302,29 @@ fn what_a_child_does_before_its_exec_is_setup() {
         assert!((slept..slept + 10_000_000).contains(&setup), "slept {slept}, {:#}", start["timeline"]);
     }
 }
+
+/// A list without failed forks must not look as if there had been none where none could be seen.
+#[test]
+fn what_the_hooks_cannot_see_is_said() {
+    let (me, no_one): (String, [&str; 0]) = (std::process::id().to_string(), []);
+    for (more, asked) in [(&[][..], false), (&["--syscall-hooks"], true)] {
+        let args = [&["-p", &me, "--duration", "300ms"], more].concat();
+        let recorded = record(&args, &no_one);
+        let session = &recorded.trace["session"];
+        let unseen = strings(&session["not_observed"]);
+        let hooks = strings(&session["hooks"]);
+        let returns = hooks.iter().any(|hook| hook.starts_with("fexit/") || hook.ends_with("sys_exit_clone"));
+        assert_eq!(unseen.contains(&"failed_forks"), !returns, "{session}");
+        assert!(returns || !asked, "{session}");
+        // With -p, libc's own execve is probed.
+        assert_eq!(unseen.contains(&"failed_exec_errors"), !returns, "{session}");
+        assert!(!unseen.contains(&"failed_execs"), "{session}");
+        let said = std::process::Command::new(common::startrace())
+            .arg("report")
+            .arg(common::in_folder(&recorded, "trace.json"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert_eq!(said.contains("Not observed: forks that fail, why execs fail"), !returns, "{said}");
+    }
+}

@@ -791,6 +791,7 @@ impl About {
             lost,
             hooks: live.probe.hooks(),
             hooks_missing: live.probe.hooks_missing(),
+            not_observed: Some(live.probe.not_observed().to_vec()),
             redacted: self.redacts.then_some(live.builder.redacted),
             starts: live.starts,
             left_out: live.left_out,

@@ -169,6 +169,7 @@ fn cut_off() -> Session {
         lost: BTreeMap::new(),
         hooks: Vec::new(),
         hooks_missing: 0,
+        not_observed: None,
         redacted: None,
         starts: 0,
         left_out: 0,

@@ -281,6 +281,17 @@ impl Plan {
         if kinds.any() && !kinds.multi { Opener::fork_if_needed(owner) } else { Ok(None) }
     }
 
+    /// What is missing from a recording with these hooks, by the names of `session.not_observed`.
+    pub fn not_observed(&self) -> Vec<String> {
+        let names: &[&str] = match self.provider {
+            Provider::Fentry | Provider::Tracepoints => &[],
+            Provider::MmAlloc if self.library_probes => &["failed_forks", "failed_exec_errors"],
+            Provider::MmAlloc => &["failed_forks", "failed_execs"],
+            Provider::None => &["failed_forks", "failed_execs", "entry_times"],
+        };
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
     pub(super) fn uprobes(&self) -> Kinds {
         Kinds {
             multi: self.features.uprobe_multi,
@@ -340,6 +351,7 @@ pub struct Probe {
     libraries: Option<Libraries>,
     keeper: Option<tracefs::Keeper>,
     hooks: Vec<String>,
+    not_observed: Vec<String>,
     undecodable: u64,
 }
 
@@ -392,6 +404,7 @@ impl Probe {
             libraries: None,
             keeper: None,
             hooks: Vec::new(),
+            not_observed: plan.not_observed(),
             undecodable: 0,
         })
     }
@@ -529,6 +542,11 @@ impl Probe {
     pub fn hooks(&self) -> Vec<String> {
         let libraries = self.libraries.as_ref().map_or(&[][..], Libraries::hooks);
         self.hooks.iter().chain(libraries).cloned().collect()
+    }
+
+    /// What these hooks cannot see, by the names of `session.not_observed`.
+    pub fn not_observed(&self) -> &[String] {
+        &self.not_observed
     }
 
     /// Loaders and C libraries that could not be probed: phases within the starts of their programs are

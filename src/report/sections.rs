@@ -229,7 +229,29 @@ pub(crate) fn findings(digest: &Digest, view: View, style: &Style, out: &mut dyn
         }
     }
     more(told.len() - shown, style, out)?;
+    not_examined(digest, style, all, out)
+}
+
+/// What this recording cannot tell of, whatever happened.
+fn not_examined(digest: &Digest, style: &Style, all: bool, out: &mut dyn Write) -> io::Result<()> {
+    let unseen = digest.session.iter().flat_map(|session| session.not_observed.iter().flatten());
+    let unseen: Vec<&str> = unseen
+        .map(|what| match &**what {
+            "failed_forks" => "forks that fail",
+            "failed_execs" => "execs that fail",
+            "failed_exec_errors" => "why execs fail",
+            "entry_times" => "entry into fork and exec",
+            other => other,
+        })
+        .collect();
     let missing = &digest.diagnosis.not_examined;
+    if !unseen.is_empty() {
+        let text = format!("Not observed: {}; record --syscall-hooks sees it.", unseen.join(", "));
+        writeln!(out)?;
+        say(style, Ink::Dim, &label::harmless(&text, 400), out)?;
+    } else if !missing.is_empty() {
+        writeln!(out)?;
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -243,7 +265,6 @@ pub(crate) fn findings(digest: &Digest, view: View, style: &Style, out: &mut dyn
     } else {
         format!("Not examined: {}; --all says what they need.", counted(ids.len() as u64, "finding"))
     };
-    writeln!(out)?;
     say(style, Ink::Dim, &text, out)
 }
 

@@ -355,6 +355,7 @@ pub(crate) mod tests {
             lost: BTreeMap::new(),
             hooks: Vec::new(),
             hooks_missing: 0,
+            not_observed: Some(Vec::new()),
             redacted: None,
             starts: 0,
             left_out: 0,

@@ -818,6 +818,11 @@ pub struct Session {
     /// a container that cannot be looked into, or in a mount that was made for another root): `load`, `link` and `init` of their starts are in `app`.
     #[serde(default)]
     pub hooks_missing: u64,
+    /// What could not be seen with these hooks, and is therefore missing rather than known not to have been:
+    /// `failed_forks`, `failed_execs`, `failed_exec_errors` (execs that fail are seen where they go through a dynamic
+    /// libc, with the error `unknown`), `entry_times`; `null` in traces from before that was said.
+    #[serde(default)]
+    pub not_observed: Option<Vec<String>>,
     /// Values in the arguments of programs that look like credentials and were replaced by `[redacted]`;
     /// `null` where they were to be kept (`--no-redact`), and in traces from before there was a choice.
     #[serde(default)]

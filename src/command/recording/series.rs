@@ -518,6 +518,7 @@ impl Running<'_> {
             lost,
             hooks: live.probe.hooks(),
             hooks_missing: live.probe.hooks_missing(),
+            not_observed: Some(live.probe.not_observed().to_vec()),
             redacted: request.redactor.as_ref().map(|_| live.builder.redacted),
             starts: live.starts,
             left_out: live.left_out,
