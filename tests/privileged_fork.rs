@@ -309,7 +309,7 @@ fn what_the_hooks_cannot_see_is_said() {
     let (me, no_one): (String, [&str; 0]) = (std::process::id().to_string(), []);
     for (more, asked) in [(&[][..], false), (&["--syscall-hooks"], true)] {
         let args = [&["-p", &me, "--duration", "300ms"], more].concat();
-        let recorded = record(&args, &no_one);
+        let recorded = common::record(&args, &no_one);
         let session = &recorded.trace["session"];
         let unseen = strings(&session["not_observed"]);
         let hooks = strings(&session["hooks"]);
