@@ -441,6 +441,7 @@ impl Live<'_> {
 /// # Errors
 /// It could not begin; nothing was traced then, and CMD was not started or could not be.
 pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
+    host::memory::stay_small();
     let Request { wanted, command, caller, .. } = request;
     let (scope, level, profile_hz) = (wanted.scope.clone(), wanted.level, wanted.profile_hz);
     let mut mask = SigSet::empty();

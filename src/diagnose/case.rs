@@ -41,10 +41,10 @@ pub(crate) struct Attempt {
 
 /// A start's key in a table of hundreds of thousands: the same without the room that keeps a number aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key([u32; 2]);
+pub(super) struct Key([u32; 2]);
 
 impl Key {
-    fn of(key: u64) -> Self {
+    pub(super) fn of(key: u64) -> Self {
         Self([key as u32, (key >> 32) as u32])
     }
 }

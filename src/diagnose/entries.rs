@@ -1,5 +1,6 @@
 //! Where each start stands in time and in the tree, in some twenty bytes a start until the trace ends.
 
+use super::case::Key;
 use super::whole::Entry;
 use crate::dense::{Reader, Writer};
 use crate::hash::HashMap;
@@ -105,7 +106,7 @@ impl Entries {
         let (mut reader, mut origin) = (Reader(&self.bytes.0), 0);
         for number in 0u32.. {
             let Some((entry, at)) = self.next(&mut reader, &mut origin, &mut recent, &key) else { break };
-            ids.by_key.insert(entry.key, number);
+            ids.by_key.insert(Key::of(entry.key), number);
             ids.at.push((at, entry.origin));
             entries.push(entry);
         }
@@ -144,12 +145,12 @@ pub(super) struct Ids<'a> {
     /// Where each id is, and near which time.
     at: Vec<(usize, u64)>,
     /// The places of starts in the list of entries.
-    pub(super) by_key: HashMap<u64, u32>,
+    pub(super) by_key: HashMap<Key, u32>,
 }
 
 impl Ids<'_> {
     pub(super) fn get(&self, key: u64) -> Option<String> {
-        let (at, near_ns) = self.at.get(*self.by_key.get(&key)? as usize)?;
+        let (at, near_ns) = self.at.get(*self.by_key.get(&Key::of(key))? as usize)?;
         read_id(&mut Reader(self.bytes.get(*at..)?), *near_ns)
     }
 }

@@ -25,7 +25,7 @@ use crate::sort::SortSmall;
 use crate::trace::read::Item;
 use crate::trace::schema::{Diagnosis, Finding, Group, Header, NotExamined, Session, Severity, Start};
 use crate::words::intern::Sym;
-use case::{Case, Known};
+use case::{Case, Key, Known};
 use catalogue::{Feed, Rule};
 use entries::{Entries, Ids};
 use hit::Hit;
@@ -312,7 +312,7 @@ impl Diagnoser {
                 Some(rule) => join::Manner { nests: rule.nests(), vagueness: rule.vagueness() },
                 None => join::Manner::default(),
             },
-            |key| placed.by_key.get(&key).and_then(|at| wholes.of(*at)),
+            |key| placed.by_key.get(&Key::of(key)).and_then(|at| wholes.of(*at)),
             |key| placed.get(key).or_else(|| ids.get(&key).cloned()),
             |key| known.name_of(key),
             |name| texts.get(name).to_owned(),

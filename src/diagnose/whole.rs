@@ -7,6 +7,7 @@
 //! sibling that ended just before; and of a sibling that was still going on then, what its parent spent on
 //! forking it, since one thread forks one child at a time.
 
+use super::case::Key;
 use super::hit::{Claim, Of};
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
@@ -58,7 +59,7 @@ impl Wholes {
     /// `paths` has the critical paths of those that could be roots; where one is missing, the start itself
     /// is all that is known of it.
     /// `by_key` has the places of entries.
-    pub(super) fn new(entries: &[Entry], by_key: &HashMap<u64, u32>, paths: &HashMap<u64, Vec<Run>>) -> Self {
+    pub(super) fn new(entries: &[Entry], by_key: &HashMap<Key, u32>, paths: &HashMap<u64, Vec<Run>>) -> Self {
         let mut root_of: Vec<Option<u32>> = vec![None; entries.len()];
         let mut way = Vec::new();
         for start in 0..entries.len() as u32 {
@@ -70,7 +71,10 @@ impl Wholes {
                 }
                 way.push(at);
                 let parent = entries.get(at as usize).and_then(|entry| entry.parent);
-                match parent.and_then(|parent| by_key.get(&parent)).filter(|_| way.len() <= entries.len()) {
+                match parent
+                    .and_then(|parent| by_key.get(&Key::of(parent)))
+                    .filter(|_| way.len() <= entries.len())
+                {
                     Some(&parent) => at = parent,
                     None => break at,
                 }
@@ -225,7 +229,7 @@ mod tests {
     }
 
     fn of_entries(entries: &[Entry], paths: &HashMap<u64, Vec<Run>>) -> Wholes {
-        let by_key = entries.iter().zip(0u32..).map(|(entry, at)| (entry.key, at)).collect();
+        let by_key = entries.iter().zip(0u32..).map(|(entry, at)| (Key::of(entry.key), at)).collect();
         Wholes::new(entries, &by_key, paths)
     }
 

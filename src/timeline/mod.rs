@@ -424,6 +424,8 @@ impl Builder {
         while let Some((_, id, built)) = self.held.pop_front() {
             self.release(id, built, now_ns);
         }
+        // No path is asked for any more, and those who join findings need room.
+        self.past = past::Past::default();
         std::mem::take(&mut self.groups).finish()
     }
 

@@ -10,6 +10,8 @@
 //! has no record since has run (a wait of its own would have been told); and where the path crosses a
 //! part of a stretch that is known by its sums only, that part has its share of them.
 
+mod steps;
+
 use super::Builder;
 use super::phases::{self, Begun};
 use super::tasks::{Piece, State, Tasks, Waited};
@@ -22,6 +24,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::rc::Rc;
+use steps::{Step, Steps, Words};
 
 /// Steps of one walk.
 const MAX_STEPS: usize = 100_000;
@@ -29,13 +32,10 @@ const MAX_STEPS: usize = 100_000;
 const MAX_DEPTH: usize = 200;
 /// Past starts that are in memory at once; a path comes back to few of them.
 const MAX_READ: usize = 256;
-/// Segments that a trace gets; more than that, and short ones are put together.
-pub(super) const MAX_SEGMENTS: usize = 2_000;
-
 /// One start on the path.
 struct View<'a> {
     id: Id,
-    start_id: String,
+    seq: u32,
     origin_ns: u64,
     /// Nothing is known of it from then on.
     end_ns: u64,
@@ -80,26 +80,6 @@ impl View<'_> {
     }
 }
 
-/// Words of a segment, made when it is written.
-#[derive(Clone, PartialEq)]
-enum Words {
-    None,
-    Said(Rc<str>),
-    Rival(u32, Rc<str>),
-    Fixed(&'static str),
-}
-
-/// A piece of the path.
-#[derive(Clone)]
-struct Step {
-    lo: u64,
-    hi: u64,
-    view: usize,
-    tid: u32,
-    state: State,
-    words: Words,
-}
-
 /// A task on the way, and how far back it is followed.
 #[derive(Clone, Copy)]
 struct Frame {
@@ -134,7 +114,7 @@ struct Walk<'a> {
     read: RefCell<VecDeque<usize>>,
     frames: Vec<(Frame, Option<Within>)>,
     /// The path so far, each step in one phase.
-    steps: Vec<(Step, Option<&'static str>)>,
+    steps: Steps,
     path_ns: BTreeMap<State, u64>,
     /// How far back it has come.
     now: u64,
@@ -154,7 +134,7 @@ pub(super) struct Path {
 /// The start that the path belongs to.
 pub(super) struct Subject<'a> {
     pub id: Id,
-    pub start_id: &'a str,
+    pub seq: u32,
     pub origin_ns: u64,
     pub end_ns: u64,
     pub phases: &'a [Phase],
@@ -171,7 +151,7 @@ impl Builder {
         let Some(process) = self.processes.get(&subject.id) else { return Path::default() };
         let own = View {
             id: subject.id,
-            start_id: subject.start_id.to_owned(),
+            seq: subject.seq,
             origin_ns: subject.origin_ns,
             end_ns: subject.end_ns,
             creator: None,
@@ -187,7 +167,7 @@ impl Builder {
             index: [((subject.id.pid, subject.origin_ns), 0)].into_iter().collect(),
             read: RefCell::default(),
             frames: Vec::new(),
-            steps: Vec::new(),
+            steps: Steps::default(),
             path_ns: BTreeMap::new(),
             now: subject.end_ns,
             missed: Cell::new(false),
@@ -236,7 +216,7 @@ impl<'a> Walk<'a> {
             let end_ns = self.views.first().map_or(time_ns, |own| own.end_ns).max(time_ns);
             let view = View {
                 id,
-                start_id: format!("{id}/{}", start.seq),
+                seq: start.seq,
                 origin_ns: start.origin_ns,
                 end_ns: u64::MAX,
                 creator: super::start::creator_of(process, start),
@@ -265,7 +245,7 @@ impl<'a> Walk<'a> {
         };
         let view = self.keep(View {
             id: story.id,
-            start_id: format!("{}/{}", story.id, story.seq),
+            seq: story.seq,
             origin_ns: story.origin_ns,
             end_ns: if story.exited { u64::MAX } else { story.end_ns },
             creator: story.creator,
@@ -363,19 +343,8 @@ impl<'a> Walk<'a> {
                 None => (None, floor),
             };
             let lo = since.min(self.now - 1);
-            match self.steps.last_mut() {
-                Some((last, last_phase))
-                    if (last.view, last.tid, last.state) == (view, tid, state)
-                        && last.words == words
-                        && *last_phase == phase =>
-                {
-                    last.lo = lo;
-                }
-                _ => {
-                    let words = words.clone();
-                    self.steps.push((Step { lo, hi: self.now, view, tid, state, words }, phase));
-                }
-            }
+            let (hi, words) = (self.now, words.clone());
+            self.steps.push(Step { lo, hi, view, tid, state, words, phase, all: None });
             self.now = lo;
         }
     }
@@ -583,66 +552,41 @@ impl<'a> Walk<'a> {
 
     /// From steps to segments.
     fn finish(mut self, subject: &Subject<'_>) -> Path {
-        let mut steps = std::mem::take(&mut self.steps);
-        steps.reverse();
+        let steps = std::mem::take(&mut self.steps).finish();
         let mut by_name: BTreeMap<String, u64> = BTreeMap::new();
         for (&state, &ns) in &self.path_ns {
             *by_name.entry(self.builder.state_name(state).into_owned()).or_default() += ns;
         }
-        let segments = runs(&steps).map(|run| self.segment(run, subject.origin_ns)).collect();
+        let segments = steps.iter().map(|step| self.segment(step, subject.origin_ns)).collect();
         Path { segments, path_ns: by_name, cut: self.missed.get() }
     }
 
-    /// A run of steps as one segment: that of the longest, with what else is in it.
-    fn segment(&self, run: &[(Step, Option<&str>)], origin_ns: u64) -> Segment {
-        let longest = run.iter().max_by_key(|(step, _)| step.hi - step.lo);
-        let (lo, hi) = match (run.first(), run.last()) {
-            (Some(first), Some(last)) => (first.0.lo, last.0.hi),
-            _ => (origin_ns, origin_ns),
-        };
-        let detail = match (run, longest) {
-            ([(step, _)], _) => match &step.words {
-                Words::None => None,
-                Words::Said(text) => Some(text.to_string()),
-                Words::Rival(pid, comm) => Some(words::had(*pid, comm)),
-                Words::Fixed(text) => Some((*text).to_owned()),
-            },
-            (run, _) => {
-                let mut sums: BTreeMap<State, u64> = BTreeMap::new();
-                run.iter().for_each(|(step, _)| *sums.entry(step.state).or_default() += step.hi - step.lo);
-                let mut sums: Vec<_> = sums.into_iter().collect();
-                sums.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+    fn segment(&self, step: &Step, origin_ns: u64) -> Segment {
+        let detail = match (&step.all, &step.words) {
+            (None, Words::None) => None,
+            (None, Words::Said(text)) => Some(text.to_string()),
+            (None, Words::Rival(pid, comm)) => Some(words::had(*pid, comm)),
+            (None, Words::Fixed(text)) => Some((*text).to_owned()),
+            (Some(all), _) => {
+                let mut sums: Vec<_> = all.sums.iter().collect();
+                sums.sort_small_by_key(|(_, ns)| std::cmp::Reverse(**ns));
                 let parts: Vec<String> = sums
                     .iter()
                     .take(4)
-                    .map(|(state, ns)| format!("{} ns {}", ns, self.builder.state_name(*state)))
+                    .map(|(state, ns)| format!("{} ns {}", ns, self.builder.state_name(**state)))
                     .collect();
-                Some(format!("{} short pieces: {}", run.len(), parts.join(", ")))
+                Some(format!("{} short pieces: {}", all.n, parts.join(", ")))
             }
         };
-        let longest = longest.map(|(step, phase)| (step, *phase));
-        let view = longest.and_then(|(step, _)| self.views.get(step.view));
+        let view = self.views.get(step.view);
         Segment {
-            at_ns: lo - origin_ns,
-            duration_ns: hi - lo,
-            start_id: view.map(|view| view.start_id.to_string()).unwrap_or_default(),
-            tid: longest.map_or(0, |(step, _)| step.tid),
-            phase: longest.and_then(|(_, phase)| phase).map(str::to_owned),
-            state: self.builder.state_name(longest.map_or(State::Unknown, |l| l.0.state)).into_owned(),
+            at_ns: step.lo - origin_ns,
+            duration_ns: step.hi - step.lo,
+            start_id: view.map(|view| format!("{}/{}", view.id, view.seq)).unwrap_or_default(),
+            tid: step.tid,
+            phase: step.phase.map(str::to_owned),
+            state: self.builder.state_name(step.state).into_owned(),
             detail,
         }
     }
-}
-
-/// The steps in runs, of which there are at most [`MAX_SEGMENTS`]: the longest steps stand alone, and
-/// what lies between two of them is one run.
-fn runs<'s, 'p>(steps: &'s [(Step, Option<&'p str>)]) -> impl Iterator<Item = &'s [(Step, Option<&'p str>)]> {
-    let mut limit = 0;
-    if steps.len() > MAX_SEGMENTS {
-        let mut lengths: Vec<u64> = steps.iter().map(|(step, _)| step.hi - step.lo).collect();
-        let nth = lengths.len() - MAX_SEGMENTS / 2;
-        limit = lengths.select_nth_unstable(nth).1.saturating_add(1);
-    }
-    let short = move |step: &(Step, Option<&str>)| step.0.hi - step.0.lo < limit;
-    steps.chunk_by(move |a, b| short(a) && short(b))
 }

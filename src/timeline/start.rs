@@ -230,7 +230,7 @@ impl Builder {
         let account = self.account(&Span {
             subject: Subject {
                 id,
-                start_id: &start_id,
+                seq: open.seq,
                 origin_ns,
                 end_ns,
                 phases: &phases,
@@ -361,13 +361,13 @@ impl Builder {
         let Some(process) = self.processes.get_mut(&id).filter(|_| before > 0) else { return };
         dark.tasks.follow(&process.tasks);
         let kept = std::mem::replace(&mut process.tasks, dark.tasks);
-        let Finished { start_id, origin_ns } = &built.finished;
+        let origin_ns = built.finished.origin_ns;
         let phases = built.start.timeline.phases.clone();
         let account = self.account(&Span {
             subject: Subject {
                 id,
-                start_id,
-                origin_ns: *origin_ns,
+                seq: built.start.seq,
+                origin_ns,
                 end_ns: origin_ns.saturating_add(built.start.timeline.duration_ns),
                 phases: &phases,
                 run_ns: dark.run_ns,

@@ -147,6 +147,7 @@ pub fn run(
     standing: &Standing,
     sink: &mut dyn Sink,
 ) -> Result<Finished, Error> {
+    host::memory::stay_small();
     let level = request.wanted.level;
     // Before anything is open that they should not hold.
     let other = anyhow::Error::from;
