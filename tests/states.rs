@@ -226,6 +226,34 @@ fn a_parent_that_waits_for_its_child_has_the_child_on_its_path() {
     assert_eq!(start["timeline"]["counters"]["user_ns"].as_u64(), Some(100 * MS));
 }
 
+#[test]
+fn a_path_leads_through_hundreds_of_starts_of_a_start_that_is_over() {
+    const N: u32 = 700;
+    let end = 40 + u64::from(N) * 10;
+    let mut stream = Stream::default();
+    stream.fork((1, 1), 10, [0, 1, 2]);
+    stream.exec((10, 10), 3, 4, &["/bin/script"]);
+    stream.fork((10, 10), 11, [6, 7, 8]);
+    stream.exec((11, 11), 9, 10, &["/bin/make"]);
+    // One after the other; the path comes back to the second process for each.
+    for n in 0..N {
+        let (pid, at) = (1_000 + n, 20 + u64::from(n) * 10);
+        stream.fork((11, 11), pid, [at, at + 1, at + 2]);
+        stream.exec((pid, pid), at + 2, at + 3, &["/bin/cc"]);
+        stream.exit(pid, at + 8);
+        stream.wait((11, 11), WaitKind::Child, [at + 2, at + 8, at + 9], task(pid, pid));
+    }
+    stream.exit(11, end - 10);
+    stream.wait((10, 10), WaitKind::Child, [12, end - 10, end - 9], task(11, 11));
+    stream.exit(10, end - 1);
+    let starts = stream.starts(end);
+    let path_ns = &starts[&10]["timeline"]["path_ns"];
+    // The first turn, and those after each wait; of no wait the other side is missing.
+    let runnable = 1 + u64::from(N) + 1;
+    let running = end - 1 - 1 - runnable;
+    assert_eq!(*path_ns, json!({"creating": MS, "runnable": runnable * MS, "running": running * MS}));
+}
+
 /// As a JVM does: the main thread makes a second one, and only waits for it.
 #[test]
 fn a_main_thread_that_only_waits_leads_to_the_thread_that_works() {
