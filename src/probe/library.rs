@@ -2,11 +2,12 @@
 //! follows the others: each takes some 25 ms, and a command waits for both. They are a second copy of the object, which
 //! has the first one's maps.
 
+use super::Error;
 use super::kernel_types::KernelTypes;
-use super::load::{Plan, Scope, no_section};
+use super::object::{self, no_section};
 use super::opener::Opener;
+use super::plan::{Plan, Scope};
 use super::uprobe::{Programs, Started, Uprobes};
-use super::{Error, load};
 use crate::bpf::{OpenStartraceSkel, StartraceProgs, StartraceSkel};
 use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{AsRawLibbpf, Link, libbpf_sys};
@@ -66,7 +67,7 @@ impl Libraries {
     /// Loads them as soon as the maps are there, and puts them where programs of this machine, and these that run, need
     /// them.
     pub(super) fn attach(plan: &Plan, types: &KernelTypes, maps: &Receiver<Maps>) -> Result<Self, Error> {
-        let mut open = load::open(plan, types, is_loaded_beside)?;
+        let mut open = object::open(plan, types, is_loaded_beside)?;
         // None come where the first object failed, of which is told there.
         let maps = maps.recv().map_err(|_| no_section())?;
         for (mut map, fd) in open.open_object_mut().maps_mut().zip(maps) {
@@ -75,7 +76,7 @@ impl Libraries {
             }
         }
         let skel = open.load()?;
-        load::tell_verified(skel.object());
+        object::tell_verified(skel.object());
         let mut uprobes = Uprobes::new(plan.uprobes());
         let pids: &[u32] = if let Scope::Pids(pids) = &plan.scope { pids } else { &[] };
         uprobes.begin(&programs(&skel.progs), pids);

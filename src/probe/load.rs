@@ -1,341 +1,26 @@
 //! Loading and attaching, and the ring.
 
-use super::features::{FENTRY, Features};
+use super::Error;
+use super::features::FENTRY;
 use super::inbox::{Batch, Drainer, Inbox};
 use super::kernel_types::KernelTypes;
 use super::library::{self, Libraries, Maps, is_loaded_beside};
+use super::object::{self, loaded, no_section};
 use super::opener::Opener;
+use super::plan::{FILES, Plan, Provider, Scope};
 use super::tracefs::{self, TraceFs};
-use super::uprobe::{Kinds, Started};
-use super::{Error, features};
-use crate::bpf::{OpenStartraceSkel, StartraceSkel, StartraceSkelBuilder};
+use super::uprobe::Started;
+use crate::bpf::StartraceSkel;
 use crate::event::Id;
 use crate::host::clock::boottime_ns;
-use crate::host::mounts;
-use crate::host::owner::Owner;
-use crate::level::Level;
-use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenProgramMut, ProgramAttachType, ProgramMut};
+use libbpf_rs::skel::{OpenSkel, Skel};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, ProgramMut};
 use std::collections::BTreeMap;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::IntoRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-
-/// Which processes the programs follow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    /// Children of this process, with their descendants.
-    Children,
-    /// Running processes (marked by [`Probe::seed`]), with their descendants.
-    Pids(Vec<u32>),
-    /// All.
-    System,
-}
-
-/// What tells of entries into fork and exec, and of those that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
-    /// fentry and fexit on the system calls' functions.
-    Fentry,
-    /// The tracepoints of these system calls.
-    Tracepoints,
-    /// The allocation of the new address space, and uprobes on libc's `execve`.
-    MmAlloc,
-    /// Nothing on this kernel.
-    None,
-}
-
-/// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// Which processes.
-    pub scope: Scope,
-    /// Tracepoints of system calls are allowed; they slow down every system call of the machine by a
-    /// little.
-    pub syscall_hooks: bool,
-    /// Probes in libc and ld.so are allowed; they slow down every process's start by a little.
-    pub library_probes: bool,
-    /// ... also in files whose mount was made for another root, and can then not be unmounted at once.
-    pub mounted_roots: bool,
-    /// How closely to look.
-    pub level: Level,
-    /// All that is written to standard output and error; at [`Level::Deep`] the first write is told anyhow.
-    pub output: bool,
-    /// Samples a second and CPU of what runs; 0: none.
-    pub profile_hz: u32,
-}
-
-impl Wanted {
-    /// The usual for these processes.
-    pub fn of(scope: Scope) -> Self {
-        Self {
-            syscall_hooks: scope == Scope::Children,
-            library_probes: scope != Scope::System,
-            mounted_roots: false,
-            level: Level::default(),
-            output: false,
-            profile_hz: 0,
-            scope,
-        }
-    }
-}
-
-/// What to attach.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// Which processes.
-    pub scope: Scope,
-    /// How closely to look.
-    pub level: Level,
-    /// All that is written to standard output and error; at [`Level::Deep`] the first write is told anyhow.
-    pub output: bool,
-    /// Probes in libc and ld.so.
-    pub library_probes: bool,
-    /// ... also in files whose mount was made for another root.
-    pub mounted_roots: bool,
-    /// Samples a second and CPU of what runs; 0: none.
-    pub profile_hz: u32,
-    /// Entries and failures.
-    pub provider: Provider,
-    /// What the kernel has.
-    pub features: Features,
-    /// The process whose children are followed with [`Scope::Children`]: this one, unless somebody else
-    /// starts them for us.
-    pub spawner: u32,
-}
-
-impl Plan {
-    /// Chooses by what the kernel can do.
-    ///
-    /// # Errors
-    /// The kernel lacks what every recording needs.
-    pub fn choose(wanted: Wanted) -> Result<Self, Error> {
-        let Wanted { scope, syscall_hooks, library_probes, mounted_roots, level, output, profile_hz } =
-            wanted;
-        let features = features::look();
-        if !features.btf {
-            return Err(Error::Kernel(format!(
-                "this kernel does not describe its types ({} is missing): startrace needs a kernel 5.17 or newer built with CONFIG_DEBUG_INFO_BTF; see 'startrace doctor'",
-                features::BTF
-            )));
-        }
-        if !features.helpers {
-            return Err(Error::Kernel(
-                "this kernel's BPF is too old (no bpf_loop): startrace needs Linux 5.17 or newer; see 'startrace doctor'"
-                    .to_owned(),
-            ));
-        }
-        let provider = if features.fentry {
-            Provider::Fentry
-        } else if syscall_hooks && tracefs_serves() {
-            Provider::Tracepoints
-        } else if features.percpu_alloc_percpu {
-            Provider::MmAlloc
-        } else {
-            Provider::None
-        };
-        let spawner = std::process::id();
-        Ok(Self {
-            scope,
-            level,
-            output,
-            library_probes,
-            mounted_roots,
-            profile_hz,
-            provider,
-            features,
-            spawner,
-        })
-    }
-
-    /// Is the time of starts accounted for?
-    pub fn watches(&self) -> bool {
-        self.level > Level::Lifecycle
-    }
-
-    /// Are writes to standard output and error told, the first of each process at least?
-    pub fn tells_output(&self) -> bool {
-        self.watches() && (self.output || self.level == Level::Deep)
-    }
-
-    /// Are opened files told, and what was looked for?
-    pub fn tells_files(&self) -> bool {
-        self.level == Level::Deep
-    }
-
-    /// Are attempts to connect to unix sockets told? Only where the tracepoints of system calls are in use anyhow.
-    pub fn tells_unix_connects(&self) -> bool {
-        self.watches() && (self.provider == Provider::Tracepoints || self.level == Level::Deep)
-    }
-
-    /// Are page faults looked at: for the file that is waited for, and the first instruction of a static program?
-    pub fn tells_faults(&self) -> bool {
-        self.level == Level::Deep && self.features.page_fault_user
-    }
-
-    /// Is sampled what runs?
-    pub fn profiles(&self) -> bool {
-        self.profile_hz > 0 && self.watches()
-    }
-
-    /// The hooks, as `session.hooks` names them.
-    pub fn hooks(&self) -> Vec<String> {
-        let mut hooks: Vec<String> =
-            ["task_newtask", "sched_wakeup_new", "sched_switch", "sched_process_exec", "sched_process_exit"]
-                .iter()
-                .map(|name| format!("tp_btf/{name}"))
-                .collect();
-        if self.scope == Scope::Children {
-            hooks.push("tp_btf/signal_generate".to_owned());
-        }
-        if self.features.sched_prepare_exec {
-            hooks.push("tp_btf/sched_prepare_exec".to_owned());
-        }
-        if self.features.sock_recv_length {
-            hooks.push("tp_btf/sock_recv_length".to_owned());
-        }
-        if self.watches() {
-            hooks.push("tp_btf/sched_waking".to_owned());
-            hooks.push("tp_btf/task_rename".to_owned());
-            if self.features.inet_sock_set_state {
-                hooks.push("tp_btf/inet_sock_set_state".to_owned());
-            }
-            if self.features.sock_recv_length {
-                hooks.push("tp_btf/sock_send_length".to_owned());
-            }
-        }
-        match self.provider {
-            Provider::Fentry => {
-                for function in FENTRY {
-                    hooks.push(format!("fentry/{function}"));
-                    hooks.push(format!("fexit/{function}"));
-                }
-            }
-            Provider::Tracepoints => {
-                for call in CALLS {
-                    hooks.push(format!("tp/syscalls/sys_enter_{call}"));
-                    hooks.push(format!("tp/syscalls/sys_exit_{call}"));
-                }
-            }
-            Provider::MmAlloc => hooks.push("tp_btf/percpu_alloc_percpu".to_owned()),
-            Provider::None => {}
-        }
-        if self.tells_unix_connects() {
-            hooks.push("tp/syscalls/sys_exit_connect".to_owned());
-        }
-        if self.tells_output() {
-            hooks.extend(WRITES.map(|call| format!("tp/syscalls/sys_enter_{call}")));
-        }
-        if self.tells_files() {
-            for call in FILES {
-                hooks.push(format!("tp/syscalls/sys_enter_{call}"));
-                hooks.push(format!("tp/syscalls/sys_exit_{call}"));
-            }
-        }
-        if self.tells_faults() {
-            hooks.push("tp_btf/page_fault_user".to_owned());
-        }
-        if self.profiles() {
-            hooks.push("perf_event/cpu-clock".to_owned());
-        }
-        if self.uprobes().start {
-            hooks.push("uprobe/ld.so:_dl_debug_state".to_owned());
-            hooks.push("uprobe/libc:__libc_start_main".to_owned());
-        }
-        if self.uprobes().execve {
-            hooks.push("uprobe/libc:execve".to_owned());
-            hooks.push("uretprobe/libc:execve".to_owned());
-        }
-        if self.uprobes().imports {
-            hooks.push("usdt/python:import__find__load__start".to_owned());
-            hooks.push("usdt/python:import__find__load__done".to_owned());
-        }
-        if self.uprobes().import_calls {
-            hooks.push("uprobe/python:PyImport_ImportModuleLevelObject".to_owned());
-            hooks.push("uretprobe/python:PyImport_ImportModuleLevelObject".to_owned());
-        }
-        hooks
-    }
-
-    /// Are there probes in libraries?
-    pub fn probes_libraries(&self) -> bool {
-        self.uprobes().any()
-    }
-
-    /// Are there probes for what CPython imports?
-    pub fn probes_imports(&self) -> bool {
-        self.uprobes().imports
-    }
-
-    /// Who opens probes for us in the middle of the recording, where this kernel lets nobody do that who has given up
-    /// its rights. To be called before anything is attached.
-    ///
-    /// # Errors
-    /// No process is to be had.
-    pub fn opener(&self, owner: &Owner) -> Result<Option<Opener>, Error> {
-        let kinds = self.uprobes();
-        if kinds.any() && !kinds.multi { Opener::fork_if_needed(owner) } else { Ok(None) }
-    }
-
-    /// What is missing from a recording with these hooks, by the names of `session.not_observed`.
-    pub fn not_observed(&self) -> Vec<String> {
-        let names: &[&str] = match self.provider {
-            Provider::Fentry | Provider::Tracepoints => &[],
-            Provider::MmAlloc if self.library_probes => &["failed_forks", "failed_exec_errors"],
-            Provider::MmAlloc => &["failed_forks", "failed_execs"],
-            Provider::None => &["failed_forks", "failed_execs", "entry_times"],
-        };
-        names.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    pub(super) fn uprobes(&self) -> Kinds {
-        Kinds {
-            multi: self.features.uprobe_multi,
-            start: self.library_probes && self.level >= Level::Timeline,
-            execve: self.library_probes && self.provider == Provider::MmAlloc,
-            imports: self.library_probes && self.watches(),
-            import_calls: self.library_probes && self.level == Level::Deep,
-            mounted_roots: self.mounted_roots,
-        }
-    }
-}
-
-/// The calls that write to standard output.
-const WRITES: [&str; 2] = ["write", "writev"];
-/// The calls that name a file and open it, or ask whether it is there.
-const FILES: &[&str] = if cfg!(target_arch = "x86_64") {
-    &[
-        "open",
-        "openat",
-        "openat2",
-        "newstat",
-        "newlstat",
-        "newfstatat",
-        "statx",
-        "access",
-        "faccessat",
-        "faccessat2",
-    ]
-} else {
-    &["openat", "openat2", "newfstatat", "statx", "faccessat", "faccessat2"]
-};
-const CALLS: [&str; 6] = ["fork", "vfork", "clone", "clone3", "execve", "execveat"];
-
-/// Are the tracepoints of system calls within reach? A tracefs of our own takes CAP_SYS_ADMIN; without
-/// them a recording is less exact, but a recording.
-fn tracefs_serves() -> bool {
-    let id = TraceFs::open().and_then(|tracefs| tracefs.id("syscalls", "sys_enter_execve"));
-    id.inspect_err(|error| {
-        tracing::warn!(
-            "no tracepoints of system calls, so failed forks are not seen, and failed execs without their error: {error:#}"
-        );
-    })
-    .is_ok()
-}
 
 /// Everything lost on the kernel side and on the way, by name.
 pub type Lost = BTreeMap<String, u64>;
@@ -361,7 +46,7 @@ impl Probe {
     /// # Errors
     /// Missing privileges, or a kernel that refuses the programs.
     pub fn attach(plan: &Plan) -> Result<Self, Error> {
-        quiet();
+        object::quiet();
         let types = KernelTypes::read()?;
         let types = &types;
         std::thread::scope(|scope| {
@@ -385,11 +70,11 @@ impl Probe {
 
     /// Loads all programs but those in libraries, which somebody waits to load with the same maps.
     fn load(plan: &Plan, types: &KernelTypes, maps: Sender<Maps>) -> Result<Self, Error> {
-        let mut open = open(plan, types, |program| !is_loaded_beside(program))?;
+        let mut open = object::open(plan, types, |program| !is_loaded_beside(program))?;
         // Where nobody waits, it failed, and that is told where it is joined.
         let _ = maps.send(library::make_maps(&mut open)?);
         let mut skel = open.load()?;
-        tell_verified(skel.object());
+        object::tell_verified(skel.object());
 
         let bss = skel.maps.bss_data.as_deref_mut().ok_or_else(no_section)?;
         // SAFETY: same size and alignment, and the programs write 0 or 1 only. The memory goes with the
@@ -695,30 +380,6 @@ impl Probe {
     }
 }
 
-/// The programs that were loaded, with what the kernel says of them.
-fn loaded(
-    object: &libbpf_rs::Object,
-) -> impl Iterator<Item = (libbpf_rs::Program<'_>, libbpf_rs::libbpf_sys::bpf_prog_info)> {
-    use libbpf_rs::AsRawLibbpf;
-    object.progs().filter_map(|program| {
-        // SAFETY: the object lives as long as its programs.
-        let fd = unsafe { libbpf_rs::libbpf_sys::bpf_program__fd(program.as_libbpf_object().as_ptr()) };
-        let info = if fd < 0 { None } else { program_info(program.as_fd()) };
-        Some((program, info?))
-    })
-}
-
-fn program_info(fd: BorrowedFd<'_>) -> Option<libbpf_rs::libbpf_sys::bpf_prog_info> {
-    use std::os::fd::AsRawFd;
-    let mut info = libbpf_rs::libbpf_sys::bpf_prog_info::default();
-    let mut len = size_of_val(&info) as u32;
-    // SAFETY: a live program's descriptor, and a buffer of the length that is passed.
-    let failed = unsafe {
-        libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), &raw mut info, &raw mut len)
-    };
-    (failed == 0).then_some(info)
-}
-
 /// A flag that the programs share with us.
 fn flag(flag: &mut bool) -> &AtomicBool {
     // SAFETY: same size and alignment; the programs write 0 or 1 only.
@@ -752,148 +413,4 @@ fn fentry_programs<'a>(
         (FENTRY[1], &p.fentry_execve, &p.fexit_execve),
         (FENTRY[2], &p.fentry_execveat, &p.fexit_execveat),
     ]
-}
-
-/// Says (`-vv`) how many instructions the kernel's verifier followed for each program: what a change of the
-/// programs, or another kernel, makes of loading.
-pub(super) fn tell_verified(object: &libbpf_rs::Object) {
-    if !tracing::enabled!(tracing::Level::DEBUG) {
-        return;
-    }
-    for (program, info) in loaded(object) {
-        tracing::debug!(
-            "program {}: {} bytes, {} instructions followed by the verifier",
-            program.name().to_string_lossy(),
-            info.xlated_prog_len,
-            info.verified_insns
-        );
-    }
-}
-
-pub(super) fn no_section() -> Error {
-    Error::Other(anyhow::anyhow!("the BPF object lacks one of its data sections"))
-}
-
-/// The object, set up for this recording, with those of its programs that `ours` takes.
-pub(super) fn open(
-    plan: &Plan,
-    types: &KernelTypes,
-    ours: impl Fn(&std::ffi::OsStr) -> bool,
-) -> Result<OpenStartraceSkel<'static>, Error> {
-    // One probe per process: its memory may as well live as long.
-    let object = Box::leak(Box::new(MaybeUninit::uninit()));
-    let mut builder = StartraceSkelBuilder::default();
-    builder.object_builder_mut().btf_custom_path(types.path())?;
-    let mut open = builder.open(object)?;
-    configure(&mut open, plan, types)?;
-    for mut program in open.open_object_mut().progs_mut() {
-        let loads = program.autoload() && ours(program.name());
-        program.set_autoload(loads);
-    }
-    Ok(open)
-}
-
-fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes) -> Result<(), Error> {
-    let cpus = libbpf_rs::num_possible_cpus()? as u32;
-    let scratches = cpus + 16;
-    open.maps.scratches.set_max_entries(scratches)?;
-    let rodata = open.maps.rodata_data.as_deref_mut().ok_or_else(no_section)?;
-    types.fill(&mut rodata.type_ids);
-    rodata.output_all = plan.output;
-    rodata.faults_told = plan.tells_faults();
-    rodata.trace_all = plan.scope == Scope::System;
-    rodata.spawner_tgid = if plan.scope == Scope::Children { plan.spawner } else { 0 };
-    if let Ok(root) = std::fs::File::open("/") {
-        let number = mounts::number_of(&root).and_then(|number| u32::try_from(number).ok());
-        rodata.own_root_mount = number.unwrap_or_default();
-        rodata.own_root_inode = root.metadata().map_or(0, |meta| meta.ino());
-    }
-    rodata.cgroup_v1 = std::path::Path::new("/sys/fs/cgroup/cpu").exists();
-    rodata.scratch_count = scratches;
-    rodata.link_probes = plan.uprobes().start;
-    rodata.watching = plan.watches();
-    rodata.waker_exact = plan.features.interrupt_count;
-    // A fault that tests provoke: the kernel refuses to make every so manieth mark.
-    if cfg!(debug_assertions)
-        && let Ok(every) = std::env::var("STARTRACE_TEST_REFUSE_EVERY")
-    {
-        rodata.refuse_every = every.parse().unwrap_or(0);
-    }
-
-    let progs = &mut open.progs;
-    let load = |prog: &mut OpenProgramMut<'_>, on: bool| prog.set_autoload(on);
-    load(&mut progs.on_prepare_exec, plan.features.sched_prepare_exec);
-    load(&mut progs.on_sock_recv, plan.features.sock_recv_length);
-    load(&mut progs.on_signal, plan.scope == Scope::Children);
-    let watching = plan.watches();
-    load(&mut progs.on_switch, !watching);
-    for prog in [&mut progs.on_switch_watched, &mut progs.on_rename] {
-        load(prog, watching);
-    }
-    load(&mut progs.on_waking, watching && !plan.features.interrupt_count);
-    load(&mut progs.on_waking_exact, watching && plan.features.interrupt_count);
-    load(&mut progs.on_sock_state, watching && plan.features.inet_sock_set_state);
-    load(&mut progs.on_sock_send, watching && plan.features.sock_recv_length);
-    load(&mut progs.exit_connect, plan.tells_unix_connects());
-    for prog in [&mut progs.enter_write, &mut progs.enter_writev] {
-        load(prog, plan.tells_output());
-    }
-    for prog in [&mut progs.enter_file, &mut progs.exit_file] {
-        load(prog, plan.tells_files());
-    }
-    for prog in [&mut progs.on_exec_files, &mut progs.on_exit_files] {
-        load(prog, plan.tells_files());
-    }
-    load(&mut progs.on_sample, plan.profiles());
-    load(&mut progs.on_page_fault, plan.tells_faults());
-    open.maps.file_states.set_autocreate(plan.tells_files())?;
-    load(&mut progs.seed_tasks, plan.scope != Scope::Children);
-    let fentry = plan.provider == Provider::Fentry;
-    for prog in [
-        &mut progs.fentry_clone,
-        &mut progs.fexit_clone,
-        &mut progs.fentry_execve,
-        &mut progs.fexit_execve,
-        &mut progs.fentry_execveat,
-        &mut progs.fexit_execveat,
-    ] {
-        load(prog, fentry);
-    }
-    let tracepoints = plan.provider == Provider::Tracepoints;
-    for prog in [&mut progs.enter_fork, &mut progs.exit_fork, &mut progs.enter_exec, &mut progs.exit_exec] {
-        load(prog, tracepoints);
-    }
-    load(&mut progs.on_percpu_alloc, plan.provider == Provider::MmAlloc);
-    let uprobes = plan.uprobes();
-    let library = |prog: &mut OpenProgramMut<'_>, on: bool| {
-        load(prog, on);
-        if uprobes.multi {
-            prog.set_attach_type(ProgramAttachType::TraceUprobeMulti);
-        }
-    };
-    for prog in [&mut progs.on_libc_execve, &mut progs.on_libc_execve_return] {
-        library(prog, uprobes.execve);
-    }
-    for prog in [&mut progs.on_ld_state, &mut progs.on_libc_start] {
-        library(prog, uprobes.start);
-    }
-    for prog in [&mut progs.on_import_begin, &mut progs.on_import_end] {
-        library(prog, uprobes.imports);
-    }
-    for prog in [&mut progs.on_import_call, &mut progs.on_import_return] {
-        library(prog, uprobes.import_calls);
-    }
-    open.maps.imports.set_autocreate(uprobes.import_calls)?;
-    Ok(())
-}
-
-/// libbpf's own messages go to the log, where `-v` shows them, and never straight to the terminal.
-fn quiet() {
-    libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Info, |level, text| {
-        let text = text.trim_end();
-        match level {
-            libbpf_rs::PrintLevel::Warn => tracing::info!(target: "libbpf", "{text}"),
-            _ => tracing::debug!(target: "libbpf", "{text}"),
-        }
-    })));
 }

@@ -8,15 +8,18 @@ mod inbox;
 mod kernel_types;
 mod library;
 mod load;
+mod object;
 mod opener;
+mod plan;
 mod sampling;
 pub mod seed;
 mod tracefs;
 mod uprobe;
 
 pub use inbox::Batch;
-pub use load::{Lost, Plan, Probe, Provider, Scope, Wanted};
+pub use load::{Lost, Probe};
 pub use opener::Opener;
+pub use plan::{Plan, Provider, Scope, Wanted};
 pub use tracefs::syscall_tracepoints;
 pub use uprobe::Started;
 
