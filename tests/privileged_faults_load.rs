@@ -259,8 +259,7 @@ fn resident(pid: u64) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// A recorder's memory grows with what lives, not with what was: but for some 150 bytes a start, which is 12 MB here,
-/// and what paths may need of starts that are over, which is 60 MB at most.
+/// A recorder's memory grows with what lives, not with what was: but for some 100 bytes a start, which is 8 MB here.
 #[test]
 #[ignore = "slow"]
 fn a_hundred_thousand_starts_in_flat_memory() {

@@ -52,3 +52,30 @@ impl Scratch for Nameless {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn what_is_written_is_there_and_nobody_else_sees_it() {
+        let mut scratch = Nameless::default();
+        let mut read = [0; 8];
+        assert_eq!(scratch.read(0, &mut read).unwrap(), 0);
+        scratch.forget(0, 100);
+        assert!(scratch.0.is_none(), "made before it was needed");
+        scratch.write(3, b"abc").unwrap();
+        scratch.write(1 << 20, &[7; 1 << 20]).unwrap();
+        assert_eq!((scratch.read(4, &mut read).unwrap(), &read[..3]), (8, &b"bc\0"[..]));
+        assert_eq!(scratch.read((2 << 20) - 2, &mut read).unwrap(), 2);
+        assert_eq!(scratch.read(3 << 20, &mut read).unwrap(), 0);
+        let file = scratch.0.as_ref().unwrap().metadata().unwrap();
+        assert_eq!((file.nlink(), file.mode() & 0o777), (0, 0o600));
+        scratch.forget(1 << 20, 2 << 20);
+        assert_eq!(
+            (scratch.read((2 << 20) - 8, &mut read).unwrap(), scratch.0.unwrap().metadata().unwrap().len()),
+            (8, 2 << 20)
+        );
+    }
+}

@@ -209,7 +209,9 @@ mod tests {
             all: None,
         };
         let mut steps = Steps::default();
-        [step(8, 9, 1), step(5, 8, 1), step(4, 5, 2), step(0, 4, 1)].map(|step| steps.push(step));
+        for step in [step(8, 9, 1), step(5, 8, 1), step(4, 5, 2), step(0, 4, 1)] {
+            steps.push(step);
+        }
         assert_eq!(steps.finish(), [step(0, 4, 1), step(4, 5, 2), step(5, 9, 1)]);
     }
 }
