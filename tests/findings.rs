@@ -295,6 +295,29 @@ fn states_of_the_machine_are_priced() {
 }
 
 #[test]
+fn a_worker_that_waits_for_orders_is_not_told_as_one_that_waits_for_a_peer() {
+    // The path of the worker leads through the older process while it waits on a pipe.
+    let waits = |parent: u32| {
+        let path = [(5, 20, "running", ""), (60, 10, "running", ""), (5, 20, "running", "")];
+        let mut worker = start(20, Some(parent), 10, 70, &path);
+        worker["timeline"]["waits"] = json!([{"at_ns": 5 * MS, "duration_ns": 60 * MS, "runnable_ns": 0, "tid": 20,
+            "kind": "pipe", "syscall": "read", "detail": "pipe:[7] <- pid 10 (python3 jobs.py)", "woken_by": null}]);
+        worker
+    };
+    let older = start(10, None, 0, 100, &[(100, 10, "running", "")]);
+    let of_other =
+        diagnose(&[older.clone(), start(11, None, 1, 100, &[(100, 11, "running", "")]), waits(11)]);
+    let told = find(&of_other, "peer-wait");
+    assert!(told.summary.contains("waited 60.0 ms for pid 10 ("), "{}", told.summary);
+    let mut of_parent = vec![older, waits(10)];
+    assert!(!has(&diagnose(&of_parent), "peer-wait"));
+    // So it is where somebody else, such as a fork server, made it for whoever gives the orders.
+    of_parent[1] = waits(11);
+    of_parent[1]["requested_by"] = json!({"start_id": "10@10/0", "id": "10@10", "pid": 10, "comm": "p"});
+    assert!(!has(&diagnose(&of_parent), "peer-wait"));
+}
+
+#[test]
 fn why_is_told_before_where() {
     // A parent that waits for a helper that sleeps: the sleep is the cause, although it is a little less.
     let helper = start(

@@ -97,12 +97,12 @@ pub(crate) fn judge(pairs: &[Pair], limit: Limit, alpha: f64, all: bool) -> Gate
             ));
         } else if over && p <= alpha {
             outcome = outcome.max(Outcome::Slower);
-            reasons.push(format!("{label}: slower by {by}, p = {}", p_text(p)));
+            reasons.push(format!("{label}: slower by {by}, {}", p_said(p)));
         } else if over {
             outcome = outcome.max(Outcome::TooFew);
             reasons.push(format!(
-                "{label}: {by}, which may be chance (p = {}): more samples would tell",
-                p_text(p)
+                "{label}: {by}, which may be chance ({}): more samples would tell",
+                p_said(p)
             ));
         }
         let (unfinished, of) = (pair.new.tally.unfinished, pair.new.tally.starts);
@@ -138,7 +138,25 @@ pub(crate) fn percent_text(percent: f64) -> String {
     }
 }
 
+/// `p = 0.0123`, `p < 0.0001`.
+fn p_said(p: f64) -> String {
+    match p_text(p).strip_prefix('<') {
+        Some(bound) => format!("p < {bound}"),
+        None => format!("p = {}", p_text(p)),
+    }
+}
+
 /// A p-value in few digits.
 pub(crate) fn p_text(p: f64) -> String {
     if p < 0.0001 { "<0.0001".to_owned() } else { format!("{p:.4}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chance_below_what_is_shown_is_no_number() {
+        assert_eq!((p_said(0.00001), p_said(0.01234)), ("p < 0.0001".into(), "p = 0.0123".into()));
+    }
 }

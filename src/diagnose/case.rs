@@ -436,8 +436,8 @@ impl<'a> Case<'a> {
     /// A process of the path, in words: `pid 42 (lsb_release -a)`.
     pub(crate) fn process(&self, start_id: &str) -> String {
         let pid = label::harmless(start_id.split('@').next().unwrap_or(""), 10);
-        match self.known.name(start_id) {
-            Some(name) => format!("pid {pid} ({})", label::harmless(name, MAX_TEXT)),
+        match self.command(start_id) {
+            Some(name) => format!("pid {pid} ({name})"),
             None => format!("pid {pid}"),
         }
     }

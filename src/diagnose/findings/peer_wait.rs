@@ -12,7 +12,8 @@ const PAGE: Page = Page {
     why: "Buses, session managers, agents, data bases and fork servers answer when they come to it; their slowness is the start's.",
     measured: "Waits on unix sockets and pipes that an older process ended, or whose end is unknown, on the critical path.",
     fix: "Look into the peer: record it with -p PID meanwhile. Ask later, ask less often, or ask for several things at once.",
-    mistaken: "A worker that waits for its parent's orders is told as info only, because nothing may be wrong. For unix sockets the peer's credentials are those of who called listen().",
+    mistaken: "A worker that waits for the orders of its parent, or of who asked for it, is not told where the trace has \
+that one's own start, whose time it is; otherwise as info only, because nothing may be wrong. For unix sockets the peer's credentials are those of who called listen().",
 };
 
 impl Rule for PeerWait {
@@ -87,7 +88,11 @@ impl Rule for PeerWait {
 /// The other process; `None` if it is one that the start made itself.
 fn who(case: &Case<'_>, on: &OnPath<'_>) -> Option<String> {
     if let Some(id) = on.through {
-        return case.is_older(id).then(|| case.process(id));
+        let gives_orders = [&case.start.parent, &case.start.requested_by]
+            .into_iter()
+            .flatten()
+            .any(|one| one.start_id.as_deref() == Some(id));
+        return (case.is_older(id) && !gives_orders).then(|| case.process(id));
     }
     let by = on.wait.woken_by.as_ref();
     if let Some(by) = by.filter(|by| matches!(by.kind.as_str(), "task" | "softirq"))
