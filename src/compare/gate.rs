@@ -100,10 +100,8 @@ pub(crate) fn judge(pairs: &[Pair], limit: Limit, alpha: f64, all: bool) -> Gate
             reasons.push(format!("{label}: slower by {by}, {}", p_said(p)));
         } else if over {
             outcome = outcome.max(Outcome::TooFew);
-            reasons.push(format!(
-                "{label}: {by}, which may be chance ({}): more samples would tell",
-                p_said(p)
-            ));
+            reasons
+                .push(format!("{label}: {by}, which may be chance ({}): more samples would tell", p_said(p)));
         }
         let (unfinished, of) = (pair.new.tally.unfinished, pair.new.tally.starts);
         if pair.base.tally.unfinished == 0 && unfinished > 0 {
