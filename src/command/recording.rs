@@ -1,13 +1,14 @@
 //! The recording loop that `record` and `watch` share: from the probes to finished starts.
 
 mod forward;
+mod live;
 pub mod series;
 
 use self::forward::Forward;
+use self::live::{Live, Looks};
 use super::outside::{self, Lookout};
+use crate::event::Id;
 use crate::event::order::Order;
-use crate::event::{Event, Exec, Id, What};
-use crate::hash::HashMap;
 use crate::host::caller::Caller;
 use crate::host::clock::boottime_ns;
 use crate::host::guard::Guard;
@@ -15,15 +16,14 @@ use crate::host::spawn::{Ended, Execution, SpawnError};
 use crate::host::world::Machine;
 use crate::host::{self, priority, privilege, privilege::Capability};
 use crate::method::arch::Arch;
-use crate::probe::{self, Lost, Plan, Probe, Scope, Started, Wanted, seed::Seeded};
+use crate::probe::{self, Lost, Plan, Probe, Scope, Wanted, seed::Seeded};
 use crate::redact::Redactor;
 use crate::timeline::live::UnderWay;
-use crate::timeline::ready::{Outside, rule::Rules};
+use crate::timeline::ready::rule::Rules;
 use crate::timeline::replay::Recorded;
 use crate::timeline::select::Selectors;
-use crate::timeline::world::{Answer, ImageKey, Recorder, World};
 use crate::timeline::{Builder, CommandStart, Options, Output};
-use crate::trace::schema::{Binary, Group, Session, Target};
+use crate::trace::schema::{Group, Session, Target};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -210,230 +210,6 @@ fn pidfd(pid: u32) -> Result<OwnedFd, Error> {
         Some(_) => format!("-p {pid}: cannot follow it: {}", nix::Error::last()),
         None => format!("-p {pid}: no such process"),
     }))
-}
-
-/// When each program's loader was looked at last, and since when it tells: a storm of starts of one program is no
-/// storm of looks.
-#[derive(Default)]
-struct Looks(HashMap<(u32, u64), (u64, Option<u64>)>);
-
-impl Looks {
-    const MOST: usize = 4096;
-    /// A loader that is replaced is seen by the programs that start later than this.
-    const EVERY_NS: u64 = 100_000_000;
-
-    /// What was found, where that is not long ago.
-    fn known(&self, program: (u32, u64), now_ns: u64) -> Option<Option<u64>> {
-        let (last, since) = self.0.get(&program)?;
-        (now_ns.saturating_sub(*last) < Self::EVERY_NS).then_some(*since)
-    }
-
-    fn note(&mut self, program: (u32, u64), now_ns: u64, since_ns: Option<u64>) {
-        if self.0.len() >= Self::MOST {
-            self.0.clear();
-        }
-        self.0.insert(program, (now_ns, since_ns));
-    }
-}
-
-struct Live<'a> {
-    probe: Probe,
-    loaders: Looks,
-    builder: Builder,
-    order: Order,
-    machine: Machine,
-    /// Seen from outside, and when; the events up to then come first.
-    outside: VecDeque<(u64, Outside)>,
-    events: Option<std::io::BufWriter<std::fs::File>>,
-    redactor: Option<Rc<Redactor>>,
-    sink: &'a mut dyn Sink,
-    starts: u64,
-    left_out: u64,
-    count: Option<u64>,
-    enough: bool,
-    failure: Option<anyhow::Error>,
-    /// The end of the recording; what came later is not part of it.
-    until_ns: u64,
-    /// When probes in other roots were gone through last.
-    swept_ns: u64,
-    /// Readiness is looked for.
-    timeline: bool,
-}
-
-/// So often it is asked which other roots are still there.
-const SWEEP_NS: u64 = 500_000_000;
-
-impl Live<'_> {
-    fn keep(&mut self, line: &Recorded) {
-        if let Some(events) = &mut self.events {
-            let written = serde_json::to_writer(&mut *events, line).map_err(std::io::Error::from);
-            if let Err(error) = written.and_then(|()| events.write_all(b"\n")) {
-                tracing::warn!("the events are no longer kept: {error}");
-                self.events = None;
-            }
-        }
-    }
-
-    /// A replay names starts by the same arguments: those of libraries have no credentials.
-    fn without_credentials(&self, line: Recorded) -> Recorded {
-        let Recorded::Event(mut event) = line else { return line };
-        if let What::Exec(exec) = &mut event.what {
-            self.redact(&mut exec.argv);
-        }
-        Recorded::Event(event)
-    }
-
-    fn without_credentials_of(&self, mut answer: Answer) -> Answer {
-        if let Answer::Process(_, Some(known)) = &mut answer {
-            self.redact(&mut known.argv);
-        }
-        answer
-    }
-
-    fn redact(&self, argv: &mut Option<Vec<String>>) {
-        let Some(redactor) = &self.redactor else { return };
-        if let Some(redacted) = argv.as_deref().and_then(|argv| redactor.argv(argv)) {
-            *argv = Some(redacted.argv);
-        }
-    }
-
-    /// Runs one step of the builder, keeping what it asks and is told.
-    fn step(&mut self, line: impl FnOnce() -> Recorded, run: impl FnOnce(&mut Builder, &mut dyn World)) {
-        if self.events.is_none() {
-            run(&mut self.builder, &mut self.machine);
-            return;
-        }
-        let line = line();
-        let mut recorder = Recorder { inner: &mut self.machine, answers: Vec::new() };
-        run(&mut self.builder, &mut recorder);
-        for answer in recorder.answers {
-            self.keep(&Recorded::Answer(self.without_credentials_of(answer)));
-        }
-        self.keep(&self.without_credentials(line));
-    }
-
-    /// A program whose loader has no probe yet gets one, for the next start with that loader. Gives since when it has
-    /// one.
-    fn look_at_loader(&mut self, id: Id, time_ns: u64, exec: &Exec) -> Option<u64> {
-        let program = (exec.dev, exec.inode);
-        if let Some(known) = self.loaders.known(program, time_ns) {
-            return known;
-        }
-        let (exe, within) = (exec.exe.clone()?, exec.within.clone());
-        let image = ImageKey { pid: id.pid, exe, within, dev: exec.dev, inode: exec.inode };
-        let mut since_ns = None;
-        if let Some(Binary { interpreter: Some(interpreter), runtime, .. }) = self.machine.image(&image) {
-            let ImageKey { pid, exe, inode, .. } = &image;
-            let runtime = runtime.as_deref();
-            let started = Started { pid: *pid, exe, inode: *inode, interpreter: &interpreter, runtime };
-            since_ns = self.probe.look_at_loader(&started);
-        }
-        self.loaders.note(program, time_ns, since_ns);
-        since_ns
-    }
-
-    fn event(&mut self, mut event: Event) {
-        if self.probe.wants_loaders()
-            && let What::Exec(exec) = &mut event.what
-        {
-            let since_ns = self.look_at_loader(event.id, event.time_ns, exec);
-            exec.loader_tells = since_ns.is_some_and(|since_ns| since_ns < event.time_ns);
-        }
-        if self.events.is_some() {
-            let copy = event.clone();
-            self.step(|| Recorded::Event(copy), |builder, world| builder.event(event, world));
-        } else {
-            self.builder.event(event, &mut self.machine);
-        }
-    }
-
-    /// Lets time pass for the builder. A tick that ends nothing is not worth keeping.
-    fn tick(&mut self, until_ns: u64) {
-        if until_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
-            self.swept_ns = until_ns;
-            self.probe.let_go_of_roots();
-        }
-        while self.outside.front().is_some_and(|(time_ns, _)| *time_ns <= until_ns) {
-            let Some((time_ns, seen)) = self.outside.pop_front() else { break };
-            let copy = seen.clone();
-            self.step(
-                || Recorded::Outside(time_ns, copy),
-                |builder, world| builder.outside(time_ns, &seen, world),
-            );
-        }
-        if self.builder.is_due(until_ns) {
-            self.step(|| Recorded::Tick(until_ns), |builder, world| builder.tick(until_ns, world));
-        }
-    }
-
-    /// Takes in what the ring has and gives out what is finished; with `all`, also what is so young
-    /// that something earlier could still come.
-    fn pump(&mut self, all: bool) -> Result<(), Error> {
-        let failed = |error: probe::Error| Error::Other(anyhow::Error::new(error));
-        loop {
-            let emptied = self.probe.drain().map_err(failed)?;
-            let mut came = false;
-            while let Some(batch) = self.probe.next_batch() {
-                came = true;
-                batch.events.into_iter().for_each(|event| self.order.push(event));
-                self.release(batch.drained_ns);
-            }
-            // Else there are records for which there was no room: once more, or the next time.
-            if let Some(drained_ns) = emptied {
-                self.release(if all { u64::MAX } else { drained_ns });
-                return Ok(());
-            }
-            if !all && !came {
-                return Ok(());
-            }
-        }
-    }
-
-    /// `drained_ns`: whatever happened before has arrived.
-    fn release(&mut self, drained_ns: u64) {
-        while let Some(event) = self.order.pop(drained_ns) {
-            if event.time_ns > self.until_ns {
-                continue;
-            }
-            self.event(event);
-            self.deliver();
-        }
-    }
-
-    /// CMD has ended well and left a process behind in another session whose start is under way: a daemon
-    /// is ready when the process is that stays.
-    fn daemon_starts(&self, spawned: &mut Option<host::spawn::Spawned>) -> bool {
-        let ended_well = spawned
-            .as_mut()
-            .is_some_and(|child| matches!(child.try_wait(), Ok(Some(ended)) if ended.exit_code() == 0));
-        let ours = nix::unistd::getsid(None).map_or(0, |session| session.as_raw().cast_unsigned());
-        let elsewhere = |id: Id| host::world::session(id).is_some_and(|session| session != ours);
-        ended_well && self.timeline && self.builder.starting().any(elsewhere)
-    }
-
-    fn deliver(&mut self) {
-        for id in self.builder.settled() {
-            self.probe.settle(id);
-        }
-        let mut out = std::mem::take(&mut self.failure);
-        for output in self.builder.drain() {
-            let is_start = matches!(output, Output::Start(_));
-            if self.enough || out.is_some() {
-                self.left_out += u64::from(is_start && self.enough);
-                continue;
-            }
-            match self.sink.output(output) {
-                Ok(Flow::More) => {}
-                Ok(Flow::Enough) => self.enough = true,
-                Err(error) => out = Some(error),
-            }
-            if is_start {
-                self.starts += 1;
-                self.enough |= self.count.is_some_and(|count| self.starts >= count);
-            }
-        }
-        self.failure = out;
-    }
 }
 
 /// Records until something ends it.
