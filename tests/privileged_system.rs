@@ -288,3 +288,34 @@ fn what_the_kernel_starts_itself() {
     assert_eq!(method["library"], Value::Null);
     assert_eq!(method["evidence"], serde_json::json!(["created by a kernel thread, with no system call"]));
 }
+
+/// A master that keeps copies of itself makes one more: what those are tells what this one is, though none was seen
+/// to be made.
+#[test]
+fn a_workers_older_siblings_are_found() {
+    require_root();
+    let master = "import os, signal, sys, time\n\
+                  def worker():\n    pid = os.fork()\n    if pid == 0:\n        signal.pause()\n    return pid\n\
+                  old = [worker(), worker()]\n\
+                  time.sleep(1.1)\nprint('ready', flush=True)\n\
+                  sys.stdin.readline()\nnew = worker()\nprint(new, flush=True)\n\
+                  sys.stdin.readline()\n[os.kill(pid, 9) for pid in old + [new]]\n";
+    for all in [true, false] {
+        let mut master = Live::spawn(Command::new(common::python()).args(["-c", master]));
+        master.wait_lines(1);
+        let pid = master.pid_text();
+        let these = ["-p", &pid];
+        let running = record_background(if all { &["-a"][..] } else { &these });
+        master.say("go");
+        master.wait_lines(2);
+        let new: u64 = master.stdout().lines().last().unwrap().parse().unwrap();
+        // A worker lives for a second.
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+        master.say("end");
+        master.wait();
+        let recorded = stop(running);
+        let method = &recorded.start_of(new)["method"];
+        assert_eq!(method["pattern"], "prefork_worker", "{method:#}");
+        assert_eq!(method["confidence"], "likely", "{method:#}");
+    }
+}

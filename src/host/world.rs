@@ -28,6 +28,8 @@ const MAX_PROC: u64 = 64 << 10;
 const MAX_ENVIRON: u64 = 2 << 20;
 /// Of the value of one variable.
 const MAX_VALUE: usize = 4 << 10;
+/// Children of a process that are looked at.
+const MAX_CHILDREN: usize = 256;
 /// Descriptors of a process that are looked through.
 const MAX_FDS: usize = 4096;
 /// Ancestors that are looked at; a guard against a /proc that changes as it is read.
@@ -107,6 +109,7 @@ impl World for Machine {
             .lines()
             .find(|line| line.starts_with("NSpid:"))
             .and_then(|line| line.split_whitespace().last()?.parse().ok());
+        let is_copy = before.is_copy();
         let known = Known {
             comm: before.comm,
             exe: exe.map(|path| text::encode(path.as_os_str().as_bytes())),
@@ -121,7 +124,7 @@ impl World for Machine {
             ns_pid,
             cgroup: cgroup(id.pid),
             ppid: field("PPid:", 1),
-            is_copy: before.flags.map(|flags| flags & PF_FORKNOEXEC != 0),
+            is_copy,
         };
         // The pid may have been given to another process while it was read.
         stat(id.pid).filter(|after| after.is(id)).map(|_| known)
@@ -143,6 +146,25 @@ impl World for Machine {
             pid = stat.ppid;
         }
         found
+    }
+
+    fn copies(&mut self, id: Id, thread: u32) -> Vec<Id> {
+        if !is_alive(id) {
+            return Vec::new();
+        }
+        let file = |pid: u32| std::fs::metadata(format!("/proc/{pid}/exe")).ok().map(|m| (m.dev(), m.ino()));
+        let own = file(id.pid);
+        let threads = [Some(id.pid), (thread != id.pid).then_some(thread)];
+        let lists = threads.into_iter().flatten().filter_map(|thread| {
+            let list = read(PathBuf::from(format!("/proc/{}/task/{thread}/children", id.pid)), MAX_PROC)?;
+            String::from_utf8(list).ok()
+        });
+        let children: Vec<u32> = lists.flat_map(|list| pids(&list)).take(MAX_CHILDREN).collect();
+        let copy = |pid: u32| {
+            let stat = stat(pid).filter(|stat| stat.ppid == id.pid && stat.is_copy() == Some(true))?;
+            (!stat.ended() && own.is_some() && file(pid) == own).then(|| stat.born(pid))
+        };
+        children.into_iter().filter_map(copy).collect()
     }
 
     fn image(&mut self, image: &ImageKey) -> Option<Binary> {
@@ -281,6 +303,17 @@ impl Stat {
         Id { pid, birth_ns: self.start_ticks.saturating_mul(1_000_000_000 / ticks_per_second()) }
     }
 
+    /// The same, as the kernel's events have it.
+    fn born(&self, pid: u32) -> Id {
+        let Id { birth_ns, .. } = self.id(pid);
+        Id { pid, birth_ns: birth_ns.saturating_add_signed(super::clock::offset_ns().saturating_neg()) }
+    }
+
+    /// It was created by fork and has not exec'd since.
+    fn is_copy(&self) -> Option<bool> {
+        self.flags.map(|flags| flags & PF_FORKNOEXEC != 0)
+    }
+
     /// It is dead, and nobody has waited for it yet.
     pub(super) fn ended(&self) -> bool {
         matches!(self.state, b'Z' | b'X')
@@ -337,6 +370,10 @@ fn variables(environ: &[u8], names: &[String]) -> BTreeMap<String, String> {
         }
     }
     found
+}
+
+fn pids(list: &str) -> Vec<u32> {
+    list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 fn split_argv(bytes: &[u8]) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! What each event does to the processes that the builder remembers.
 
 use super::linking::Linking;
-use super::process::{self, Asker, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program, tried};
+use super::process::{Asker, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program, tried};
 use super::tasks::Tasks;
 use super::world::{ImageKey, Known, World};
 use super::{Builder, Output, start, tasks};
@@ -19,6 +19,8 @@ pub(super) const YOUNG_NS: u64 = 1_000_000_000;
 /// A failed exec outside of a start belongs to the exec in place that follows within this time.
 const SAME_WALK_NS: u64 = 20_000_000;
 
+/// What a birth in `/proc` may be too early by: a clock tick.
+const TICK_NS: u64 = 10_000_000;
 /// Pieces of time kept of a process that is in no start.
 const LOOSE: usize = 256;
 /// Pieces kept of one start when memory is short.
@@ -27,6 +29,7 @@ const FEW: usize = 1_000;
 impl Builder {
     /// Remembers a process whose creation was not seen.
     pub(super) fn adopt(&mut self, id: Id, world: &mut dyn World) {
+        let met = self.met.remove(&id.pid);
         let known = world.process(id).unwrap_or_default();
         let Known { comm, exe, argv, cwd, dev, inode, uid, gid, ns_pid, cgroup, ppid, is_copy } = known;
         let binary = exe.as_ref().and_then(|exe| {
@@ -44,7 +47,7 @@ impl Builder {
             cwd,
             cgroup_path: cgroup,
             program: Rc::new(Program { image, binary, argv_bytes: None, argv_truncated: false }),
-            creator: ppid.and_then(|pid| self.by_pid.get(&pid).copied()),
+            creator: met.or_else(|| ppid.and_then(|pid| self.by_pid.get(&pid).copied())),
             next_seq: 1,
             ..Process::default()
         };
@@ -53,7 +56,9 @@ impl Builder {
         // The kernel's parent may be another than the creator: whose copy it is, its file tells.
         if let Some(parent) = creator.and_then(|creator| self.processes.get_mut(&creator)) {
             let same = file.is_some() && parent.program.image.file == file;
-            parent.kids.was_there(id, same && is_copy == Some(true));
+            // Of one that has just ended `/proc` has no file any more, or nothing.
+            let copy = if met.is_some() { is_copy != Some(false) } else { same && is_copy == Some(true) };
+            parent.kids.was_there(id, copy);
         }
         self.note_selected(id);
         // What descends from a root that ran before is as much of it, whether that root has shown
@@ -66,6 +71,29 @@ impl Builder {
         }
     }
 
+    /// The copies of itself that a process had before its first fork was seen: siblings of `new` and those that come.
+    fn meet_copies(&mut self, creator: Id, thread: u32, new: Id, world: &mut dyn World) {
+        for copy in world.copies(creator, thread) {
+            // Those that are as young will be told of.
+            if copy.birth_ns.saturating_add(TICK_NS) > new.birth_ns || copy.pid == new.pid {
+                continue;
+            }
+            let known = self.by_pid.get(&copy.pid).copied();
+            // Another had that pid before, or has it since.
+            if known.is_some_and(|known| known.birth_ns.abs_diff(copy.birth_ns) > TICK_NS) {
+                continue;
+            }
+            if let Some(process) = known.and_then(|id| self.processes.get_mut(&id)) {
+                process.creator.get_or_insert(creator);
+            } else {
+                self.met.insert(copy.pid, creator);
+            }
+            if let Some(creator) = self.processes.get_mut(&creator) {
+                creator.kids.was_there(known.unwrap_or(copy), true);
+            }
+        }
+    }
+
     /// What may be shown of arguments, where that is not all. How a start was made is told from all of them.
     fn redact(&mut self, argv: Option<&[String]>) -> Option<Vec<String>> {
         let redacted = self.options.redactor.as_ref()?.argv(argv?)?;
@@ -75,6 +103,7 @@ impl Builder {
 
     pub(super) fn insert(&mut self, id: Id, process: Process, world: &mut dyn World) {
         let now = process.created_ns.unwrap_or(id.birth_ns);
+        self.met.remove(&id.pid);
         if let Some(old) = self.by_pid.insert(id.pid, id)
             && old != id
             && self.processes.get(&old).is_some_and(|old| old.ended.is_none())
@@ -124,6 +153,7 @@ impl Builder {
     pub(super) fn fork(&mut self, time_ns: u64, id: Id, fork: &Fork, world: &mut dyn World) {
         if !self.processes.contains_key(&fork.creator) {
             self.adopt(fork.creator, world);
+            self.meet_copies(fork.creator, fork.creator_tid, id, world);
         }
         let (origin_ns, origin) = match fork.entry {
             Some(crate::event::Entry::Exact(ns)) => (ns, Origin::Entry),
@@ -253,7 +283,7 @@ impl Builder {
         process.cgroup = Some(exec.cgroup);
         process.execs += 1;
         process.image_by = process.creator;
-        process.kids = process::Kids::default();
+        process.kids = process.kids.of_next_image();
         process.method = None;
         process.session_leader = Some(exec.session_leader);
         process.has_tty = Some(exec.has_tty);

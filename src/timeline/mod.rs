@@ -124,6 +124,8 @@ pub struct Builder {
     processes: HashMap<Id, Process>,
     /// The living, by pid.
     by_pid: HashMap<u32, Id>,
+    /// Of copies that were there before and of which nothing else was seen: who made them, by pid.
+    met: HashMap<u32, Id>,
     cgroups: HashMap<CgroupId, Rc<str>>,
     /// Starts by the end of their window; stale entries are passed over.
     deadlines: VecDeque<(u64, Id, u32)>,
@@ -176,6 +178,7 @@ impl Builder {
             options,
             processes: HashMap::default(),
             by_pid: HashMap::default(),
+            met: HashMap::default(),
             cgroups: HashMap::default(),
             deadlines: VecDeque::new(),
             held: VecDeque::new(),
@@ -501,7 +504,7 @@ mod tests {
         const S: u64 = 1_000_000_000;
         let [master, first, second, new] =
             [(10, 1), (11, 2), (12, 3), (13, 11)].map(|(pid, born)| Id { pid, birth_ns: born * S });
-        let confidence = |is_copy: Option<bool>| {
+        let confidence = |is_copy: Option<bool>, seeded: bool| {
             let known = |id: Id| Known {
                 exe: Some("/usr/bin/served".to_owned()),
                 argv: Some(vec!["served".to_owned()]),
@@ -512,14 +515,24 @@ mod tests {
                 ..Known::default()
             };
             let seeds = [master, first, second];
-            let answers = seeds.map(|id| Answer::Process(id, Some(known(id)))).into();
+            let mut answers: VecDeque<_> = seeds.map(|id| Answer::Process(id, Some(known(id)))).into();
+            answers.push_back(Answer::Copies(master, vec![first, second, new]));
             let mut world = Replay { answers };
             let mut builder = Builder::new(Options { began_ns: 10 * S, ..Options::default() });
-            seeds.into_iter().for_each(|id| builder.seed(id, &mut world));
+            if seeded {
+                seeds.into_iter().for_each(|id| builder.seed(id, &mut world));
+            }
             let fork = Fork { creator: master, real_parent: master, call: Call::Fork, ..Fork::default() };
             let event = Event { time_ns: 11 * S, id: new, tid: 13, what: What::Fork(Box::new(fork)) };
             builder.event(event, &mut world);
+            // One of those that were there, which is known to the tick if at all.
+            let gone = Id { birth_ns: first.birth_ns + 7, ..first };
+            if !seeded {
+                builder.adopt(gone, &mut world);
+            }
+            builder.exit(12 * S, gone, 0, &mut world);
             builder.end(13 * S, &mut world);
+            assert_eq!(builder.met.len(), if seeded { 0 } else { 1 });
             let found = builder.drain().find_map(|output| match output {
                 Output::Start(start) if start.pid == new.pid => Some(start.method.clone()),
                 _ => None,
@@ -527,9 +540,11 @@ mod tests {
             let method = found.expect("a start of the new worker");
             (method.pattern.as_deref() == Some("prefork_worker")).then_some(method.confidence)
         };
-        assert_eq!(confidence(Some(true)), Some(Confidence::Likely));
-        // What has been exec'd is another program's business, and what is not known is no evidence.
-        assert_eq!((confidence(Some(false)), confidence(None)), (None, None));
+        for seeded in [true, false] {
+            assert_eq!(confidence(Some(true), seeded), Some(Confidence::Likely), "{seeded}");
+        }
+        // What has exec'd is another program, and what is not known is no evidence.
+        assert_eq!((confidence(Some(false), true), confidence(None, true)), (None, None));
     }
 
     #[test]

@@ -212,7 +212,9 @@ impl ExecMark {
 #[derive(Debug, Default)]
 pub(super) struct Kids {
     all: u32,
-    /// Of all, how many have ended.
+    /// Children that were there when the image began.
+    before: u32,
+    /// Of all, and of those, how many have ended.
     gone: u32,
     /// Children without an exec so far, the living and the last that ended.
     execless: Vec<Kid>,
@@ -263,13 +265,24 @@ impl Kids {
         self.recent.push_back((id, now, pipes(stdio)));
     }
 
-    /// A child that was there before anything was seen.
+    /// A child that was there before anything was seen. It may be met twice, first with its birth to the tick.
     pub(super) fn was_there(&mut self, id: Id, is_copy: bool) {
-        self.all += 1;
         self.stale = true;
+        let known = self.execless.iter().position(|kid| kid.id.pid == id.pid && kid.ended_ns.is_none());
+        if known.is_none() {
+            self.all += 1;
+        }
+        if let Some(at) = known {
+            self.execless.remove(at);
+        }
         if is_copy {
             self.execless.push(Kid { id, created_ns: id.birth_ns, ended_ns: None });
         }
+    }
+
+    /// What the next image begins with: the children are its own, but no siblings of those that it makes.
+    pub(super) fn of_next_image(&self) -> Self {
+        Self { before: (self.before + self.all).saturating_sub(self.gone), ..Self::default() }
     }
 
     pub(super) fn stdio(&mut self, id: Id, stdio: &[Fd; 3]) {
@@ -302,7 +315,7 @@ impl Kids {
 
     /// Some of the children are there.
     pub(super) fn any_left(&self) -> bool {
-        self.all > self.gone
+        self.before + self.all > self.gone
     }
 
     fn count_peak(&mut self, now: u64) {
@@ -446,11 +459,30 @@ mod tests {
         kids.forked(id(4), 5 * S, &NONE);
         let siblings = kids.siblings(id(4), 5 * S + 1);
         assert_eq!((siblings.execless, siblings.execless_peak, siblings.execless_long_lived), (3, 2, 2));
-        // One that has gone is counted once.
+        // Met again, with its exact birth.
+        let exact = Id { pid: 2, birth_ns: 7 };
+        kids.was_there(exact, true);
+        assert_eq!(kids.siblings(id(4), 5 * S + 1), siblings);
         kids.ended(id(1), 6 * S);
         assert!(kids.any_left());
-        [2, 3, 4].into_iter().for_each(|pid| kids.ended(id(pid), 7 * S));
+        [exact, id(3), id(4)].into_iter().for_each(|kid| kids.ended(kid, 7 * S));
         assert!(!kids.any_left());
+        assert_eq!(kids.siblings(id(4), 8 * S).execless_peak, 3);
+    }
+
+    #[test]
+    fn children_of_the_image_before_are_left_but_no_siblings() {
+        let mut kids = Kids::default();
+        [1, 2].into_iter().for_each(|pid| kids.forked(id(pid), 0, &NONE));
+        kids.ended(id(2), S);
+        let mut next = kids.of_next_image();
+        assert!(next.any_left());
+        next.forked(id(3), 2 * S, &NONE);
+        next.ended(id(1), 3 * S);
+        assert!(next.any_left(), "the new one is there");
+        assert_eq!(next.siblings(id(3), 4 * S).all, 1);
+        next.ended(id(3), 5 * S);
+        assert!(!next.any_left());
     }
 
     #[test]

@@ -15,6 +15,11 @@ pub trait World {
     fn process(&mut self, id: Id) -> Option<Known>;
     /// The kernel's parents of a process, nearest first, as far as selectors look at them.
     fn ancestors(&mut self, id: Id) -> Vec<Ancestor>;
+    /// The children of a process that are copies of it, without an exec, as far as that thread of it made them; with
+    /// their births to the tick.
+    fn copies(&mut self, _id: Id, _thread: u32) -> Vec<Id> {
+        Vec::new()
+    }
     /// What the ELF file of an image says.
     fn image(&mut self, image: &ImageKey) -> Option<Binary>;
     /// How a live process stands now.
@@ -187,6 +192,8 @@ pub enum Answer {
     Process(Id, Option<Known>),
     /// To [`World::ancestors`].
     Ancestors(Id, Vec<Ancestor>),
+    /// To [`World::copies`].
+    Copies(Id, Vec<Id>),
     /// To [`World::image`].
     Image(ImageKey, Option<Binary>),
     /// To [`World::status`].
@@ -221,6 +228,12 @@ impl World for Recorder<'_> {
     fn ancestors(&mut self, id: Id) -> Vec<Ancestor> {
         let answer = self.inner.ancestors(id);
         self.answers.push(Answer::Ancestors(id, answer.clone()));
+        answer
+    }
+
+    fn copies(&mut self, id: Id, thread: u32) -> Vec<Id> {
+        let answer = self.inner.copies(id, thread);
+        self.answers.push(Answer::Copies(id, answer.clone()));
         answer
     }
 
@@ -293,6 +306,14 @@ impl World for Replay {
     fn ancestors(&mut self, id: Id) -> Vec<Ancestor> {
         self.take(|a| match a {
             Answer::Ancestors(asked, answer) if *asked == id => Some(Some(answer.clone())),
+            _ => None,
+        })
+        .unwrap_or_default()
+    }
+
+    fn copies(&mut self, id: Id, _: u32) -> Vec<Id> {
+        self.take(|a| match a {
+            Answer::Copies(asked, answer) if *asked == id => Some(Some(answer.clone())),
             _ => None,
         })
         .unwrap_or_default()
