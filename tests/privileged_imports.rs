@@ -285,6 +285,24 @@ fn an_interpreter_that_is_met_on_the_way_is_seen_from_then_on() {
 }
 
 #[test]
+fn an_interpreter_behind_a_wrapper_is_seen_from_the_beginning() {
+    require_root();
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let python = fs::canonicalize(SYSTEM).expect("no python3 in /usr/bin: apt-get install python3");
+    let copy = folder.path().join("interpreter");
+    fs::copy(&python, &copy).unwrap();
+    let cmd = ["env", "A=1", copy.to_str().unwrap(), "-c", "import json"];
+    let recorded = record(&["-q", "--level", "deep"], &cmd);
+    let argv = &recorded.starts()[0]["argv"];
+    assert_eq!(argv[0], cmd[2], "{argv}");
+    let start = &recorded.starts()[0];
+    assert_eq!(start["timeline"]["imports"]["from_beginning"], true, "{:#}", start["timeline"]["imports"]);
+    assert!(names(start).contains(&"json"));
+    check_sums(start);
+}
+
+#[test]
 fn an_interpreter_in_another_root_is_found_there() {
     require_root();
     let folder = tempfile::tempdir().unwrap();

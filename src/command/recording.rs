@@ -308,15 +308,9 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     }
     let mut lookout = Lookout::new(&request.ready);
     if live.probe.wants_loaders()
-        && let Some(path) = command.as_ref().and_then(|argv| program_path(argv, &caller))
+        && let Some(argv) = &command
     {
-        live.probe.look_at_program(&path);
-        // What it is most likely to start of all that can be looked into, and has to be before it begins.
-        for name in PYTHONS {
-            if let Some(path) = program_path(&[OsString::from(name)], &caller) {
-                live.probe.look_at_program(&path);
-            }
-        }
+        programs_of(argv, &caller).iter().for_each(|path| live.probe.look_at_program(path));
     }
     let mut spawned = match &command {
         Some(argv) => {
@@ -622,6 +616,22 @@ fn kill_tree(child: &mut host::spawn::Spawned, tree: &[Id]) {
 
 /// Names by which scripts and people call CPython.
 const PYTHONS: [&str; 2] = ["python3", "python"];
+
+/// Words of a command that may be another one, behind those of a wrapper.
+const WRAPPED: usize = 8;
+
+/// The files that a command most likely starts, of those that have to be looked at before they begin: itself, what a
+/// wrapper (`env`, `nice`, `timeout`) is given by its path, and the Pythons that scripts call.
+fn programs_of(argv: &[OsString], caller: &Caller) -> Vec<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let is_program = |path: &&OsString| {
+        std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    let wrapped = argv.iter().skip(1).take(WRAPPED).filter(|word| word.as_bytes().contains(&b'/'));
+    let wrapped = wrapped.filter(is_program).filter_map(|word| std::path::absolute(word).ok());
+    let pythons = PYTHONS.iter().filter_map(|name| program_path(&[OsString::from(name)], caller));
+    program_path(argv, caller).into_iter().chain(wrapped).chain(pythons).collect()
+}
 
 /// The file that a command most likely is.
 fn program_path(argv: &[OsString], caller: &Caller) -> Option<PathBuf> {

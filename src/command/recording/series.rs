@@ -3,7 +3,7 @@
 use super::forward::Forward;
 use super::{
     DRAIN_NICE, Error, GRACE_NS, LINGER_NS, Live, Looks, PERIOD, Progress, Request, Sink, WhenReady,
-    is_complete, losses, program_path, shown, signal_word,
+    is_complete, losses, programs_of, shown, signal_word,
 };
 use super::{Lookout, Rules, outside};
 use crate::event::Id;
@@ -207,7 +207,7 @@ pub fn run(
     };
     live.builder.keep_past_in(Box::<host::scratch::Nameless>::default());
     if live.probe.wants_loaders() {
-        for path in series.commands.iter().filter_map(|argv| program_path(argv, &request.caller)) {
+        for path in series.commands.iter().flat_map(|argv| programs_of(argv, &request.caller)) {
             live.probe.look_at_program(&path);
         }
     }
