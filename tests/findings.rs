@@ -318,6 +318,25 @@ fn a_worker_that_waits_for_orders_is_not_told_as_one_that_waits_for_a_peer() {
 }
 
 #[test]
+fn processes_that_are_made_and_left_alone_are_no_storm() {
+    let storm = |phase: &str| {
+        let children = (20..30).map(|pid| (8, pid, "runnable", ""));
+        let path: Vec<_> = children.chain([(20, 10, "running", "")]).collect();
+        let mut root = start(10, None, 0, 100, &path);
+        for segment in root["timeline"]["critical_path"].as_array_mut().unwrap() {
+            segment["phase"] = if segment["tid"] == 10 { "app" } else { phase }.into();
+        }
+        let mut all: Vec<Value> = (20..30)
+            .map(|pid| start(pid, Some(10), u64::from(pid - 20) * 8, 60, &[(60, pid, "running", "")]))
+            .collect();
+        all.push(root);
+        diagnose(&all)
+    };
+    assert!(has(&storm("app"), "process-storm"));
+    assert!(!has(&storm("setup"), "process-storm"), "posix_spawn of workers on a busy machine");
+}
+
+#[test]
 fn why_is_told_before_where() {
     // A parent that waits for a helper that sleeps: the sleep is the cause, although it is a little less.
     let helper = start(

@@ -3,7 +3,7 @@
 use crate::diagnose::case::{Case, measured, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
-use crate::hash::HashMap;
+use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
 
 /// Processes that are remembered by name.
@@ -18,7 +18,8 @@ const PAGE: Page = Page {
     measured: "The critical path within processes that it leads through for no longer than 20 ms each.",
     fix: "Use the shell's own means (parameter expansion instead of sed, basename and expr), read once what is \
           asked many times, keep the result in a file, or rewrite the script in a language that needs no processes.",
-    mistaken: "A script that has to run many programs (a build) is told for what it is. Processes that are started \
+    mistaken: "A script that has to run many programs (a build) is told for what it is. Processes that are waited for no \
+               longer than until they have their own image (posix_spawn) do not count. Processes that are started \
                together and waited for at the end count only as far as the path leads through them.",
 };
 
@@ -43,14 +44,23 @@ impl Rule for ProcessStorm {
         let limits = &case.thresholds.process_storm;
         let own = case.start.start_id.as_str();
         let mut others: HashMap<&str, (u64, u64)> = HashMap::default();
+        let mut came_to_run: HashSet<&str> = HashSet::default();
         for segment in case.path().iter().filter(|segment| segment.start_id != own) {
+            // Whoever makes a process by vfork or posix_spawn stands still until that has its image, however long it
+            // lives then.
+            let before = ["unobserved", "fork", "schedule", "setup", "exec"];
+            if segment.phase.as_deref().is_none_or(|phase| !before.contains(&phase)) {
+                came_to_run.insert(&segment.start_id);
+            }
             let (ns, busy) = others.entry(&segment.start_id).or_default();
             *ns = ns.saturating_add(segment.duration_ns);
             // A process is no longer because it has to wait for a CPU.
             *busy = busy.saturating_add(if segment.state == "runnable" { 0 } else { segment.duration_ns });
         }
-        let is_short =
-            |id: &str| others.get(id).is_some_and(|(_, busy)| *busy < limits.longest.0) && !case.is_older(id);
+        let is_short = |id: &str| {
+            let busy = others.get(id).map_or(u64::MAX, |(_, busy)| *busy);
+            busy < limits.longest.0 && came_to_run.contains(id) && !case.is_older(id)
+        };
         let short = case.path().iter().filter(|s| s.start_id != own && is_short(&s.start_id));
         let (ns, claims) = case.claims(short);
         let n = others.keys().filter(|id| is_short(id)).count();
