@@ -91,16 +91,17 @@ impl Builder {
         let waits = waits.into_iter().map(|(tid, wait)| {
             let off = wait.off_ns.max(origin_ns);
             let wake = wait.wake_ns.clamp(off, end_ns.max(off));
+            let told = wait.told();
             Wait {
                 at_ns: off - origin_ns,
                 duration_ns: wake - off,
                 runnable_ns: wait.back_ns.clamp(wake, end_ns.max(wake)) - wake,
                 tid,
-                kind: self.state_name(wait.state).into_owned(),
-                syscall: wait.call.map(|call| self.call_name(call).into_owned()),
-                detail: wait.detail.as_deref().map(str::to_owned),
+                kind: self.state_name(told.state).into_owned(),
+                syscall: told.call.map(|call| self.call_name(call).into_owned()),
+                detail: told.detail.as_deref().map(str::to_owned),
                 // What went on at the end was ended later.
-                woken_by: wait.woken_by.clone().filter(|_| wait.wake_ns <= end_ns),
+                woken_by: told.woken_by.filter(|_| wait.wake_ns <= end_ns),
             }
         });
         (waits.collect(), left_out)

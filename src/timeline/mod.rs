@@ -28,6 +28,7 @@ mod standing;
 mod start;
 mod syscall;
 mod tasks;
+mod waited;
 mod words;
 pub mod world;
 

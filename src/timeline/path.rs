@@ -15,6 +15,7 @@ mod steps;
 use super::Builder;
 use super::phases::{self, Begun};
 use super::tasks::{Piece, State, Tasks, Waited};
+use super::waited;
 use super::words;
 use crate::event::Id;
 use crate::hash::HashMap;
@@ -417,33 +418,34 @@ impl<'a> Walk<'a> {
     }
 
     fn wait(&mut self, frame: Frame, wait: &Waited) {
-        let rival = || match &wait.rival {
+        let told = wait.told();
+        let rival = || match &told.rival {
             Some((pid, comm)) => Words::Rival(*pid, comm.as_str().into()),
             None => Words::None,
         };
         if self.now > wait.wake_ns {
             return self.emit(&frame, wait.wake_ns, State::Runnable, rival());
         }
-        if wait.state == State::Runnable {
+        if told.state == State::Runnable {
             return self.emit(&frame, wait.off_ns, State::Runnable, rival());
         }
-        let words = || wait.detail.clone().map_or(Words::None, Words::Said);
+        let words = || told.detail.clone().map_or(Words::None, Words::Said);
         if self.now == wait.wake_ns
             && self.frames.len() < MAX_DEPTH
-            && let Some((next, acted_ns)) = self.waker(&frame, wait)
+            && let Some((next, acted_ns)) = self.waker(&frame, wait, &told)
         {
-            self.emit(&frame, acted_ns, wait.state, words());
+            self.emit(&frame, acted_ns, told.state, words());
             let tid = self.tid(&frame);
-            let within = Within { view: frame.view, tid, state: wait.state, words: words() };
+            let within = Within { view: frame.view, tid, state: told.state, words: words() };
             self.frames.push((next, Some(within)));
             return;
         }
-        self.emit(&frame, wait.off_ns, wait.state, words());
+        self.emit(&frame, wait.off_ns, told.state, words());
     }
 
     /// The task that ended a wait, if it can be followed, and when it did its part.
-    fn waker(&mut self, frame: &Frame, wait: &Waited) -> Option<(Frame, u64)> {
-        let (pid, tid) = wait.waker?;
+    fn waker(&mut self, frame: &Frame, wait: &Waited, told: &waited::Told) -> Option<(Frame, u64)> {
+        let (pid, tid) = told.waker?;
         let view = self.find(pid, self.now)?;
         let next = Frame { view, lane: self.place(view, tid)?, floor: wait.off_ns.max(frame.floor) };
         let tasks = self.tasks(view);
@@ -452,11 +454,11 @@ impl<'a> Walk<'a> {
             _ => return Some((next, self.now)),
         };
         // Nobody saw it get its CPU, but here is what it did there.
-        if off.back_unseen {
+        if off.told().back_unseen {
             return Some((next, self.now));
         }
         // What it had sent before it left its CPU was still on the way: delivered by somebody else.
-        let sent = wait.woken_by.as_ref().is_some_and(|by| by.kind == "softirq");
+        let sent = told.woken_by.as_ref().is_some_and(|by| by.kind == "softirq");
         (sent && off.off_ns > next.floor).then_some((next, off.off_ns))
     }
 

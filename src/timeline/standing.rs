@@ -5,7 +5,7 @@
 //! how long, its time on a CPU says, where all of that is known; else it is less than the time after which
 //! the kernel side tells its sums, and that stretch stays unknown.
 
-use super::tasks::{Call, State, Waited};
+use super::tasks::{Call, State, Told, Waited};
 use super::world::{Doing, TaskNow, World};
 use super::{Builder, start, syscall, words};
 use crate::event::Id;
@@ -75,17 +75,9 @@ impl Builder {
             id.pid,
             task.tid,
             &spent,
-            state.map(|(state, call)| Waited {
-                off_ns: until_ns,
-                wake_ns: end_ns,
-                back_ns: end_ns,
-                back_unseen: false,
-                state,
-                call,
-                detail: task.object.as_deref().map(|object| words::short(object).into()),
-                woken_by: None,
-                waker: None,
-                rival: None,
+            state.map(|(state, call)| {
+                let detail = task.object.as_deref().map(|object| words::short(object).into());
+                Waited::new(until_ns, end_ns, end_ns, &Told { state, call, detail, ..Told::default() })
             }),
         );
         self.pieces = (self.pieces + process.tasks.len()).saturating_sub(before);

@@ -4,10 +4,9 @@
 //! Whatever was lost, or came in whatever order, a row stays whole: what no record covers is a piece of
 //! unknown time, and of two records that overlap the second is cut.
 
+pub(super) use super::waited::{Told, Waited};
 use crate::event::task::{Mark, Moment, Spent, Usage, WaitKind};
 use crate::hash::HashMap;
-use crate::trace::schema::WokenBy;
-use std::rc::Rc;
 
 /// Waits that a start keeps singly: the longest.
 pub(super) const MAX_WAITS: usize = 10_000;
@@ -31,7 +30,7 @@ pub(super) struct Call {
 }
 
 /// What a task does at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum State {
     /// There is no task yet.
     Creating,
@@ -39,6 +38,7 @@ pub(super) enum State {
     Runnable,
     /// It has ended.
     Exited,
+    #[default]
     Unknown,
     Blocked(WaitKind),
     /// In a system call (or, without one, elsewhere in the kernel) that has no kind of its own.
@@ -121,28 +121,6 @@ impl Sums {
     }
 }
 
-/// One wait.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Waited {
-    /// Left the CPU.
-    pub off_ns: u64,
-    /// Could run again: between the two others.
-    pub wake_ns: u64,
-    /// Was back on a CPU.
-    pub back_ns: u64,
-    /// ... by its own account when it left it again: nobody saw it woken or coming.
-    pub back_unseen: bool,
-    /// [`State::Runnable`] where it only lost the CPU.
-    pub state: State,
-    pub call: Option<Call>,
-    pub detail: Option<Rc<str>>,
-    pub woken_by: Option<WokenBy>,
-    /// The task (process and thread) that ended it, where it did so itself.
-    pub waker: Option<(u32, u32)>,
-    /// Who had the CPU that it waited for.
-    pub rival: Option<(u32, String)>,
-}
-
 /// A piece of a task's time.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Piece {
@@ -152,7 +130,7 @@ pub(super) enum Piece {
         until_ns: u64,
         sums: Sums,
     },
-    Wait(Box<Waited>),
+    Wait(Waited),
 }
 
 impl Piece {
@@ -186,7 +164,7 @@ impl Piece {
             Self::Sums { sums, .. } => out = sums.certain(to - from, self.length()),
             Self::Wait(wait) => {
                 let wake = wait.wake_ns.clamp(from, to);
-                out.add(wait.state, wake - from);
+                out.add(wait.state(), wake - from);
                 out.add(State::Runnable, to - wake);
             }
         }
@@ -259,7 +237,7 @@ impl Lane {
 
     pub(super) fn waits(&self) -> impl Iterator<Item = &Waited> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Wait(wait) => Some(&**wait),
+            Piece::Wait(wait) => Some(wait),
             Piece::Sums { .. } => None,
         })
     }
@@ -301,14 +279,14 @@ impl Lane {
     fn waited(&mut self, spent: &Spent, wait: Waited) {
         if wait.back_ns.saturating_sub(wait.off_ns) >= SINGLE_NS {
             self.spent(spent);
-            self.push(Piece::Wait(Box::new(wait)));
+            self.push(Piece::Wait(wait));
             return;
         }
         // Short: with the time before it and with other short ones it makes one piece.
         let loose = self.loose_end;
         let before = self.pieces.len();
         self.spent(spent);
-        self.push(Piece::Wait(Box::new(wait)));
+        self.push(Piece::Wait(wait));
         let keep = if loose { before } else { before + 1 }.max(1);
         while self.pieces.len() > keep {
             let Some(last) = self.pieces.pop() else { break };
@@ -371,8 +349,11 @@ fn cut(piece: Piece, from_ns: u64) -> Piece {
 
 /// The sums of a record, made to add up to its length if they do not.
 fn sums(spent: &Spent) -> Sums {
-    let mut out = Sums::default();
     let mut left = spent.until_ns.saturating_sub(spent.since_ns);
+    let parts =
+        [spent.runnable_ns, spent.running_ns].into_iter().chain(spent.blocked.iter().map(|(_, ns)| *ns));
+    // A row has thousands of them, most with one state.
+    let mut out = Sums::with_room(parts.filter(|ns| *ns > 0).count());
     let blocked = spent.blocked.iter().map(|&(kind, ns)| (State::of(kind, None), ns));
     let known = [(State::Runnable, spent.runnable_ns), (State::Running, spent.running_ns)];
     for (state, ns) in blocked.chain(known) {
@@ -517,7 +498,7 @@ impl Tasks {
         let Some(lane) = self.lane_mut(tid, spent.since_ns) else { return };
         lane.spent(spent);
         if let Some(wait) = wait.filter(|wait| wait.back_ns > wait.off_ns) {
-            lane.push(Piece::Wait(Box::new(wait)));
+            lane.push(Piece::Wait(wait));
         }
         self.count();
     }

@@ -2,7 +2,7 @@
 
 use super::Builder;
 use super::syscall;
-use super::tasks::{Call, State, Waited};
+use super::tasks::{Call, SINGLE_NS, State, Told, Waited};
 use crate::event::Id;
 use crate::event::task::{Socket, Wait, WaitKind, Waker};
 use crate::method::facts::FdKind;
@@ -40,15 +40,18 @@ impl Builder {
     pub(super) fn told_wait(&self, id: Id, tid: u32, back_ns: u64, wait: &Wait) -> Waited {
         let call = wait.nr.map(|nr| Call { nr, compat: wait.compat });
         let wake_ns = wait.off_ns.saturating_add(wait.blocked_ns(back_ns));
+        let state = State::of(wait.kind, call);
+        if back_ns.saturating_sub(wait.off_ns) < SINGLE_NS {
+            // Only its time is counted.
+            let told = Told { state, ..Told::default() };
+            return Waited::new(wait.off_ns, wake_ns, back_ns.max(wait.off_ns), &told);
+        }
         // A shell that waits for SIGCHLD in sigsuspend is woken by the child's end as well.
         let by_child = matches!(wait.waker, Waker::Task { pid, .. } if wait.signal && self.is_child(id, pid));
         let believed = by_child || is_believed(id, wait);
-        Waited {
-            off_ns: wait.off_ns,
-            wake_ns,
-            back_ns: back_ns.max(wait.off_ns),
+        let told = Told {
             back_unseen: wait.wake_ns.is_none() && wait.rival.as_ref().is_some_and(|(pid, _)| *pid == id.pid),
-            state: State::of(wait.kind, call),
+            state,
             call,
             detail: self.detail(id, call, believed, wait).map(Into::into),
             woken_by: woken_by(id, wake_ns, self.timeout(call, wait), believed, wait),
@@ -60,7 +63,8 @@ impl Builder {
                 _ => None,
             },
             rival: wait.rival.clone(),
-        }
+        };
+        Waited::new(wait.off_ns, wake_ns, back_ns.max(wait.off_ns), &told)
     }
 
     /// The time-out asked for, where the registers tell.

@@ -1,9 +1,8 @@
 use super::super::phases;
-use super::super::tasks::{Lane, Piece, Sums, Waited};
+use super::super::tasks::{Lane, Piece, Sums, Told, Waited};
 use super::*;
 use crate::event::task::WaitKind;
 use crate::timeline::tasks::{Call, State};
-use crate::trace::schema::WokenBy;
 use std::cell::RefCell;
 use std::io;
 
@@ -47,23 +46,19 @@ fn story(pid: u32, origin_ns: u64, end_ns: u64, exited: bool) -> Story {
     for state in [State::Creating, State::Running, State::Exited, State::Unknown] {
         sums.add(state, u64::MAX >> 20);
     }
-    let wait = |off_ns, full: bool| Waited {
-        off_ns,
-        wake_ns: off_ns + 5,
-        back_ns: off_ns + 9,
+    let told = |full: bool| Told {
         back_unseen: full,
         state: State::Other(full.then_some(Call { nr: -1, compat: true })),
-        call: full.then_some(Call { nr: 270, compat: false }),
         detail: full.then(|| "pid 7 (größe)".into()),
-        woken_by: full.then(|| WokenBy { kind: "softirq".to_owned(), pid: None, comm: None }),
         waker: full.then_some((7, 8)),
-        rival: full.then(|| (9, "other".to_owned())),
+        ..Told::default()
     };
+    let wait = |off_ns, full| Waited::new(off_ns, off_ns + 5, off_ns + 9, &told(full));
     // The first record began before the origin, as one does that crosses it.
     let pieces = vec![
         Piece::Sums { since_ns: origin_ns - 3, until_ns: origin_ns + 4, sums },
-        Piece::Wait(Box::new(wait(origin_ns + 4, true))),
-        Piece::Wait(Box::new(wait(origin_ns + 13, false))),
+        Piece::Wait(wait(origin_ns + 4, true)),
+        Piece::Wait(wait(origin_ns + 13, false)),
     ];
     let mut tasks = Tasks::of(pid);
     tasks.put(Lane::of(pid, pieces.clone(), Some(end_ns), vec![(origin_ns + 1, 1)]), true);
@@ -139,7 +134,7 @@ fn many_starts_leave_memory_and_come_back() {
     let disk = Disk(Rc::default(), usize::MAX);
     let mut past = Past::default();
     past.keep_in(Box::new(disk.clone()));
-    let all: Vec<Story> = (1..=10_000u32)
+    let all: Vec<Story> = (1..=12_000u32)
         .map(|n| story(n % 3_000 + 1, u64::from(n) << 20, (u64::from(n) << 20) + 999_999, true))
         .collect();
     for story in &all {
