@@ -6,9 +6,12 @@ use crate::timeline::tasks::{Call, State};
 use std::cell::RefCell;
 use std::io;
 
+/// What a file holds, and what of it was forgotten.
+type Held = (Vec<u8>, Vec<(u64, u64)>);
+
 /// A file that takes so many bytes.
 #[derive(Debug, Clone, Default)]
-struct Disk(Rc<RefCell<(Vec<u8>, Vec<(u64, u64)>)>>, usize);
+struct Disk(Rc<RefCell<Held>>, usize);
 
 impl Scratch for Disk {
     fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
@@ -71,7 +74,7 @@ fn story(pid: u32, origin_ns: u64, end_ns: u64, exited: bool) -> Story {
         origin_ns,
         end_ns,
         exited,
-        creator: (pid % 2 == 0).then(|| (id(pid / 2), pid / 2 + 1)),
+        creator: pid.is_multiple_of(2).then(|| (id(pid / 2), pid / 2 + 1)),
         run_ns: exited.then_some(origin_ns + 2),
         phases: phases::begun(&phases::phases(
             origin_ns,
