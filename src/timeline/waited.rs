@@ -41,7 +41,8 @@ const KINDS: [&str; 7] = ["unknown", "task", "timer", "io", "softirq", "signal",
 
 impl Waited {
     pub(super) fn new(off_ns: u64, wake_ns: u64, back_ns: u64, told: &Told) -> Self {
-        Self { off_ns, wake_ns, back_ns, told: told.write().into() }
+        // Copied: to give back the rest of what was reserved is dearer.
+        Self::of(off_ns, wake_ns, back_ns, &told.write())
     }
 
     /// As it was written, with [`Self::bytes`].

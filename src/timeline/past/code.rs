@@ -44,7 +44,8 @@ const WAIT: u64 = 1 << 20;
 /// A start as bytes; the first four say how many follow.
 pub(super) fn write(story: &Story) -> Vec<u8> {
     let origin = story.origin_ns;
-    let mut out = Writer(vec![0; 4]);
+    let mut out = Writer(Vec::with_capacity(512));
+    out.0.extend_from_slice(&[0; 4]);
     out.number(story.creator.is_some().into());
     if let Some((id, tid)) = story.creator {
         out.number(id.pid.into());
