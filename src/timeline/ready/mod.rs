@@ -227,6 +227,11 @@ impl Builder {
 
     fn arm(&mut self, id: Id, at_ns: u64) {
         let Some(state) = self.state(id) else { return };
+        if at_ns == u64::MAX {
+            // It never comes: a clock that a stranger wrote has run out, and every look would be followed by another.
+            state.armed_ns = 0;
+            return;
+        }
         let at_ns = at_ns.max(1);
         state.armed_ns = at_ns;
         let seq = state.seq;
