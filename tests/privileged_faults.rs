@@ -49,6 +49,12 @@ fn pids_that_are_none() {
     let recorded = record_unchecked(&["-p", "4194999"], NONE);
     assert_eq!(recorded.status.code(), Some(1));
     says(&recorded.stderr, &["-p 4194999", "no such process"]);
+    // Where the first processes are the machine's own, the second is a thread of the kernel.
+    if fs::read_to_string("/proc/2/comm").is_ok_and(|comm| comm == "kthreadd\n") {
+        let recorded = record_unchecked(&["-p", "2"], NONE);
+        assert_eq!(recorded.status.code(), Some(1));
+        says(&recorded.stderr, &["-p 2", "thread of the kernel"]);
+    }
     let mut tree = Live::spawn(Command::new(program("busy_tree")).args(["0", "1"]));
     tree.wait_lines(1);
     let top = children(tree.pid())[0];

@@ -264,7 +264,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
         env: request.env.clone(),
     };
     if let Some(pid) = pids.iter().find(|pid| !seeded.processes.iter().any(|id| id.pid == **pid)) {
-        return Err(Error::Target(format!("-p {pid}: the process ended before it could be followed")));
+        return Err(Error::Target(format!("-p {pid}: {}", host::world::why_unmarked(*pid))));
     }
     let mut live = Live {
         probe,

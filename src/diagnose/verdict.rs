@@ -137,11 +137,9 @@ impl Facts {
         let second: Vec<String> = top
             .filter(matters)
             .map(|top| {
-                let more = trial.diagnosis.findings.iter().filter(|joined| {
-                    joined.severity > Severity::Info
-                        && joined.saves_ns.is_some_and(|ns| ns > 0)
-                        && !std::ptr::eq(*joined, top)
-                });
+                // As many as the report lists.
+                let listed = trial.diagnosis.findings.iter().filter(|joined| joined.is_told());
+                let more = listed.filter(|joined| !std::ptr::eq(*joined, top));
                 more.count() as u64
             })
             .filter(|more| *more > 0)

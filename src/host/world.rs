@@ -38,6 +38,8 @@ const MAX_ANCESTORS: usize = 64;
 const MAX_IMAGES: usize = 4096;
 /// Of a process's flags: created by fork and not exec'd since.
 const PF_FORKNOEXEC: u64 = 0x40;
+/// A thread of the kernel.
+const PF_KTHREAD: u64 = 0x0020_0000;
 /// Processes with a root of their own whose roots are tried for those that are gone already.
 const MAX_WITNESSES: usize = 16;
 /// After this time a file is looked at again, in case it was written over in place.
@@ -314,6 +316,10 @@ impl Stat {
         self.flags.map(|flags| flags & PF_FORKNOEXEC != 0)
     }
 
+    fn is_kernel_thread(&self) -> bool {
+        self.flags.is_some_and(|flags| flags & PF_KTHREAD != 0)
+    }
+
     /// It is dead, and nobody has waited for it yet.
     pub(super) fn ended(&self) -> bool {
         matches!(self.state, b'Z' | b'X')
@@ -344,6 +350,19 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
         flags: fields.get(6)?.parse().ok(),
         start_ticks: fields.get(19)?.parse().ok()?,
     })
+}
+
+/// Why a process that was to be followed could not be marked.
+pub fn why_unmarked(pid: u32) -> &'static str {
+    match stat(pid) {
+        Some(stat) if stat.is_kernel_thread() => {
+            "that is a thread of the kernel; record -a sees what it starts"
+        }
+        Some(stat) if !stat.ended() => {
+            "it runs, but this system does not let it be followed (a sandbox may hide it); record -a sees what it starts"
+        }
+        _ => "the process ended before it could be followed",
+    }
 }
 
 /// The exact creation time of a running process is not in `/proc`; this is it to the tick.
@@ -480,6 +499,13 @@ fn describe(pid: u32, fd: usize) -> Fd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_cannot_be_followed_is_told_why() {
+        assert!(why_unmarked(u32::MAX).contains("ended"));
+        // We run, and nobody has marked us.
+        assert!(why_unmarked(std::process::id()).starts_with("it runs"));
+    }
 
     #[test]
     fn only_variables_that_are_asked_for_are_taken() {

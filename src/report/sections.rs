@@ -190,10 +190,7 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
 pub(crate) fn findings(digest: &Digest, view: View, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let all = view.all;
     let found = &digest.diagnosis.findings;
-    let told = |joined: &&Joined| {
-        all || joined.severity > Severity::Info || joined.saves_ns.is_some_and(|ns| ns > 0)
-    };
-    let told: Vec<&Joined> = found.iter().filter(told).collect();
+    let told: Vec<&Joined> = found.iter().filter(|joined| all || joined.is_told()).collect();
     if !told.is_empty() {
         heading(style, "What would help", out)?;
     }

@@ -190,6 +190,9 @@ fn not_found(path: &Path, dir: Option<&Path>, number: bool) -> anyhow::Error {
 }
 
 fn need_root(pid: u32) -> anyhow::Error {
+    if nix::unistd::geteuid().is_root() {
+        return anyhow!("root itself may not look at process {pid} on this system: give the program's PATH");
+    }
     anyhow!(
         "no permission to look at process {pid}, which is another user's: run it with sudo, or \
          give the program's PATH"

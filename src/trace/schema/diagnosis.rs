@@ -98,6 +98,13 @@ pub struct Joined {
     pub advice: String,
 }
 
+impl Joined {
+    /// Worth a place in a report: a warning at least, or it would save something.
+    pub(crate) fn is_told(&self) -> bool {
+        self.severity > Severity::Info || self.saves_ns.is_some_and(|ns| ns > 0)
+    }
+}
+
 /// A finding that this trace cannot feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
