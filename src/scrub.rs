@@ -9,6 +9,7 @@
 //! Kept: all times, counts, process ids and their relations, phases, states, methods, the kernel's version and
 //! the processor's model.
 
+mod parts;
 mod words;
 
 pub use words::Pseudonyms;
@@ -204,11 +205,10 @@ impl Pseudonyms {
             threads_left_out,
             counters,
             milestones,
-            // Names of modules, files and functions, and hardly anything else: left out.
-            imports: _,
-            files: _,
-            profile: _,
+            imports,
+            files,
             runtime,
+            profile,
         } = timeline;
         let Ready { kind, at_ns, inferred, detail } = ready;
         Timeline {
@@ -286,8 +286,8 @@ impl Pseudonyms {
                     Milestone { name: self.text(&name), at_ns, detail: self.some_text(detail), inferred }
                 })
                 .collect(),
-            imports: None,
-            files: None,
+            imports: imports.map(|imports| self.imports(imports)),
+            files: files.map(|files| self.files(files)),
             runtime: runtime.map(|runtime| {
                 let Runtime { language, stages, threads } = runtime;
                 let stages = stages.into_iter().map(|stage| {
@@ -304,7 +304,7 @@ impl Pseudonyms {
                     threads: threads.collect(),
                 }
             }),
-            profile: None,
+            profile: profile.map(|profile| self.profile(profile)),
         }
     }
 

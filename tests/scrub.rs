@@ -5,7 +5,7 @@
 mod traces;
 
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use startrace::compare::{Digest, MatchedBy, Options, Side, compare};
 use startrace::scrub::Pseudonyms;
 use startrace::trace::json_schema;
@@ -152,6 +152,138 @@ fn every_reading_command_takes_a_copy() {
         }
         std::fs::remove_file(&other).unwrap();
     }
+}
+
+/// Where an original has something and its copy has nothing, or the other way round.
+fn uneven(old: &Value, new: &Value, path: &str, out: &mut Vec<String>) {
+    match (old, new) {
+        (Value::Array(old), Value::Array(new)) if old.len() == new.len() => {
+            old.iter().zip(new).for_each(|(old, new)| uneven(old, new, path, out));
+        }
+        (Value::Object(old), Value::Object(new)) => {
+            for name in old.keys().chain(new.keys()) {
+                // Keys are names of others' choosing nowhere, so those of maps are the same too.
+                let of = |map: &serde_json::Map<String, Value>| map.get(name).cloned().unwrap_or(Value::Null);
+                uneven(&of(old), &of(new), &format!("{path}/{name}"), out);
+            }
+        }
+        (Value::Array(_), _) | (Value::Object(_), _) => out.push(path.to_owned()),
+        (old, new) if old.is_null() != new.is_null() => out.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+/// A start with everything that the samples lack.
+fn full() -> Value {
+    let mut trace = trace(&[spec(1, None, "python3 /srv/acme/serve.py", 900 * MS)]);
+    let timeline = &mut trace["starts"][0]["timeline"];
+    timeline["imports"] = json!({
+        "language": "cpython", "provider": "usdt", "from_beginning": true, "init_ns": 20 * MS,
+        "importing_ns": 700 * MS, "code_ns": 100 * MS, "count": 3, "left_out": 1, "left_out_own_ns": 5,
+        "modules": [
+            {"module": "site", "at_ns": 10 * MS, "duration_ns": 80 * MS, "own_ns": 80 * MS, "depth": 0,
+             "importer": null, "tid": 1, "found": true},
+            {"module": "acmeware.json", "at_ns": 100 * MS, "duration_ns": 700 * MS, "own_ns": 700 * MS,
+             "depth": 0, "importer": null, "tid": 1, "found": true},
+            {"module": null, "at_ns": 850 * MS, "duration_ns": 1, "own_ns": 1, "depth": 1, "importer": 1,
+             "tid": 1, "found": null}
+        ]
+    });
+    timeline["files"] = json!({
+        "opened": 2, "open_failed": 3, "found": 4, "missed": 5, "spent_ns": 6,
+        "sums": [{"phase": "app", "exec": 0, "kind": "python_bytecode", "opened": 1, "open_failed": 2,
+                  "found": 3, "missed": 4, "bytes": 5, "spent_ns": 6}],
+        "errors": {"ENOENT": 3, "unknown": 1},
+        "misses": [{"folder": "/srv/acme/lib", "n": 3, "libraries": 1, "spent_ns": 4}],
+        "misses_left_out": 1,
+        "files": [{"at_ns": 1, "duration_ns": 2, "path": "/srv/acme/serve.py", "kind": "shared_library",
+                   "bytes": 5, "tid": 1},
+                  {"at_ns": 1, "duration_ns": 2, "path": null, "kind": "cds_archive", "bytes": null, "tid": 1}],
+        "files_left_out": 7,
+        "sourced": [{"at_ns": 1, "duration_ns": 2, "path": "/home/acme/.profile", "exec": 0}]
+    });
+    timeline["runtime"] = json!({
+        "language": "cpython", "stages": [{"name": "loading", "at_ns": 1, "duration_ns": 2}],
+        "threads": [{"role": "application", "n": 1, "running_ns": 2, "runnable_ns": 3}]
+    });
+    timeline["counters"] = json!({
+        "user_ns": 1, "system_ns": 2, "minor_faults": 3, "major_faults": 4, "voluntary_switches": 5,
+        "involuntary_switches": 6, "read_bytes": 7, "rss_bytes": 8, "threads": 9
+    });
+    timeline["profile"] = json!({
+        "hz": 99, "period_ns": 10_101_010, "samples": 20, "functions_left_out": 1, "stacks_left_out": 2,
+        "functions": [
+            {"function": "acme_hash", "module": "/srv/acme/lib/libacme.so", "phase": "app", "exec": 0, "own": 9, "all": 9},
+            {"function": "acme_driver_poll", "module": "[kernel]", "phase": "app", "exec": 0, "own": 5, "all": 5},
+            {"function": null, "module": null, "phase": "app", "exec": 0, "own": 1, "all": 1}
+        ],
+        "stacks": [{"phase": "app", "exec": 0, "samples": 3,
+                    "frames": ["?", "[libacme.so]", "acme_hash", "[kernel]"]}]
+    });
+    trace
+}
+
+#[test]
+fn no_part_of_a_trace_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let everything = write(dir.path(), "full.json", &full());
+    for file in samples().into_iter().chain([everything]) {
+        let copy = dir.path().join("copy.json");
+        let output = startrace(&["scrub".as_ref(), file.as_os_str(), "-o".as_ref(), copy.as_os_str()]);
+        assert!(output.status.success(), "{output:?}");
+        let (before, after) = (read::load(&file).unwrap(), read::load(&copy).unwrap());
+        let mut lost = Vec::new();
+        assert_eq!(before.starts.len(), after.starts.len());
+        for new in &after.starts {
+            let old = before.starts.iter().find(|old| old.start_id == new.start_id).unwrap();
+            let [mut old, mut new] = [old, new].map(|start| serde_json::to_value(start).unwrap());
+            for start in [&mut old, &mut new] {
+                // Found anew; and the only thing that is left out, as the help says.
+                start["findings"].take();
+                start["env"].take();
+            }
+            uneven(&old, &new, "", &mut lost);
+        }
+        // A recording that was cut off has none, and the copy says so in one.
+        if before.session.is_some() {
+            let [old, new] = [&before, &after].map(|trace| serde_json::to_value(&trace.session).unwrap());
+            uneven(&old, &new, "/session", &mut lost);
+        }
+        assert!(lost.is_empty(), "{}: {lost:?}", file.display());
+    }
+}
+
+#[test]
+fn what_is_found_in_a_copy_is_what_is_found_in_the_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    // Copied twice: the first copy's names are already pseudonyms.
+    let file = write(dir.path(), "full.json", &full());
+    let mut found = Vec::new();
+    for name in [None, Some("copy.json"), Some("again.json")] {
+        let report = match name {
+            None => startrace(&["report".as_ref(), "--json".as_ref(), file.as_os_str()]),
+            Some(name) => {
+                let copy = dir.path().join(name);
+                let output = startrace(&["scrub".as_ref(), file.as_os_str(), "-o".as_ref(), copy.as_os_str()]);
+                assert!(output.status.success(), "{output:?}");
+                let text = std::fs::read_to_string(&copy).unwrap();
+                assert!(!text.contains("acme"), "{text}");
+                startrace(&["report".as_ref(), "--json".as_ref(), copy.as_os_str()])
+            }
+        };
+        let value: Value = serde_json::from_slice(&report.stdout).unwrap();
+        let mut kinds: Vec<String> = value["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| finding["id"].as_str().unwrap().to_owned())
+            .collect();
+        kinds.sort();
+        found.push(kinds);
+    }
+    assert_eq!(found[0], found[1]);
+    assert_eq!(found[0], found[2]);
+    assert!(found[0].iter().any(|kind| kind == "python-site"), "{found:?}");
 }
 
 #[test]

@@ -11,6 +11,8 @@ const OWN: &str = include_str!("words.txt");
 const PROGRAMS: &str = include_str!("programs.txt");
 /// Folders and libraries that every system has, likewise.
 const FOLDERS: &str = include_str!("folders.txt");
+/// Parts of the names of modules that come with CPython, likewise.
+const MODULES: &str = include_str!("modules.txt");
 /// Extensions that tell nothing but a kind of file.
 const EXTENSIONS: [&str; 18] = [
     "py", "pyc", "so", "sh", "rb", "js", "mjs", "jar", "pl", "php", "json", "toml", "yaml", "conf", "txt",
@@ -214,6 +216,14 @@ impl Pseudonyms {
             }
             _ => self.made(name),
         }
+    }
+
+    /// `json.decoder`: a part that CPython's own library has stays, another is what a file of that name is.
+    pub(super) fn module(&self, name: &str) -> String {
+        let parts = name.split('.').map(|part| {
+            if part.len() <= 1 || is_among(MODULES, part) { part.to_owned() } else { self.made(part) }
+        });
+        parts.collect::<Vec<_>>().join(".")
     }
 
     /// An argument: its dashes, and what parts its words.
@@ -439,6 +449,18 @@ const NAMES: &[&str] = &[
     "unobserved",
     "app",
     "cut_off",
+    "recursion",
+    "storage",
+    "usdt",
+    "uprobe",
+    "shared_library",
+    "python_source",
+    "python_bytecode",
+    "cds_archive",
+    "javascript",
+    "locale",
+    "folder",
+    "untold",
 ];
 
 fn is_identifier(text: &str) -> bool {

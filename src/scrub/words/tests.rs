@@ -6,7 +6,7 @@ fn with() -> Pseudonyms {
 
 #[test]
 fn lists_are_in_order() {
-    for list in [OWN, PROGRAMS, FOLDERS] {
+    for list in [OWN, PROGRAMS, FOLDERS, MODULES] {
         assert!(list.lines().is_sorted());
         assert!(list.lines().all(|line| !line.is_empty() && line.trim() == line));
     }
@@ -73,4 +73,16 @@ fn peers_become_others_and_pids_stay() {
     assert_eq!(a.text("tcp 127.0.0.1:0"), "tcp 127.0.0.1:0");
     assert!(a.text("tcp [fe80::17]:8080").starts_with("tcp [2001:db8:"), "{}", a.text("tcp [fe80::17]:8080"));
     assert!(!a.argument("10.9.8.7").contains("10.9.8.7"));
+}
+
+#[test]
+fn modules_of_python_itself_stay() {
+    let a = with();
+    for name in ["site", "json.decoder", "encodings.utf_8", "importlib.metadata", "__main__"] {
+        assert_eq!(a.module(name), name);
+    }
+    let told = a.module("acme.billing");
+    assert!(!told.contains("acme") && !told.contains("billing") && told.matches('.').count() == 1, "{told}");
+    // The package, its folder and its file are seen to be the same.
+    assert_eq!(a.path("acme/billing.py").strip_suffix(".py"), Some(&*told.replace('.', "/")));
 }
