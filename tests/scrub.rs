@@ -264,7 +264,8 @@ fn what_is_found_in_a_copy_is_what_is_found_in_the_trace() {
             None => startrace(&["report".as_ref(), "--json".as_ref(), file.as_os_str()]),
             Some(name) => {
                 let copy = dir.path().join(name);
-                let output = startrace(&["scrub".as_ref(), file.as_os_str(), "-o".as_ref(), copy.as_os_str()]);
+                let output =
+                    startrace(&["scrub".as_ref(), file.as_os_str(), "-o".as_ref(), copy.as_os_str()]);
                 assert!(output.status.success(), "{output:?}");
                 let text = std::fs::read_to_string(&copy).unwrap();
                 assert!(!text.contains("acme"), "{text}");

@@ -89,15 +89,8 @@ impl Pseudonyms {
     }
 
     pub(super) fn profile(&self, profile: Profile) -> Profile {
-        let Profile {
-            hz,
-            period_ns,
-            samples,
-            functions,
-            functions_left_out,
-            stacks,
-            stacks_left_out,
-        } = profile;
+        let Profile { hz, period_ns, samples, functions, functions_left_out, stacks, stacks_left_out } =
+            profile;
         let functions = functions.into_iter().map(|function| {
             let ProfiledFunction { function, module, phase, exec, own, all } = function;
             ProfiledFunction {
