@@ -86,8 +86,9 @@ impl Total {
     fn add(&mut self, call: &Kept, at: usize, phase: &Phase) {
         let sums = self.sums.entry((at, call.kind)).or_default();
         place(sums, phase, call.kind);
-        sums.spent_ns += call.end_ns - call.at_ns;
-        sums.bytes += call.bytes.unwrap_or(0);
+        // Whoever owns a file says how long it is: sparse ones are longer together than 64 bits count.
+        sums.spent_ns = sums.spent_ns.saturating_add(call.end_ns - call.at_ns);
+        sums.bytes = sums.bytes.saturating_add(call.bytes.unwrap_or(0));
         *match (call.op, call.error) {
             (Op::Open, None) => &mut sums.opened,
             (Op::Open, Some(_)) => &mut sums.open_failed,
@@ -104,7 +105,7 @@ impl Total {
                         let miss = self.misses.entry(folder.clone()).or_default();
                         miss.n += 1;
                         miss.libraries += u64::from(call.kind == "shared_library");
-                        miss.spent_ns += spent_ns;
+                        miss.spent_ns = miss.spent_ns.saturating_add(spent_ns);
                     }
                     _ => self.misses_left_out += 1,
                 }
