@@ -1,5 +1,9 @@
 //! Which words stay, and what the others become.
 
+mod kernel;
+mod prose;
+
+use crate::method::names::names;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
@@ -54,7 +58,12 @@ impl Pseudonyms {
     }
 
     fn keyed(key: [u64; 2]) -> Self {
-        Self { key, own: OWN.lines().collect() }
+        // The parts of its names are words of its sentences too.
+        let names = names().flat_map(|name| name.name.split(|c: char| !c.is_ascii_alphanumeric()));
+        let mut own: Vec<_> = OWN.lines().chain(names).collect();
+        own.sort_unstable();
+        own.dedup();
+        Self { key, own }
     }
 
     fn hash(&self, kind: u8, text: &str) -> u64 {
@@ -105,6 +114,7 @@ impl Pseudonyms {
         } else if text.bytes().all(|byte| byte.is_ascii_digit()) {
             self.digits(text)
         } else {
+            // Also a version: another one would be believed.
             self.made(text)
         }
     }
@@ -134,28 +144,9 @@ impl Pseudonyms {
         out
     }
 
-    /// A sentence of ours, with names of others in it.
-    pub(super) fn text(&self, text: &str) -> String {
-        let stays = |word: &str| self.own.binary_search(&word).is_ok() || is_program(word);
-        let mut out = String::with_capacity(text.len());
-        // Addresses first: their parts are short numbers, which alone would tell.
-        for piece in
-            text.split_inclusive(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '(' | ')' | '/'))
-        {
-            let end = piece
-                .trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '(' | ')' | '/'));
-            let (head, tail) = piece.split_at(end.len());
-            match self.address(head) {
-                Some(address) => out.push_str(&address),
-                // A pid stands after its word, which is another piece.
-                None if head.bytes().all(|byte| byte.is_ascii_digit()) && out.ends_with("pid ") => {
-                    out.push_str(head);
-                }
-                None => out.push_str(&self.tokens(head, stays)),
-            }
-            out.push_str(tail);
-        }
-        out
+    /// A word of startrace's own.
+    fn is_own(&self, word: &str) -> bool {
+        self.own.binary_search(&word).is_ok()
     }
 
     /// `10.0.0.2:53`, `[fe80::1]:80`, `10.0.0.2`: another address, and another port.
@@ -198,13 +189,18 @@ impl Pseudonyms {
             Some(path) => (path, " (deleted)"),
             None => (path, ""),
         };
-        let names: Vec<String> = path.split('/').map(|name| self.file_name(name)).collect();
+        let is_kernels = path.starts_with("/proc/") || path.starts_with("/sys/");
+        let names: Vec<String> = path
+            .split('/')
+            .map(|name| if is_kernels && kernel::is_file(name) { name.to_owned() } else { self.file_name(name) })
+            .collect();
         names.join("/") + deleted
     }
 
     /// A name between two slashes.
     pub(super) fn file_name(&self, name: &str) -> String {
-        if name.is_empty() || matches!(name, "." | "..") || is_program(name) || is_among(FOLDERS, name) {
+        let hidden = name.strip_prefix('.').is_some_and(is_program);
+        if name.len() <= 1 || name == ".." || hidden || is_program(name) || is_among(FOLDERS, name) {
             return name.to_owned();
         }
         if name.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -212,7 +208,7 @@ impl Pseudonyms {
         }
         match name.rsplit_once('.') {
             Some((stem, extension)) if EXTENSIONS.contains(&extension) && !stem.is_empty() => {
-                format!("{}.{extension}", if is_program(stem) { stem.to_owned() } else { self.made(stem) })
+                format!("{}.{extension}", if stem.len() == 1 || is_program(stem) { stem.to_owned() } else { self.made(stem) })
             }
             _ => self.made(name),
         }
@@ -226,30 +222,25 @@ impl Pseudonyms {
         parts.collect::<Vec<_>>().join(".")
     }
 
-    /// An argument: its dashes, and what parts its words.
-    pub(super) fn argument(&self, text: &str) -> String {
-        if text.starts_with('/')
-            && !text.contains(|c: char| c.is_whitespace() || matches!(c, ':' | '=' | ','))
-        {
-            return self.path(text);
-        }
-        if let Some(address) = self.address(text) {
-            return address;
-        }
-        self.tokens(text, |word| is_program(word) || EXTENSIONS.contains(&word))
-    }
-
     /// A task's name.
     pub(super) fn program(&self, name: &str) -> String {
-        if name.is_empty() || is_program(name) { name.to_owned() } else { self.made(name) }
+        match self.kernel_thread(name) {
+            Some(name) => name,
+            // As a file of that name.
+            None if !name.contains('/') => self.file_name(name),
+            None => self.made(name),
+        }
     }
 
     /// A name out of startrace's own lists: methods, phases, states.
     pub(super) fn name(&self, name: &str) -> String {
+        if names().any(|own| own.name == name) {
+            return name.to_owned();
+        }
         let own = |part: &str| {
             part.len() <= 1
                 || NAMES.contains(&part)
-                || self.own.binary_search(&part).is_ok()
+                || self.is_own(part)
                 || is_program(part)
                 || is_syscall(part)
         };
@@ -319,10 +310,6 @@ impl Pseudonyms {
 
     /// `cpython 3.11`.
     pub(super) fn runtime(&self, text: &str) -> String {
-        const RUNTIMES: [&str; 13] = [
-            "cpython", "pypy", "go", "jvm", "node", "ruby", "perl", "php", "rust", "erlang", "lua", "dotnet",
-            "v8",
-        ];
         match text.split_once(' ') {
             Some((name, version)) if RUNTIMES.contains(&name) => format!("{name} {}", self.version(version)),
             None if RUNTIMES.contains(&text) => text.to_owned(),
@@ -333,16 +320,17 @@ impl Pseudonyms {
     /// `uprobe//usr/lib/libc.so.6:_dl_debug_state`: a provider, a path, a symbol of ours.
     pub(super) fn hook(&self, hook: &str) -> String {
         match hook.split_once('/') {
-            Some(("uprobe" | "uretprobe", target)) => match target.rsplit_once(':') {
-                Some((path, symbol)) if SYMBOLS.contains(&symbol) => {
-                    format!(
-                        "{}/{}:{symbol}",
-                        if hook.starts_with("uprobe") { "uprobe" } else { "uretprobe" },
-                        self.path(path)
-                    )
+            Some((kind @ ("uprobe" | "uretprobe" | "usdt"), target)) => match target.rsplit_once(':') {
+                Some((file, symbol)) if SYMBOLS.contains(&symbol) => {
+                    let file = match file {
+                        "libc" | "ld.so" => file.to_owned(),
+                        path => self.path(path),
+                    };
+                    format!("{kind}/{file}:{symbol}")
                 }
-                _ => self.text(hook),
+                _ => format!("{kind}/{}", self.text(target)),
             },
+            Some(("perf_event", "cpu-clock")) => hook.to_owned(),
             Some((kind, name)) if KINDS.contains(&kind) && is_identifier(name) => hook.to_owned(),
             _ => self.text(hook),
         }
@@ -358,16 +346,23 @@ impl Pseudonyms {
     }
 }
 
+/// Runtimes of languages.
+const RUNTIMES: [&str; 13] = [
+    "cpython", "pypy", "go", "jvm", "node", "ruby", "perl", "php", "rust", "erlang", "lua", "dotnet", "v8",
+];
 /// Kinds of hooks whose second part is a name out of the kernel.
 const KINDS: [&str; 6] = ["tp_btf", "tp", "fentry", "fexit", "iter", "perf_event"];
 /// Symbols that startrace probes.
-const SYMBOLS: [&str; 6] = [
+const SYMBOLS: [&str; 9] = [
     "_dl_debug_state",
     "__libc_start_main",
     "execve",
     "execv",
     "posix_spawn",
     "__libc_start_main@@GLIBC_2.34",
+    "import__find__load__start",
+    "import__find__load__done",
+    "PyImport_ImportModuleLevelObject",
 ];
 
 /// Words of startrace's own names that its sentences do not have.
@@ -451,6 +446,10 @@ const NAMES: &[&str] = &[
     "cut_off",
     "recursion",
     "storage",
+    "failed_forks",
+    "failed_execs",
+    "failed_exec_errors",
+    "entry_times",
     "usdt",
     "uprobe",
     "shared_library",
@@ -482,7 +481,8 @@ fn is_program(name: &str) -> bool {
     name.len() - bare.len() <= 5 && !bare.is_empty() && is_among(PROGRAMS, bare) || is_among(PROGRAMS, name)
 }
 
-/// Each word with what follows it; the first may be empty. What is no ASCII is a part of words.
+/// Each word with what follows it; the first may be empty. What is no ASCII is a part of words, and so is a
+/// point between two digits.
 fn words(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii();
     let mut rest = text;
@@ -490,7 +490,12 @@ fn words(text: &str) -> impl Iterator<Item = (&str, &str)> {
         if rest.is_empty() {
             return None;
         }
-        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+        let bytes = rest.as_bytes();
+        let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+        let is_point =
+            |at: usize| bytes.get(at) == Some(&b'.') && digit(at.checked_sub(1)) && digit(Some(at + 1));
+        let end = rest.char_indices().find(|&(at, c)| !is_word(c) && !is_point(at));
+        let end = end.map_or(rest.len(), |(at, _)| at);
         let (word, after) = rest.split_at(end);
         let next = after.find(is_word).unwrap_or(after.len());
         let (between, left) = after.split_at(next);
