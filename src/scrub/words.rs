@@ -192,7 +192,11 @@ impl Pseudonyms {
         let is_kernels = path.starts_with("/proc/") || path.starts_with("/sys/");
         let names: Vec<String> = path
             .split('/')
-            .map(|name| if is_kernels && kernel::is_file(name) { name.to_owned() } else { self.file_name(name) })
+            .map(
+                |name| {
+                    if is_kernels && kernel::is_file(name) { name.to_owned() } else { self.file_name(name) }
+                },
+            )
             .collect();
         names.join("/") + deleted
     }
@@ -208,7 +212,10 @@ impl Pseudonyms {
         }
         match name.rsplit_once('.') {
             Some((stem, extension)) if EXTENSIONS.contains(&extension) && !stem.is_empty() => {
-                format!("{}.{extension}", if stem.len() == 1 || is_program(stem) { stem.to_owned() } else { self.made(stem) })
+                format!(
+                    "{}.{extension}",
+                    if stem.len() == 1 || is_program(stem) { stem.to_owned() } else { self.made(stem) }
+                )
             }
             _ => self.made(name),
         }
@@ -347,9 +354,8 @@ impl Pseudonyms {
 }
 
 /// Runtimes of languages.
-const RUNTIMES: [&str; 13] = [
-    "cpython", "pypy", "go", "jvm", "node", "ruby", "perl", "php", "rust", "erlang", "lua", "dotnet", "v8",
-];
+const RUNTIMES: [&str; 13] =
+    ["cpython", "pypy", "go", "jvm", "node", "ruby", "perl", "php", "rust", "erlang", "lua", "dotnet", "v8"];
 /// Kinds of hooks whose second part is a name out of the kernel.
 const KINDS: [&str; 6] = ["tp_btf", "tp", "fentry", "fexit", "iter", "perf_event"];
 /// Symbols that startrace probes.

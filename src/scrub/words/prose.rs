@@ -101,15 +101,15 @@ fn whole(text: &str, at: usize) -> Option<Whole<'_>> {
     let all = &name[..name.find(')')?];
     // A kernel thread has no arguments; a path is one of its own.
     let word = &all[..all.find(char::is_whitespace).unwrap_or(all.len())];
-    (!word.is_empty() && (!word.contains('/') || word.starts_with('k')))
-        .then_some(Whole::Task(head, word))
+    (!word.is_empty() && (!word.contains('/') || word.starts_with('k'))).then_some(Whole::Task(head, word))
 }
 
 /// A path that begins here, where no word goes on and no address stands before it.
 fn path_at(text: &str, at: usize) -> Option<&str> {
     let (before, rest) = text.split_at(at);
     let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '~' | ']');
-    if !rest.starts_with('/') || before.ends_with(goes_on) || before.ends_with(':') && rest.starts_with("//") {
+    if !rest.starts_with('/') || before.ends_with(goes_on) || before.ends_with(':') && rest.starts_with("//")
+    {
         return None;
     }
     let quote = before.chars().next_back().filter(|c| matches!(c, '\'' | '"'));
@@ -120,7 +120,22 @@ fn path_at(text: &str, at: usize) -> Option<&str> {
         c.is_whitespace()
             || matches!(
                 c,
-                ',' | ';' | ':' | '=' | '(' | ')' | '\'' | '"' | '`' | '<' | '>' | '|' | '&' | '[' | ']' | '{' | '}'
+                ',' | ';'
+                    | ':'
+                    | '='
+                    | '('
+                    | ')'
+                    | '\''
+                    | '"'
+                    | '`'
+                    | '<'
+                    | '>'
+                    | '|'
+                    | '&'
+                    | '['
+                    | ']'
+                    | '{'
+                    | '}'
             )
     };
     let path = &rest[..rest.find(ends).unwrap_or(rest.len())];
@@ -145,9 +160,9 @@ fn is_length(text: &str) -> bool {
 fn is_release(text: &str) -> bool {
     let parts = text.split('.').count();
     (2..=3).contains(&parts)
-        && text.split('.').all(|part| {
-            (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
-        })
+        && text
+            .split('.')
+            .all(|part| (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn follows_runtime(out: &str) -> bool {

@@ -98,7 +98,9 @@ fn names_of_ours_and_the_kernels_stay() {
     }
     let python = "uretprobe//usr/lib/libpython3.so:PyImport_ImportModuleLevelObject";
     assert!(a.hook(python).ends_with(":PyImport_ImportModuleLevelObject"), "{}", a.hook(python));
-    for hook in ["usdt//usr/bin/python3.11:import__find__load__start", "perf_event/cpu-clock", "uprobe/libc:execve"] {
+    for hook in
+        ["usdt//usr/bin/python3.11:import__find__load__start", "perf_event/cpu-clock", "uprobe/libc:execve"]
+    {
         assert_eq!(a.hook(hook), hook);
     }
     assert_eq!(a.program("kworker/u8:2-events_unbound"), "kworker/u8:2-events_unbound");
@@ -108,13 +110,18 @@ fn names_of_ours_and_the_kernels_stay() {
 #[test]
 fn a_path_and_a_version_are_the_same_in_a_sentence() {
     let a = with();
-    for path in ["/usr/bin/dash", "/opt/acme-app/3.11.7/bin/python3.11", "/proc/self/status", "/srv/acme.d/t.py"] {
+    for path in
+        ["/usr/bin/dash", "/opt/acme-app/3.11.7/bin/python3.11", "/proc/self/status", "/srv/acme.d/t.py"]
+    {
         let alone = a.path(path);
         assert_eq!(a.text(&format!("parent image {path}, then")), format!("parent image {alone}, then"));
         assert!(a.argument(&format!("--file={path}")).ends_with(&format!("={alone}")));
     }
     assert_eq!(a.path("/proc/self/status"), "/proc/self/status");
-    assert_eq!(a.text("parent image /usr/bin/python3.11 (cpython 3.11)"), "parent image /usr/bin/python3.11 (cpython 3.11)");
+    assert_eq!(
+        a.text("parent image /usr/bin/python3.11 (cpython 3.11)"),
+        "parent image /usr/bin/python3.11 (cpython 3.11)"
+    );
     assert_eq!(a.text("python3.11"), "python3.11");
     assert!(a.text("3.11.7").starts_with('x'), "{}", a.text("3.11.7"));
 }
