@@ -31,9 +31,9 @@ folder, kind of file or module of Python's own; all else becomes a pseudonym (x
 and nine letters), a number another number, an address one that is set aside for
 tests. The same becomes the same throughout the trace. Times, counts, process
 ids, phases, states, methods, kernel version and processor model stay, and so
-every reading command takes the copy. Variables (--env) are left out. The lengths
-of argument lists and the times of day stay: look at the copy before you publish
-it.
+every reading command takes the copy. Variables (--env) are left out. The
+lengths of argument lists and the times of day stay: look at the copy before you
+publish it.
 
 The pseudonyms are keyed at random and cannot be computed back or tried out;
 with --seed they can by those who know the seed.
