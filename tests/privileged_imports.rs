@@ -16,6 +16,17 @@ use std::process::Command;
 /// The distribution's own, which most have built with static probes.
 const SYSTEM: &str = "/usr/bin/python3";
 
+/// A Python of our own: a copy is another file, which nobody could know of.
+fn own_interpreter() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let python = fs::canonicalize(SYSTEM).expect("no python3 in /usr/bin: apt-get install python3");
+    let copy = folder.path().join("interpreter");
+    fs::copy(&python, &copy).unwrap();
+    let copy = copy.to_str().unwrap().to_owned();
+    (folder, copy)
+}
+
 fn has_static_probes(python: &Path) -> bool {
     let output = Command::new(common::startrace()).args(["inspect", "--json"]).arg(python).output().unwrap();
     assert!(output.status.success(), "startrace inspect {}: {output:?}", python.display());
@@ -266,13 +277,8 @@ fn workers_of_multiprocessing_have_imports_of_their_own() {
 #[test]
 fn an_interpreter_that_is_met_on_the_way_is_seen_from_then_on() {
     require_root();
-    // A copy is another file, which nobody could know of.
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let python = fs::canonicalize(SYSTEM).expect("no python3 in /usr/bin: apt-get install python3");
-    let copy = folder.path().join("interpreter");
-    fs::copy(&python, &copy).unwrap();
-    let copy = copy.to_str().unwrap();
+    let (_folder, copy) = own_interpreter();
+    let copy = &*copy;
     let script = format!("{copy} -c 'import time; time.sleep(.3)'; {copy} -c 'import json'");
     let recorded = record(&["-q", "--level", "deep"], &["sh", "-c", &script]);
     let second = recorded.start_with_argv(&[copy, "-c", "import json"]);
@@ -287,12 +293,8 @@ fn an_interpreter_that_is_met_on_the_way_is_seen_from_then_on() {
 #[test]
 fn an_interpreter_behind_a_wrapper_is_seen_from_the_beginning() {
     require_root();
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let python = fs::canonicalize(SYSTEM).expect("no python3 in /usr/bin: apt-get install python3");
-    let copy = folder.path().join("interpreter");
-    fs::copy(&python, &copy).unwrap();
-    let cmd = ["env", "A=1", copy.to_str().unwrap(), "-c", "import json"];
+    let (_folder, copy) = own_interpreter();
+    let cmd = ["env", "A=1", &*copy, "-c", "import json"];
     let recorded = record(&["-q", "--level", "deep"], &cmd);
     let argv = &recorded.starts()[0]["argv"];
     assert_eq!(argv[0], cmd[2], "{argv}");

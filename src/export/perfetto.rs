@@ -92,6 +92,12 @@ fn track_of(process: u32) -> u64 {
     FIRST_PROCESS + u64::from(process)
 }
 
+/// Describes a lane below a process's track.
+fn describe_lane(track: u64, number: u32, name: &str, out: &mut dyn Write) -> io::Result<()> {
+    let lane = Message::default().number(1, track).number(5, track_of(number)).text(2, name);
+    packet(Message::default().message(60, &lane), out)
+}
+
 impl Perfetto {
     /// Describes a process's track, once. A pid that was taken again gets a number of its own, and keeps
     /// the real pid in its name.
@@ -124,9 +130,7 @@ impl Perfetto {
         }
         let track = FIRST_LANE + u64::from(number);
         if self.lanes.insert(number) {
-            let lane =
-                Message::default().number(1, track).number(5, track_of(number)).text(2, lane_name(start));
-            packet(Message::default().message(60, &lane), out)?;
+            describe_lane(track, number, lane_name(start), out)?;
         }
         let origin = start.timeline.origin_boottime_ns;
         for stretch in stretches {
@@ -147,8 +151,7 @@ impl Perfetto {
         }
         let track = FIRST_IMPORTS + u64::from(number);
         if self.imports.insert(number) {
-            let lane = Message::default().number(1, track).number(5, track_of(number)).text(2, imports::LANE);
-            packet(Message::default().message(60, &lane), out)?;
+            describe_lane(track, number, imports::LANE, out)?;
         }
         let origin = start.timeline.origin_boottime_ns;
         for step in steps {
@@ -171,8 +174,7 @@ impl Perfetto {
         }
         let track = FIRST_RUNTIME + u64::from(number);
         if self.runtimes.insert(number) {
-            let lane = Message::default().number(1, track).number(5, track_of(number)).text(2, runtime::LANE);
-            packet(Message::default().message(60, &lane), out)?;
+            describe_lane(track, number, runtime::LANE, out)?;
         }
         let origin = start.timeline.origin_boottime_ns;
         for stage in stages {

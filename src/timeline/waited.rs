@@ -84,7 +84,9 @@ impl Told {
             out.text(detail);
         }
         if let Some(WokenBy { kind, pid, comm }) = &self.woken_by {
-            let kind = KINDS.iter().position(|known| known == kind).unwrap_or(0) as u64;
+            let place = KINDS.iter().position(|known| known == kind);
+            debug_assert!(place.is_some(), "{kind} is none of KINDS");
+            let kind = place.unwrap_or(0) as u64;
             out.number(kind << 2 | u64::from(pid.is_some()) << 1 | u64::from(comm.is_some()));
             pid.iter().for_each(|pid| out.number((*pid).into()));
             comm.iter().for_each(|comm| out.text(comm));

@@ -110,14 +110,18 @@ impl Drop for Whole {
     }
 }
 
+/// The folder for temporary files that somebody asks for.
+fn asked_for() -> Option<PathBuf> {
+    std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
 /// A nameless file for what is not to stay in memory: /tmp often is memory itself, so it comes last.
 ///
 /// # Errors
 /// None can be made anywhere.
 pub(crate) fn scratch() -> io::Result<File> {
-    let own = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let mut failed = io::Error::from(io::ErrorKind::NotFound);
-    for folder in own.into_iter().chain(["/var/tmp", "/tmp"].map(PathBuf::from)) {
+    for folder in asked_for().into_iter().chain(["/var/tmp", "/tmp"].map(PathBuf::from)) {
         let open = Folder::open(&folder, &Owner::own()).map_err(|e| io::Error::other(e.to_string()));
         match open.and_then(|folder| folder.unnamed()) {
             Ok(file) => return Ok(file),
@@ -132,8 +136,7 @@ pub(crate) fn scratch() -> io::Result<File> {
 /// # Errors
 /// None can be made; the message says what to do.
 pub fn nameless() -> Result<File, Error> {
-    let folder = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
-    let folder = folder.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    let folder = asked_for().unwrap_or_else(|| PathBuf::from("/tmp"));
     Folder::open(&folder, &Owner::own())?.unnamed().map_err(|e| {
         let folder = folder.display();
         Error::io(
