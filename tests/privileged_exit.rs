@@ -68,6 +68,34 @@ fn who_sent_the_signal_that_ended_it_is_known_unless_it_was_itself_or_the_kernel
     assert_eq!((&handles["exit"]["code"], &handles["exit"]["killed_by"]), (&json!(3), &Value::Null));
 }
 
+/// A pool ends its workers by signals: that is known with `-p` as well, and no failure.
+#[test]
+fn workers_that_a_running_pool_ends_have_not_failed() {
+    common::require_root();
+    let script = "import multiprocessing as m, sys, time\nsys.stdin.readline()\np = m.get_context('fork').Pool(2)\n\
+                  w = [p.apply_async(time.sleep, (60,)) for _ in 'ab']\ntime.sleep(0.5)\np.terminate()\np.join()\n";
+    let mut pool = std::process::Command::new("python3")
+        .args(["-c", script])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let running = common::record_background(&["-p", &pool.id().to_string()]);
+    drop(pool.stdin.take());
+    assert!(pool.wait().unwrap().success());
+    let recorded = running.stop_at_its_end();
+    let ended = recorded.starts().iter().filter(|start| start["exit"]["signal"] == "SIGTERM");
+    let by: Vec<_> = ended.map(|start| &start["exit"]["killed_by"]["pid"]).collect();
+    assert_eq!(by.len(), 2, "{:#}", recorded.outline());
+    assert!(by.iter().all(|by| **by == pool.id()), "{:#}", recorded.outline());
+    let report = std::process::Command::new(common::startrace())
+        .args(["report", "--json", "trace.json"])
+        .current_dir(recorded.folder.path())
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(report["failed"], 0, "{report:#}");
+}
+
 #[test]
 fn a_process_ends_with_its_last_thread() {
     let codes = &BATCH.told_by("thread_exits")["codes"];

@@ -317,6 +317,36 @@ fn failed_forks_are_told_once_for_each_process_and_error() {
 }
 
 #[test]
+fn who_was_told_to_end_has_not_failed() {
+    let by = json!({"start_id": null, "id": "1@1", "pid": 1, "comm": "p"});
+    let ended = |pid, signal, by: &Value, method| {
+        let mut start = start(pid, 1);
+        start["exit"] = json!({"code": null, "signal": signal, "core": false, "killed_by": by, "at_ns": 1000});
+        start["method"]["name"] = json!(method);
+        start
+    };
+    let told = ended(7, "SIGTERM", &by, "multiprocessing.fork");
+    let failed = |starts: Vec<Value>| {
+        let text = show_value(&trace(starts), false, &PLAIN);
+        let note = text.lines().find(|line| line.contains("failed")).map(str::to_owned);
+        (text, note)
+    };
+    let (text, note) = failed(vec![told.clone(), start(9, 1)]);
+    assert_eq!(note, None, "{text}");
+    assert!(tree(&text).iter().any(|line| line.contains("SIGTERM")), "{text}");
+    // By whom is not known; what nobody sends to ask for an end; a wrapper that ends what takes too long.
+    for failure in [
+        ended(8, "SIGTERM", &Value::Null, "multiprocessing.fork"),
+        ended(8, "SIGKILL", &by, "multiprocessing.fork"),
+        ended(8, "SIGSEGV", &Value::Null, "fork"),
+        ended(8, "SIGTERM", &by, "wrapper"),
+    ] {
+        let (text, note) = failed(vec![told.clone(), failure]);
+        assert!(note.is_some_and(|note| note.contains("1 failed: ")), "{text}");
+    }
+}
+
+#[test]
 fn what_was_still_running_is_not_slow() {
     let mut server = start(7, 1);
     server["timeline"]["ready"]["kind"] = json!("timeout");

@@ -157,7 +157,7 @@ fn overview(trace: &Outline, kept: &[bool]) -> Value {
         let (code, signal) = match row.end {
             End::None => (Value::Null, -1),
             End::Code(code) => (code.into(), -1),
-            End::Signal(signal) => (Value::Null, texts.add(digest.text(signal)) as i64),
+            End::Signal(signal) | End::Told(signal) => (Value::Null, texts.add(digest.text(signal)) as i64),
         };
         // Of a parent that is not in the page, the nearest that is.
         let mut parent = row.parent;

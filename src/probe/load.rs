@@ -7,7 +7,7 @@ use super::kernel_types::KernelTypes;
 use super::library::{self, Libraries, Maps, is_loaded_beside};
 use super::object::{self, loaded, no_section};
 use super::opener::Opener;
-use super::plan::{FILES, Plan, Provider, Scope};
+use super::plan::{FILES, Plan, Provider};
 use super::tracefs::{self, TraceFs};
 use super::uprobe::Started;
 use crate::bpf::StartraceSkel;
@@ -130,9 +130,7 @@ impl Probe {
             attach(&progs.on_switch, "tp_btf/sched_switch")?;
         }
         attach(&progs.on_wakeup_new, "tp_btf/sched_wakeup_new")?;
-        if plan.scope == Scope::Children {
-            attach(&progs.on_signal, "tp_btf/signal_generate")?;
-        }
+        attach(&progs.on_signal, "tp_btf/signal_generate")?;
         if plan.features.sched_prepare_exec {
             attach(&progs.on_prepare_exec, "tp_btf/sched_prepare_exec")?;
         }

@@ -81,7 +81,6 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
     let load = |prog: &mut OpenProgramMut<'_>, on: bool| prog.set_autoload(on);
     load(&mut progs.on_prepare_exec, plan.features.sched_prepare_exec);
     load(&mut progs.on_sock_recv, plan.features.sock_recv_length);
-    load(&mut progs.on_signal, plan.scope == Scope::Children);
     let watching = plan.watches();
     load(&mut progs.on_switch, !watching);
     for prog in [&mut progs.on_switch_watched, &mut progs.on_rename] {

@@ -168,13 +168,10 @@ impl Plan {
     /// The hooks, as `session.hooks` names them.
     pub fn hooks(&self) -> Vec<String> {
         let mut hooks: Vec<String> =
-            ["task_newtask", "sched_wakeup_new", "sched_switch", "sched_process_exec", "sched_process_exit"]
+            ["task_newtask", "sched_wakeup_new", "sched_switch", "sched_process_exec", "sched_process_exit", "signal_generate"]
                 .iter()
                 .map(|name| format!("tp_btf/{name}"))
                 .collect();
-        if self.scope == Scope::Children {
-            hooks.push("tp_btf/signal_generate".to_owned());
-        }
         if self.features.sched_prepare_exec {
             hooks.push("tp_btf/sched_prepare_exec".to_owned());
         }

@@ -10,6 +10,7 @@ use crate::trace::read::{self, Detail, Ending, Glance, Item, Loaded, ReadError, 
 use crate::trace::schema::{
     Diagnosis, Exit, FailedFork, Finding, Group, Header, Method, ProcessRef, Session, Start,
 };
+use crate::words::ORDERS;
 use crate::words::intern::{Interner, Sym};
 use crate::words::known::{Labels, Names};
 use std::hash::BuildHasher;
@@ -25,6 +26,8 @@ pub(crate) enum End {
     None,
     Code(i32),
     Signal(Sym),
+    /// By a signal by which one process asks another to end, and that somebody sent: a pool ends its workers so.
+    Told(Sym),
 }
 
 /// One start.
@@ -313,7 +316,12 @@ impl Digest {
     }
 
     pub(crate) fn is_failed(&self, row: &Row) -> bool {
-        !matches!(row.end, End::None | End::Code(0))
+        match row.end {
+            End::None | End::Code(0) => false,
+            // timeout(1) and the like end what took too long.
+            End::Told(_) => self.text(row.method) == "wrapper",
+            End::Code(_) | End::Signal(_) => true,
+        }
     }
 
     /// First origin and last ready of all starts.
@@ -461,6 +469,9 @@ impl Builder {
 
     fn end(&mut self, exit: &Exit) -> End {
         match (&exit.signal, exit.code) {
+            (Some(signal), _) if exit.killed_by.is_some() && ORDERS.contains(&signal.as_str()) => {
+                End::Told(self.name(signal))
+            }
             (Some(signal), _) => End::Signal(self.name(signal)),
             (None, Some(code)) => End::Code(code),
             (None, None) => End::None,

@@ -48,7 +48,7 @@ fn start(digest: &Digest, place: u32, row: &Row) -> Value {
     let (code, signal) = match row.end {
         End::None => (None, None),
         End::Code(code) => (Some(code), None),
-        End::Signal(signal) => (None, Some(digest.text(signal))),
+        End::Signal(signal) | End::Told(signal) => (None, Some(digest.text(signal))),
     };
     json!({
         "start_id": note.map(|note| &note.start_id),

@@ -192,9 +192,9 @@ fn time(digest: &Digest, row: &Row) -> String {
 pub(crate) fn ending(digest: &Digest, row: &Row) -> (String, Ink) {
     let core = if row.core { "+core" } else { "" };
     match row.end {
-        End::Signal(name) => {
+        End::Signal(name) | End::Told(name) => {
             let name = label::harmless(digest.text(name), 10);
-            (format!("{name}{core}"), Ink::Red)
+            (format!("{name}{core}"), if digest.is_failed(row) { Ink::Red } else { Ink::Plain })
         }
         End::Code(code) if code != 0 => (format!("exit {code}"), Ink::Red),
         _ if row.partial => ("partial".into(), Ink::Yellow),

@@ -281,8 +281,8 @@ pub struct Exit {
     pub signal: Option<String>,
     /// A core was dumped.
     pub core: bool,
-    /// Who sent the signal by which it ended: told where startrace started the command. `null` where the kernel did (out of
-    /// memory, a fault, the terminal), or the process itself.
+    /// Who sent the signal by which it ended. `null` where the kernel did (out of memory, a fault, the terminal), or the
+    /// process itself.
     pub killed_by: Option<ProcessRef>,
     /// From the start's origin.
     pub at_ns: u64,

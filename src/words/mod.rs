@@ -8,5 +8,8 @@ pub(crate) mod intern;
 pub(crate) mod known;
 pub(crate) mod label;
 
+/// Signals by which one process asks another to end in good order.
+pub(crate) const ORDERS: &[&str] = &["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"];
+
 pub(crate) use human::counted;
 pub use human::{count, duration};

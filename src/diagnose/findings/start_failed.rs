@@ -4,6 +4,7 @@ use crate::diagnose::case::{Case, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use crate::trace::schema::Severity;
+use crate::words::ORDERS;
 
 pub(crate) struct StartFailed;
 
@@ -17,8 +18,6 @@ const PAGE: Page = Page {
 
 /// Signals that a program brings upon itself.
 const CRASHES: &[&str] = &["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS", "SIGTRAP"];
-/// Signals by which others end a process in good order.
-const ORDERS: &[&str] = &["SIGTERM", "SIGINT", "SIGHUP", "SIGPIPE", "SIGQUIT"];
 
 impl Rule for StartFailed {
     fn id(&self) -> &'static str {
@@ -45,7 +44,7 @@ impl Rule for StartFailed {
         let crashed = signal.is_some_and(|signal| CRASHES.contains(&signal));
         let severity = match (signal, exit.code) {
             (Some(_), _) if crashed => Severity::Critical,
-            (Some(signal), _) if ORDERS.contains(&signal) => Severity::Info,
+            (Some(signal), _) if signal == "SIGPIPE" || ORDERS.contains(&signal) => Severity::Info,
             (Some(_), _) => Severity::Warning,
             (None, Some(126 | 127)) => Severity::Warning,
             (None, Some(code)) if code != 0 && root => Severity::Warning,

@@ -242,6 +242,7 @@ fn exit(scan: &mut Scan<'_>, into: &mut Option<Exit>) -> Option<()> {
         return Some(());
     }
     let exit = into.get_or_insert_default();
+    exit.killed_by = None;
     let mut fields = Fields::default();
     scan.fields(|scan, key| {
         match key {
@@ -259,6 +260,10 @@ fn exit(scan: &mut Scan<'_>, into: &mut Option<Exit>) -> Option<()> {
             b"core" => {
                 fields.once(2)?;
                 exit.core = scan.truth()?;
+            }
+            b"killed_by" => {
+                fields.once(3)?;
+                process(scan, &mut exit.killed_by)?;
             }
             _ => scan.skip()?,
         }
@@ -510,7 +515,7 @@ mod tests {
             error: exec.error.clone(),
         };
         out.execs = whole.execs.iter().map(exec).collect();
-        out.exit = whole.exit.clone().map(|exit| Exit { killed_by: None, at_ns: 0, ..exit });
+        out.exit = whole.exit.clone().map(|exit| Exit { at_ns: 0, ..exit });
         let (to, from) = (&mut out.timeline, &whole.timeline);
         (to.origin_boottime_ns, to.duration_ns) = (from.origin_boottime_ns, from.duration_ns);
         to.ready = Ready { at_ns: 0, inferred: false, ..from.ready.clone() };
