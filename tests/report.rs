@@ -321,7 +321,8 @@ fn who_was_told_to_end_has_not_failed() {
     let by = json!({"start_id": null, "id": "1@1", "pid": 1, "comm": "p"});
     let ended = |pid, signal, by: &Value, method| {
         let mut start = start(pid, 1);
-        start["exit"] = json!({"code": null, "signal": signal, "core": false, "killed_by": by, "at_ns": 1000});
+        start["exit"] =
+            json!({"code": null, "signal": signal, "core": false, "killed_by": by, "at_ns": 1000});
         start["method"]["name"] = json!(method);
         start
     };

@@ -167,11 +167,17 @@ impl Plan {
 
     /// The hooks, as `session.hooks` names them.
     pub fn hooks(&self) -> Vec<String> {
-        let mut hooks: Vec<String> =
-            ["task_newtask", "sched_wakeup_new", "sched_switch", "sched_process_exec", "sched_process_exit", "signal_generate"]
-                .iter()
-                .map(|name| format!("tp_btf/{name}"))
-                .collect();
+        let mut hooks: Vec<String> = [
+            "task_newtask",
+            "sched_wakeup_new",
+            "sched_switch",
+            "sched_process_exec",
+            "sched_process_exit",
+            "signal_generate",
+        ]
+        .iter()
+        .map(|name| format!("tp_btf/{name}"))
+        .collect();
         if self.features.sched_prepare_exec {
             hooks.push("tp_btf/sched_prepare_exec".to_owned());
         }
