@@ -298,9 +298,10 @@ struct event_wait {
 	__u32 waker_kind;
 	__u32 waker_pid;
 	__u32 waker_tid;
-	__u32 rival_pid;              /* had the CPU when it came free */
+	__u32 rival_pid;              /* gave the CPU up for it */
 	__u32 path_len;
 	__u32 reserved;
+	__u64 rival_ns;               /* ... and had had it for so long; 0: not known */
 	struct event_sock sock;
 	char waker_comm[COMM_LEN];
 	char rival_comm[COMM_LEN];

@@ -137,6 +137,25 @@ __noinline __u64 settle_kind(struct task_state *st, __u32 preempt)
 	return listening_sock(table, st->fd, leader->listener);
 }
 
+/*
+ * For how long a task has had its CPU, by the scheduler's own account, whose clock is read when it was last set:
+ * at a switch just now, else up to a tick ago. 0 where it cannot be told.
+ */
+static __always_inline __u64 turn_so_far(struct task_struct *task)
+{
+	__u64 clock, came;
+
+	if (!bpf_core_field_exists(struct sched_info, last_arrival) || !bpf_core_field_exists(struct cfs_rq, rq))
+		return 0;
+	clock = BPF_CORE_READ(task, se.cfs_rq, rq, clock);
+	came = BPF_CORE_READ(task, sched_info.last_arrival);
+	return clock > came ? clock - came : 0;
+}
+
+/*
+ * Who had the CPU while the task waited for it: all that is known is who had it last, and since when. (Who had it before
+ * would have to be noted at the switches of strangers, which are to cost nothing.)
+ */
 static __always_inline void come_back(struct task_struct *task, struct task_state *st,
 				      struct task_struct *rival, __u64 now)
 {
@@ -165,6 +184,9 @@ static __always_inline void come_back(struct task_struct *task, struct task_stat
 			return;
 		if (kind == WAIT_PAGE_FAULT)
 			what.file = file_of_fault(task, st);
+		/* The idle task is nobody, and the task itself is told where its coming was not seen. */
+		if (rival != task && plain(rival)->pid)
+			what.rival_ns = turn_so_far(rival);
 		write_wait(st, &what);
 	} else {
 		barrier_var(kind);
@@ -185,16 +207,9 @@ out:
  */
 static __always_inline __u64 arrival(struct task_struct *task, __u64 since, __u64 now)
 {
-	__u64 clock, came;
+	__u64 ran = turn_so_far(task);
 
-	if (!bpf_core_field_exists(struct sched_info, last_arrival) || !bpf_core_field_exists(struct cfs_rq, rq))
-		return now;
-	clock = BPF_CORE_READ(task, se.cfs_rq, rq, clock);
-	came = BPF_CORE_READ(task, sched_info.last_arrival);
-	if (clock <= came)
-		return now;
-	came = clock - came;
-	return came < now - since ? now - came : since;
+	return ran < now - since ? now - ran : since;
 }
 
 /* It runs: if its coming was not seen, the scheduler knows when it was (see ran_unseen()). */

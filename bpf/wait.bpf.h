@@ -373,7 +373,8 @@ struct wait_what {
 	__u64 file;                   /* struct file * whose page was waited for, or 0 */
 	__u64 now;
 	__u64 task;                   /* struct task_struct *, as a number: see read.bpf.h */
-	__u64 rival;                  /* struct task_struct * that had the CPU */
+	__u64 rival;                  /* struct task_struct * that gave the CPU up */
+	__u64 rival_ns;               /* ... after so long, by the scheduler's clock; 0: not known */
 	__u64 wake_ns;
 };
 
@@ -458,6 +459,7 @@ __noinline int write_wait(struct task_state *st, struct wait_what *what)
 	__builtin_memcpy(ev->waker_comm, st->waker_comm, COMM_LEN);
 	rival = (void *)what->rival;
 	ev->rival_pid = READ(struct task_struct, rival, tgid);
+	ev->rival_ns = what->rival_ns;
 	if (bpf_ksym_exists(bpf_rdonly_cast))
 		__builtin_memcpy(ev->rival_comm, AS(struct task_struct, rival)->comm, COMM_LEN);
 	else

@@ -15,7 +15,7 @@ mod words;
 pub use words::Pseudonyms;
 
 use crate::trace::schema::{
-    Binary, Connect, Container, Counters, Exec, Exit, FailedFork, Group, Header, Host, Method, Milestone,
+    Binary, Connect, Container, Counters, Exec, Exit, FailedFork, Group, Header, Holder, Host, Method, Milestone,
     Phase, ProcessRef, Ready, Run, Runtime, RuntimeStage, RuntimeThreads, Segment, Session, Start, States,
     Target, ThreadTime, Timeline, Wait, WokenBy,
 };
@@ -317,7 +317,7 @@ impl Pseudonyms {
     }
 
     fn wait(&self, wait: Wait) -> Wait {
-        let Wait { at_ns, duration_ns, runnable_ns, tid, kind, syscall, detail, woken_by } = wait;
+        let Wait { at_ns, duration_ns, runnable_ns, tid, kind, syscall, detail, woken_by, holder } = wait;
         Wait {
             at_ns,
             duration_ns,
@@ -330,11 +330,17 @@ impl Pseudonyms {
                 let WokenBy { kind, pid, comm } = by;
                 WokenBy { kind: self.name(&kind), pid, comm: comm.map(|comm| self.program(&comm)) }
             }),
+            holder: holder.map(|holder| self.holder(holder)),
         }
     }
 
+    fn holder(&self, holder: Holder) -> Holder {
+        let Holder { pid, comm, held_ns } = holder;
+        Holder { pid, comm: self.program(&comm), held_ns }
+    }
+
     fn segment(&self, segment: Segment) -> Segment {
-        let Segment { at_ns, duration_ns, start_id, tid, phase, state, detail } = segment;
+        let Segment { at_ns, duration_ns, start_id, tid, phase, state, detail, holder } = segment;
         Segment {
             at_ns,
             duration_ns,
@@ -343,6 +349,7 @@ impl Pseudonyms {
             phase: phase.map(|name| self.name(&name)),
             state: self.name(&state),
             detail: self.some_text(detail),
+            holder: holder.map(|holder| self.holder(holder)),
         }
     }
 

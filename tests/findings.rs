@@ -95,6 +95,53 @@ fn a_busy_machine_is_not_blamed_on_storage() {
 }
 
 #[test]
+fn nobody_is_blamed_for_a_cpu_that_others_may_have_had() {
+    let holder = |comm: &str, ms: Option<u64>| {
+        json!({"pid": 7, "comm": comm, "held_ns": ms.map(|ms| ms * MS)})
+    };
+    let said = |holders: &[(u64, Value)]| {
+        let path: Vec<(u64, u32, &str, &str)> =
+            holders.iter().flat_map(|(ms, _)| [(*ms, 1, "runnable", ""), (1, 1, "running", "")]).collect();
+        let mut start = start(1, None, 0, path.iter().map(|(ms, ..)| ms).sum(), &path);
+        for (at, (_, holder)) in holders.iter().enumerate() {
+            let segment = &mut start["timeline"]["critical_path"][2 * at];
+            match holder.as_str() {
+                Some(detail) => segment["detail"] = json!(detail),
+                None => segment["holder"] = holder.clone(),
+            }
+        }
+        let said = diagnose(&[start]);
+        let found = find(&said, "cpu-starved").clone();
+        (found.summary.split_once("; ").map(|(_, who)| who.to_owned()).unwrap_or_default(), found.evidence)
+    };
+    // A kernel thread that ran for an instant is the last in each wait.
+    let (who, evidence) = said(&[(71, json!({"pid": 15, "comm": "rcu_preempt", "held_ns": 20_000})), (30, holder("cc1", Some(10)))]);
+    assert_eq!(
+        who,
+        "who had it last each time had it for 10.0 ms of that (cc1 10.0 ms), who had it in the other 91.0 ms is not recorded"
+    );
+    assert_eq!(
+        evidence["competitors"],
+        json!([{"comm": "cc1", "ns": 10 * MS, "waits": 1}, {"comm": "rcu_preempt", "ns": 20_000, "waits": 1}])
+    );
+    assert_eq!(evidence["held_ns"], json!(10 * MS + 20_000));
+    // All of it is known.
+    let (who, _) = said(&[(70, holder("cc1", Some(70))), (30, holder("ld", Some(30)))]);
+    assert_eq!(who, "it was had by cc1 for 70.0 ms, ld for 30.0 ms");
+    // What a file claims is not more than the wait.
+    let (who, _) = said(&[(70, holder("cc1", Some(700)))]);
+    assert_eq!(who, "it was had by cc1 for 70.0 ms");
+    // Only who was the last is known: of this version, and of one before.
+    for last in [holder("cc1", None), json!("pid 7 (cc1) had the CPU")] {
+        let (who, evidence) = said(&[(71, last)]);
+        assert_eq!(who, "who had it is not recorded but for the last each time: cc1 (1 time)");
+        assert_eq!(evidence["competitors"], json!([{"comm": "cc1", "ns": null, "waits": 1}]));
+    }
+    // Nobody was seen at all.
+    assert_eq!(said(&[(71, Value::Null)]).0, "");
+}
+
+#[test]
 fn parallel_workers_cost_the_wall_time_of_one() {
     // A parent that waits for four workers, each of which sleeps for 80 ms at the same time.
     let sleeps = [(10, "running"), (80, "sleep"), (10, "running")];

@@ -122,6 +122,7 @@ static BATCH: LazyLock<Batch> = LazyLock::new(|| {
             ("spend#disk", &["disk", "0", &cold]),
             ("spend#page_fault", &["page_fault", "0", &faulted]),
             ("spend#runnable", &["runnable", "200"]),
+            ("spend#crowded", &["crowded", "300"]),
             ("spend#throttled", &["throttled", "1000", &tasks]),
         ],
     )
@@ -304,8 +305,31 @@ fn for_a_cpu() {
     let least = told - (told / 100).max(MS);
     assert!((least..told + told / 20 + 10 * MS).contains(&found), "{found} ns of {told}");
     // Who had it is told; on a busy machine that need not be the other spinner.
-    let told = |wait: &Value| wait["detail"].as_str().is_some_and(|detail| detail.ends_with(" had the CPU"));
+    let told = |wait: &Value| wait["detail"].as_str().is_some_and(|detail| detail.contains(" had the CPU "));
     assert!(case.wait.is_some_and(told), "{}", case.timeline["waits"]);
+    // ... and for how long: of two that take turns all of it, of several that the machine adds the last turn.
+    let waits = case.timeline["waits"].as_array().unwrap().iter();
+    let held: u64 = waits.filter_map(|wait| wait["holder"]["held_ns"].as_u64()).sum();
+    assert!((found / 10..=found).contains(&held), "{held} ns of {found}: {}", case.timeline["waits"]);
+}
+
+/// A kernel thread that had the CPU for microseconds, and was the last to have it, is not blamed for what others had.
+#[test]
+fn for_a_cpu_that_a_kernel_thread_had_last() {
+    let case = case("crowded", "runnable");
+    let path = case.timeline["critical_path"].as_array().unwrap().iter();
+    let waits: Vec<&Value> = path.filter(|segment| segment["state"] == "runnable").collect();
+    let sum = |name: &str| {
+        let of = |wait: &&&Value| wait["holder"]["comm"].as_str().is_some_and(|comm| comm.starts_with(name));
+        let of: Vec<_> = waits.iter().filter(of).collect();
+        let held: u64 = of.iter().map(|wait| wait["holder"]["held_ns"].as_u64().unwrap()).sum();
+        (of.len(), held, of.iter().map(|wait| wait["duration_ns"].as_u64().unwrap()).sum::<u64>())
+    };
+    let waited: u64 = waits.iter().map(|wait| wait["duration_ns"].as_u64().unwrap()).sum();
+    assert!(waited > 100 * MS, "three on one CPU: {}", case.told);
+    let (kernel, held, blamed) = sum("migration/");
+    assert!(kernel > 0, "{waits:#?}");
+    assert!(held < blamed / 10, "{held} ns of {blamed} in {kernel} waits: {waits:#?}");
 }
 
 #[test]

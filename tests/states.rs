@@ -342,6 +342,59 @@ fn a_waker_whose_own_return_nobody_saw_is_followed() {
     }
 }
 
+/// Whoever gave the CPU up is not told to have had it all the time.
+#[test]
+fn who_had_the_cpu_is_told_for_as_long_as_it_was_measured() {
+    const ALL: &str = "pid 77 (rcu_preempt) had the CPU all the while";
+    for (held_ns, told, detail) in [
+        (None, None, "pid 77 (rcu_preempt) had the CPU last"),
+        (Some(12_000), Some(12_000), "pid 77 (rcu_preempt) had the CPU for the last 12 us"),
+        (Some(71 * MS), Some(71 * MS), ALL),
+        // It had it before, too.
+        (Some(u64::MAX), Some(71 * MS), ALL),
+    ] {
+        let rival = Some((77, "rcu_preempt".to_owned()));
+        let wait = |kind| Wait { kind, rival: rival.clone(), rival_ns: held_ns, ..Wait::default() };
+        let mut s = Stream::default();
+        s.fork((1, 1), 10, [0, 1, 2]);
+        s.wait_with((10, 10), [9, 9, 80], wait(WaitKind::Cpu));
+        s.wait_with((10, 10), [90, 100, 171], wait(WaitKind::Sleep));
+        // Nobody had the CPU.
+        s.wait_with((10, 10), [180, 180, 190], Wait { kind: WaitKind::Cpu, ..Wait::default() });
+        s.exit(10, 200);
+        let timeline = &s.starts(300)[&10]["timeline"];
+        let holder = json!({"pid": 77, "comm": "rcu_preempt", "held_ns": told});
+        let (waits, path) = (&timeline["waits"], &timeline["critical_path"]);
+        assert_eq!((&waits[0]["detail"], &waits[0]["holder"]), (&json!(detail), &holder));
+        assert_eq!((&waits[1]["detail"], &waits[1]["holder"]), (&Value::Null, &holder));
+        assert_eq!((&waits[2]["detail"], waits[2].get("holder")), (&Value::Null, None));
+        let runnable = path.as_array().unwrap().iter().filter(|s| s["state"] == "runnable").skip(1);
+        let found: Vec<_> = runnable.map(|s| (&s["detail"], s.get("holder"))).collect();
+        let expected = json!(detail);
+        assert_eq!(found, [(&expected, Some(&holder)), (&expected, Some(&holder)), (&Value::Null, None)]);
+    }
+}
+
+/// Where a phase ends within the wait, each piece has what was had of it.
+#[test]
+fn who_had_the_cpu_is_told_of_each_piece_of_a_wait() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.fork((10, 10), 11, [4, 5, 6]);
+    // Woken by one who waited for a CPU itself, for longer than its part on the path.
+    let rival = Some((77, "cc1".to_owned()));
+    s.wait_with((11, 11), [10, 10, 50], Wait { kind: WaitKind::Cpu, rival, rival_ns: Some(15 * MS), ..Wait::default() });
+    s.wait((10, 10), WaitKind::Pipe, [8, 60, 60], task(11, 11));
+    s.exit(11, 70);
+    s.exit(10, 80);
+    let starts = s.starts(100);
+    let on_path = starts[&10]["timeline"]["critical_path"].as_array().unwrap().iter();
+    let on_path: Vec<_> = on_path.filter(|s| !s["holder"].is_null()).collect();
+    assert_eq!(on_path.len(), 1);
+    assert_eq!((&on_path[0]["tid"], &on_path[0]["holder"]["held_ns"]), (&json!(11), &json!(15 * MS)));
+    assert_eq!(on_path[0]["detail"], "pid 77 (cc1) had the CPU for the last 15 ms");
+}
+
 /// What is sent within the machine is delivered in a softirq, which may be put off: its sender can have lost
 /// the CPU by then.
 #[test]

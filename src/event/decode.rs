@@ -52,8 +52,8 @@ const _: () = {
     assert!(size_of::<wire::event_cgroup>() == 48);
     assert!(size_of::<wire::event_spent>() == 32 + 8 * WaitKind::ALL.len());
     assert!(size_of::<wire::event_sock>() == 48);
-    assert!(size_of::<wire::event_wait>() == 32 + 192 + 8 * 7 + 4 * 12 + 48 + 32);
-    assert!(offset_of!(wire::event_wait, sock) == 32 + 192 + 8 * 7 + 4 * 12);
+    assert!(size_of::<wire::event_wait>() == 32 + 192 + 8 * 8 + 4 * 12 + 48 + 32);
+    assert!(offset_of!(wire::event_wait, sock) == 32 + 192 + 8 * 8 + 4 * 12);
     assert!(size_of::<wire::event_usage>() == 72);
     assert!(size_of::<wire::event_mark>() == 32 + 192 + 72 + 8 + 16 + 48);
     assert!(size_of::<wire::event_import>() == 32 + 16 + 16 + 112);
@@ -464,6 +464,7 @@ fn wait(ev: &wire::event_wait, mut rest: &[u8]) -> Wait {
         },
         waker_exact: has(facts, wire::fact::FACT_WAKER_EXACT),
         rival: (ev.rival_pid != 0).then(|| (ev.rival_pid, comm(ev.rival_comm))),
+        rival_ns: some(ev.rival_ns),
     }
 }
 

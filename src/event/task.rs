@@ -214,6 +214,9 @@ pub struct Wait {
     pub waker_exact: bool,
     /// Who had the CPU that it came back to, just before: process and task name.
     pub rival: Option<(u32, String)>,
+    /// For how long the rival had had it; `None` where that cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rival_ns: Option<u64>,
 }
 
 impl Wait {

@@ -14,7 +14,7 @@ more is told singly in timeline.waits, with its system call, what it was for, an
             ("running", "On a CPU."),
             (
                 "runnable",
-                "It could run, and waits for a CPU. The wait says who had it. Long where there is more to do than there \
+                "It could run, and waits for a CPU. The wait says who had it last, and for how much of the wait. Long where there is more to do than there \
 are CPUs.",
             ),
             ("exited", "The main thread has ended, the process lives on in other threads."),

@@ -203,6 +203,7 @@ mod tests {
                 phase: Some((*phase).to_owned()),
                 state: (*state).to_owned(),
                 detail: detail.map(str::to_owned),
+                holder: None,
             };
             let of = (*start_id != "me").then(|| ((*start_id).to_owned(), "43".to_owned()));
             let mut parts = Vec::new();

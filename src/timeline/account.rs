@@ -3,6 +3,7 @@
 use super::Builder;
 use super::path::Subject;
 use super::tasks::{self, Lane, MAX_WAITS, SINGLE_NS, State, Sums, Tasks, Waited};
+use super::words;
 use crate::event::Id;
 use crate::level::Level;
 use crate::sort::SortSmall;
@@ -92,14 +93,20 @@ impl Builder {
             let off = wait.off_ns.max(origin_ns);
             let wake = wait.wake_ns.clamp(off, end_ns.max(off));
             let told = wait.told();
+            let back = wait.back_ns.clamp(wake, end_ns.max(wake));
+            let holder = told.rival.as_ref().filter(|_| back > wake && !told.back_unseen);
+            let holder = holder.map(|rival| rival.within(wake, back, wait.back_ns));
+            let had = || holder.as_ref().map(|holder| words::had(holder, back - wake));
+            let detail = if told.state == State::Runnable { had() } else { None };
             Wait {
                 at_ns: off - origin_ns,
                 duration_ns: wake - off,
-                runnable_ns: wait.back_ns.clamp(wake, end_ns.max(wake)) - wake,
+                runnable_ns: back - wake,
                 tid,
                 kind: self.state_name(told.state).into_owned(),
                 syscall: told.call.map(|call| self.call_name(call).into_owned()),
-                detail: told.detail.as_deref().map(str::to_owned),
+                detail: detail.or_else(|| told.detail.as_deref().map(str::to_owned)),
+                holder,
                 // What went on at the end was ended later.
                 woken_by: told.woken_by.filter(|_| wait.wake_ns <= end_ns),
             }

@@ -14,7 +14,7 @@ mod steps;
 
 use super::Builder;
 use super::phases::{self, Begun};
-use super::tasks::{Piece, State, Tasks, Waited};
+use super::tasks::{Piece, Rival, State, Tasks, Waited};
 use super::waited;
 use super::words;
 use crate::event::Id;
@@ -419,8 +419,11 @@ impl<'a> Walk<'a> {
 
     fn wait(&mut self, frame: Frame, wait: &Waited) {
         let told = wait.told();
-        let rival = || match &told.rival {
-            Some((pid, comm)) => Words::Rival(*pid, comm.as_str().into()),
+        let rival = || match told.rival.as_ref().filter(|_| !told.back_unseen) {
+            Some(Rival { pid, comm, held_ns }) => {
+                let since_ns = held_ns.map(|ns| wait.back_ns.saturating_sub(ns));
+                Words::Rival(*pid, comm.as_str().into(), since_ns)
+            }
             None => Words::None,
         };
         if self.now > wait.wake_ns {
@@ -564,10 +567,16 @@ impl<'a> Walk<'a> {
     }
 
     fn segment(&self, step: &Step, origin_ns: u64) -> Segment {
+        let holder = match (&step.all, &step.words) {
+            (None, Words::Rival(pid, comm, since_ns)) => {
+                Some(words::holder(*pid, comm, *since_ns, step.lo, step.hi))
+            }
+            _ => None,
+        };
         let detail = match (&step.all, &step.words) {
             (None, Words::None) => None,
             (None, Words::Said(text)) => Some(text.to_string()),
-            (None, Words::Rival(pid, comm)) => Some(words::had(*pid, comm)),
+            (None, Words::Rival(..)) => holder.as_ref().map(|holder| words::had(holder, step.hi - step.lo)),
             (None, Words::Fixed(text)) => Some((*text).to_owned()),
             (Some(all), _) => {
                 let mut sums: Vec<_> = all.sums.iter().collect();
@@ -589,6 +598,7 @@ impl<'a> Walk<'a> {
             phase: step.phase.map(str::to_owned),
             state: self.builder.state_name(step.state).into_owned(),
             detail,
+            holder,
         }
     }
 }

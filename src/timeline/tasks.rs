@@ -4,7 +4,7 @@
 //! Whatever was lost, or came in whatever order, a row stays whole: what no record covers is a piece of
 //! unknown time, and of two records that overlap the second is cut.
 
-pub(super) use super::waited::{Told, Waited};
+pub(super) use super::waited::{Rival, Told, Waited};
 use crate::event::task::{Mark, Moment, Spent, Usage, WaitKind};
 use crate::hash::HashMap;
 

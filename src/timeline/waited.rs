@@ -32,8 +32,17 @@ pub(super) struct Told {
     pub woken_by: Option<WokenBy>,
     /// The task (process and thread) that ended it, where it did so itself.
     pub waker: Option<(u32, u32)>,
-    /// Who had the CPU that it waited for.
-    pub rival: Option<(u32, String)>,
+    /// Who had the CPU that it came back to, last.
+    pub rival: Option<Rival>,
+}
+
+/// Who gave up a CPU for another.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Rival {
+    pub pid: u32,
+    pub comm: String,
+    /// For how long it had had it, which may be from before the wait; `None` where that is not known.
+    pub held_ns: Option<u64>,
 }
 
 /// What [`WokenBy::kind`] says.
@@ -95,9 +104,11 @@ impl Told {
             out.number(pid.into());
             out.number(tid.into());
         }
-        if let Some((pid, comm)) = &self.rival {
+        if let Some(Rival { pid, comm, held_ns }) = &self.rival {
             out.number((*pid).into());
             out.text(comm);
+            // 0 is the same as not known.
+            out.number(held_ns.unwrap_or(0));
         }
         out.0
     }
@@ -112,9 +123,14 @@ impl Told {
             detail: if flag(2) { Some(from.text()?.into()) } else { None },
             woken_by: if flag(3) { Some(woken_by(from)?) } else { None },
             waker: if flag(4) { Some((from.small()?, from.small()?)) } else { None },
-            rival: if flag(5) { Some((from.small()?, from.text()?.to_owned())) } else { None },
+            rival: if flag(5) { Some(rival(from)?) } else { None },
         })
     }
+}
+
+fn rival(from: &mut Reader<'_>) -> Option<Rival> {
+    let (pid, comm) = (from.small()?, from.text()?.to_owned());
+    Some(Rival { pid, comm, held_ns: Some(from.number()?).filter(|ns| *ns > 0) })
 }
 
 fn woken_by(from: &mut Reader<'_>) -> Option<WokenBy> {
@@ -183,9 +199,10 @@ mod tests {
                 kind: "task".to_owned(), pid: Some(7), comm: Some("größe".to_owned())
             }),
             waker: Some((u32::MAX, 0)),
-            rival: Some((9, String::new())),
+            rival: Some(Rival { pid: 9, comm: String::new(), held_ns: Some(u64::MAX) }),
         };
         let mut all = vec![full.clone(), Told::default()];
+        all.push(Told { rival: Some(Rival { pid: 9, ..Rival::default() }), ..full.clone() });
         for kind in KINDS {
             let by = WokenBy { kind: kind.to_owned(), pid: None, comm: Some("x".to_owned()) };
             all.push(Told { woken_by: Some(by), rival: None, ..full.clone() });

@@ -2,11 +2,11 @@
 
 use super::Builder;
 use super::syscall;
-use super::tasks::{Call, SINGLE_NS, State, Told, Waited};
+use super::tasks::{Call, Rival, SINGLE_NS, State, Told, Waited};
 use crate::event::Id;
 use crate::event::task::{Socket, Wait, WaitKind, Waker};
 use crate::method::facts::FdKind;
-use crate::trace::schema::WokenBy;
+use crate::trace::schema::{Holder, WokenBy};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
@@ -53,6 +53,7 @@ impl Builder {
             back_unseen: wait.wake_ns.is_none() && wait.rival.as_ref().is_some_and(|(pid, _)| *pid == id.pid),
             state,
             call,
+            // Of a wait for a CPU alone the rival tells.
             detail: self.detail(id, call, believed, wait).map(Into::into),
             woken_by: woken_by(id, wake_ns, self.timeout(call, wait), believed, wait),
             waker: match &wait.waker {
@@ -62,7 +63,7 @@ impl Builder {
                 Waker::Softirq { pid, tid: by, .. } if *by != tid && is_sender(wait) => Some((*pid, *by)),
                 _ => None,
             },
-            rival: wait.rival.clone(),
+            rival: wait.rival.clone().map(|(pid, comm)| Rival { pid, comm, held_ns: wait.rival_ns }),
         };
         Waited::new(wait.off_ns, wake_ns, back_ns.max(wait.off_ns), &told)
     }
@@ -81,7 +82,6 @@ impl Builder {
         let path = wait.path.as_deref().map(named);
         let file = || path.clone().or_else(|| wait.fd.map(|fd| format!("fd {fd}")));
         match wait.kind {
-            WaitKind::Cpu => wait.rival.as_ref().map(|(pid, comm)| had(*pid, comm)),
             WaitKind::Child | WaitKind::Vfork => self.child(id, name, wait).map(|pid| self.command_of(pid)),
             WaitKind::Disk
             | WaitKind::PageFault
@@ -104,7 +104,11 @@ impl Builder {
                 Some(socket) => Some(self.socket(id, name, wait, socket)),
                 None => file(),
             },
-            WaitKind::Stopped | WaitKind::Throttled | WaitKind::Memory | WaitKind::Random => None,
+            WaitKind::Cpu
+            | WaitKind::Stopped
+            | WaitKind::Throttled
+            | WaitKind::Memory
+            | WaitKind::Random => None,
         }
     }
 
@@ -273,9 +277,29 @@ pub(super) fn command(argv: Option<&[String]>, comm: &str) -> String {
     out
 }
 
-/// Who had the CPU.
-pub(super) fn had(pid: u32, comm: &str) -> String {
-    format!("pid {pid} ({comm}) had the CPU")
+/// Who had the CPU during a wait of `waited_ns` for it, as far as that is known: who had it before the last is not.
+pub(super) fn had(holder: &Holder, waited_ns: u64) -> String {
+    let Holder { pid, comm, held_ns } = holder;
+    let how_long = match held_ns {
+        Some(ns) if *ns >= waited_ns => "all the while".to_owned(),
+        Some(ns) if *ns > 0 => format!("for the last {}", length(*ns)),
+        _ => "last".to_owned(),
+    };
+    format!("pid {pid} ({comm}) had the CPU {how_long}")
+}
+
+impl Rival {
+    /// What it had of the time between two others; it gave its CPU up at `back_ns`.
+    pub(super) fn within(&self, from_ns: u64, to_ns: u64, back_ns: u64) -> Holder {
+        let since_ns = self.held_ns.map(|ns| back_ns.saturating_sub(ns));
+        holder(self.pid, &self.comm, since_ns, from_ns, to_ns)
+    }
+}
+
+/// The same of one who had had the CPU since then.
+pub(super) fn holder(pid: u32, comm: &str, since_ns: Option<u64>, from_ns: u64, to_ns: u64) -> Holder {
+    let held_ns = since_ns.map(|since_ns| to_ns.saturating_sub(from_ns.max(since_ns)));
+    Holder { pid, comm: comm.to_owned(), held_ns }
 }
 
 pub(super) fn plain(address: SocketAddr) -> SocketAddr {

@@ -18,7 +18,7 @@ pub use files::{FileSums, Files, FolderMisses, OpenedFile, SourcedFile};
 pub use profile::{Profile, ProfiledFunction, ProfiledStack};
 pub use session::{Run, Session, Target};
 pub use timeline::{
-    Connect, Counters, Import, Imports, Milestone, Origin, Phase, Ready, Runtime, RuntimeStage,
+    Connect, Counters, Holder, Import, Imports, Milestone, Origin, Phase, Ready, Runtime, RuntimeStage,
     RuntimeThreads, Segment, States, ThreadTime, Timeline, Wait, WokenBy,
 };
 

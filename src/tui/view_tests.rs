@@ -39,6 +39,7 @@ fn filled(evil: &str) -> State {
             syscall: Some("read".into()),
             detail: Some(format!("/data{evil}")),
             woken_by: Some(WokenBy { kind: "task".into(), pid: Some(4), comm: Some(evil.into()) }),
+            holder: None,
         }];
         start.parent = start.parent.map(|parent| ProcessRef { comm: Some(evil.into()), ..parent });
         if i == 7 {

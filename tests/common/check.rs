@@ -118,6 +118,12 @@ fn spent(timeline: &Value, duration: u64) -> Checked {
         if segment["start_id"].as_str().is_none_or(str::is_empty) {
             return Err(format!("segment {segment} is of no start"));
         }
+        if let Some(holder) = segment.get("holder") {
+            held(holder, lasts)?;
+            if state != "runnable" {
+                return Err(format!("segment {segment} has a holder"));
+            }
+        }
         at += lasts;
         *by_state.entry(state).or_insert(0) += lasts;
     }
@@ -133,13 +139,26 @@ fn spent(timeline: &Value, duration: u64) -> Checked {
     let mut last = 0;
     for wait in waits {
         let (begins, lasts) = (int(&wait["at_ns"], "a wait")?, int(&wait["duration_ns"], "a wait")?);
-        let end = begins + lasts + int(&wait["runnable_ns"], "a wait")?;
+        let runnable = int(&wait["runnable_ns"], "a wait")?;
+        let end = begins + lasts + runnable;
+        if let Some(holder) = wait.get("holder") {
+            held(holder, runnable)?;
+        }
         if begins < last || end > duration || end - begins < 100_000 {
             return Err(format!("wait {wait} after {last}, of {duration}"));
         }
         last = begins;
     }
     Ok(())
+}
+
+/// Nobody had the CPU for longer than it was waited for.
+fn held(holder: &Value, waited: u64) -> Checked {
+    match holder["held_ns"].as_u64() {
+        Some(ns) if ns > waited => Err(format!("{holder} in {waited} ns")),
+        _ if waited == 0 => Err(format!("{holder} where nobody waited")),
+        _ => Ok(()),
+    }
 }
 
 /// The JSON document that NDJSON lines stand for: later `exit` and `method` lines are put into their

@@ -91,6 +91,13 @@ static void report(const char *kind)
 	       (long long)(wall - cpu - delay), throttled, (long long)now().delay);
 }
 
+/* Only on these CPUs from here on. */
+static void stay_on(unsigned long cpus)
+{
+	if (syscall(SYS_sched_setaffinity, 0, sizeof(cpus), &cpus) < 0)
+		die("sched_setaffinity");
+}
+
 /* In a child that ends the parent's wait. */
 #define HELPER(...)                          \
 	do {                                 \
@@ -525,12 +532,9 @@ int main(int argc, char **argv)
 		report(kind);
 		unlink(path);
 	} else if (!strcmp(kind, "runnable")) {
-		cpu_set_t set;
 		int64_t end = clock_ns(CLOCK_MONOTONIC) + ms * 1000000;
 
-		CPU_ZERO(&set);
-		CPU_SET(0, &set);
-		sched_setaffinity(0, sizeof(set), &set);
+		stay_on(1 << 0);
 		helper = fork();
 		if (helper == 0) {
 			spin_until(end);
@@ -538,6 +542,32 @@ int main(int argc, char **argv)
 		}
 		start();
 		spin_until(end);
+		report(kind);
+	} else if (!strcmp(kind, "crowded")) {
+		/* One CPU with a spinner, and with one that has itself moved away and back: a kernel thread does that. */
+		int64_t end = clock_ns(CLOCK_MONOTONIC) + ms * 1000000;
+		pid_t mover;
+
+		stay_on(1 << 0);
+		helper = fork();
+		if (helper == 0) {
+			prctl(PR_SET_NAME, "spinner");
+			spin_until(end);
+			_exit(0);
+		}
+		mover = fork();
+		if (mover == 0) {
+			prctl(PR_SET_NAME, "mover");
+			while (clock_ns(CLOCK_MONOTONIC) < end) {
+				spin_until(clock_ns(CLOCK_MONOTONIC) + 500000);
+				stay_on(1 << 1);
+				stay_on(1 << 0);
+			}
+			_exit(0);
+		}
+		start();
+		spin_until(end);
+		reap_ok(mover);
 		report(kind);
 	} else if (!strcmp(kind, "throttled")) {
 		/* PATH is the file that takes a process into a cgroup with a quota. */

@@ -1,15 +1,19 @@
 //! `cpu-starved`: a start waits for a CPU.
 
-use crate::diagnose::case::{Case, by_name, measured, quoted, time};
+use crate::diagnose::case::{Case, by_name, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::sort::SortSmall;
+use crate::trace::schema::Segment;
+use crate::words::counted;
+use serde_json::json;
 
 pub(crate) struct CpuStarved;
 
 const PAGE: Page = Page {
     what: "A start is ready to run and has to wait for a CPU, for a good part of its time.",
     why: "More tasks want to run than there are CPUs: other starts of the same storm, or what else the machine does.",
-    measured: "The time on the critical path in which the start's tasks could run and did not; the evidence names who had the CPU.",
+    measured: "The time on the critical path in which the start's tasks could run and did not; the evidence names who had the CPU last each time and for how much of the wait, by the scheduler's own clock. Who had it before them is not recorded: it would cost every switch of every process.",
     fix: "Start fewer at once (as many as there are CPUs), give the start a higher weight (nice, CPUWeight=), move the competitors (CPUAffinity=, cpuset), or do less in each of them.",
     mistaken: "The price takes a CPU for free at any time. Where the competitors are parts of the same start, more CPUs help, and another order does not. startrace itself runs as well, some 20 us a start.",
 };
@@ -42,22 +46,79 @@ impl Rule for CpuStarved {
         if case.share(ns) < limits.min_share || !case.is_worth(ns, limits.min_cost) {
             return Vec::new();
         }
-        let rivals = case.own_in(&["runnable"]).filter_map(|segment| {
-            let detail = segment.detail.as_deref()?.strip_suffix(" had the CPU")?;
-            // `pid 42 (cc1plus)`: many processes of one name are one competitor.
-            let name = detail.split_once('(').map_or(detail, |(_, name)| name.trim_end_matches(')'));
-            Some((quoted(name), segment.duration_ns, ()))
-        });
-        let rivals = by_name(rivals, 256);
-        let shown: Vec<String> =
-            rivals.iter().take(3).map(|(name, ns, _)| format!("{name} {}", time(*ns))).collect();
-        let who =
-            if shown.is_empty() { String::new() } else { format!("; they were had by {}", shown.join(", ")) };
+        let holders = Holders::of(case.own_in(&["runnable"]));
         let hit = Hit::new("", "waiting for a CPU")
-            .says(format!("{} waited {} for a CPU, {:.0} % of its time{who}", case.name(), time(ns), case.share(ns) * 100.0))
+            .says(format!(
+                "{} waited {} for a CPU, {:.0} % of its time{}",
+                case.name(),
+                time(ns),
+                case.share(ns) * 100.0,
+                holders.said(ns)
+            ))
             .advises("Start fewer at once, or give this start more weight than its competitors (nice, CPUWeight=, affinity)")
             .shows("runnable_ns", ns)
-            .shows("competitors", rivals.iter().take(8).map(|(name, ns, _)| serde_json::json!({"comm": name, "ns": ns})).collect::<Vec<_>>());
+            .shows("held_ns", holders.held_ns)
+            .shows("competitors", holders.evidence());
         vec![measured(hit, ns, claims)]
+    }
+}
+
+/// Who had the CPU last in waits for it.
+struct Holders {
+    /// By name, with the time measured and that of each wait: many processes of one name are one competitor.
+    list: Vec<(String, u64, Vec<Option<u64>>)>,
+    held_ns: u64,
+}
+
+impl Holders {
+    fn of<'a>(waits: impl Iterator<Item = &'a Segment>) -> Self {
+        let named = waits.filter_map(|segment| {
+            if let Some(holder) = &segment.holder {
+                let held_ns = holder.held_ns.map(|ns| ns.min(segment.duration_ns));
+                return Some((quoted(&holder.comm), held_ns.unwrap_or(0), held_ns));
+            }
+            // An older trace only says who had it last: `pid 42 (cc1plus) had the CPU`.
+            let detail = segment.detail.as_deref()?.strip_suffix(" had the CPU")?;
+            let name = detail.split_once('(').map_or(detail, |(_, name)| name.trim_end_matches(')'));
+            Some((quoted(name), 0, None))
+        });
+        let mut list = by_name(named, 256);
+        list.sort_small_by_key(|(_, ns, waits)| std::cmp::Reverse((*ns, waits.len())));
+        let held_ns = list.iter().fold(0, |sum: u64, (_, ns, _)| sum.saturating_add(*ns));
+        Self { list, held_ns }
+    }
+
+    /// The end of a sentence on waits of `ns`. Nobody gets the blame for more than what was measured.
+    fn said(&self, ns: u64) -> String {
+        let rest = ns.saturating_sub(self.held_ns);
+        // What is a fiftieth of it says nothing.
+        let counts = |held: u64| held > 0 && held.saturating_mul(50) >= ns;
+        let shown = self.list.iter().take(3).filter(|(_, held, _)| counts(*held));
+        let shown: Vec<(&str, u64)> = shown.map(|(name, held, _)| (&**name, *held)).collect();
+        let of_each = |between: &str| {
+            shown.iter().map(|(name, held)| format!("{name}{between} {}", time(*held))).collect::<Vec<_>>().join(", ")
+        };
+        match shown.is_empty() {
+            false if counts(rest) => format!(
+                "; who had it last each time had it for {} of that ({}), who had it in the other {} is not recorded",
+                time(self.held_ns),
+                of_each(""),
+                time(rest)
+            ),
+            false => format!("; it was had by {}", of_each(" for")),
+            true if self.list.is_empty() => String::new(),
+            true => {
+                let named = self.list.iter();
+                let named: Vec<String> =
+                    named.map(|(name, _, waits)| format!("{name} ({})", counted(waits.len() as u64, "time"))).collect();
+                format!("; who had it is not recorded but for the last each time: {}", listed(&named))
+            }
+        }
+    }
+
+    fn evidence(&self) -> Vec<serde_json::Value> {
+        let known = |ns: &u64, waits: &[Option<u64>]| waits.iter().any(Option::is_some).then_some(*ns);
+        let list = self.list.iter().take(8);
+        list.map(|(name, ns, waits)| json!({"comm": name, "ns": known(ns, waits), "waits": waits.len()})).collect()
     }
 }

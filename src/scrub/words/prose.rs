@@ -2,6 +2,9 @@
 
 use super::{EXTENSIONS, Pseudonyms, RUNTIMES, is_program};
 
+/// Between the one who had a CPU and how long.
+const HELD: &str = " had the CPU for the last ";
+
 /// What stands in a text and is more than its words.
 enum Whole<'a> {
     /// A path.
@@ -17,6 +20,14 @@ impl Pseudonyms {
         if text.strip_prefix("asked for ").is_some_and(is_length) {
             return text.to_owned();
         }
+        // ... and so is one that was measured.
+        match text.rsplit_once(HELD).filter(|(_, length)| is_length(length)) {
+            Some((before, length)) => format!("{}{HELD}{length}", self.sentence(before)),
+            None => self.sentence(text),
+        }
+    }
+
+    fn sentence(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let (mut begin, mut at) = (0, 0);
         while let Some(c) = text[at..].chars().next() {

@@ -93,7 +93,14 @@ fn names_of_ours_and_the_kernels_stay() {
     for name in ["failed_forks", "failed_execs", "failed_exec_errors", "entry_times", "shell.subshell"] {
         assert_eq!(a.name(name), name);
     }
-    for text in ["ending", "too long to follow", "asked for 20 ms", "pid 15 (rcu_preempt) had the CPU"] {
+    for text in [
+        "ending",
+        "too long to follow",
+        "asked for 20 ms",
+        "pid 15 (rcu_preempt) had the CPU last",
+        "pid 15 (rcu_preempt) had the CPU for the last 1.25 ms",
+        "pid 15 (rcu_preempt) had the CPU all the while",
+    ] {
         assert_eq!(a.text(text), text);
     }
     let python = "uretprobe//usr/lib/libpython3.so:PyImport_ImportModuleLevelObject";

@@ -15,7 +15,8 @@ const MAX_KEPT: usize = 4 * MAX_SEGMENTS;
 pub(super) enum Words {
     None,
     Said(Rc<str>),
-    Rival(u32, Rc<str>),
+    /// Who had the CPU last, and since when.
+    Rival(u32, Rc<str>, Option<u64>),
     Fixed(&'static str),
 }
 

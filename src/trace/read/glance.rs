@@ -529,6 +529,7 @@ mod tests {
                 phase: None,
                 state: String::new(),
                 detail: None,
+                holder: None,
                 ..segment.clone()
             };
             to.critical_path = from.critical_path.iter().map(bare).collect();

@@ -120,6 +120,22 @@ pub struct Wait {
     pub detail: Option<String>,
     /// Who ended it.
     pub woken_by: Option<WokenBy>,
+    /// Who had the CPU last that it then waited for; absent where it did not wait for one, nobody had it, or that was not
+    /// seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
+}
+
+/// Who gave up the CPU that a task had waited for. Who had it before is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// Its task name.
+    pub comm: String,
+    /// The last part of the time waited for the CPU, in which the holder had it; `null` where that was not measured.
+    pub held_ns: Option<u64>,
 }
 
 /// One attempt to connect.
@@ -170,6 +186,9 @@ pub struct Segment {
     pub state: String,
     /// In words.
     pub detail: Option<String>,
+    /// Who had the CPU last, of a piece that is `runnable`; absent where nobody had it, or that was not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
 }
 
 /// A thread's time on a CPU.
