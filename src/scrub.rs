@@ -15,9 +15,9 @@ mod words;
 pub use words::Pseudonyms;
 
 use crate::trace::schema::{
-    Binary, Connect, Container, Counters, Exec, Exit, FailedFork, Group, Header, Holder, Host, Method, Milestone,
-    Phase, ProcessRef, Ready, Run, Runtime, RuntimeStage, RuntimeThreads, Segment, Session, Start, States,
-    Target, ThreadTime, Timeline, Wait, WokenBy,
+    Binary, Connect, Container, Counters, Exec, Exit, FailedFork, Group, Header, Holder, Host, Method,
+    Milestone, Phase, ProcessRef, Ready, Run, Runtime, RuntimeStage, RuntimeThreads, Segment, Session, Start,
+    States, Target, ThreadTime, Timeline, Wait, WokenBy,
 };
 use std::collections::BTreeMap;
 

@@ -96,9 +96,8 @@ fn a_busy_machine_is_not_blamed_on_storage() {
 
 #[test]
 fn nobody_is_blamed_for_a_cpu_that_others_may_have_had() {
-    let holder = |comm: &str, ms: Option<u64>| {
-        json!({"pid": 7, "comm": comm, "held_ns": ms.map(|ms| ms * MS)})
-    };
+    let holder =
+        |comm: &str, ms: Option<u64>| json!({"pid": 7, "comm": comm, "held_ns": ms.map(|ms| ms * MS)});
     let said = |holders: &[(u64, Value)]| {
         let path: Vec<(u64, u32, &str, &str)> =
             holders.iter().flat_map(|(ms, _)| [(*ms, 1, "runnable", ""), (1, 1, "running", "")]).collect();
@@ -115,7 +114,10 @@ fn nobody_is_blamed_for_a_cpu_that_others_may_have_had() {
         (found.summary.split_once("; ").map(|(_, who)| who.to_owned()).unwrap_or_default(), found.evidence)
     };
     // A kernel thread that ran for an instant is the last in each wait.
-    let (who, evidence) = said(&[(71, json!({"pid": 15, "comm": "rcu_preempt", "held_ns": 20_000})), (30, holder("cc1", Some(10)))]);
+    let (who, evidence) = said(&[
+        (71, json!({"pid": 15, "comm": "rcu_preempt", "held_ns": 20_000})),
+        (30, holder("cc1", Some(10))),
+    ]);
     assert_eq!(
         who,
         "who had it last each time had it for 10.0 ms of that (cc1 10.0 ms), who had it in the other 91.0 ms is not recorded"

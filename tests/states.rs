@@ -383,7 +383,11 @@ fn who_had_the_cpu_is_told_of_each_piece_of_a_wait() {
     s.fork((10, 10), 11, [4, 5, 6]);
     // Woken by one who waited for a CPU itself, for longer than its part on the path.
     let rival = Some((77, "cc1".to_owned()));
-    s.wait_with((11, 11), [10, 10, 50], Wait { kind: WaitKind::Cpu, rival, rival_ns: Some(15 * MS), ..Wait::default() });
+    s.wait_with(
+        (11, 11),
+        [10, 10, 50],
+        Wait { kind: WaitKind::Cpu, rival, rival_ns: Some(15 * MS), ..Wait::default() },
+    );
     s.wait((10, 10), WaitKind::Pipe, [8, 60, 60], task(11, 11));
     s.exit(11, 70);
     s.exit(10, 80);

@@ -104,11 +104,9 @@ impl Builder {
                 Some(socket) => Some(self.socket(id, name, wait, socket)),
                 None => file(),
             },
-            WaitKind::Cpu
-            | WaitKind::Stopped
-            | WaitKind::Throttled
-            | WaitKind::Memory
-            | WaitKind::Random => None,
+            WaitKind::Cpu | WaitKind::Stopped | WaitKind::Throttled | WaitKind::Memory | WaitKind::Random => {
+                None
+            }
         }
     }
 

@@ -96,7 +96,11 @@ impl Holders {
         let shown = self.list.iter().take(3).filter(|(_, held, _)| counts(*held));
         let shown: Vec<(&str, u64)> = shown.map(|(name, held, _)| (&**name, *held)).collect();
         let of_each = |between: &str| {
-            shown.iter().map(|(name, held)| format!("{name}{between} {}", time(*held))).collect::<Vec<_>>().join(", ")
+            shown
+                .iter()
+                .map(|(name, held)| format!("{name}{between} {}", time(*held)))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         match shown.is_empty() {
             false if counts(rest) => format!(
@@ -109,8 +113,9 @@ impl Holders {
             true if self.list.is_empty() => String::new(),
             true => {
                 let named = self.list.iter();
-                let named: Vec<String> =
-                    named.map(|(name, _, waits)| format!("{name} ({})", counted(waits.len() as u64, "time"))).collect();
+                let named: Vec<String> = named
+                    .map(|(name, _, waits)| format!("{name} ({})", counted(waits.len() as u64, "time")))
+                    .collect();
                 format!("; who had it is not recorded but for the last each time: {}", listed(&named))
             }
         }
@@ -119,6 +124,7 @@ impl Holders {
     fn evidence(&self) -> Vec<serde_json::Value> {
         let known = |ns: &u64, waits: &[Option<u64>]| waits.iter().any(Option::is_some).then_some(*ns);
         let list = self.list.iter().take(8);
-        list.map(|(name, ns, waits)| json!({"comm": name, "ns": known(ns, waits), "waits": waits.len()})).collect()
+        list.map(|(name, ns, waits)| json!({"comm": name, "ns": known(ns, waits), "waits": waits.len()}))
+            .collect()
     }
 }
