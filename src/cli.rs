@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::command::{self, Exit, record};
-use crate::trace::text::shell_word;
+use crate::trace::text::shell_line;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -85,7 +85,9 @@ pub fn run() -> Exit {
         Err(error) => {
             // clap gives 0 for --help and --version, which go to stdout, and 2 for the rest.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            let _ = error.print();
+            if let Err(error) = command::printed::printed("the help", error.print()) {
+                return record::fail(&error, Exit::Failure);
+            }
             if let Some(meant) = meant(&error, std::env::args_os()) {
                 eprintln!("\nA command to trace comes after --: {meant}");
             }
@@ -109,7 +111,7 @@ pub fn run() -> Exit {
         Command::Report(options) => command::report::run(options),
         Command::Export(options) => command::export::run(options),
         Command::Inspect(options) => {
-            closed_pipe_is_success(command::inspect::run(options, &mut std::io::stdout().lock()))
+            command::inspect::run(options, &mut std::io::stdout().lock())
         }
         Command::Schema(options) => command::schema::run(options),
         Command::Help(options) => return command::help::run(options, Cli::command()),
@@ -136,8 +138,7 @@ fn meant(error: &clap::Error, given: impl Iterator<Item = OsString>) -> Option<S
     let line: Vec<&OsString> = options.iter().chain([&dashes]).chain(command).collect();
     // What is wrong in another way, too, is not proposed.
     Cli::try_parse_from(std::iter::once(&OsString::from("startrace")).chain(line.iter().copied())).ok()?;
-    let line: Vec<String> = line.into_iter().map(|word| shell_word(word.as_bytes())).collect();
-    Some(format!("startrace {}", line.join(" ")))
+    Some(format!("startrace {}", shell_line(line.into_iter().map(|word| word.as_bytes()))))
 }
 
 fn doctor(options: &command::doctor::DoctorOptions) -> Exit {
@@ -146,19 +147,6 @@ fn doctor(options: &command::doctor::DoctorOptions) -> Exit {
         Ok(0) => Exit::Success,
         Ok(code) => Exit::Code(code),
         Err(error) => record::fail(&error.into(), Exit::Failure),
-    }
-}
-
-fn closed_pipe_is_success(done: anyhow::Result<()>) -> anyhow::Result<()> {
-    match done {
-        Err(error)
-            if error
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) =>
-        {
-            Ok(())
-        }
-        done => done,
     }
 }
 

@@ -268,3 +268,43 @@ fn links_that_others_planted_are_not_followed() {
         }
     }
 }
+
+#[test]
+fn a_dry_run_without_privileges_says_what_it_could_not_examine() {
+    require_root();
+    let folder = with_file_capabilities();
+    // A copy that has none.
+    fs::copy(folder.path().join("startrace"), folder.path().join("plain")).unwrap();
+    fs::rename(folder.path().join("plain"), folder.path().join("startrace")).unwrap();
+    for args in [&["--", "/bin/true"][..], &["-a"]] {
+        let args = [&["record", "--dry-run"], args].concat();
+        let of_root = Command::new(startrace()).args(&args).output().unwrap();
+        let of_user = as_alice(folder.path(), &args).output().unwrap();
+        assert!(of_root.status.success() && of_user.status.success(), "{of_root:?} {of_user:?}");
+        assert_eq!(String::from_utf8_lossy(&of_user.stderr), "", "a lack of privilege is nothing to warn of");
+        let root = String::from_utf8(of_root.stdout).unwrap();
+        let user = String::from_utf8(of_user.stdout).unwrap();
+        assert!(!root.contains("Not examined"), "{root}");
+        assert!(user.contains("Not examined without privileges (run with sudo to see"), "{user}");
+        // Who is listed as sure, is; and what sudo uses is one of the possibilities, whole.
+        let lines = |text: &str, depth: usize| -> Vec<String> {
+            let indent = " ".repeat(depth);
+            let deep = |line: &&str| line.starts_with(&indent) && !line[depth..].starts_with(' ');
+            text.lines().filter(deep).map(|line| line.trim().to_owned()).collect()
+        };
+        let hooks = |text: &str| text[..text.find("Cost:").unwrap()].to_owned();
+        let used = lines(&hooks(&root), 2);
+        let (sure, open) = {
+            let all = hooks(&user);
+            let at = all.find("Not examined").unwrap();
+            (lines(&all[..at], 2), all[at..].to_owned())
+        };
+        let left: Vec<_> = used.iter().filter(|hook| !sure.contains(hook)).cloned().collect();
+        assert_eq!(sure.len() + left.len(), used.len(), "{sure:?} of {used:?}");
+        let groups: Vec<Vec<String>> = open.split(":\n").skip(2).map(|group| lines(group, 4)).collect();
+        assert!(groups.len() >= 2 && groups.contains(&left), "{left:?} in {groups:?}\n{user}");
+        for line in lines(&root[root.find("Cost:").unwrap()..], 2) {
+            assert!(user.contains(&line), "{line} in {user}");
+        }
+    }
+}

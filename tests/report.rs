@@ -536,3 +536,45 @@ fn nothing_lost_nothing_said() {
     assert!(text.starts_with("INCOMPLETE"), "{text}");
     assert!(text.contains("12,345  events") && !text.contains("none"), "{text}");
 }
+
+/// Where a disk is full: each command names the file, or standard output, and says what to do.
+#[test]
+fn what_could_not_be_written_is_named() {
+    let trace = folder("fixtures/traces").join("shell-pipeline.json").into_os_string().into_string().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let budget = dir.path().join("budget.toml").into_os_string().into_string().unwrap();
+    fs::write(&budget, "ready = \"60s\"\n").unwrap();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let told = |args: &[&str], code: i32, what: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_startrace"));
+        let done = command.args(args).current_dir(&dir).stdout(full()).output().unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        let want =
+            format!("cannot write {what} (make room there, or write it elsewhere): No space left on device");
+        assert!(said.contains(&want), "{args:?}: {said}");
+        assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
+    };
+    let t = trace.as_str();
+    told(&["report", t, "--html", "/dev/full"], 1, "--html /dev/full");
+    told(&["export", t, "--to", "csv", "-o", "/dev/full"], 1, "-o /dev/full");
+    told(&["export", t, "--to", "html", "-o", "/dev/full"], 1, "-o /dev/full");
+    told(&["diff", t, t, "--html", "/dev/full"], 1, "--html /dev/full");
+    told(&["scrub", t, "-o", "/dev/full"], 1, "the trace to /dev/full");
+    for (args, what) in [
+        (&["report", t][..], "the report"),
+        (&["report", t, "--json"], "the report"),
+        (&["export", t, "--to", "perfetto"], "the export"),
+        (&["scrub", t, "-o", "-"], "the trace"),
+        (&["diff", t, t], "the comparison"),
+        (&["check", t, "--budget", &budget], "the answer"),
+        (&["inspect", "/proc/self/exe"], "the answer"),
+        (&["schema"], "the schema"),
+        (&["help", "phases"], "the help"),
+        (&["help", "record"], "the help"),
+        (&["--help"], "the help"),
+        (&["record", "--print-redact-rules"], "the rules"),
+    ] {
+        told(args, 1, &format!("{what} to the standard output"));
+    }
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "half a file stays");
+}

@@ -2,7 +2,7 @@
 
 use super::export::write_file;
 use super::redaction::RedactArgs;
-use super::report::forgive_closed_pipe;
+use super::printed::printed;
 use super::{Exit, Misuse, record};
 use crate::compare::{self, Comparison, Digest, Limit, Map, Outcome, Representative, Side};
 use crate::export::ExportError;
@@ -228,5 +228,5 @@ fn show(comparison: &Comparison, runs: &Runs, options: &Options) -> Result<()> {
     let done = done.and_then(|()| out.flush());
     // What is left in the buffer must not be written again on drop.
     let (_, _) = out.into_parts();
-    forgive_closed_pipe(done).context("cannot write the comparison")
+    printed("the comparison", done)
 }

@@ -3,7 +3,7 @@
 
 pub mod kernel;
 
-use crate::host::Error;
+use crate::host::{Error, elsewhere};
 use crate::host::checks::{self, Check, State};
 use crate::host::facts;
 use crate::trace::schema::{Host, Tool};
@@ -66,7 +66,7 @@ pub fn run(
     };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::io("cannot write the diagnosis", e))
+            Err(Error::io(format!("cannot write the diagnosis to the standard output ({})", elsewhere(&e)), e))
         }
         _ => Ok(if diagnosis.works { 0 } else { EX_NOPERM }),
     }

@@ -2,12 +2,13 @@
 
 use super::Misuse;
 use super::redaction::RedactArgs;
-use super::report::forgive_closed_pipe;
+use super::printed::written;
 use crate::export::otlp::{self, Context, Encoding, Endpoint, Patience, Sender};
 use crate::export::{self, ExportError, Format, Source};
 use crate::host::caller;
 use crate::host::owner::Owner;
 use crate::trace::read;
+use crate::trace::text::shell_path;
 use crate::trace::whole::Whole;
 use crate::trace::write::OutputTarget;
 use crate::words::{count, counted};
@@ -151,6 +152,10 @@ pub(super) fn write_file(
 ) -> Result<()> {
     let owner = caller::resolve(None).map_or_else(|_| Owner::own(), |caller| caller.owner);
     let file = Whole::create(target, option, &owner)?;
+    let shown = match target {
+        OutputTarget::File(path) => format!("{option} {}", path.display()),
+        OutputTarget::Stdout | OutputTarget::Unnamed { .. } => "the export to the standard output".to_owned(),
+    };
     let (done, file) = if terminal {
         let mut out = Harmless { out: file, rest: Vec::new() };
         let done = write(&mut out);
@@ -163,14 +168,11 @@ pub(super) fn write_file(
     };
     match done {
         Ok(()) => {}
-        Err(ExportError::Write(e)) => {
-            forgive_closed_pipe(Err(e)).map_err(ExportError::Write)?;
-            return Ok(());
-        }
+        Err(ExportError::Write(e)) => return written(&shown, Err(e)),
         Err(e) => return Err(e.into()),
     }
-    if let Some(path) = file.finish()? {
-        eprintln!("startrace: wrote {}", path.display());
+    if let Some(path) = file.finish().map_err(|e| anyhow!("cannot write {shown}: {e}"))? {
+        eprintln!("startrace: wrote {}", shell_path(&path));
     }
     Ok(())
 }

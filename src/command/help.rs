@@ -1,6 +1,6 @@
 //! `startrace help`: the words of a trace, and the commands.
 
-use super::{Exit, record, report::forgive_closed_pipe};
+use super::{Exit, printed::printed, record};
 use crate::help;
 use crate::report::{ColorWhen, Style};
 use std::io::{self, Write};
@@ -60,9 +60,9 @@ pub fn run(options: &Options, mut cli: clap::Command) -> Exit {
             },
         },
     };
-    match forgive_closed_pipe(shown.and_then(|()| out.flush())) {
+    match printed("the help", shown.and_then(|()| out.flush())) {
         Ok(()) => Exit::Success,
-        Err(error) => record::fail(&error.into(), Exit::Failure),
+        Err(error) => record::fail(&error, Exit::Failure),
     }
 }
 

@@ -4,6 +4,7 @@ mod script;
 mod target;
 mod text;
 
+use super::printed::printed;
 use crate::elf::resolve::{Resolution, resolve};
 use crate::elf::{self, Error, Facts, Kind, Probe};
 use crate::trace::text::{encode, sanitize};
@@ -130,14 +131,13 @@ pub struct Totals {
 /// where `out` cannot be written to.
 pub fn run(options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
     let inspection = inspect(options)?;
-    if options.json {
-        // As one string, so that a closed pipe stays an I/O error for the caller to recognise.
-        writeln!(out, "{}", serde_json::to_string_pretty(&inspection)?)?;
+    let shown = if options.json {
+        let text = serde_json::to_string_pretty(&inspection)?;
+        writeln!(out, "{text}")
     } else {
-        text::write(&inspection, out)?;
-    }
-    out.flush()?;
-    Ok(())
+        text::write(&inspection, out)
+    };
+    printed("the answer", shown.and_then(|()| out.flush()))
 }
 
 /// Inspects the target.

@@ -7,6 +7,7 @@ pub mod export;
 pub mod help;
 pub mod inspect;
 mod outside;
+pub(crate) mod printed;
 pub mod record;
 pub mod recording;
 pub mod redaction;

@@ -8,6 +8,7 @@ use what::READY;
 pub use what::{Checked, WhatArgs};
 
 use super::recording::{self, Finished, Flow, Progress, Sink, WhenReady};
+use super::printed::printed;
 use super::{Exit, report, untraced};
 use crate::diagnose::{Diagnoser, Thresholds};
 use crate::host::privilege;
@@ -59,9 +60,6 @@ and without: 77 if privileges or kernel do not allow it.
 
 A signal to startrace is passed on to CMD, once. If startrace is killed
 (SIGKILL), CMD and its descendants are ended, but for what had detached itself.";
-
-/// How many 20 ms pass between two writes of what is buffered.
-const FLUSH: Duration = Duration::from_secs(1);
 
 /// Options of `record`.
 #[derive(Debug, Args)]
@@ -126,7 +124,6 @@ pub fn header() -> Header {
 struct ToFile {
     file: File,
     diagnoser: Diagnoser,
-    flushed: Instant,
     status: Option<Status>,
 }
 
@@ -140,11 +137,7 @@ impl Sink for ToFile {
         if let Some(status) = &mut self.status {
             status.show(progress);
         }
-        if self.flushed.elapsed() < FLUSH {
-            return Ok(Flow::More);
-        }
-        self.flushed = Instant::now();
-        Ok(flow(self.file.flush()?))
+        Ok(flow(self.file.tick()?))
     }
 }
 
@@ -207,9 +200,9 @@ impl Drop for Status {
 pub fn run(args: &RecordArgs) -> Exit {
     if args.print_redact_rules {
         let shown = std::io::stdout().write_all(crate::redact::RULES.as_bytes());
-        return match report::forgive_closed_pipe(shown) {
+        return match printed("the rules", shown) {
             Ok(()) => Exit::Success,
-            Err(error) => fail(&error.into(), Exit::Failure),
+            Err(error) => fail(&error, Exit::Failure),
         };
     }
     let checked = match args.what.check("record") {
@@ -233,7 +226,7 @@ pub fn run(args: &RecordArgs) -> Exit {
         return usage("--best-effort is for running a command: give it after --");
     }
     if args.dry_run {
-        return dry_run(args.what.wanted(checked.scope));
+        return dry_run(&args.what.wanted(checked.scope));
     }
     let mut request = match args.what.request(checked) {
         Ok(request) => request,
@@ -289,17 +282,20 @@ pub fn run(args: &RecordArgs) -> Exit {
     if let Err(error) = begun {
         file.discard();
         let file = args.output.as_ref().map_or("the trace".into(), |file| format!("-o {}", file.display()));
-        let cause = error.cause().map_or_else(|| error.to_string(), ToString::to_string);
-        let error = anyhow::anyhow!("cannot write {file}, so that nothing is traced: {cause}");
+        let why = error.cause().map_or_else(
+            || format!(": {error}"),
+            |cause| format!(" ({}): {cause}", crate::host::elsewhere(cause)),
+        );
+        let error = anyhow::anyhow!("cannot write {file}, so that nothing is traced{why}");
         return give_up(args, &cmd, &error, failure);
     }
     let terminal = std::io::stderr().is_terminal();
     let status = (!targets_command && !args.quiet && terminal).then_some(Status { shown: None });
     let redactor = request.redactor.clone();
-    let mut sink = ToFile { file, diagnoser, flushed: Instant::now(), status };
+    let mut sink = ToFile { file, diagnoser, status };
     match recording::run(request, &mut sink) {
         Ok(finished) => {
-            let ToFile { file, diagnoser, status, .. } = sink;
+            let ToFile { file, diagnoser, status } = sink;
             drop(status);
             conclude(args, file, diagnoser, finished, redactor)
         }

@@ -10,6 +10,7 @@ use crate::redact::Redactor;
 use crate::report::{self, ColorWhen, Digest, MAX_WIDTH, MIN_WIDTH, Pick, Style, View};
 use crate::trace::read;
 use crate::trace::write::OutputTarget;
+use super::printed::printed;
 use anyhow::{Context, Result, anyhow};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -176,7 +177,7 @@ fn finish<W: Write>(
     let done = write(&mut out).and_then(|()| out.flush());
     // What is left in the buffer must not be written again on drop.
     let (_, _) = out.into_parts();
-    forgive_closed_pipe(done).context("cannot write the report")
+    printed("the report", done)
 }
 
 /// Writes the page, and says what is missing of the trace.
@@ -197,12 +198,4 @@ fn write_page(file: &Path, page: &OsStr, redactor: Option<Rc<Redactor>>) -> Resu
 pub fn show(file: &Path, redactor: Option<Rc<Redactor>>, style: &Style, out: impl Write) -> Result<()> {
     let digest = Digest::read(read::open(file)?.redacted(redactor))?;
     finish(BufWriter::new(out), |out| report::render(&digest, false, style, out))
-}
-
-/// The reader of our output has seen enough: that is no failure.
-pub(crate) fn forgive_closed_pipe(done: io::Result<()>) -> io::Result<()> {
-    match done {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => done,
-    }
 }

@@ -25,6 +25,5 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let schema = if options.ndjson { json_schema::line() } else { json_schema::document() };
     let mut out = io::stdout().lock();
-    super::report::forgive_closed_pipe(out.write_all(schema.as_bytes()).and_then(|()| out.flush()))?;
-    Ok(())
+    super::printed::printed("the schema", out.write_all(schema.as_bytes()).and_then(|()| out.flush()))
 }

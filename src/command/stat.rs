@@ -5,7 +5,7 @@ use super::record::{self, WhatArgs};
 use super::recording::series::{self, Planned, Series, Standing, Stopped};
 use super::recording::{self, Flow, Progress, Sink, WhenReady};
 use super::redaction::RedactArgs;
-use super::report::forgive_closed_pipe;
+use super::printed::written;
 use crate::compare::{self, Digest, Reading, Side, Sides};
 use crate::diagnose::{Diagnoser, Thresholds};
 use crate::host::launcher::Outputs;
@@ -17,7 +17,7 @@ use crate::report::{ColorWhen, Style};
 use crate::timeline::Output;
 use crate::trace::read::{Ending, Item};
 use crate::trace::schema::{self, Header, Line, Session};
-use crate::trace::text::{decode, shell_word};
+use crate::trace::text::{decode, shell_line};
 use crate::trace::write::{Finished as Written, Flow as WriteFlow, Format, Output as File, OutputTarget};
 use crate::words::counted;
 use clap::Args;
@@ -143,8 +143,8 @@ impl StatArgs {
     fn plan(&self, redactor: Option<&Redactor>) -> Result<Plan, String> {
         let (names, commands) = if self.name.is_empty() {
             let shown = recording::shown(&self.command, redactor);
-            let words: Vec<String> = shown.iter().map(|word| shell_word(&decode(word))).collect();
-            (vec![words.join(" ")], vec![self.command.clone()])
+            let words = shell_line(shown.iter().map(|word| decode(word)));
+            (vec![words], vec![self.command.clone()])
         } else {
             let mut names: Vec<String> = Vec::new();
             let mut commands = Vec::new();
@@ -319,7 +319,10 @@ impl Sink for Collector {
         if let Some(shown) = &mut self.progress {
             shown.show(self.standing.done.get());
         }
-        Ok(Flow::More)
+        match &mut self.file {
+            Some(file) => Ok(flow_of(file.tick()?)),
+            None => Ok(Flow::More),
+        }
     }
 }
 
@@ -561,5 +564,5 @@ fn show(
     };
     let done = done.and_then(|()| out.flush());
     let (_, _) = out.into_parts();
-    Ok(forgive_closed_pipe(done)?)
+    written(if streams { "the figures to the standard error" } else { "the figures to the standard output" }, done)
 }

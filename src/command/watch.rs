@@ -5,7 +5,7 @@ mod screen;
 
 use super::record::{self, WhatArgs};
 use super::recording::{self, Finished, Flow, Progress, Sink};
-use super::{Exit, report::forgive_closed_pipe};
+use super::{Exit, printed::printed};
 use crate::diagnose::Diagnoser;
 use crate::host::clock::boottime_ns;
 use crate::host::privilege;
@@ -15,7 +15,6 @@ use crate::timeline::Output;
 use crate::trace::schema::{Line, Session};
 use crate::trace::write::{Flow as Written, Format, Output as Stream, OutputTarget};
 use crate::words::{count, duration};
-use anyhow::Context;
 use clap::Args;
 use full_screen::FullScreen;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -305,7 +304,7 @@ impl Text {
         let batch = std::mem::take(&mut self.batch);
         let done = write_all(&mut self.out, &batch);
         self.reader_gone |= matches!(&done, Err(error) if error.kind() == io::ErrorKind::BrokenPipe);
-        forgive_closed_pipe(done).context("cannot write to the standard output")?;
+        printed("the lines", done)?;
         Ok(if self.reader_gone { Flow::Enough } else { Flow::More })
     }
 

@@ -68,6 +68,15 @@ impl std::error::Error for Error {
     }
 }
 
+/// What to do where something could not be written.
+pub(crate) fn elsewhere(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::ENOSPC | libc::EDQUOT) => "make room there, or write it elsewhere",
+        Some(libc::EFBIG) => "raise the limit of file sizes (ulimit -f), or write it elsewhere",
+        _ => "write it elsewhere",
+    }
+}
+
 /// Reads a file of at most `limit` bytes; a longer one is an error and not a cut text, because half
 /// a user database or half an environment would be taken for the whole.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {

@@ -35,6 +35,8 @@ pub struct Features {
     pub helpers: bool,
     /// Programs can read the CPU's count of nested interrupts.
     pub interrupt_count: bool,
+    /// The kernel names the functions that fentry is for; whether it takes it is another question.
+    pub fentry_named: bool,
     /// Programs may be attached to functions (fentry). Kernels without BPF trampolines refuse it.
     pub fentry: bool,
     /// Uprobes by one link for each file (since 6.6). The others are taken away one after the other, each
@@ -60,6 +62,8 @@ pub fn look() -> Features {
             (VAR, "pcpu_hot"),
         ],
     );
+    let fentry_named =
+        std::env::var_os(NO_FENTRY).is_none() && clone.is_some() && execve.is_some() && execveat.is_some();
     Features {
         btf: true,
         sched_prepare_exec: has("btf_trace_sched_prepare_exec"),
@@ -70,10 +74,8 @@ pub fn look() -> Features {
         helpers: has("bpf_loop"),
         uprobe_multi: has("bpf_uprobe_multi_link"),
         interrupt_count: interrupt_count(count.or(hot)),
-        fentry: std::env::var_os(NO_FENTRY).is_none()
-            && execve.is_some()
-            && execveat.is_some()
-            && clone.is_some_and(fentry_works),
+        fentry_named,
+        fentry: fentry_named && clone.is_some_and(fentry_works),
     }
 }
 

@@ -97,42 +97,46 @@ impl Plan {
     /// # Errors
     /// The kernel lacks what every recording needs.
     pub fn choose(wanted: Wanted) -> Result<Self, Error> {
-        let Wanted { scope, syscall_hooks, library_probes, mounted_roots, level, output, profile_hz } =
-            wanted;
-        let features = features::look();
-        if !features.btf {
-            return Err(Error::Kernel(format!(
-                "this kernel does not describe its types ({} is missing): startrace needs a kernel 5.17 or newer built with CONFIG_DEBUG_INFO_BTF; see 'startrace doctor'",
-                features::BTF
-            )));
-        }
-        if !features.helpers {
-            return Err(Error::Kernel(
-                "this kernel's BPF is too old (no bpf_loop): startrace needs Linux 5.17 or newer; see 'startrace doctor'"
-                    .to_owned(),
-            ));
-        }
-        let provider = if features.fentry {
-            Provider::Fentry
-        } else if syscall_hooks && tracefs_serves() {
-            Provider::Tracepoints
-        } else if features.percpu_alloc_percpu {
-            Provider::MmAlloc
-        } else {
-            Provider::None
+        let features = look()?;
+        let provider = provider(&wanted, &features, tracefs_serves);
+        Ok(Self::of(wanted, features, provider))
+    }
+
+    /// What [`Self::choose`] may come to for somebody with privileges, asked by somebody who has none and so can try
+    /// nothing: each with the condition for it, the first whose condition holds. There is one only where nothing
+    /// depends on privileges.
+    ///
+    /// # Errors
+    /// As [`Self::choose`].
+    pub fn possible(wanted: &Wanted) -> Result<Vec<(&'static str, Self)>, Error> {
+        Ok(Self::possible_with(wanted, look()?))
+    }
+
+    fn possible_with(wanted: &Wanted, features: Features) -> Vec<(&'static str, Self)> {
+        let features = Features { fentry: false, ..features };
+        let plan = |features: Features, tracefs: bool| {
+            Self::of(wanted.clone(), features, provider(wanted, &features, || tracefs))
         };
+        let mut plans = Vec::new();
+        if features.fentry_named {
+            plans.push(("if this kernel takes fentry", plan(Features { fentry: true, ..features }, false)));
+        }
+        if wanted.syscall_hooks {
+            let condition = match plans.is_empty() {
+                true => "if this kernel opens tracepoints of system calls",
+                false => "else, if it opens tracepoints of system calls",
+            };
+            plans.push((condition, plan(features, true)));
+        }
+        plans.push(("else", plan(features, false)));
+        plans
+    }
+
+    fn of(wanted: Wanted, features: Features, provider: Provider) -> Self {
+        let Wanted { scope, syscall_hooks: _, library_probes, mounted_roots, level, output, profile_hz } =
+            wanted;
         let spawner = std::process::id();
-        Ok(Self {
-            scope,
-            level,
-            output,
-            library_probes,
-            mounted_roots,
-            profile_hz,
-            provider,
-            features,
-            spawner,
-        })
+        Self { scope, level, output, library_probes, mounted_roots, profile_hz, provider, features, spawner }
     }
 
     /// Is the time of starts accounted for?
@@ -311,6 +315,37 @@ pub(super) const FILES: &[&str] = if cfg!(target_arch = "x86_64") {
 };
 const CALLS: [&str; 6] = ["fork", "vfork", "clone", "clone3", "execve", "execveat"];
 
+/// What the kernel has, if it has what every recording needs.
+fn look() -> Result<Features, Error> {
+    let features = features::look();
+    if !features.btf {
+        return Err(Error::Kernel(format!(
+            "this kernel does not describe its types ({} is missing): startrace needs a kernel 5.17 or newer built with CONFIG_DEBUG_INFO_BTF; see 'startrace doctor'",
+            features::BTF
+        )));
+    }
+    if !features.helpers {
+        return Err(Error::Kernel(
+            "this kernel's BPF is too old (no bpf_loop): startrace needs Linux 5.17 or newer; see 'startrace doctor'"
+                .to_owned(),
+        ));
+    }
+    Ok(features)
+}
+
+/// Who tells of entries and failures: the best that is there and allowed.
+fn provider(wanted: &Wanted, features: &Features, tracefs_serves: impl FnOnce() -> bool) -> Provider {
+    if features.fentry {
+        Provider::Fentry
+    } else if wanted.syscall_hooks && tracefs_serves() {
+        Provider::Tracepoints
+    } else if features.percpu_alloc_percpu {
+        Provider::MmAlloc
+    } else {
+        Provider::None
+    }
+}
+
 /// Are the tracepoints of system calls within reach? A tracefs of our own takes CAP_SYS_ADMIN; without
 /// them a recording is less exact, but a recording.
 fn tracefs_serves() -> bool {
@@ -321,4 +356,30 @@ fn tracefs_serves() -> bool {
         );
     })
     .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn providers(wanted: &Wanted, features: Features) -> Vec<Provider> {
+        Plan::possible_with(wanted, features).iter().map(|(_, plan)| plan.provider).collect()
+    }
+
+    #[test]
+    fn who_may_try_nothing_is_told_all_that_it_may_come_to() {
+        let named = Features { fentry_named: true, percpu_alloc_percpu: true, ..Features::default() };
+        let command = Wanted::of(Scope::Children);
+        assert_eq!(
+            providers(&command, named),
+            [Provider::Fentry, Provider::Tracepoints, Provider::MmAlloc]
+        );
+        assert_eq!(providers(&Wanted::of(Scope::System), named), [Provider::Fentry, Provider::MmAlloc]);
+        let unnamed = Features { percpu_alloc_percpu: true, ..Features::default() };
+        assert_eq!(providers(&Wanted::of(Scope::System), unnamed), [Provider::MmAlloc]);
+        // What was tried in vain, for want of privileges, is not taken for what the kernel said.
+        for (_, plan) in Plan::possible_with(&command, Features { fentry: false, ..named }) {
+            assert_eq!(plan.features.fentry, plan.provider == Provider::Fentry);
+        }
+    }
 }

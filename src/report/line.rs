@@ -2,7 +2,7 @@
 
 use super::style::{Ink, Style, columns};
 use crate::trace::schema::{Exit, FailedFork, ProcessRef, Start};
-use crate::trace::text::sanitize;
+use crate::trace::text::{decode, shell_line};
 use crate::words::human::duration;
 use crate::words::label;
 use std::fmt::Write;
@@ -150,26 +150,16 @@ fn ending(exit: &Exit) -> String {
     }
 }
 
-/// Every argument, so that a line can be searched: those with blanks or quotes in single quotes.
+/// Every argument, so that a line can be searched, and given to a shell.
 fn whole_command(start: &Start) -> String {
     let Some(argv) = start.argv.as_ref().filter(|argv| !argv.is_empty()) else {
         return label::of_start(start);
     };
-    let mut text = String::new();
-    for (n, arg) in argv.iter().enumerate() {
-        if n > 0 {
-            text.push(' ');
-        }
-        if arg.is_empty() || arg.contains([' ', '\t', '\n', '\'', '"']) {
-            let _ = write!(text, "'{}'", arg.replace('\'', "'\\''"));
-        } else {
-            text.push_str(arg);
-        }
-    }
+    let mut text = shell_line(argv.iter().map(|arg| decode(arg)));
     if start.argv_truncated {
         text.push_str(" …");
     }
-    sanitize(&text)
+    text
 }
 
 #[cfg(test)]

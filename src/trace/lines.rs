@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 /// How much is written at a time.
 const BUFFER: usize = 64 * 1024;
-/// How old a line may get before it is written: what a SIGKILL can cost.
-const MAX_AGE: Duration = Duration::from_secs(1);
+/// How long [`Lines::write_due`] lets lines gather: less than from one look at the ring to the next, so that each
+/// regular one writes what it brought, and those that come on each other's heels write together.
+const MAX_AGE: Duration = Duration::from_millis(10);
 
 /// A buffered writer of whole lines.
 #[derive(Debug)]
@@ -49,10 +50,15 @@ impl Lines {
         }
         self.buffer.push(b'\n');
         self.accepted += u64::from(matches!(line, Line::Start(_)));
-        if self.buffer.len() >= BUFFER || self.flushed.elapsed() >= MAX_AGE {
-            return self.write_out();
+        if self.buffer.len() >= BUFFER { self.write_out() } else { Ok(()) }
+    }
+
+    /// Writes what is buffered, unless something was written just now.
+    pub(super) fn write_due(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() || self.flushed.elapsed() < MAX_AGE {
+            return Ok(());
         }
-        Ok(())
+        self.write_out()
     }
 
     /// Writes what is buffered. After an error the file ends with a whole line.

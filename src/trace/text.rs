@@ -78,6 +78,11 @@ pub fn shell_word(bytes: &[u8]) -> String {
     }
 }
 
+/// Words as a line for a shell: each by [`shell_word`].
+pub fn shell_line(words: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
+    words.into_iter().map(|word| shell_word(word.as_ref())).collect::<Vec<_>>().join(" ")
+}
+
 /// A path as an argument for a shell: [`shell_word`], and never to be taken for an option.
 pub fn shell_path(path: &std::path::Path) -> String {
     use std::os::unix::ffi::OsStrExt;
@@ -136,6 +141,7 @@ mod tests {
             }
         }
         assert_eq!(shell_path(std::path::Path::new("-x.json")), "./-x.json");
+        assert_eq!(shell_line(["a b", "c", ""]), "'a b' c ''");
     }
 
     #[test]

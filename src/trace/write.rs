@@ -7,8 +7,8 @@
 //! | stdout, a named pipe, a device | line by line | lines into a nameless file in `$TMPDIR` or /tmp, the document at the end |
 //!
 //! So an earlier FILE stays until there is a whole new one, and whatever ends the recorder (but on a
-//! stream) leaves a spool that every reading command takes: lines are written at least once a second
-//! if [`Output::flush`] is called that often, and a failed write leaves whole lines only.
+//! stream) leaves a spool that every reading command takes: lines are written as soon as [`Output::tick`]
+//! is called after them, and a failed write leaves whole lines only.
 //!
 //! A `FILE.spool` that is there already belongs to a recording that is alive (it holds a lock): that
 //! is an error; or to one that died: then it is left alone, the new spool is `FILE.2.spool` and so on,
@@ -18,7 +18,8 @@ use super::document::{self, Trouble};
 use super::lines::Lines;
 use super::place::{Folder, Kind};
 use super::schema::{Diagnosis, Group, Line, Session};
-use crate::host::Error;
+use super::text::shell_path;
+use crate::host::{Error, elsewhere};
 use crate::host::owner::Owner;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -307,7 +308,16 @@ impl Output {
         self.attempt(|lines| lines.push(line))
     }
 
-    /// Writes what is buffered; to be called once a second, so that no crash costs more than that.
+    /// Writes what is buffered, at most some hundred times a second; to be called at every look at the ring, so that no
+    /// crash costs more than what came since.
+    ///
+    /// # Errors
+    /// As [`Self::write_line`].
+    pub fn tick(&mut self) -> Result<Flow, Error> {
+        self.attempt(Lines::write_due)
+    }
+
+    /// Writes what is buffered.
     ///
     /// # Errors
     /// As [`Self::write_line`].
@@ -348,11 +358,12 @@ impl Output {
         Error::io(
             match kept {
                 Some(kept) => format!(
-                    "cannot write {what} ({starts} starts are in {}; read them with: startrace report {})",
+                    "cannot write {what} ({}; {starts} starts are in {}; read them with: startrace report {})",
+                    elsewhere(&cause),
                     kept.display(),
-                    crate::trace::text::shell_path(&kept)
+                    shell_path(&kept)
                 ),
-                None => format!("cannot write the trace to {what}"),
+                None => format!("cannot write the trace to {what} ({})", elsewhere(&cause)),
             },
             cause,
         )
@@ -517,9 +528,10 @@ fn make_spool(folder: &Folder, name: &OsStr, notices: &mut Vec<String>) -> Resul
                     return Err(taken(&folder.path(name)));
                 }
                 notices.push(format!(
-                    "{path} is left from a recording that did not end properly: read it with 'startrace \
-                     report {path}', or remove it",
-                    path = path.display()
+                    "{} is left from a recording that did not end properly: remove it, or read it with: startrace \
+                     report {}",
+                    path.display(),
+                    shell_path(&path)
                 ));
             }
             Err(e) => return Err(cannot_create(&path, e)),

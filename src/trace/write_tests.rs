@@ -70,6 +70,30 @@ fn json_is_spooled_and_put_in_place_at_the_end() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
 }
 
+/// What a tracer that is killed leaves: all that was finished before its last look at the ring.
+#[test]
+fn a_finished_start_is_in_the_spool_at_the_next_tick() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut output = open(&dir.path().join("t.json"), Format::Json).unwrap();
+    let spooled = || lines(&dir.path().join("t.json.spool")).len();
+    feed(&mut output, 2);
+    // The rounds of a recording are 20 ms from each other.
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(spooled(), 0);
+    assert_eq!(output.tick().unwrap(), Flow::Going);
+    assert_eq!(spooled(), 3);
+    // One more at once: it waits for the next round, and no longer.
+    let begun = Instant::now();
+    let go = |flow| assert_eq!(flow, Flow::Going);
+    go(output.write_line(&Line::Exit { start_id: "1@1/0".into(), exit: exit(7) }).unwrap());
+    while spooled() == 3 {
+        assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+        std::thread::sleep(Duration::from_millis(5));
+        go(output.tick().unwrap());
+    }
+    assert_eq!(spooled(), 4);
+}
+
 #[test]
 fn ndjson_goes_straight_into_a_new_file_and_beside_an_old_one() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ use crate::report::style::wrap;
 use crate::report::{Ink, phase};
 use crate::sort::SortSmall;
 use crate::trace::schema::{Confidence, Start};
+use crate::trace::text::{decode, shell_line};
 use crate::words::{duration, label};
 use ratatui_core::layout::Rect;
 use ratatui_core::style::Style;
@@ -70,7 +71,7 @@ fn lines(start: &Start, canvas: &Canvas<'_>, width: u16) -> Vec<Line> {
     };
     let timeline = &start.timeline;
     match &start.argv {
-        Some(argv) => say("command", &argv.join(" ")),
+        Some(argv) => say("command", &shell_line(argv.iter().map(|arg| decode(arg)))),
         None => say("name", &start.comm),
     }
     let exe = start.exe.as_deref().unwrap_or("unknown");

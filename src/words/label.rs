@@ -58,7 +58,7 @@ pub(crate) fn command(exe: Option<&str>, argv: &[String]) -> String {
             text.push(' ');
             text.push_str(called);
         }
-        (Some(name), _) | (None, Some(name)) => text.push_str(name),
+        (Some(name), _) | (None, Some(name)) => push_word(&mut text, "", name),
         (None, None) => text.push_str("(no name)"),
     }
     if argv.is_empty() {
@@ -69,28 +69,38 @@ pub(crate) fn command(exe: Option<&str>, argv: &[String]) -> String {
             break;
         }
         text.push(' ');
-        let quoted = arg.is_empty() || memchr::memchr3(b' ', b'\t', b'\n', arg.as_bytes()).is_some();
-        if quoted {
-            text.push('\'');
-        }
         match arg.strip_prefix('/').map(|_| basename(arg)) {
             // Where a file lies says less than its name; the mark says that something is missing.
-            Some(name) if !quoted && name.len() + 1 < arg.len() && !name.starts_with('/') => {
-                text.push_str("…/");
-                push_some(&mut text, name);
+            Some(name) if !has_blanks(arg) && name.len() + 1 < arg.len() && !name.starts_with('/') => {
+                push_word(&mut text, "…/", name);
             }
-            _ => push_some(&mut text, arg),
-        }
-        if quoted {
-            text.push('\'');
+            _ => push_word(&mut text, "", arg),
         }
     }
     harmless(&text, MAX)
 }
 
-/// An argument can be megabytes; no more of it than a label can show.
-fn push_some(text: &mut String, arg: &str) {
-    text.extend(arg.chars().take(MAX + 1));
+fn has_blanks(word: &str) -> bool {
+    memchr::memchr3(b' ', b'\t', b'\n', word.as_bytes()).is_some()
+}
+
+/// A word, in a shell's quotes where it would be several otherwise, or none. It can be megabytes: no more of it than a
+/// label can show.
+fn push_word(text: &mut String, mark: &str, word: &str) {
+    let shown = word.chars().take(MAX + 1);
+    if !word.is_empty() && !has_blanks(word) && memchr::memchr2(b'\'', b'"', word.as_bytes()).is_none() {
+        text.push_str(mark);
+        return text.extend(shown);
+    }
+    // Double quotes where they say it shorter, and nothing in them means something to a shell.
+    let double = word.contains('\'') && !word.contains(['"', '$', '`', '\\', '!']);
+    let quote = if double { '"' } else { '\'' };
+    text.push(quote);
+    text.push_str(mark);
+    for c in shown {
+        if c == quote { text.push_str(r"'\''") } else { text.push(c) }
+    }
+    text.push(quote);
 }
 
 /// One label for starts of one shape: the numbers that differ become `#`. Each may be a label that this made before.
@@ -175,6 +185,11 @@ mod tests {
         );
         assert_eq!(short(Some("dash"), &["sh", "-c", "a | b"]), "dash -c 'a | b'");
         assert_eq!(short(Some("busybox"), &["/bin/ls", "-l"]), "busybox ls -l");
+        assert_eq!(short(Some("My App"), &["/opt/My App", "x"]), "'My App' x");
+        assert_eq!(short(None, &["/opt/My App"]), "'My App'");
+        assert_eq!(short(Some("a"), &["a", "it's", "a\"b"]), r#"a "it's" 'a"b'"#);
+        assert_eq!(short(Some("a"), &["a", "it's $1"]), r"a 'it'\''s $1'");
+        assert_eq!(short(Some("a"), &["a", "/tmp/it's"]), r#"a "…/it's""#);
         assert_eq!(short(None, &["/usr/bin/env", "", "/", "/tmp"]), "env '' / /tmp");
         assert_eq!(short(Some("a"), &[]), "a (no arguments at all)");
         assert_eq!(short(None, &[]), "(no name) (no arguments at all)");
@@ -190,7 +205,7 @@ mod tests {
         let many = vec!["y"; 100_000];
         assert!(short(Some("a"), &many).chars().count() <= MAX + 1);
         let shown = short(Some("a\n"), &["a", "\x1b[31m\u{202e}evil", "e\u{301}\u{3164}"]);
-        assert_eq!(shown, "a\\n \\x1b[31m\\u{202e}evil e\\u{0301}\\u{3164}");
+        assert_eq!(shown, "'a\\n' \\x1b[31m\\u{202e}evil e\\u{0301}\\u{3164}");
     }
 
     #[test]

@@ -2,24 +2,103 @@
 
 use super::fail;
 use crate::command::Exit;
-use crate::probe::{Plan, Provider, Wanted};
+use crate::command::printed::printed;
+use crate::host::privilege::{self, Rights};
+use crate::probe::{self, Plan, Provider, Wanted};
+use std::io::Write;
 
-pub(super) fn dry_run(wanted: Wanted) -> Exit {
-    let plan = match Plan::choose(wanted) {
-        Ok(plan) => plan,
+pub(super) fn dry_run(wanted: &Wanted) -> Exit {
+    let privileged = privilege::status().is_ok_and(|sets| privilege::rights(sets.effective) != Rights::None);
+    let plans = match plans(wanted, privileged) {
+        Ok(plans) => plans,
         Err(error) => return fail(&error.into(), Exit::Unable),
     };
-    println!("Hooks:");
-    for hook in plan.hooks() {
-        println!("  {hook}");
+    let shown = std::io::stdout().write_all(text(&plans).as_bytes());
+    match printed("the plan", shown) {
+        Ok(()) => Exit::Success,
+        Err(error) => fail(&error, Exit::Failure),
     }
-    println!("{}", cost(&plan));
-    Exit::Success
+}
+
+/// What it may come to, each with its condition: what was found by trying, where that is allowed.
+fn plans(wanted: &Wanted, privileged: bool) -> Result<Vec<(&'static str, Plan)>, probe::Error> {
+    if privileged { Ok(vec![("", Plan::choose(wanted.clone())?)]) } else { Plan::possible(wanted) }
+}
+
+fn text(plans: &[(&str, Plan)]) -> String {
+    let mut text = String::new();
+    let lists: Vec<_> = plans.iter().map(|(condition, plan)| (*condition, plan.hooks())).collect();
+    section(&mut text, "Hooks", "which of these hooks are used", &lists);
+    let lists: Vec<_> = plans.iter().map(|(condition, plan)| (*condition, costs(plan))).collect();
+    section(&mut text, "Cost", "which of these costs there are", &lists);
+    text
+}
+
+/// What all lists have, and then what depends on what could not be examined.
+fn section(text: &mut String, title: &str, unknown: &str, lists: &[(&str, Vec<String>)]) {
+    let line = |text: &mut String, indent: &str, entry: &str| {
+        for line in entry.lines() {
+            text.push_str(&format!("{indent}{line}\n"));
+        }
+    };
+    let in_all = |entry: &String| lists.iter().all(|(_, list)| list.contains(entry));
+    text.push_str(&format!("{title}:\n"));
+    let first = lists.first().map_or(&[][..], |(_, list)| list);
+    first.iter().filter(|entry| in_all(entry)).for_each(|entry| line(text, "  ", entry));
+    if lists.iter().all(|(_, list)| list.iter().all(in_all)) {
+        return;
+    }
+    text.push_str(&format!("Not examined without privileges (run with sudo to see {unknown}):\n"));
+    for (condition, list) in lists {
+        text.push_str(&format!("  {condition}:\n"));
+        let mut own = list.iter().filter(|entry| !in_all(entry)).peekable();
+        if own.peek().is_none() {
+            line(text, "    ", "none of them");
+        }
+        own.for_each(|entry| line(text, "    ", entry));
+    }
 }
 
 /// What the hooks cost, as measured by `cargo xtask bench` (see the README).
-fn cost(plan: &Plan) -> String {
-    let calls = match plan.provider {
+fn costs(plan: &Plan) -> Vec<String> {
+    let mut costs = vec![
+        "some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch."
+            .to_owned(),
+    ];
+    if plan.probes_libraries() {
+        costs.push(
+            "Probes in ld.so and libc: every start of a dynamic program on the machine takes some 120 us longer."
+                .to_owned(),
+        );
+    }
+    if plan.probes_imports() {
+        costs.push("Probes in CPython: a module that a process loads takes some 5 us longer.".to_owned());
+    }
+    if plan.tells_files() {
+        costs.push(
+            "Tracepoints of open, stat, access and write (--level deep): while the recording runs, every system\n\
+             call of the machine takes some 50 ns longer, and these of processes in their start 0.5 us more."
+                .to_owned(),
+        );
+    }
+    if plan.tells_faults() {
+        costs.push(
+            "The tracepoint of page faults (--level deep): each page fault of the machine takes some 80 ns longer."
+                .to_owned(),
+        );
+    }
+    if plan.profiles() {
+        costs.push(format!(
+            "Sampling: {} times a second and CPU, some 3 us each for the processes followed.",
+            plan.profile_hz
+        ));
+    }
+    costs.push(calls(plan.provider).to_owned());
+    costs
+}
+
+fn calls(provider: Provider) -> &'static str {
+    match provider {
         Provider::Tracepoints => {
             "Tracepoints of fork and exec calls: while the recording runs, every system call of the\n\
              machine takes some 50 ns longer (a getppid loop: about 1.25 times)."
@@ -32,38 +111,5 @@ fn cost(plan: &Plan) -> String {
         Provider::None => {
             "Entry times and failed execs are not observed on this kernel; exact ones: --syscall-hooks."
         }
-    };
-    let libraries = if plan.probes_libraries() {
-        "\n  Probes in ld.so and libc: every start of a dynamic program on the machine takes some 120 us longer."
-    } else {
-        ""
-    };
-    let files = if plan.tells_files() {
-        "\n  Tracepoints of open, stat, access and write (--level deep): while the recording runs, every system\n  \
-         call of the machine takes some 50 ns longer, and these of processes in their start 0.5 us more."
-    } else {
-        ""
-    };
-    let faults = if plan.tells_faults() {
-        "\n  The tracepoint of page faults (--level deep): each page fault of the machine takes some 80 ns longer."
-    } else {
-        ""
-    };
-    let profile = if plan.profiles() {
-        format!(
-            "\n  Sampling: {} times a second and CPU, some 3 us each for the processes followed.",
-            plan.profile_hz
-        )
-    } else {
-        String::new()
-    };
-    let imports = if plan.probes_imports() {
-        "\n  Probes in CPython: a module that a process loads takes some 5 us longer."
-    } else {
-        ""
-    };
-    format!(
-        "Cost:\n  some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch.{libraries}{imports}{files}{faults}{profile}\n  {}",
-        calls.replace('\n', "\n  ")
-    )
+    }
 }

@@ -13,6 +13,7 @@ use crate::report::Style;
 use crate::timeline::Output;
 use crate::timeline::live::UnderWay;
 use crate::trace::schema::{Group, Line, Session};
+use crate::trace::text::shell_path;
 use crate::trace::write::{Finished, Format, Output as Stream, OutputTarget};
 use crate::tui::keys::Keys;
 use crate::tui::state::{State, Wish};
@@ -160,7 +161,7 @@ impl FullScreen {
         let diagnosis = diagnoser.finish(&[], Some(&session), None).diagnosis;
         let finished = out.finish(Vec::new(), diagnosis, session)?;
         let place = match finished {
-            Finished::File(path) => path.display().to_string(),
+            Finished::File(path) => shell_path(&path),
             Finished::Stream | Finished::ReaderGone => String::new(),
         };
         Ok(format!("wrote {} starts to {place}", count(starts)))
