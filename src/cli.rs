@@ -110,9 +110,7 @@ pub fn run() -> Exit {
         Command::Diff(options) => return command::diff::run(options),
         Command::Report(options) => command::report::run(options),
         Command::Export(options) => command::export::run(options),
-        Command::Inspect(options) => {
-            command::inspect::run(options, &mut std::io::stdout().lock())
-        }
+        Command::Inspect(options) => command::inspect::run(options, &mut std::io::stdout().lock()),
         Command::Schema(options) => command::schema::run(options),
         Command::Help(options) => return command::help::run(options, Cli::command()),
     };

@@ -1,7 +1,7 @@
 //! `startrace check`: holds a trace against a budget.
 
-use super::redaction::RedactArgs;
 use super::printed::printed;
+use super::redaction::RedactArgs;
 use super::{Exit, record};
 use crate::compare::budget::{self, Budget, Checked};
 use crate::compare::{Digest, Side};

@@ -1,8 +1,8 @@
 //! `startrace diff`: what became slower between two sides of traces.
 
 use super::export::write_file;
-use super::redaction::RedactArgs;
 use super::printed::printed;
+use super::redaction::RedactArgs;
 use super::{Exit, Misuse, record};
 use crate::compare::{self, Comparison, Digest, Limit, Map, Outcome, Representative, Side};
 use crate::export::ExportError;

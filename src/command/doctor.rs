@@ -3,9 +3,9 @@
 
 pub mod kernel;
 
-use crate::host::{Error, elsewhere};
 use crate::host::checks::{self, Check, State};
 use crate::host::facts;
+use crate::host::{Error, elsewhere};
 use crate::trace::schema::{Host, Tool};
 use crate::trace::text::sanitize;
 use serde::Serialize;
@@ -65,9 +65,10 @@ pub fn run(
         render(&diagnosis)
     };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::io(format!("cannot write the diagnosis to the standard output ({})", elsewhere(&e)), e))
-        }
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io(
+            format!("cannot write the diagnosis to the standard output ({})", elsewhere(&e)),
+            e,
+        )),
         _ => Ok(if diagnosis.works { 0 } else { EX_NOPERM }),
     }
 }

@@ -1,8 +1,8 @@
 //! `startrace export`: a trace in the formats that other tools read.
 
 use super::Misuse;
-use super::redaction::RedactArgs;
 use super::printed::written;
+use super::redaction::RedactArgs;
 use crate::export::otlp::{self, Context, Encoding, Endpoint, Patience, Sender};
 use crate::export::{self, ExportError, Format, Source};
 use crate::host::caller;

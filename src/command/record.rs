@@ -7,8 +7,8 @@ use dry_run::dry_run;
 use what::READY;
 pub use what::{Checked, WhatArgs};
 
-use super::recording::{self, Finished, Flow, Progress, Sink, WhenReady};
 use super::printed::printed;
+use super::recording::{self, Finished, Flow, Progress, Sink, WhenReady};
 use super::{Exit, report, untraced};
 use crate::diagnose::{Diagnoser, Thresholds};
 use crate::host::privilege;

@@ -2,6 +2,7 @@
 
 use super::Misuse;
 use super::export::{warn, write_file};
+use super::printed::printed;
 use super::redaction::RedactArgs;
 use crate::diagnose::{self, Thresholds};
 use crate::export::{self, Format, Source};
@@ -10,7 +11,6 @@ use crate::redact::Redactor;
 use crate::report::{self, ColorWhen, Digest, MAX_WIDTH, MIN_WIDTH, Pick, Style, View};
 use crate::trace::read;
 use crate::trace::write::OutputTarget;
-use super::printed::printed;
 use anyhow::{Context, Result, anyhow};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

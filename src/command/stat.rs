@@ -1,11 +1,11 @@
 //! `startrace stat`: starts a command many times, and says how its start times lie.
 
 use super::Exit;
+use super::printed::written;
 use super::record::{self, WhatArgs};
 use super::recording::series::{self, Planned, Series, Standing, Stopped};
 use super::recording::{self, Flow, Progress, Sink, WhenReady};
 use super::redaction::RedactArgs;
-use super::printed::written;
 use crate::compare::{self, Digest, Reading, Side, Sides};
 use crate::diagnose::{Diagnoser, Thresholds};
 use crate::host::launcher::Outputs;
@@ -564,5 +564,8 @@ fn show(
     };
     let done = done.and_then(|()| out.flush());
     let (_, _) = out.into_parts();
-    written(if streams { "the figures to the standard error" } else { "the figures to the standard output" }, done)
+    written(
+        if streams { "the figures to the standard error" } else { "the figures to the standard output" },
+        done,
+    )
 }

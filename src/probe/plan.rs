@@ -370,10 +370,7 @@ mod tests {
     fn who_may_try_nothing_is_told_all_that_it_may_come_to() {
         let named = Features { fentry_named: true, percpu_alloc_percpu: true, ..Features::default() };
         let command = Wanted::of(Scope::Children);
-        assert_eq!(
-            providers(&command, named),
-            [Provider::Fentry, Provider::Tracepoints, Provider::MmAlloc]
-        );
+        assert_eq!(providers(&command, named), [Provider::Fentry, Provider::Tracepoints, Provider::MmAlloc]);
         assert_eq!(providers(&Wanted::of(Scope::System), named), [Provider::Fentry, Provider::MmAlloc]);
         let unnamed = Features { percpu_alloc_percpu: true, ..Features::default() };
         assert_eq!(providers(&Wanted::of(Scope::System), unnamed), [Provider::MmAlloc]);
