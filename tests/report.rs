@@ -567,7 +567,7 @@ fn what_could_not_be_written_is_named() {
         (&["scrub", t, "-o", "-"], "the trace"),
         (&["diff", t, t], "the comparison"),
         (&["check", t, "--budget", &budget], "the answer"),
-        (&["inspect", "/proc/self/exe"], "the answer"),
+        (&["inspect", env!("CARGO_BIN_EXE_startrace")], "the answer"),
         (&["schema"], "the schema"),
         (&["help", "phases"], "the help"),
         (&["help", "record"], "the help"),
