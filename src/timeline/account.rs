@@ -8,6 +8,7 @@ use crate::event::Id;
 use crate::level::Level;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Counters, Phase, Segment, States, ThreadTime, Wait};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The answer.
@@ -78,18 +79,23 @@ impl Builder {
     /// The waits of all tasks that began within the start, and how many are left out.
     fn waits(&self, tasks: &Tasks, origin_ns: u64, end_ns: u64) -> (Vec<Wait>, u64) {
         let within = |wait: &Waited| wait.off_ns < end_ns && wait.back_ns > origin_ns;
-        let lanes = tasks.lanes.iter();
-        let all = lanes.flat_map(|lane| lane.waits().filter(|w| within(w)).map(|w| (lane.tid, w)));
         let length = |wait: &Waited| wait.back_ns.min(end_ns) - wait.off_ns.max(origin_ns);
-        let mut waits: Vec<(u32, &Waited)> = all.filter(|(_, wait)| length(wait) >= SINGLE_NS).collect();
-        let mut left_out = 0;
-        if waits.len() > MAX_WAITS {
-            left_out = (waits.len() - MAX_WAITS) as u64;
-            waits.sort_small_by_key(|(_, wait)| std::cmp::Reverse(length(wait)));
-            waits.truncate(MAX_WAITS);
+        // Twice through all of them, for they are not all in memory as they are given.
+        let long = || {
+            let is_long = |wait: &Cow<'_, Waited>| within(wait) && length(wait) >= SINGLE_NS;
+            tasks.lanes.iter().flat_map(move |lane| lane.waits().filter(is_long).map(|w| (lane.tid, w)))
+        };
+        let lengths: Vec<u64> = long().map(|(_, wait)| length(&wait)).collect();
+        let mut kept: Vec<usize> = (0..lengths.len()).collect();
+        let left_out = kept.len().saturating_sub(MAX_WAITS) as u64;
+        if left_out > 0 {
+            kept.sort_small_by_key(|at| std::cmp::Reverse(lengths.get(*at).copied()));
+            kept.truncate(MAX_WAITS);
+            kept.sort_unstable();
         }
-        waits.sort_small_by_key(|(tid, wait)| (wait.off_ns, *tid));
-        let waits = waits.into_iter().map(|(tid, wait)| {
+        let mut kept = kept.into_iter().peekable();
+        let shown = long().enumerate().filter(|(at, _)| kept.next_if_eq(at).is_some());
+        let waits = shown.map(|(_, (tid, wait))| {
             let off = wait.off_ns.max(origin_ns);
             let wake = wait.wake_ns.clamp(off, end_ns.max(off));
             let told = wait.told();
@@ -98,7 +104,7 @@ impl Builder {
             let holder = holder.map(|rival| rival.within(wake, back, wait.back_ns));
             let had = || holder.as_ref().map(|holder| words::had(holder, back - wake));
             let detail = if told.state == State::Runnable { had() } else { None };
-            Wait {
+            let shown = Wait {
                 at_ns: off - origin_ns,
                 duration_ns: wake - off,
                 runnable_ns: back - wake,
@@ -109,9 +115,12 @@ impl Builder {
                 holder,
                 // What went on at the end was ended later.
                 woken_by: told.woken_by.filter(|_| wait.wake_ns <= end_ns),
-            }
+            };
+            (wait.off_ns, shown)
         });
-        (waits.collect(), left_out)
+        let mut waits: Vec<(u64, Wait)> = waits.collect();
+        waits.sort_small_by_key(|(off_ns, wait)| (*off_ns, wait.tid));
+        (waits.into_iter().map(|(_, wait)| wait).collect(), left_out)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The end of a start: when it is given out, and what is held back until its siblings are known.
 
 use super::past::Story;
+use super::shelf::Shelf;
 use super::world::World;
 use super::{Builder, CommandStart, Output, phases, start, words};
 use crate::event::Id;
@@ -102,7 +103,8 @@ impl Builder {
         }
     }
 
-    fn hold(&mut self, until_ns: u64, id: Id, built: start::Built) {
+    fn hold(&mut self, until_ns: u64, id: Id, mut built: start::Built) {
+        built.waits = Shelf::take(&mut built.start.timeline.waits);
         if let Some(process) = self.processes.get_mut(&id) {
             process.held = true;
         }
@@ -124,6 +126,9 @@ impl Builder {
 
     /// Gives out what was held back, with what is known now of it and its siblings.
     pub(super) fn release(&mut self, id: Id, mut built: start::Built, now_ns: u64) {
+        if let Some(shelf) = built.waits.take() {
+            built.start.timeline.waits = shelf.waits();
+        }
         self.lighten(id, &mut built);
         let before = (built.facts.siblings.clone(), built.facts.child.clone());
         // It was ready, and is a process still or was one for some time.

@@ -14,6 +14,7 @@ mod steps;
 
 use super::Builder;
 use super::phases::{self, Begun};
+use super::row::Found;
 use super::tasks::{Piece, Rival, State, Tasks, Waited};
 use super::waited;
 use super::words;
@@ -101,7 +102,7 @@ struct Within {
 enum Spot<'a> {
     /// Before its first record.
     Before,
-    Inside(&'a Piece),
+    Inside(Found<'a>),
     /// After its last record.
     After(u64),
 }
@@ -370,12 +371,14 @@ impl<'a> Walk<'a> {
                     let ended = tasks.lanes.get(frame.lane).is_some_and(|lane| lane.ended_ns.is_some());
                     self.after(frame, until, ended);
                 }
-                Spot::Inside(Piece::Sums { since_ns, until_ns, sums }) => {
-                    let lo = (*since_ns).max(frame.floor);
-                    let part = sums.share(self.now - lo, until_ns - since_ns);
-                    self.emit_sums(&frame, &part);
-                }
-                Spot::Inside(Piece::Wait(wait)) => self.wait(frame, wait),
+                Spot::Inside(piece) => match &*piece {
+                    Piece::Sums { since_ns, until_ns, sums } => {
+                        let lo = (*since_ns).max(frame.floor);
+                        let part = sums.share(self.now - lo, until_ns - since_ns);
+                        self.emit_sums(&frame, &part);
+                    }
+                    Piece::Wait(wait) => self.wait(frame, wait),
+                },
             }
         }
         self.frames.truncate(1);
@@ -452,9 +455,12 @@ impl<'a> Walk<'a> {
         let view = self.find(pid, self.now)?;
         let next = Frame { view, lane: self.place(view, tid)?, floor: wait.off_ns.max(frame.floor) };
         let tasks = self.tasks(view);
-        let off = match self.spot(&tasks, &next) {
-            Spot::Inside(Piece::Wait(off)) if self.now < off.back_ns => off,
-            _ => return Some((next, self.now)),
+        let piece = match self.spot(&tasks, &next) {
+            Spot::Inside(piece) => Some(piece),
+            Spot::Before | Spot::After(_) => None,
+        };
+        let Some(Piece::Wait(off)) = piece.as_deref().filter(|piece| self.now < piece.until_ns()) else {
+            return Some((next, self.now));
         };
         // Nobody saw it get its CPU, but here is what it did there.
         if off.told().back_unseen {
@@ -480,7 +486,8 @@ impl<'a> Walk<'a> {
     /// Is it off its CPU at that time, by its own records?
     fn waits(&self, frame: &Frame) -> bool {
         let tasks = self.tasks(frame.view);
-        matches!(self.spot(&tasks, frame), Spot::Inside(Piece::Wait(wait)) if self.now < wait.back_ns)
+        let waits = |piece: &Piece| matches!(piece, Piece::Wait(wait) if self.now < wait.back_ns);
+        matches!(self.spot(&tasks, frame), Spot::Inside(piece) if waits(&piece))
     }
 
     fn after(&mut self, frame: Frame, until: u64, ended: bool) {

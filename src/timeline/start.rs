@@ -47,6 +47,8 @@ pub(super) struct Built {
     pub execs: u32,
     /// Its readiness was looked for.
     pub timeline: bool,
+    /// Its waits, while it is held back.
+    pub waits: Option<super::shelf::Shelf>,
     /// What its main thread did last was not told yet: see [`Dark`].
     pub dark: Option<Box<Dark>>,
 }
@@ -334,6 +336,7 @@ impl Builder {
             creator_execs,
             path_cut: account.path_cut,
             timeline: process.ready.is_some(),
+            waits: None,
             dark: None,
             execs: self.processes.get(&id).map_or(0, |process| process.execs),
         })

@@ -4,15 +4,17 @@
 //! Whatever was lost, or came in whatever order, a row stays whole: what no record covers is a piece of
 //! unknown time, and of two records that overlap the second is cut.
 
+use super::row::{Found, Row};
 pub(super) use super::waited::{Rival, Told, Waited};
 use crate::event::task::{Mark, Moment, Spent, Usage, WaitKind};
 use crate::hash::HashMap;
+use std::borrow::Cow;
 
 /// Waits that a start keeps singly: the longest.
 pub(super) const MAX_WAITS: usize = 10_000;
 /// Pieces of one start; more than that, and neighbouring sums are added up.
 const MAX_PIECES: usize = 40_000;
-/// Pieces of time in memory, of all starts in progress together: some 70 MB.
+/// Pieces of time in memory, of all starts in progress together: some 15 MB.
 pub(super) const MAX_ALL_PIECES: usize = 400_000;
 /// Tasks of one start that are kept; of more, those that have ended and ran least are left out.
 pub(super) const MAX_LANES: usize = 2_000;
@@ -185,7 +187,7 @@ pub(super) struct Lane {
     pub tid: u32,
     pub comm: Option<String>,
     /// In order, each beginning where the one before ends.
-    pub pieces: Vec<Piece>,
+    pub pieces: Row,
     /// Its end was told.
     pub ended_ns: Option<u64>,
     /// From then on it is what another lane (by its place) had been: a thread that executed, and took
@@ -201,7 +203,7 @@ impl Lane {
     /// As it was, of a task from which nothing more comes.
     pub(super) fn of(
         tid: u32,
-        pieces: Vec<Piece>,
+        pieces: Row,
         ended_ns: Option<u64>,
         taken_over: Vec<(u64, usize)>,
     ) -> Self {
@@ -209,24 +211,22 @@ impl Lane {
     }
 
     pub(super) fn begin_ns(&self) -> Option<u64> {
-        self.pieces.first().map(Piece::since_ns)
+        self.pieces.begin_ns()
     }
 
     pub(super) fn until_ns(&self) -> Option<u64> {
-        self.pieces.last().map(Piece::until_ns)
+        self.pieces.until_ns()
     }
 
     /// The piece in which a time lies; a border belongs to the piece before it.
-    pub(super) fn at(&self, time_ns: u64) -> Option<&Piece> {
-        let after = self.pieces.partition_point(|piece| piece.since_ns() < time_ns);
-        self.pieces.get(after.checked_sub(1)?).filter(|piece| time_ns <= piece.until_ns())
+    pub(super) fn at(&self, time_ns: u64) -> Option<Found<'_>> {
+        self.pieces.at(time_ns)
     }
 
     /// Its time between two times. What no record covers is left out.
     pub(super) fn within(&self, from_ns: u64, to_ns: u64) -> Sums {
         let mut out = Sums::default();
-        let first = self.pieces.partition_point(|piece| piece.until_ns() <= from_ns);
-        for piece in self.pieces.get(first..).unwrap_or_default() {
+        for piece in self.pieces.after(from_ns) {
             if piece.since_ns() >= to_ns {
                 break;
             }
@@ -235,10 +235,11 @@ impl Lane {
         out
     }
 
-    pub(super) fn waits(&self) -> impl Iterator<Item = &Waited> {
+    pub(super) fn waits(&self) -> impl Iterator<Item = Cow<'_, Waited>> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Wait(wait) => Some(wait),
-            Piece::Sums { .. } => None,
+            Cow::Owned(Piece::Wait(wait)) => Some(Cow::Owned(wait)),
+            Cow::Borrowed(Piece::Wait(wait)) => Some(Cow::Borrowed(wait)),
+            Cow::Owned(Piece::Sums { .. }) | Cow::Borrowed(Piece::Sums { .. }) => None,
         })
     }
 
@@ -290,16 +291,18 @@ impl Lane {
         let keep = if loose { before } else { before + 1 }.max(1);
         while self.pieces.len() > keep {
             let Some(last) = self.pieces.pop() else { break };
-            if let Some(previous) = self.pieces.last_mut() {
+            if let Some(mut previous) = self.pieces.pop() {
                 previous.join(&last);
+                self.pieces.push(previous);
             }
         }
-        if let Some(last) = self.pieces.last_mut() {
+        if let Some(mut last) = self.pieces.pop() {
             if let Piece::Wait(_) = last {
                 let sums = last.within(0, u64::MAX);
-                *last = Piece::Sums { since_ns: last.since_ns(), until_ns: last.until_ns(), sums };
+                last = Piece::Sums { since_ns: last.since_ns(), until_ns: last.until_ns(), sums };
             }
             self.loose_end = last.length() < SINGLE_NS * 10;
+            self.pieces.push(last);
         }
     }
 
@@ -307,8 +310,8 @@ impl Lane {
     /// `join_ns`. Gives the number of waits that went.
     fn thin(&mut self, wait_ns: u64, join_ns: u64) -> u64 {
         let mut gone = 0;
-        let mut out: Vec<Piece> = Vec::with_capacity(self.pieces.len());
-        for mut piece in self.pieces.drain(..) {
+        let mut out = Row::default();
+        for mut piece in self.pieces.take() {
             let mut folded = false;
             if let Piece::Wait(_) = &piece
                 && piece.length() < wait_ns
@@ -318,13 +321,16 @@ impl Lane {
                 let sums = piece.within(0, u64::MAX);
                 piece = Piece::Sums { since_ns: piece.since_ns(), until_ns: piece.until_ns(), sums };
             }
-            match (out.last_mut(), &piece) {
-                (Some(last @ Piece::Sums { .. }), Piece::Sums { .. })
-                    if folded || last.length().saturating_add(piece.length()) < join_ns =>
-                {
+            let joins = |last: &Piece| {
+                let both = matches!((last, &piece), (Piece::Sums { .. }, Piece::Sums { .. }));
+                both && (folded || last.length().saturating_add(piece.length()) < join_ns)
+            };
+            match out.pop_if(joins) {
+                Some(mut last) => {
                     last.join(&piece);
+                    out.push(last);
                 }
-                _ => out.push(piece),
+                None => out.push(piece),
             }
         }
         self.pieces = out;
@@ -455,7 +461,7 @@ impl Tasks {
         for (lane, gone) in std::mem::take(&mut self.lanes).into_iter().zip(&gone) {
             places.push(kept.len());
             if *gone {
-                self.waits_left_out += lane.waits().count() as u64;
+                self.waits_left_out += lane.pieces.waits() as u64;
                 if let Some((_, used)) = lane.readings.last() {
                     add_usage(&mut self.gone, used);
                 }
@@ -474,7 +480,7 @@ impl Tasks {
 
     fn count(&mut self) {
         self.pieces = self.lanes.iter().map(|lane| lane.pieces.len()).sum();
-        self.waits = self.lanes.iter().map(|lane| lane.waits().count()).sum();
+        self.waits = self.lanes.iter().map(|lane| lane.pieces.waits()).sum();
     }
 
     /// Takes a wait in.
@@ -512,7 +518,7 @@ impl Tasks {
             if own.ended_ns.is_some() {
                 continue;
             }
-            lane.pieces.iter().for_each(|piece| own.push(piece.clone()));
+            lane.pieces.iter().for_each(|piece| own.push(piece.into_owned()));
             own.ended_ns = lane.ended_ns;
         }
         self.count();
@@ -630,7 +636,7 @@ impl Tasks {
     /// A start of the same process begins: what was before is not its own.
     pub(super) fn begin(&mut self, origin_ns: u64) {
         for lane in &mut self.lanes {
-            lane.pieces.retain(|piece| piece.until_ns() > origin_ns);
+            lane.pieces = lane.pieces.take().filter(|piece| piece.until_ns() > origin_ns).collect();
         }
         for lane in &mut self.lanes {
             lane.readings.retain(|(at, _)| *at >= origin_ns);

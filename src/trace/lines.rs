@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// How much is written at a time.
 const BUFFER: usize = 64 * 1024;
+/// What the buffer has room for at first, and again after a start of several megabytes.
+const ROOM: usize = BUFFER + BUFFER / 2;
 /// How long [`Lines::write_due`] lets lines gather: less than from one look at the ring to the next, so that each
 /// regular one writes what it brought, and those that come on each other's heels write together.
 const MAX_AGE: Duration = Duration::from_millis(10);
@@ -30,7 +32,7 @@ impl Lines {
     pub(super) fn new(file: File) -> Self {
         Self {
             file,
-            buffer: Vec::with_capacity(BUFFER + BUFFER / 2),
+            buffer: Vec::with_capacity(ROOM),
             written: 0,
             accepted: 0,
             flushed: Instant::now(),
@@ -82,6 +84,9 @@ impl Lines {
             }
         }
         self.buffer.clear();
+        if self.buffer.capacity() > 4 * ROOM {
+            self.buffer.shrink_to(ROOM);
+        }
         self.written = self.accepted;
         Ok(())
     }

@@ -7,8 +7,8 @@ use super::Story;
 use crate::dense::{Reader, Writer};
 use crate::event::Id;
 use crate::timeline::phases::{self, Begun};
-use crate::timeline::tasks::{Lane, Piece, Sums, Tasks, Waited};
-use crate::timeline::waited::{state, write_state};
+use crate::timeline::row::{self, Row};
+use crate::timeline::tasks::{Lane, Tasks};
 
 /// What comes before the tasks of a start.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,30 +16,6 @@ pub(super) struct Head {
     pub(super) creator: Option<(Id, u32)>,
     pub(super) command: String,
 }
-
-fn write_piece(out: &mut Writer, last: u64, piece: &Piece) {
-    match piece {
-        Piece::Sums { since_ns, until_ns, sums } => {
-            out.number(sums.iter().count() as u64);
-            out.after(last, *since_ns);
-            out.after(*since_ns, *until_ns);
-            for (state, ns) in sums.iter() {
-                write_state(out, state);
-                out.number(ns);
-            }
-        }
-        Piece::Wait(wait) => {
-            out.number(WAIT);
-            out.after(last, wait.off_ns);
-            out.after(wait.off_ns, wait.wake_ns);
-            out.after(wait.wake_ns, wait.back_ns);
-            out.bytes(wait.bytes());
-        }
-    }
-}
-
-/// Stands where else the number of states is.
-const WAIT: u64 = 1 << 20;
 
 /// A start as bytes; the first four say how many follow.
 pub(super) fn write(story: &Story) -> Vec<u8> {
@@ -74,8 +50,8 @@ pub(super) fn write(story: &Story) -> Vec<u8> {
         }
         out.number(lane.pieces.len() as u64);
         let mut last = origin;
-        for piece in &lane.pieces {
-            write_piece(&mut out, last, piece);
+        for piece in lane.pieces.iter() {
+            row::write(&mut out, last, &piece);
             last = piece.until_ns();
         }
     }
@@ -84,22 +60,6 @@ pub(super) fn write(story: &Story) -> Vec<u8> {
         *front = len.to_ne_bytes();
     }
     out.0
-}
-
-fn piece(from: &mut Reader<'_>, last: u64) -> Option<Piece> {
-    let states = from.number()?;
-    let since_ns = from.after(last)?;
-    let next_ns = from.after(since_ns)?;
-    if states == WAIT {
-        let back_ns = from.after(next_ns)?;
-        return Some(Piece::Wait(Waited::of(since_ns, next_ns, back_ns, from.bytes()?)));
-    }
-    let mut sums = Sums::with_room(usize::try_from(states).ok()?.min(from.0.len()));
-    for _ in 0..states {
-        let state = state(from)?;
-        sums.add(state, from.number()?);
-    }
-    Some(Piece::Sums { since_ns, until_ns: next_ns, sums })
 }
 
 fn read_head(from: &mut Reader<'_>, origin: u64) -> Option<Head> {
@@ -120,10 +80,10 @@ fn tasks(from: &mut Reader<'_>, pid: u32, origin: u64) -> Option<Tasks> {
             taken_over.push((from.after(origin)?, usize::try_from(from.number()?).ok()?));
         }
         let n = from.count()?;
-        let mut pieces = Vec::with_capacity(n);
+        let mut pieces = Row::default();
         let mut last = origin;
         for _ in 0..n {
-            let piece = piece(from, last)?;
+            let piece = row::read(from, last)?;
             last = piece.until_ns();
             pieces.push(piece);
         }

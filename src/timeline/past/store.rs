@@ -50,8 +50,21 @@ impl Store {
                 self.blocks.push_back((at, block));
             }
         }
-        while self.blocks.len() > IN_MEMORY && self.move_out() {}
+        // A start that went on for hours is a block of its own, and a large one.
+        while self.blocks.len() > 1
+            && (self.blocks.len() > IN_MEMORY || self.bytes_in_memory() > (IN_MEMORY * BLOCK) as u64)
+            && self.move_out()
+        {}
         at
+    }
+
+    fn bytes_in_memory(&self) -> u64 {
+        self.blocks.front().map_or(0, |(at, _)| self.next.saturating_sub(*at))
+    }
+
+    /// A block's room, for the next one.
+    fn keep(&mut self, block: Vec<u8>) {
+        self.spare = if block.capacity() <= BLOCK { block } else { Vec::new() };
     }
 
     /// Moves the oldest block into the file.
@@ -66,7 +79,7 @@ impl Store {
             return false;
         }
         if let Some((_, block)) = self.blocks.pop_front() {
-            self.spare = block;
+            self.keep(block);
         }
         true
     }
@@ -74,7 +87,9 @@ impl Store {
     /// Is it more than there is room for? Then the oldest bytes have to be forgotten.
     pub(super) fn is_over(&self) -> bool {
         let in_memory = self.blocks.front().map_or(self.next, |(at, _)| *at);
-        in_memory.saturating_sub(self.first.min(in_memory)) > IN_FILE || self.blocks.len() > WITHOUT_FILE
+        in_memory.saturating_sub(self.first.min(in_memory)) > IN_FILE
+            || self.blocks.len() > WITHOUT_FILE
+            || self.blocks.len() > 1 && self.bytes_in_memory() > (WITHOUT_FILE * BLOCK) as u64
     }
 
     /// Nothing before this place is asked for any more.
@@ -82,8 +97,9 @@ impl Store {
         self.first = self.first.max(until.min(self.next));
         while self.blocks.len() > 1
             && self.blocks.front().is_some_and(|(at, block)| at + block.len() as u64 <= self.first)
+            && let Some((_, block)) = self.blocks.pop_front()
         {
-            self.spare = self.blocks.pop_front().map(|(_, block)| block).unwrap_or_default();
+            self.keep(block);
         }
         // Not for every start.
         let in_file = self.blocks.front().map_or(self.next, |(at, _)| *at).min(self.first);

@@ -1,4 +1,5 @@
 use super::super::phases;
+use super::super::row::Row;
 use super::super::tasks::{Lane, Piece, Sums, Told, Waited};
 use super::*;
 use crate::event::task::WaitKind;
@@ -64,10 +65,11 @@ fn story(pid: u32, origin_ns: u64, end_ns: u64, exited: bool) -> Story {
         Piece::Wait(wait(origin_ns + 13, false)),
     ];
     let mut tasks = Tasks::of(pid);
-    tasks.put(Lane::of(pid, pieces.clone(), Some(end_ns), vec![(origin_ns + 1, 1)]), true);
+    let row = || pieces.iter().cloned().collect();
+    tasks.put(Lane::of(pid, row(), Some(end_ns), vec![(origin_ns + 1, 1)]), true);
     // A number that came twice: the second task of that number is the last.
-    tasks.put(Lane::of(pid + 1, pieces, None, Vec::new()), false);
-    tasks.put(Lane::of(pid + 1, Vec::new(), None, Vec::new()), true);
+    tasks.put(Lane::of(pid + 1, row(), None, Vec::new()), false);
+    tasks.put(Lane::of(pid + 1, Row::default(), None, Vec::new()), true);
     Story {
         id: id(pid),
         seq: pid % 3,
