@@ -147,7 +147,8 @@ impl Row {
 
     /// The piece in which a time lies; a border belongs to the piece before it.
     pub(super) fn at(&self, time_ns: u64) -> Option<Found<'_>> {
-        let place = |pieces: &[Piece]| pieces.partition_point(|piece| piece.since_ns() < time_ns).checked_sub(1);
+        let place =
+            |pieces: &[Piece]| pieces.partition_point(|piece| piece.since_ns() < time_ns).checked_sub(1);
         let found = match place(&self.open) {
             Some(at) => Found::Open(self.open.get(at)?),
             None => {
@@ -249,7 +250,8 @@ mod tests {
             sums.add(State::Blocked(WaitKind::Child), u64::from(kind % 7));
             Piece::Sums { since_ns, until_ns, sums }
         } else {
-            let told = Told { waker: Some((kind.into(), 7)), detail: Some("größe".into()), ..Told::default() };
+            let told =
+                Told { waker: Some((kind.into(), 7)), detail: Some("größe".into()), ..Told::default() };
             Piece::Wait(Waited::new(since_ns, until_ns - 1, until_ns, &told))
         }
     }
@@ -260,7 +262,10 @@ mod tests {
         assert_eq!(row.clone().take().collect::<Vec<_>>(), list);
         let waits = list.iter().filter(|piece| matches!(piece, Piece::Wait(_))).count();
         let (first, last) = (list.first().map(Piece::since_ns), list.last().map(Piece::until_ns));
-        assert_eq!((row.len(), row.waits(), row.begin_ns(), row.until_ns()), (list.len(), waits, first, last));
+        assert_eq!(
+            (row.len(), row.waits(), row.begin_ns(), row.until_ns()),
+            (list.len(), waits, first, last)
+        );
         for time in (0..last.unwrap_or(0) + 3).step_by(1 + list.len() / 50) {
             let at = list.iter().rfind(|piece| piece.since_ns() < time && time <= piece.until_ns());
             assert_eq!(row.at(time).as_deref(), at, "{time}");

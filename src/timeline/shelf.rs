@@ -112,11 +112,7 @@ impl Shelf {
     }
 
     fn holder(&self, from: &mut Reader<'_>) -> Option<Holder> {
-        Some(Holder {
-            pid: from.small()?,
-            comm: self.word(from.number()?)?,
-            held_ns: from.after_or_none(0)?,
-        })
+        Some(Holder { pid: from.small()?, comm: self.word(from.number()?)?, held_ns: from.after_or_none(0)? })
     }
 }
 

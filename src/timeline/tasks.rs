@@ -201,12 +201,7 @@ pub(super) struct Lane {
 
 impl Lane {
     /// As it was, of a task from which nothing more comes.
-    pub(super) fn of(
-        tid: u32,
-        pieces: Row,
-        ended_ns: Option<u64>,
-        taken_over: Vec<(u64, usize)>,
-    ) -> Self {
+    pub(super) fn of(tid: u32, pieces: Row, ended_ns: Option<u64>, taken_over: Vec<(u64, usize)>) -> Self {
         Self { tid, pieces, ended_ns, taken_over, ..Self::default() }
     }
 
