@@ -17,6 +17,7 @@ static __always_inline void fork_entered(void)
 	if (!st)
 		return;
 	st->fork_entry_ns = bpf_ktime_get_boot_ns();
+	st->fork_waited_ns = waited_ever(bpf_get_current_task_btf());
 	st->flags &= ~TASK_FORK_MM;
 }
 
@@ -168,14 +169,15 @@ EXEC_FENTRY(execveat, CALL_ARG1)
  */
 #define BURST_NS 1000000
 
-static __always_inline void stamp(__u64 *at, __u32 *flags, __u32 flag)
+static __always_inline bool stamp(__u64 *at, __u32 *flags, __u32 flag)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (*at && now - *at < BURST_NS)
-		return;
+		return false;
 	*at = now;
 	*flags |= flag;
+	return true;
 }
 
 SEC("?tp_btf/percpu_alloc_percpu")
@@ -196,8 +198,8 @@ int BPF_PROG(on_percpu_alloc)
 #endif
 		if (!st)
 			st = state_make(task);
-		if (st)
-			stamp(&st->fork_entry_ns, &st->flags, TASK_FORK_MM);
+		if (st && stamp(&st->fork_entry_ns, &st->flags, TASK_FORK_MM))
+			st->fork_waited_ns = waited_ever(task);
 		break;
 #if defined(__TARGET_ARCH_x86)
 	case 59: case 322:

@@ -171,9 +171,12 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	ev->facts |= cgroup_facts | (root ? FACT_ROOT : 0);
 	ev->entry_ns = 0;
 	ev->peer_ns = 0;
+	ev->waited_ns = 0;
 	ev->peer_pid = 0;
 	if (pst) {
 		ev->entry_ns = pst->fork_entry_ns;
+		if (ev->entry_ns)
+			ev->waited_ns = waited_ever(parent) - pst->fork_waited_ns;
 		if (pst->flags & TASK_FORK_MM)
 			ev->facts |= FACT_ENTRY_IS_MM_ALLOC;
 		ev->peer_ns = pst->peer_ns;

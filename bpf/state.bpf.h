@@ -79,6 +79,7 @@ const volatile struct wire_types wire_types = {};
 /* One per followed task (thread). It lies on the task itself and goes with it. */
 struct task_state {
 	__u64 fork_entry_ns;
+	__u64 fork_waited_ns;               /* then: waited_ever() */
 	__u64 exec_entry_ns;
 	__u64 prepare_ns;
 	__u64 wakeup_ns;
@@ -357,6 +358,14 @@ static __always_inline __u64 unknown_number(__u64 pointer)
 
 	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
 	return number;
+}
+
+/* How long a task has waited for a CPU so far; 0 where the kernel does not count that. */
+static __always_inline __u64 waited_ever(struct task_struct *task)
+{
+	if (!bpf_core_field_exists(struct sched_info, run_delay))
+		return 0;
+	return BPF_CORE_READ(task, sched_info.run_delay);
 }
 
 /* ---- leaving ---- */

@@ -194,6 +194,7 @@ impl Pseudonyms {
             ready,
             phases,
             phase_ns,
+            fork_waited_ns,
             states,
             waits,
             waits_left_out,
@@ -225,6 +226,7 @@ impl Pseudonyms {
                 })
                 .collect(),
             phase_ns: self.named(phase_ns),
+            fork_waited_ns,
             states: states.map(|states| {
                 let States { creating_ns, running_ns, runnable_ns, exited_ns, unknown_ns, blocked } = states;
                 let blocked = self.named(blocked);

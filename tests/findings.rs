@@ -144,6 +144,37 @@ fn nobody_is_blamed_for_a_cpu_that_others_may_have_had() {
 }
 
 #[test]
+fn a_fork_that_lost_its_cpu_has_not_copied_much() {
+    let said = |fork_ms: u64, waited_ms: u64, rss_mib: Option<u64>| {
+        let path = [(fork_ms, 1, "creating", ""), (1, 1, "running", "")];
+        let mut start = start(1, None, 0, fork_ms + 1, &path);
+        start["method"]["primitive"] = json!("fork");
+        let (timeline, whole) = (&mut start["timeline"], (fork_ms + 1) * MS);
+        timeline["phases"] = json!([
+            {"name": "fork", "at_ns": 0, "duration_ns": fork_ms * MS, "exec": null},
+            {"name": "app", "at_ns": fork_ms * MS, "duration_ns": whole - fork_ms * MS, "exec": null}
+        ]);
+        timeline["fork_waited_ns"] = json!(waited_ms * MS);
+        if let Some(mib) = rss_mib {
+            timeline["counters"] = json!({"user_ns": 0, "system_ns": 0, "minor_faults": 0, "major_faults": 0,
+                "voluntary_switches": 0, "involuntary_switches": 0, "read_bytes": 0, "rss_bytes": mib << 20, "threads": 1});
+            start["execs"] = json!([]);
+        }
+        let said = diagnose(&[start]);
+        has(&said, "fork-large-parent").then(|| find(&said, "fork-large-parent").summary.clone())
+    };
+    assert_eq!(said(12, 0, Some(1024)).as_deref(), Some("fork of init, which has 1024 MiB, took 12.0 ms"));
+    assert_eq!(said(12, 0, None).as_deref(), Some("fork of init took 12.0 ms"));
+    // Of that it waited for a CPU.
+    assert_eq!(said(12, 11, Some(1024)), None);
+    assert_eq!(said(12, 11, None), None);
+    assert_eq!(said(12, 8, None).as_deref(), Some("fork of init took 4.00 ms"));
+    // With hardly any memory, it takes a great many mappings.
+    assert_eq!(said(3, 0, Some(13)), None);
+    assert_eq!(said(12, 0, Some(13)).as_deref(), Some("fork of init, which has 13 MiB, took 12.0 ms"));
+}
+
+#[test]
 fn parallel_workers_cost_the_wall_time_of_one() {
     // A parent that waits for four workers, each of which sleeps for 80 ms at the same time.
     let sleeps = [(10, "running"), (80, "sleep"), (10, "running")];

@@ -142,6 +142,10 @@ thresholds! {
     fork_large_parent ForkLargeParent = "fork-large-parent" {
         /// Less in the phase fork is usual (0.1 to 0.4 ms) or bad luck with a CPU.
         min_fork: Time = ms(2),
+        /// A copy with less memory than this, in MiB, takes no time for its pages (1 to 2 ms for 100 MiB) ...
+        few: u64 = 32,
+        /// ... so that only a great many mappings take long, and less than this is bad luck.
+        min_fork_few: Time = ms(10),
         /// What posix_spawn takes instead, whatever the parent's size: stays of the price.
         spawn: Time = us(150),
         /// An exec that gives back the copied memory takes longer than this; what is over it belongs to the fork.

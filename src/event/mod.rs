@@ -269,6 +269,9 @@ pub struct Fork {
     pub cgroup: CgroupId,
     /// The other end of the unix socket that the creator read last, and when.
     pub peer: Option<(u32, u64)>,
+    /// How long the creator waited for a CPU since the entry into the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_ns: Option<u64>,
     /// Task name.
     pub comm: String,
 }

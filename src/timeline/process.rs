@@ -122,6 +122,8 @@ pub(super) struct OpenStart {
     pub origin: Origin,
     pub partial: bool,
     pub in_place: bool,
+    /// The creator waited so long for a CPU while it forked.
+    pub fork_waited_ns: u64,
     pub wakeup_ns: Option<u64>,
     pub run_ns: Option<u64>,
     /// A partial start's first observed event.

@@ -299,6 +299,7 @@ impl Builder {
                 ready,
                 phase_ns: phases::by_name(&phases),
                 phases,
+                fork_waited_ns: open.fork_waited_ns,
                 states: account.states,
                 waits: account.waits,
                 waits_left_out: account.waits_left_out,

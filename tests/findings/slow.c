@@ -103,6 +103,41 @@ static void fill(long mib)
 		memory[at] = 1;
 }
 
+#define MAX_RIVALS 16
+
+/* Goes to one CPU, where so many others compute from now on; how many they are. */
+static long with_rivals(long n, pid_t *others)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	if (sched_setaffinity(0, sizeof one, &one) < 0)
+		die("sched_setaffinity");
+	if (n > MAX_RIVALS)
+		n = MAX_RIVALS;
+	for (long i = 0; i < n; i++) {
+		others[i] = fork();
+		if (others[i] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			prctl(PR_SET_NAME, "rival");
+			for (;;)
+				;
+		}
+		if (others[i] < 0)
+			die("fork");
+	}
+	return n;
+}
+
+static void without_rivals(long n, pid_t *others)
+{
+	for (long i = 0; i < n; i++) {
+		kill(others[i], SIGKILL);
+		reap(others[i]);
+	}
+}
+
 /* fork MIB TIMES: forks (and the copies end at once). The cost is what fork() took. */
 static int64_t case_fork(int argc, char **argv)
 {
@@ -119,6 +154,35 @@ static int64_t case_fork(int argc, char **argv)
 		cost += now() - begin;
 		reap_ok(child);
 	}
+	return cost;
+}
+
+/*
+ * fork-crowded MIB TIMES N: the same on a CPU that N others want as well. It computes before each fork, or it would come to
+ * each one with a turn of its own before it: so the CPU is lost within some of them.
+ */
+static int64_t case_fork_crowded(int argc, char **argv)
+{
+	long times = number(argc, argv, 3, 1);
+	pid_t others[MAX_RIVALS];
+	int64_t cost = 0;
+	long n;
+
+	fill(number(argc, argv, 2, 16));
+	n = with_rivals(number(argc, argv, 4, 2), others);
+	while (times-- > 0) {
+		int64_t begin;
+		pid_t child;
+
+		compute_ms(1);
+		begin = now();
+		child = fork();
+		if (child == 0)
+			_exit(0);
+		cost += now() - begin;
+		reap_ok(child);
+	}
+	without_rivals(n, others);
 	return cost;
 }
 
@@ -625,25 +689,10 @@ static int64_t case_starve(int argc, char **argv)
 {
 	long ms = number(argc, argv, 2, 100), n = number(argc, argv, 3, 2);
 	struct timespec cpu;
-	cpu_set_t one;
 	int64_t begin, used;
-	pid_t others[16];
+	pid_t others[MAX_RIVALS];
 
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	if (sched_setaffinity(0, sizeof one, &one) < 0)
-		die("sched_setaffinity");
-	if (n > 16)
-		n = 16;
-	for (long i = 0; i < n; i++) {
-		others[i] = fork();
-		if (others[i] == 0) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			prctl(PR_SET_NAME, "rival");
-			for (;;)
-				;
-		}
-	}
+	n = with_rivals(n, others);
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
 	used = cpu.tv_sec * 1000000000LL + cpu.tv_nsec;
 	begin = now();
@@ -651,10 +700,7 @@ static int64_t case_starve(int argc, char **argv)
 	begin = now() - begin;
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
 	used = cpu.tv_sec * 1000000000LL + cpu.tv_nsec - used;
-	for (long i = 0; i < n; i++) {
-		kill(others[i], SIGKILL);
-		reap(others[i]);
-	}
+	without_rivals(n, others);
 	return begin - used;
 }
 
@@ -991,7 +1037,7 @@ int main(int argc, char **argv)
 		const char *name;
 		int64_t (*run)(int argc, char **argv);
 	} cases[] = {
-		{ "sleep", case_sleep }, { "wait-event", case_wait_event }, { "fork", case_fork },
+		{ "sleep", case_sleep }, { "wait-event", case_wait_event }, { "fork", case_fork }, { "fork-crowded", case_fork_crowded },
 		{ "fork-exec", case_fork_exec }, { "posix-spawn", case_posix_spawn }, { "vfork", case_vfork },
 		{ "close-loop", case_close_loop }, { "close-range", case_close_range }, { "setup", case_setup },
 		{ "path-walk", case_path_walk }, { "helpers", case_helpers }, { "together", case_together },

@@ -13,12 +13,14 @@ const PAGE: Page = Page {
           proportion to its resident memory (far less of it with huge pages). If the child then executes another \
           program, that copy is torn down again before the new image is in place.",
     measured: "The phase fork (from the entry into the call until the child can run), and of the exec that \
-               follows what is more than usual; less what posix_spawn takes (threshold fork-large-parent.spawn).",
+               follows what is more than usual; less what either waited for a CPU meanwhile, and less what posix_spawn \
+               takes (threshold fork-large-parent.spawn).",
     fix: "To run a program: posix_spawn or vfork, which copy nothing (Python: subprocess with close_fds=False and \
           without preexec_fn; Java: -Djdk.lang.Process.launchMechanism=POSIX_SPAWN). To have workers: fork them \
           before memory grows, or from a small zygote or fork server. Huge pages for the heap make the copy cheap.",
-    mistaken: "On a busy machine the forking thread may lose its CPU in the middle of the call, which lengthens \
-               the phase too; repeat the recording. A parent with few pages and a great many mappings costs the same way.",
+    mistaken: "What a virtual machine's host takes away in the middle of the call lengthens the phase, and nobody tells; \
+               repeat the recording. (What other tasks take is told, but by traces of older versions.) A parent with few \
+               pages and a great many mappings costs the same way.",
 };
 
 impl Rule for ForkLargeParent {
@@ -40,7 +42,14 @@ impl Rule for ForkLargeParent {
         let copies = matches!(method.primitive.as_deref(), Some("fork" | "clone" | "clone3"))
             && !method.clone_flags.iter().any(|flag| flag == "CLONE_VM");
         let Some((0, fork)) = case.phases("fork").next().filter(|_| copies) else { return Vec::new() };
-        if fork < limits.min_fork.0 {
+        let copied = case.start.execs.iter().all(|exec| exec.error.is_some());
+        let rss = case.start.timeline.counters.as_ref().filter(|_| copied).map(|counters| counters.rss_bytes);
+        let few = rss.is_some_and(|rss| rss >> 20 < limits.few);
+        let least = if few { limits.min_fork_few.0 } else { limits.min_fork.0 };
+        // Who waits for a CPU copies nothing meanwhile.
+        let waited = case.start.timeline.fork_waited_ns.min(fork);
+        let own = fork - waited;
+        if own < least {
             return Vec::new();
         }
         let (_, mut claims) = case.between(0, fork);
@@ -52,13 +61,15 @@ impl Rule for ForkLargeParent {
             let of = Of::Task(case.known.key(id), parent.pid);
             claims.push(Claim { of, from: origin, to: origin.saturating_add(fork) });
         }
-        let mut cost = fork.saturating_sub(limits.spawn.0);
+        let mut cost = own.saturating_sub(limits.spawn.0);
         // The exec gives the copy back.
         let exec = case.phases("exec").next();
-        let torn = exec.map_or(0, |(_, ns)| ns.saturating_sub(limits.exec.0));
-        if let Some((at, ns)) = exec.filter(|_| torn > 0) {
+        let (exec_ns, exec_claims) =
+            exec.map_or((0, Vec::new()), |(at, ns)| (ns, case.between(at, at.saturating_add(ns)).1));
+        let torn = exec_ns.saturating_sub(case.circumstances(&exec_claims)).saturating_sub(limits.exec.0);
+        if torn > 0 {
             cost = cost.saturating_add(torn);
-            claims.extend(case.between(at, at.saturating_add(ns)).1);
+            claims.extend(exec_claims);
         }
         if !case.is_worth(cost, limits.min_fork) {
             return Vec::new();
@@ -66,9 +77,7 @@ impl Rule for ForkLargeParent {
         let parent = case.start.parent.as_ref();
         let by = parent.and_then(|parent| parent.comm.as_deref()).map(super::super::case::quoted);
         let by = by.unwrap_or_else(|| "its parent".to_owned());
-        let copied = case.start.execs.iter().all(|exec| exec.error.is_some());
-        let rss = case.start.timeline.counters.as_ref().filter(|_| copied).map(|counters| counters.rss_bytes);
-        let memory = rss.map_or(String::new(), |rss| format!(", which has {} MiB", rss >> 20));
+        let memory = rss.map_or(String::new(), |rss| format!(", which has {} MiB,", rss >> 20));
         let torn_text = if torn > 0 {
             format!(" and {} to give the copy back at the exec", time(torn))
         } else {
@@ -81,11 +90,14 @@ impl Rule for ForkLargeParent {
         };
         let mut hit = Hit::new(format!("{by} {copied}"), format!("copying the memory map of {by} at fork"))
             .costs(cost, Basis::Measured, claims)
-            .says(format!("fork of {by}{memory} took {}{torn_text}", time(fork)))
+            .says(format!("fork of {by}{memory} took {}{torn_text}", time(own)))
             .advises(advice)
             .shows("fork_ns", fork);
         if torn > 0 {
-            hit = hit.shows("exec_ns", exec.map_or(0, |(_, ns)| ns));
+            hit = hit.shows("exec_ns", exec_ns);
+        }
+        if waited > 0 {
+            hit = hit.shows("waited_ns", waited);
         }
         match rss {
             Some(rss) => vec![hit.shows("rss_bytes", rss)],

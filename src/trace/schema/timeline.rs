@@ -27,6 +27,9 @@ pub struct Timeline {
     pub phases: Vec<Phase>,
     /// The same by name.
     pub phase_ns: BTreeMap<String, u64>,
+    /// What of the phase `fork` its creator spent waiting for a CPU, in the middle of the call; absent for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fork_waited_ns: u64,
     /// Where the main thread's time went; adds up to `duration_ns`. `null` at `--level lifecycle`, and
     /// where it was not observed.
     #[serde(default)]
