@@ -74,10 +74,9 @@ fn build(out: &Path) -> Result<PathBuf> {
     cargo.args(["build", "--release", "--package", "startrace", "--features", "libbpf-rs/static"]);
     // With --target, what follows is not for build scripts, which load libraries of their own.
     cargo.args(["--target", TARGET, "--target-dir"]).arg(out);
-    // The variable stands in the place of what .cargo/config.toml says.
-    cargo
-        .env("RUSTFLAGS", "-C target-feature=+crt-static -C llvm-args=--inline-threshold=15")
-        .env("LIBBPF_SYS_LIBRARY_PATH", LIBRARIES);
+    // Together with the flags of .cargo/config.toml, in whose place the variable would stand.
+    cargo.args(["--config", "build.rustflags=[\"-Ctarget-feature=+crt-static\"]"]);
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env("LIBBPF_SYS_LIBRARY_PATH", LIBRARIES);
     shell::run(&mut cargo)?;
     let binary = out.join(TARGET).join("release/startrace");
     let headers = output(Command::new("readelf").args(["--program-headers", "--dynamic"]).arg(&binary))?;
