@@ -76,7 +76,10 @@ fn build(out: &Path) -> Result<PathBuf> {
     cargo.args(["--target", TARGET, "--target-dir"]).arg(out);
     // Together with the flags of .cargo/config.toml, in whose place the variable would stand.
     cargo.args(["--config", "build.rustflags=[\"-Ctarget-feature=+crt-static\"]"]);
-    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env("LIBBPF_SYS_LIBRARY_PATH", LIBRARIES);
+    cargo
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("LIBBPF_SYS_LIBRARY_PATH", LIBRARIES);
     shell::run(&mut cargo)?;
     let binary = out.join(TARGET).join("release/startrace");
     let headers = output(Command::new("readelf").args(["--program-headers", "--dynamic"]).arg(&binary))?;

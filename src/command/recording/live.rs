@@ -1,21 +1,24 @@
 //! What is live while recording: from records of the ring to finished starts.
 
-use super::{Error, Flow, Sink};
+use super::begin::{self, Began};
+use super::{Error, Flow, Progress, Request, Sink};
 use crate::event::order::Order;
 use crate::event::{Event, Exec, Id, What};
 use crate::hash::HashMap;
 use crate::host;
 use crate::host::world::Machine;
+use crate::level::Level;
 use crate::probe::{self, Probe, Started};
 use crate::redact::Redactor;
 use crate::timeline::ready::Outside;
 use crate::timeline::replay::Recorded;
 use crate::timeline::world::{Answer, ImageKey, Recorder, World};
-use crate::timeline::{Builder, Output};
+use crate::timeline::{Builder, Options, Output};
 use crate::trace::schema::Binary;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// When each program's loader was looked at last, and since when it tells: a storm of starts of one program is no
 /// storm of looks.
@@ -68,7 +71,65 @@ pub(super) struct Live<'a> {
 /// So often it is asked which other roots are still there.
 const SWEEP_NS: u64 = 500_000_000;
 
-impl Live<'_> {
+impl<'a> Live<'a> {
+    pub(super) fn new(probe: Probe, request: &Request, began: Began, sink: &'a mut dyn Sink) -> Self {
+        let mut builder = Builder::new(begin::options(request, began));
+        builder.keep_past_in(Box::<host::scratch::Nameless>::default());
+        Self {
+            probe,
+            loaders: Looks::default(),
+            builder,
+            order: Order::default(),
+            machine: Machine::default(),
+            outside: VecDeque::new(),
+            events: None,
+            redactor: request.redactor.clone(),
+            sink,
+            starts: 0,
+            left_out: 0,
+            count: request.count,
+            enough: false,
+            failure: None,
+            until_ns: u64::MAX,
+            swept_ns: 0,
+            timeline: request.wanted.level > Level::Lifecycle,
+        }
+    }
+
+    /// Keeps the events from here on, for a replay.
+    pub(super) fn keep_events(&mut self, file: Option<std::fs::File>, options: &Options) {
+        self.events = file.map(std::io::BufWriter::new);
+        if self.events.is_none() {
+            return;
+        }
+        self.keep(&Recorded::Begin {
+            arch: options.arch,
+            began_ns: options.began_ns,
+            realtime_offset_ns: options.realtime_offset_ns,
+            window_ns: options.window_ns,
+            selectors: options.selectors.clone(),
+            level: options.level,
+            ready: options.ready.clone(),
+            quiet_ns: options.quiet_ns,
+            profile_hz: options.profile_hz,
+            env: options.env.clone(),
+        });
+    }
+
+    /// How far it is, for the sink.
+    pub(super) fn tell_progress(&mut self, elapsed_ns: u64) {
+        let progress = Progress {
+            elapsed: Duration::from_nanos(elapsed_ns),
+            starts: self.starts,
+            in_progress: self.builder.in_progress(),
+        };
+        match self.sink.tick(&progress) {
+            Ok(Flow::More) => {}
+            Ok(Flow::Enough) => self.enough = true,
+            Err(error) => self.failure = self.failure.take().or(Some(error)),
+        }
+    }
+
     pub(super) fn keep(&mut self, line: &Recorded) {
         if let Some(events) = &mut self.events {
             let written = serde_json::to_writer(&mut *events, line).map_err(std::io::Error::from);

@@ -1,31 +1,28 @@
 //! Many commands, one after the other, under one set of probes: what `stat` does.
 
+use super::about::{About, shown, signal_word};
+use super::begin::{self, Began};
 use super::forward::Forward;
-use super::{
-    DRAIN_NICE, Error, GRACE_NS, LINGER_NS, Live, Looks, PERIOD, Progress, Request, Sink, WhenReady,
-    is_complete, losses, programs_of, shown, signal_word,
-};
-use super::{Lookout, Rules, outside};
+use super::processes::send;
+use super::programs::programs_of;
+use super::{Error, GRACE_NS, LINGER_NS, Live, PERIOD, Request, Sink, WhenReady};
+use crate::command::outside::{self, Lookout};
 use crate::event::Id;
-use crate::event::order::Order;
 use crate::host::clock::boottime_ns;
 use crate::host::guard::Guard;
 use crate::host::launcher::{Launcher, Outputs, Said};
 use crate::host::spawn::Ended;
-use crate::host::world::Machine;
-use crate::host::{self, memory, priority, privilege, privilege::Capability};
-use crate::method::arch::Arch;
+use crate::host::{self, memory};
 use crate::probe::{Plan, Probe};
-use crate::timeline::{Builder, CommandStart, Options};
+use crate::timeline::CommandStart;
+use crate::timeline::ready::rule::Rules;
 use crate::trace::schema::{Group, Session, Target};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// A command that is ready and goes on gets this long until somebody is told that it may never end.
 const PATIENCE_NS: u64 = 5_000_000_000;
@@ -124,7 +121,7 @@ struct Running<'a> {
     signal: Option<i32>,
     /// The command that runs, who gets the signals that are for us alone.
     current: Option<u32>,
-    began_ns: u64,
+    began: Began,
     /// What may be for it.
     forward: Option<Forward>,
     /// When a second signal came, or the first and its grace is over.
@@ -148,7 +145,6 @@ pub fn run(
     sink: &mut dyn Sink,
 ) -> Result<Finished, Error> {
     host::memory::stay_small();
-    let level = request.wanted.level;
     // Before anything is open that they should not hold.
     let other = anyhow::Error::from;
     let guard = Guard::fork(&request.caller.owner).map_err(other)?;
@@ -156,70 +152,22 @@ pub fn run(
     let launcher =
         Launcher::fork(&series.commands, &request.caller, series.outputs, recorded).map_err(other)?;
     let helper = Launcher::fork(&series.prepare, &request.caller, series.outputs, untold).map_err(other)?;
-    let mut mask = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        mask.add(signal);
-    }
-    mask.thread_block()?;
-    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let signals = begin::catch(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])?;
     let mut plan = Plan::choose(request.wanted.clone())?;
     plan.spawner = launcher.pid();
     let opener = plan.opener(&request.caller.owner)?;
     let mut probe = Probe::attach(&plan)?;
     probe.set_opener(opener);
-    let began_ns = boottime_ns();
-    let realtime_offset_ns =
-        host::facts::boottime_to_realtime_ns().map_err(anyhow::Error::from)?.max(0).cast_unsigned();
-    let began_wall =
-        std::time::UNIX_EPOCH + Duration::from_nanos(began_ns.saturating_add(realtime_offset_ns));
-    let nanoseconds = |time: Duration| time.as_nanos().min(u64::MAX.into()) as u64;
-    let options = Options {
-        arch: Arch::HERE,
-        began_ns,
-        realtime_offset_ns,
-        window_ns: request.window.map(nanoseconds),
-        selectors: request.selectors.clone(),
-        level,
-        ready: request.ready.clone(),
-        quiet_ns: request.quiet_for.map_or(0, nanoseconds),
-        profile_hz: 0,
-        redactor: request.redactor.clone(),
-        env: request.env.clone(),
-    };
-    let mut live = Live {
-        probe,
-        builder: Builder::new(options),
-        order: Order::default(),
-        machine: Machine::default(),
-        outside: VecDeque::new(),
-        loaders: Looks::default(),
-        events: None,
-        redactor: request.redactor.clone(),
-        sink,
-        starts: 0,
-        left_out: 0,
-        count: None,
-        enough: false,
-        failure: None,
-        until_ns: u64::MAX,
-        swept_ns: 0,
-        timeline: level > crate::level::Level::Lifecycle,
-    };
-    live.builder.keep_past_in(Box::<host::scratch::Nameless>::default());
+    let began = Began::at(boottime_ns())?;
+    let mut live = Live::new(probe, &request, began, sink);
     if live.probe.wants_loaders() {
         for path in series.commands.iter().flat_map(|argv| programs_of(argv, &request.caller)) {
             live.probe.look_at_program(&path);
         }
     }
     // As in a recording of one command, but that the launchers stay as we were.
-    let nice = priority::nice().and_then(|nice| priority::set_nice(DRAIN_NICE).map(|()| nice));
     let kill = request.when_ready == WhenReady::Kill;
-    privilege::drop_to(&request.caller.owner, if kill { &[Capability::Kill] } else { &[] })
-        .map_err(anyhow::Error::from)?;
-    live.probe.start_drainer()?;
-    if let Ok(nice) = nice {
-        let _ = priority::set_nice(nice);
-    }
+    begin::give_up_rights(&mut live.probe, &request.caller.owner, kill)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
     epoll.add(launcher.socket(), EpollEvent::new(EpollFlags::EPOLLIN, 1))?;
@@ -233,7 +181,7 @@ pub fn run(
         signal: None,
         current: None,
         forward: None,
-        began_ns,
+        began,
         give_up: false,
         signalled_ns: 0,
         kill,
@@ -268,7 +216,7 @@ pub fn run(
     if matches!(stopped, Some(Stopped::Signal(_))) {
         runs.pop();
     }
-    running.finish(request, series, runs, stopped, began_wall)
+    running.finish(&request, series, runs, stopped)
 }
 
 enum Broken {
@@ -318,16 +266,7 @@ impl Running<'_> {
         self.live.pump(false)?;
         self.live.tick(now.saturating_sub(PERIOD.as_nanos() as u64));
         self.live.deliver();
-        let progress = Progress {
-            elapsed: Duration::from_nanos(now.saturating_sub(self.began_ns)),
-            starts: self.live.starts,
-            in_progress: self.live.builder.in_progress(),
-        };
-        match self.live.sink.tick(&progress) {
-            Ok(super::Flow::More) => {}
-            Ok(super::Flow::Enough) => self.live.enough = true,
-            Err(error) => self.live.failure = self.live.failure.take().or(Some(error)),
-        }
+        self.live.tell_progress(now.saturating_sub(self.began.ns));
         self.launcher.hear().map_err(|error| Error::Other(error.into()))
     }
 
@@ -484,13 +423,12 @@ impl Running<'_> {
 
     fn finish(
         self,
-        request: Request,
+        request: &Request,
         series: &Series,
         runs: Vec<Done>,
         stopped: Option<Stopped>,
-        began_wall: std::time::SystemTime,
     ) -> Result<Finished, Error> {
-        let Self { mut live, launcher, began_ns, signal, .. } = self;
+        let Self { mut live, launcher, began, signal, .. } = self;
         let ended_ns = boottime_ns();
         live.until_ns = ended_ns;
         live.probe.detach();
@@ -500,36 +438,22 @@ impl Running<'_> {
         let groups = live.builder.end(ended_ns, &mut live.machine);
         live.enough = false;
         live.deliver();
-        let lost = losses(&mut live, 0);
-        let complete = live.failure.is_none() && is_complete(&lost);
         let command = |argv: &Vec<OsString>| shown(argv, request.redactor.as_deref());
-        let session = Session {
-            mode: "command".to_owned(),
+        let about = About {
+            mode: "command",
             target: Target {
                 argv: series.commands.first().map(command),
                 pids: None,
                 selectors: request.selectors.describe(),
             },
-            level: request.wanted.level.name().to_owned(),
-            env_source: Some(request.caller.env_source.as_str().to_owned()),
-            started_at: humantime::format_rfc3339_nanos(began_wall).to_string(),
-            duration_ns: ended_ns.saturating_sub(began_ns),
-            ended_by: signal.map_or("command", signal_word).to_owned(),
-            complete,
-            lost,
-            hooks: live.probe.hooks(),
-            hooks_missing: live.probe.hooks_missing(),
-            not_observed: Some(live.probe.not_observed().to_vec()),
-            redacted: request.redactor.as_ref().map(|_| live.builder.redacted),
-            starts: live.starts,
-            left_out: live.left_out,
-            runs: Vec::new(),
+            level: request.wanted.level,
+            env_source: Some(request.caller.env_source.as_str()),
+            began,
+            unsettled: 0,
+            redacts: request.redactor.is_some(),
         };
+        let session = about.session(&mut live, ended_ns, signal.map_or("command", signal_word));
         let failure = live.failure.take();
         Ok(Finished { session, groups, launcher: launcher.pid(), runs, stopped, failure })
     }
-}
-
-fn send(pid: u32, signal: Signal) {
-    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal);
 }
