@@ -43,9 +43,10 @@ impl Builder {
             return Account::default();
         }
         let sums = main_thread(tasks, id, phases, origin_ns, end_ns);
+        // The path before the waits: each takes megabytes on its way, of a start that went on for hours.
+        let path = self.path(&span.subject);
         let (waits, left_out) = self.waits(tasks, origin_ns, end_ns);
         let (threads, threads_left_out) = threads(tasks, id, origin_ns, end_ns);
-        let path = self.path(&span.subject);
         Account {
             states: Some(self.states(&sums)),
             waits,

@@ -4,7 +4,7 @@ use super::linking::Linking;
 use super::process::{Asker, Ended, ExecMark, MAX_EXECS, OpenStart, Process, Program, tried};
 use super::tasks::Tasks;
 use super::world::{ImageKey, Known, World};
-use super::{Builder, Output, start, tasks};
+use super::{Builder, MANY_DEADLINES, Output, start, tasks};
 use crate::event::task::Waker;
 use crate::event::{Exec, Fork, Id, What};
 use crate::method::facts::{Creation, Fd, Image};
@@ -146,6 +146,12 @@ impl Builder {
     /// A start was opened: how long it may take, and what will make it ready.
     pub(super) fn opened(&mut self, id: Id, origin_ns: u64, seq: u32) {
         if let Some(window) = self.options.window_ns {
+            if self.deadlines.len() >= self.prune_at {
+                let processes = &self.processes;
+                let open = |id: &Id| processes.get(id).and_then(|process| process.start.as_ref());
+                self.deadlines.retain(|(_, id, seq)| open(id).is_some_and(|start| start.seq == *seq));
+                self.prune_at = (2 * self.deadlines.len()).max(MANY_DEADLINES);
+            }
             self.deadlines.push_back((origin_ns.saturating_add(window), id, seq));
         }
         self.begin_ready(id, origin_ns, seq);

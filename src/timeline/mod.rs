@@ -51,6 +51,9 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 use world::World;
 
+/// So many windows are kept before those of starts that are over are looked for: most are over long before.
+const MANY_DEADLINES: usize = 1024;
+
 /// How the recording is made.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -130,8 +133,9 @@ pub struct Builder {
     /// Of copies that were there before and of which nothing else was seen: who made them, by pid.
     met: HashMap<u32, Id>,
     cgroups: HashMap<CgroupId, Rc<str>>,
-    /// Starts by the end of their window; stale entries are passed over.
+    /// Starts by the end of their window; stale entries are passed over, and go when there are `prune_at` of them.
     deadlines: VecDeque<(u64, Id, u32)>,
+    prune_at: usize,
     /// Finished starts whose siblings are not all known, by the time at which they are given out.
     held: VecDeque<(u64, Id, start::Built)>,
     groups: groups::Groups,
@@ -184,6 +188,7 @@ impl Builder {
             met: HashMap::default(),
             cgroups: HashMap::default(),
             deadlines: VecDeque::new(),
+            prune_at: MANY_DEADLINES,
             held: VecDeque::new(),
             groups: groups::Groups::default(),
             past: past::Past::default(),

@@ -100,7 +100,7 @@ impl Past {
         if self.slots.len() >= self.sweep_at {
             self.sweep(oldest_ns());
         }
-        let at = self.store.put(&code::write(story));
+        let at = self.store.put(code::write(story));
         while self.slots.len() >= MAX_STORIES || self.store.is_over() && !self.slots.is_empty() {
             self.evict();
         }

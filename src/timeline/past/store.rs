@@ -37,16 +37,17 @@ impl Store {
     }
 
     /// Keeps bytes, which stay together; their place.
-    pub(super) fn put(&mut self, bytes: &[u8]) -> u64 {
+    pub(super) fn put(&mut self, bytes: Vec<u8>) -> u64 {
         let at = self.next;
         self.next = at.saturating_add(bytes.len() as u64);
         match self.blocks.back_mut() {
-            Some((_, block)) if block.len() + bytes.len() <= BLOCK => block.extend_from_slice(bytes),
+            Some((_, block)) if block.len() + bytes.len() <= BLOCK => block.extend_from_slice(&bytes),
+            _ if bytes.len() >= BLOCK => self.blocks.push_back((at, bytes)),
             _ => {
                 let mut block = std::mem::take(&mut self.spare);
                 block.clear();
-                block.reserve_exact(BLOCK.max(bytes.len()));
-                block.extend_from_slice(bytes);
+                block.reserve_exact(BLOCK);
+                block.extend_from_slice(&bytes);
                 self.blocks.push_back((at, block));
             }
         }
