@@ -1,5 +1,8 @@
 //! The numbers of a comparison, pair by pair.
 
+mod changes;
+mod notes;
+
 use super::digest::{Digest, PartKind, Row, Side};
 use super::gate::{self, Gate, Limit};
 use super::pairs::{Group, MatchedBy, Pairing};
@@ -8,8 +11,9 @@ use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::timeline::select::glob;
 use crate::words::intern::Sym;
+use notes::{side_note, warnings};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Runs on each side from which on runs are compared and not starts: as few can tell a difference.
 const ENOUGH_RUNS: usize = 4;
@@ -19,6 +23,8 @@ const NEGLIGIBLE: f64 = 0.01;
 const NOTABLE: f64 = 0.05;
 /// Values of one fact that are told.
 const MAX_VALUES: usize = 4;
+/// Names of states, or values of a fact, that one pair can have.
+const MAX_NAMES: usize = 256;
 
 /// How to compare.
 #[derive(Debug, Clone)]
@@ -496,109 +502,6 @@ impl Work<'_> {
         out.sort_small_by_key(|part| std::cmp::Reverse(part.shift_ns.unsigned_abs()));
         out
     }
-
-    fn changes(&self, base: &Group, new: &Group) -> Vec<Change> {
-        let mut out = Vec::new();
-        let text = |sym: Option<Sym>| sym.map(|sym| self.digest.text(sym).to_owned());
-        let mut compare = |what: &'static str, of: &dyn Fn(&Row) -> Option<String>| {
-            let (a, b) = (self.values(base, of), self.values(new, of));
-            if a != b && !a.is_empty() && !b.is_empty() {
-                out.push(Change { what, base: listed(&a), new: listed(&b) });
-            }
-        };
-        let fact = |row: &Row| self.digest.fact(row);
-        compare("method", &|row| Some(self.digest.text(row.method).to_owned()));
-        compare("executable", &|row| text(fact(row)?.exe));
-        compare("build-id", &|row| text(fact(row)?.build_id));
-        compare("runtime", &|row| text(fact(row)?.runtime));
-        compare("linkage", &|row| text(fact(row)?.linkage));
-        compare("interpreter", &|row| text(fact(row)?.interpreter));
-        compare("needed libraries", &|row| Some(fact(row)?.needed?.to_string()));
-        compare("relocations", &|row| Some(fact(row)?.relocations?.to_string()));
-        compare("ready by", &|row| Some(self.digest.text(row.ready).to_owned()));
-        compare("failed execs", &|row| Some(row.failed_execs.to_string()));
-        compare("exit", &|row| Some(if row.failed { "failed" } else { "well or not seen" }.to_owned()));
-        out.extend(self.libraries(base, new));
-        out.extend(self.findings(base, new));
-        out
-    }
-
-    /// Shared libraries that every start of one side opened, and none of the other.
-    fn libraries(&self, base: &Group, new: &Group) -> Option<Change> {
-        let lists = |group| -> Option<Vec<BTreeSet<&str>>> {
-            let of = |row: &Row| {
-                let list = self.digest.fact(row)?.libraries?;
-                Some(self.digest.text(list).lines().collect())
-            };
-            // Where some of them were recorded without their files, nothing can be said.
-            self.rows(group).map(of).collect()
-        };
-        only_in(&lists(base)?, &lists(new)?).map(|(base, new)| Change {
-            what: "libraries on one side only",
-            base,
-            new,
-        })
-    }
-
-    /// Findings that every start of one side has, and none of the other. They are comparable where all traces say what
-    /// was found, and were recorded at the same level.
-    fn findings(&self, base: &Group, new: &Group) -> Option<Change> {
-        let [first, rest @ ..] = self.digest.files.as_slice() else { return None };
-        let alike = |file: &super::digest::File| file.has_findings && file.level == first.level;
-        if !alike(first) || !rest.iter().all(alike) {
-            return None;
-        }
-        let lists = |group| -> Vec<BTreeSet<&str>> {
-            self.rows(group).map(|row| self.digest.found(row).collect()).collect()
-        };
-        only_in(&lists(base), &lists(new)).map(|(base, new)| Change {
-            what: "findings on one side only",
-            base,
-            new,
-        })
-    }
-
-    /// The values that a fact has in a group, the most frequent of them.
-    fn values(&self, group: &Group, of: &dyn Fn(&Row) -> Option<String>) -> Vec<String> {
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        for value in self.rows(group).filter_map(of) {
-            if counts.len() < MAX_NAMES || counts.contains_key(&value) {
-                *counts.entry(value).or_default() += 1;
-            }
-        }
-        let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
-        counts.sort_small_by_key(|(_, n)| std::cmp::Reverse(*n));
-        counts.truncate(MAX_VALUES);
-        let mut values: Vec<String> = counts.into_iter().map(|(value, _)| value).collect();
-        values.sort_unstable();
-        values
-    }
-}
-
-/// Names of states, or values of a fact, that one pair can have.
-const MAX_NAMES: usize = 256;
-
-/// What is in each list of one side, and in no list of the other.
-fn only_in(base: &[BTreeSet<&str>], new: &[BTreeSet<&str>]) -> Option<(String, String)> {
-    let only = |here: &[BTreeSet<&str>], there: &[BTreeSet<&str>]| -> String {
-        let first = here.first().into_iter().flatten();
-        let names = first.filter(|name| here.iter().all(|list| list.contains(*name)));
-        let names: Vec<&str> =
-            names.filter(|name| !there.iter().any(|list| list.contains(*name))).copied().collect();
-        let more = names.len().saturating_sub(MAX_VALUES);
-        let mut text = names.get(..names.len() - more).unwrap_or_default().join(", ");
-        if more > 0 {
-            text.push_str(&format!(" and {more} more"));
-        }
-        text
-    };
-    let (gone, come) = (only(base, new), only(new, base));
-    let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
-    (!gone.is_empty() || !come.is_empty()).then(|| (or_none(gone), or_none(come)))
-}
-
-fn listed(values: &[String]) -> String {
-    values.join(" or ")
 }
 
 fn signed(ns: u64) -> i64 {
@@ -609,65 +512,4 @@ fn signed(ns: u64) -> i64 {
 pub(crate) fn plain(number: f64) -> String {
     let text = format!("{number:.1}");
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
-}
-
-fn side_note(digest: &Digest, side: Side) -> SideNote {
-    let files = || digest.files.iter().filter(|file| file.side == side);
-    SideNote {
-        runs: digest.run_count(side),
-        starts: files().map(|file| file.starts).sum(),
-        complete: files().all(|file| file.complete),
-        traces: files()
-            .map(|file| TraceNote {
-                name: file.name.clone(),
-                starts: file.starts,
-                complete: file.complete,
-                host: file.hostname.clone(),
-                kernel: file.kernel.clone(),
-            })
-            .collect(),
-    }
-}
-
-/// What makes a comparison less than it seems.
-fn warnings(digest: &Digest, base: Side, new: Side) -> Vec<String> {
-    let mut out = Vec::new();
-    for (side, called) in [(base, "BASE"), (new, "NEW")] {
-        let files = || digest.files.iter().filter(move |file| file.side == side);
-        for file in files().filter(|file| !file.complete).take(8) {
-            let lost = file.lost.iter().flatten().map(|(name, n)| format!("{name} {n}"));
-            let why = match &file.cut_off {
-                Some(why) => why.clone(),
-                None => format!("lost: {}", lost.collect::<Vec<_>>().join(", ")),
-            };
-            out.push(format!("{called} {} is INCOMPLETE ({why}): counts and sums are too small", file.name));
-        }
-        let unknown: u64 = files().map(|file| file.unknown_lines).fold(0, u64::saturating_add);
-        if unknown > 0 {
-            out.push(format!("{called} has {unknown} lines that this version of startrace does not know"));
-        }
-        if files().all(|file| file.starts == 0) {
-            out.push(format!("{called} has no starts at all"));
-        }
-    }
-    let differ = |what: &str, of: &dyn Fn(&super::digest::File) -> String, out: &mut Vec<String>| {
-        let values = |side| {
-            let mut values: Vec<String> = digest.files.iter().filter(|f| f.side == side).map(of).collect();
-            values.sort_unstable();
-            values.dedup();
-            values.retain(|value| !value.is_empty());
-            values.truncate(MAX_VALUES);
-            values
-        };
-        let (a, b) = (values(base), values(new));
-        if a != b && !a.is_empty() && !b.is_empty() {
-            out.push(format!("{what}: {} in BASE, {} in NEW", listed(&a), listed(&b)));
-        }
-    };
-    differ("another machine", &|file| file.hostname.clone(), &mut out);
-    differ("another kernel", &|file| file.kernel.clone(), &mut out);
-    differ("other processors", &|file| format!("{} x {}", file.cpus, file.cpu_model), &mut out);
-    differ("another level of recording", &|file| file.level.clone().unwrap_or_default(), &mut out);
-    differ("another version of startrace", &|file| file.version.clone(), &mut out);
-    out
 }

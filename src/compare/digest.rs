@@ -1,13 +1,16 @@
 //! What a comparison needs of each start, a few hundred bytes, so that a million starts fit.
 
+mod join;
+
 use super::fold::{self, Map};
 use crate::hash::{HashMap, RandomState};
 use crate::sort::SortSmall;
 use crate::trace::read::{Detail, Ending, Glance, Item, ReadError, Reader, Take};
-use crate::trace::schema::{self, Diagnosis, Start, Timeline};
+use crate::trace::schema::{self, Start, Timeline};
 use crate::words::intern::{Interner, Sym};
 use crate::words::known::{Labels, Names};
 use crate::words::label;
+use join::Joining;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::ControlFlow;
@@ -212,16 +215,6 @@ struct Made {
     exes: Names,
     /// Of phases, states and findings.
     parts: Names,
-}
-
-/// What joins the rows of one file; dropped at its end.
-#[derive(Debug, Default)]
-struct Joining {
-    /// By the hash of the start's id (keyed at random, so that no file can be made to collide).
-    rows: HashMap<u64, u32>,
-    parents: Vec<Option<u64>>,
-    first: usize,
-    paths: Vec<(u32, u64, u64)>,
 }
 
 impl Digest {
@@ -454,150 +447,12 @@ impl Digest {
         }
     }
 
-    /// Of a root's path: who has how much of it.
-    fn path(&mut self, start: &Start, root: u32, joining: &mut Joining) {
-        let mut shares: HashMap<&str, u64> = HashMap::default();
-        for segment in &start.timeline.critical_path {
-            let share = shares.entry(&segment.start_id).or_default();
-            *share = share.saturating_add(segment.duration_ns);
-        }
-        let mut shares: Vec<(u64, u64)> =
-            shares.into_iter().map(|(id, ns)| (self.state.hash_one(id), ns)).collect();
-        if shares.len() > MAX_ON_PATH {
-            shares.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
-            shares.truncate(MAX_ON_PATH);
-        }
-        joining.paths.extend(shares.into_iter().map(|(whose, ns)| (root, whose, ns)));
-    }
-
-    /// Parents, places and paths of one file's rows.
-    fn join(&mut self, joining: &Joining) {
-        for (i, parent) in joining.parents.iter().enumerate() {
-            let number = (joining.first + i) as u32;
-            let parent = parent.and_then(|hash| joining.rows.get(&hash)).copied();
-            if let Some(row) = self.rows.get_mut(number as usize) {
-                row.parent = parent.filter(|parent| *parent != number);
-            }
-        }
-        for number in joining.first..self.rows.len() {
-            // No further than so many ancestors, so that a loop does no harm.
-            let mut place = self.state.build_hasher();
-            let mut at = self.rows.get(number).and_then(|row| row.parent);
-            for _ in 0..MAX_DEPTH {
-                let Some(row) = at.and_then(|at| self.rows.get(at as usize)) else { break };
-                (row.program, row.argv).hash(&mut place);
-                at = row.parent;
-            }
-            let place = place.finish();
-            if let Some(row) = self.rows.get_mut(number) {
-                row.place = place;
-            }
-        }
-        // What the file does not have is the root's.
-        self.on_path.extend(joining.paths.iter().map(|&(root, whose, ns)| OnPath {
-            root,
-            whose: joining.rows.get(&whose).copied().unwrap_or(root),
-            ns,
-        }));
-    }
-
-    /// Takes in what the trace says of several starts together.
-    fn findings(&mut self, joining: &Joining, diagnosis: Option<&Diagnosis>) {
-        let Some(diagnosis) = diagnosis else { return };
-        self.has_findings = true;
-        for joined in &diagnosis.findings {
-            let name = self.texts.add(&label::harmless(&joined.id, 40));
-            for start_id in &joined.starts {
-                let row = joining.rows.get(&self.state.hash_one(&**start_id));
-                let Some(row) = row.and_then(|row| self.rows.get_mut(*row as usize)) else { continue };
-                let place = *row.joint.get_or_insert_with(|| {
-                    self.joint.push(Vec::new());
-                    (self.joint.len() - 1) as u32
-                });
-                if let Some(names) = self.joint.get_mut(place as usize) {
-                    names.push(name);
-                }
-            }
-        }
-    }
-
     /// The names of what was found of a row, by itself or with others; one may come twice.
     pub(crate) fn found(&self, row: &Row) -> impl Iterator<Item = &str> {
         let own = self.parts(row).iter().filter(|(kind, ..)| *kind == PartKind::Finding);
         let joint = row.joint.and_then(|place| self.joint.get(place as usize));
         let names = own.map(|(_, name, _)| *name).chain(joint.into_iter().flatten().copied());
         names.map(|name| self.text(name))
-    }
-
-    /// Gives the rows of a trace of `stat` to its runs; those that belong to none count nowhere.
-    fn split(&mut self, joining: &Joining, file: u32, runs: &[schema::Run], sides: Sides) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        if runs.is_empty() {
-            return names;
-        }
-        let given = self.runs.get(file as usize).map_or(Side::BASE, |run| run.side);
-        if let Some(run) = self.runs.get_mut(file as usize) {
-            run.side = Side::NONE;
-        }
-        let mut run_of: HashMap<u32, u32> = HashMap::default();
-        for run in runs {
-            let name = label::harmless(&run.name, 200);
-            let place = names.iter().position(|known| *known == name).unwrap_or_else(|| {
-                names.push(name);
-                names.len() - 1
-            });
-            let side = match sides {
-                Sides::Given => given,
-                Sides::ByName => Side(place.min(usize::from(u16::MAX - 1)) as u16),
-            };
-            let root = run.start_id.as_deref().and_then(|id| joining.rows.get(&self.state.hash_one(id)));
-            if let Some(root) = root {
-                run_of.insert(*root, self.runs.len() as u32);
-            }
-            self.runs.push(Run { side, root: root.copied(), exit: run.exit, pss: run.pss_bytes });
-        }
-        for number in joining.first..self.rows.len() {
-            let mut at = number as u32;
-            // As for places: no further than so many ancestors.
-            for _ in 0..=MAX_DEPTH {
-                if let Some(&run) = run_of.get(&at) {
-                    if let Some(row) = self.rows.get_mut(number) {
-                        row.run = run;
-                    }
-                    break;
-                }
-                match self.rows.get(at as usize).and_then(|row| row.parent) {
-                    Some(parent) => at = parent,
-                    None => break,
-                }
-            }
-        }
-        names
-    }
-
-    fn note(&mut self, name: String, side: Side, ending: Ending, joining: &Joining) {
-        let host = &ending.header.host;
-        let session = ending.session.as_ref();
-        self.files.push(File {
-            side,
-            name,
-            lost: session.map(|session| {
-                let lost = session.lost.iter().filter(|(_, n)| **n > 0);
-                lost.map(|(name, n)| (label::harmless(name, 40), *n)).take(32).collect()
-            }),
-            complete: ending.cut_off.is_none() && session.is_some_and(|session| session.complete),
-            hostname: label::harmless(&host.hostname, 64),
-            kernel: label::harmless(&host.kernel, 64),
-            cpus: host.cpus,
-            cpu_model: label::harmless(host.cpu_model.as_deref().unwrap_or(""), 80),
-            version: label::harmless(&ending.header.tool.version, 20),
-            level: session.map(|session| label::harmless(&session.level, 20)),
-            mode: session.map(|session| label::harmless(&session.mode, 20)),
-            cut_off: ending.cut_off.map(|why| label::harmless(&why, 200)),
-            unknown_lines: ending.unknown_lines,
-            starts: (self.rows.len() - joining.first) as u64,
-            has_findings: ending.diagnosis.is_some(),
-        });
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod document;
 pub mod json_schema;
 mod lines;
+mod names;
 mod place;
 pub mod read;
 pub mod schema;

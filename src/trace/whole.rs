@@ -3,10 +3,9 @@
 //! Written to a temporary file beside FILE and renamed over it at the end, so that an older FILE stays
 //! until there is a whole new one. Standard output, named pipes and devices are written to as they are.
 
+use super::names::{cannot_create, duplicate, inherited_descriptor, make_temporary, open_stream};
 use super::place::{Folder, Kind};
-use super::write::{
-    OutputTarget, cannot_create, duplicate, inherited_descriptor, make_temporary, open_stream,
-};
+use super::write::OutputTarget;
 use crate::host::Error;
 use crate::host::owner::Owner;
 use std::ffi::OsString;

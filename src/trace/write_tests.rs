@@ -6,6 +6,7 @@ use super::*;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, Instant};
 
 fn at(path: &Path) -> OutputTarget {
     OutputTarget::File(path.to_owned())

@@ -1,3 +1,4 @@
+use super::within::module;
 use super::*;
 
 fn bytes_of<T: Plain>(value: &T) -> Vec<u8> {
