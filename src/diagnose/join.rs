@@ -107,6 +107,18 @@ pub(super) struct Hits {
     pub(super) counted: HashMap<&'static str, u64>,
 }
 
+/// What is asked of the trace whose hits are joined: of its starts by their hashes.
+pub(super) struct Trace<'a> {
+    /// To which whole one belongs.
+    pub(super) whole_of: &'a dyn Fn(u64) -> Option<u32>,
+    /// Its id.
+    pub(super) id_of: &'a dyn Fn(u64) -> Option<String>,
+    /// The name of its program.
+    pub(super) name_of: &'a dyn Fn(u64) -> Option<String>,
+    /// A command.
+    pub(super) name: &'a dyn Fn(Sym) -> &'a str,
+}
+
 /// What a joined finding is on the path.
 struct Priced {
     joined: Joined,
@@ -144,22 +156,17 @@ impl Hits {
         kind.keep(start, hit);
     }
 
-    /// The joined findings, dearest first. `whole_of` gives the whole of a start by its hash, `id_of` its id, `name` a
-    /// command.
-    #[expect(clippy::too_many_arguments)]
+    /// The joined findings, dearest first.
     pub(super) fn finish(
         self,
         wholes: &Wholes,
         thresholds: &Thresholds,
         rule: impl Fn(&str) -> Manner,
-        whole_of: impl Fn(u64) -> Option<u32>,
-        id_of: impl Fn(u64) -> Option<String>,
-        name_of: impl Fn(u64) -> Option<String>,
-        name: impl Fn(Sym) -> String,
+        trace: &Trace<'_>,
     ) -> Vec<Joined> {
         let mut all: Vec<Priced> = Vec::new();
         for kind in self.kinds {
-            all.push(price(&kind, wholes, thresholds, &whole_of, &id_of, &name_of, &name));
+            all.push(price(&kind, wholes, thresholds, trace));
         }
         all.sort_small_by_key(|priced| std::cmp::Reverse(rank(&priced.joined)));
         let mut kept: Vec<Priced> = Vec::new();
@@ -213,20 +220,12 @@ fn rank(joined: &Joined) -> (Option<u64>, Severity) {
     (joined.saves_ns.or(Some(1)), joined.severity)
 }
 
-fn price(
-    kind: &Kind,
-    wholes: &Wholes,
-    thresholds: &Thresholds,
-    whole_of: &impl Fn(u64) -> Option<u32>,
-    id_of: &impl Fn(u64) -> Option<String>,
-    name_of: &impl Fn(u64) -> Option<String>,
-    name: &impl Fn(Sym) -> String,
-) -> Priced {
+fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_>) -> Priced {
     // By whole: what it would save there. Several wholes do not wait for each other: the dearest counts.
     let all = kind.hits();
     let mut by_whole: HashMap<u32, Vec<&Kept>> = HashMap::default();
     for hit in &all {
-        by_whole.entry(whole_of(hit.start).unwrap_or(u32::MAX)).or_default().push(hit);
+        by_whole.entry((trace.whole_of)(hit.start).unwrap_or(u32::MAX)).or_default().push(hit);
     }
     let mut best: Option<(u64, u32, Vec<Piece>)> = None;
     for (&number, hits) in &by_whole {
@@ -249,12 +248,16 @@ fn price(
         false => kind.words.starts.clone(),
     };
     let mut seen = crate::hash::HashSet::default();
-    let starts =
-        listed.into_iter().filter(|start| seen.insert(*start)).filter_map(id_of).take(MAX_STARTS).collect();
-    let (what, mut summary, advice) = kind.words.named(name_of);
+    let starts = listed
+        .into_iter()
+        .filter(|start| seen.insert(*start))
+        .filter_map(trace.id_of)
+        .take(MAX_STARTS)
+        .collect();
+    let (what, mut summary, advice) = kind.words.named(trace.name_of);
     if kind.n > 1 {
         let who = if kind.one_name {
-            format!(" of {}", super::case::quoted(&name(kind.name)))
+            format!(" of {}", super::case::quoted((trace.name)(kind.name)))
         } else {
             String::new()
         };

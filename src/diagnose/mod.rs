@@ -312,10 +312,12 @@ impl Diagnoser {
                 Some(rule) => join::Manner { nests: rule.nests(), vagueness: rule.vagueness() },
                 None => join::Manner::default(),
             },
-            |key| placed.by_key.get(&Key::of(key)).and_then(|at| wholes.of(*at)),
-            |key| placed.get(key).or_else(|| ids.get(&key).cloned()),
-            |key| known.name_of(key),
-            |name| texts.get(name).to_owned(),
+            &join::Trace {
+                whole_of: &|key| placed.by_key.get(&Key::of(key)).and_then(|at| wholes.of(*at)),
+                id_of: &|key| placed.get(key).or_else(|| ids.get(&key).cloned()),
+                name_of: &|key| known.name_of(key),
+                name: &|name| texts.get(name),
+            },
         );
         Diagnosis { findings, not_examined }
     }
