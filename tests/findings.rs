@@ -646,3 +646,15 @@ fn reading_and_recording_say_the_same() {
     assert!(ending.diagnosis.is_none());
     assert_eq!(diagnoser.finish(&ending.groups, ending.session.as_ref(), None).diagnosis, recorded.diagnosis);
 }
+
+#[test]
+fn waits_as_long_as_a_number_can_be_are_waits() {
+    // As many ms as 64 bits of ns hold.
+    let most = u64::MAX / MS;
+    let said = diagnose(&[start(1, None, 0, most, &[(most, 1, "network", "tcp 10.0.0.9:80 (connect)")])]);
+    let found = find(&said, "connect-wait");
+    assert!(found.summary.contains("to be connected to tcp 10.0.0.9:80"), "{found:?}");
+    let said = diagnose(&[start(1, None, 0, most, &[(most, 1, "dns", "udp 10.0.0.2:53 (receive)")])]);
+    let found = find(&said, "dns-wait");
+    assert_eq!((found.saves_ns, found.evidence["time_outs"].as_u64()), (Some(most * MS), Some(1)));
+}

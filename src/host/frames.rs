@@ -183,7 +183,7 @@ impl Frames {
                 all.push(Frame::default());
                 continue;
             };
-            let offset = address - mapping.from + mapping.offset;
+            let offset = (address - mapping.from).saturating_add(mapping.offset);
             let function = match &*mapping.path {
                 b"" => self.made(id, &is, address),
                 name if name.starts_with(b"[anon") => self.made(id, &is, address),

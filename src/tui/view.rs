@@ -79,7 +79,10 @@ impl Canvas<'_> {
 
     /// Phases to scale: `width` columns are `whole` nanoseconds. What is not nothing has at least one column.
     pub(super) fn bar(&mut self, (x, y): (u16, u16), width: u16, phases: &[(u8, u64)], whole: u64) {
-        let scale = |ns: u64| (u128::from(ns) * u128::from(width) / u128::from(whole.max(1))) as u16;
+        let scale = |ns: u64| {
+            let columns = u128::from(ns) * u128::from(width) / u128::from(whole.max(1));
+            u16::try_from(columns).unwrap_or(u16::MAX)
+        };
         let mut at_ns = 0u64;
         let total = phases.iter().fold(0u64, |sum, (_, ns)| sum.saturating_add(*ns));
         let length = scale(total).clamp(1, width.max(1));

@@ -41,9 +41,13 @@ pub(super) fn catch(signals: &[Signal]) -> Result<SignalFd, Error> {
     Ok(SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
 
+/// A time that was asked for; for ever, where it is longer than a clock of ours counts.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// What the builder is to know.
 pub(super) fn options(request: &Request, began: Began) -> Options {
-    let nanoseconds = |time: Duration| time.as_nanos().min(u64::MAX.into()) as u64;
     Options {
         arch: Arch::HERE,
         began_ns: began.ns,
@@ -72,4 +76,16 @@ pub(super) fn give_up_rights(probe: &mut Probe, owner: &Owner, kills: bool) -> R
         let _ = priority::set_nice(nice);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_years_are_no_short_time() {
+        let years = humantime::parse_duration("1000years").unwrap();
+        assert_eq!(nanoseconds(years), u64::MAX);
+        assert_eq!(nanoseconds(Duration::from_millis(20)), 20_000_000);
+    }
 }

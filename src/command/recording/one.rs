@@ -116,14 +116,14 @@ impl<'a> Recording<'a> {
         for fd in pidfds.iter().chain(spawned.as_ref().map(|spawned| &spawned.pidfd)) {
             epoll.add(fd.as_fd(), EpollEvent::new(edge, 2))?;
         }
-        let duration = |duration: Duration| began.ns.saturating_add(duration.as_nanos() as u64);
+        let deadline = |duration| began.ns.saturating_add(begin::nanoseconds(duration));
         Ok(Self {
             live,
             about: about(&request, pids, began, seeded.unsettled.into()),
             targets_command: request.wanted.scope == Scope::Children,
             when_ready: request.when_ready,
             count: request.count,
-            deadline_ns: request.duration.map(duration),
+            deadline_ns: request.duration.map(deadline),
             spawned,
             guard,
             pidfds,

@@ -48,7 +48,7 @@ impl Rule for ConnectWait {
             let connect_ns = connects.fold(0u64, |sum, on| sum.saturating_add(on.ns));
             let n = waits.len();
             let claims = waits.into_iter().flat_map(|on| on.claims).collect();
-            let how = if connect_ns * 2 > ns { "to be connected to" } else { "for answers of" };
+            let how = if connect_ns > ns / 2 { "to be connected to" } else { "for answers of" };
             let hit = Hit::new(peer.clone(), format!("waiting for {peer}"))
                 .says(format!("{} waited {} {how} {peer}, {}", case.name(), time(ns), crate::words::counted(n as u64, "time")))
                 .advises(format!("Connect to {peer} when it is needed first or beside other work, and with a shorter time-out"))

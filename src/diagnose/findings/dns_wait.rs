@@ -36,7 +36,7 @@ impl Rule for DnsWait {
                 break;
             }
             let limit = case.thresholds.dns_wait.time_out.0;
-            let late = |on: &&OnPath<'_>| limit > 0 && on.ns + limit / 50 >= limit;
+            let late = |on: &&OnPath<'_>| limit > 0 && on.ns >= limit - limit / 50;
             let time_outs = waits.iter().filter(late).count();
             let n = waits.len();
             let claims = waits.into_iter().flat_map(|on| on.claims).collect();
