@@ -64,7 +64,7 @@ pub fn markdown(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> 
     if !shown.is_empty() {
         writeln!(
             out,
-            "\n| | start | base | new | change | p | samples |\n|---|---|---:|---:|---:|---:|---:|"
+            "\n| | start | base (median) | new (median) | shift | p | samples |\n|---|---|---:|---:|---:|---:|---:|"
         )?;
     }
     for pair in shown.iter().take(MAX_ROWS) {

@@ -111,8 +111,11 @@ pub(crate) fn numbers(pair: &Pair, alpha: f64) -> String {
     else {
         return "no finished start on one side".to_owned();
     };
+    // The medians' difference is another number: the shift is the middle one of all differences between a sample of NEW and
+    // one of BASE.
+    let (medians, what) = if base.n > 1 || new.n > 1 { (" (medians)", "shift ") } else { ("", "") };
     let mut text = format!(
-        "{} -> {}, {}",
+        "{} -> {}{medians}, {what}{}",
         duration(base.median_ns),
         duration(new.median_ns),
         change(shift.estimate_ns, pair.shift_percent)

@@ -98,8 +98,11 @@ pub(super) fn read_claims(from: &mut Reader<'_>, own: u64, near_ns: u64) -> Opti
     Some(claims)
 }
 
-/// Claims that one hit keeps; of more, those with the smallest gaps between them become one.
+/// Claims of one task that one hit keeps; of more, those with the smallest gaps between them become one.
 const MAX_CLAIMS: usize = 128;
+/// Claims of several tasks that take turns: none of them can become one with its neighbour, and what is left out is missing
+/// in the price. As many as a critical path has pieces.
+const MAX_TURNS: usize = 2_000;
 
 /// One finding of one start (or of several siblings).
 #[derive(Debug, Clone)]
@@ -216,9 +219,9 @@ pub(crate) fn few(mut claims: Vec<Claim>) -> Vec<Claim> {
         }
     }
     // Of several tasks that take turns, the longest.
-    if few.len() > MAX_CLAIMS {
+    if few.len() > MAX_TURNS {
         few.sort_small_by_key(|claim| std::cmp::Reverse(claim.to - claim.from));
-        few.truncate(MAX_CLAIMS);
+        few.truncate(MAX_TURNS);
         few.sort_small_by_key(|claim| claim.from);
     }
     few
@@ -261,7 +264,8 @@ mod tests {
         let found = few(many.clone());
         assert!(found.len() <= MAX_CLAIMS && found.len() > MAX_CLAIMS / 2, "{}", found.len());
         assert_eq!((found[0].from, found.last().unwrap().to), (0, many.last().unwrap().to));
-        let turns: Vec<Claim> = (0..1000).map(|n| claim(n % 2, n * 10, n * 10 + 5)).collect();
-        assert!(few(turns).len() <= MAX_CLAIMS);
+        let turns = |n: u64| few((0..n).map(|n| claim(n % 2, n * 10, n * 10 + 5)).collect());
+        assert_eq!(turns(1000).iter().map(|claim| claim.to - claim.from).sum::<u64>(), 5000);
+        assert_eq!(turns(3000).len(), MAX_TURNS);
     }
 }

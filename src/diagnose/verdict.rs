@@ -6,10 +6,12 @@ use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Diagnosis, Group, Joined, Session, Severity, Start};
 use crate::words::intern::{Interner, Sym};
-use crate::words::{count, counted};
+use crate::words::{count, counted, label, percent};
 
 /// Starts that may be the one that everybody waits for.
 const MAX_ROOTS: usize = 100_000;
+/// Characters of what made a start ready: a URL, a path, a line of text.
+const MAX_DETAIL: usize = 200;
 /// From this share of the whole on, a saving is worth the second half of the verdict.
 const MATTERS: f64 = 0.1;
 /// A pool that takes this share of the whole is what the verdict is about.
@@ -25,6 +27,8 @@ struct Root {
     signal: Option<String>,
     duration: u64,
     partial: bool,
+    /// Its process was there before the recording.
+    older: bool,
     /// Its critical path by state, the largest first.
     path: Vec<(String, u64)>,
 }
@@ -70,11 +74,12 @@ impl Facts {
             Root {
                 name: name(),
                 ready: quoted(&timeline.ready.kind),
-                detail: timeline.ready.detail.as_deref().map(quoted),
+                detail: timeline.ready.detail.as_deref().map(|detail| label::harmless(detail, MAX_DETAIL)),
                 code: start.exit.as_ref().and_then(|exit| exit.code),
                 signal: start.exit.as_ref().and_then(|exit| exit.signal.as_deref()).map(quoted),
                 duration: timeline.duration_ns,
                 partial: start.partial,
+                older: start.partial && born(&start.id).is_some_and(|ns| ns < timeline.origin_boottime_ns),
                 path,
             },
         );
@@ -127,8 +132,8 @@ impl Facts {
                 // Without a cause, where the time went.
                 let part = root.and_then(|root| root.path.first()).filter(|(_, ns)| *ns > 0);
                 if let (Some((state, ns)), Some(root)) = (part, root) {
-                    let share = ns.saturating_mul(100) / root.duration.max(1);
-                    first.push_str(&format!("; {} of it ({share} %) {}", time(*ns), in_words(state)));
+                    let share = percent(*ns, root.duration);
+                    first.push_str(&format!("; {} of it ({share}) {}", time(*ns), in_words(state)));
                 }
             }
         }
@@ -153,7 +158,11 @@ impl Facts {
     fn of_root(&self, root: &Root, trial: &Trial<'_>) -> String {
         let name = quoted(trial.texts.get(root.name));
         let after = time(root.duration);
-        let begin = if root.partial { format!("{name} (seen from its middle on)") } else { name };
+        let begin = match (root.older, root.partial) {
+            (true, _) => return running(&name, root, &after),
+            (false, true) => format!("{name} (seen from its middle on)"),
+            (false, false) => name,
+        };
         match root.ready.as_str() {
             "exit" => match (&root.signal, root.code) {
                 (Some(signal), _) => format!("{begin} was ended by {signal} after {after}"),
@@ -170,6 +179,28 @@ impl Facts {
             }
         }
     }
+}
+
+/// Of a process that ran before: nothing is known of its own start.
+fn running(name: &str, root: &Root, after: &str) -> String {
+    let begin = format!("{name} ran when the recording began");
+    match root.ready.as_str() {
+        "exit" => match (&root.signal, root.code) {
+            (Some(signal), _) => format!("{begin}, and was ended by {signal} after {after} of it"),
+            (None, Some(code)) if code != 0 => format!("{begin}, and failed with status {code} after {after} of it"),
+            _ => format!("{begin}, and was done after {after} of it"),
+        },
+        "timeout" => format!("{begin}, and did nothing in {after} of it that tells whether it is ready"),
+        kind => {
+            let detail = root.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+            format!("{begin}, and was ready after {after} of it ({kind}{detail})")
+        }
+    }
+}
+
+/// When a process was born, boottime: `pid@ns`.
+fn born(id: &str) -> Option<u64> {
+    id.split_once('@')?.1.parse().ok()
 }
 
 /// A state of the path, after "3.1 s of it (74 %)".

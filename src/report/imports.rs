@@ -43,12 +43,14 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
     if imports.init_ns.is_some() {
         text.push_str(&format!("its own start {}, ", part(init)));
     }
-    text.push_str(&format!(
-        "imports {} of {}, the rest {}",
-        part(imports.importing_ns),
-        counted(imports.count, "module"),
-        part(imports.code_ns)
-    ));
+    let modules = counted(imports.count, "module");
+    text.push_str(&match (imports.importing_ns, imports.count, imports.init_ns) {
+        (0, 0, _) => "no imports".to_owned(),
+        (0, _, Some(_)) => format!("with {modules}, no imports after it"),
+        (0, _, None) => format!("{modules}, imported elsewhere than on its main thread"),
+        (ns, ..) => format!("imports {} of {modules}", part(ns)),
+    });
+    text.push_str(&format!(", the rest {}", part(imports.code_ns)));
     if !imports.from_beginning {
         // One that ran already, or the first of an interpreter that nobody had started before.
         let before = if start.partial { "it was followed" } else { "its interpreter was probed" };

@@ -73,7 +73,11 @@ fn target(digest: &Digest, style: &Style) -> String {
     };
     let target = &session.target;
     match &*session.mode {
-        "command" => target.argv.as_ref().map(|argv| under(&label::command(None, argv))).unwrap_or_default(),
+        // By the name that it has everywhere else.
+        "command" => match command(digest) {
+            Some(row) => under(digest.text(row.label)),
+            None => target.argv.as_ref().map(|argv| under(&label::command(None, argv))).unwrap_or_default(),
+        },
         "pid" => {
             let pids: Vec<String> = target.pids.iter().flatten().take(8).map(u32::to_string).collect();
             let rest = target.pids.as_ref().map_or(0, Vec::len) > pids.len();
@@ -92,12 +96,20 @@ fn target(digest: &Digest, style: &Style) -> String {
     }
 }
 
-/// The root command itself lasts as long as the recording: it says nothing about starts.
-fn is_root_command(digest: &Digest, row: &Row) -> bool {
+/// The command itself, by whose name the starts are counted: it lasts as long as the recording.
+fn is_command(digest: &Digest, row: &Row) -> bool {
     row.parent.is_none()
         && row.seq == 0
         && row.ready == digest.exit_kind
-        && digest.session.as_ref().is_none_or(|s| s.mode == "command")
+        && command(digest).is_some_and(|command| std::ptr::eq(command, row))
+}
+
+/// The only start of a recorded command that nobody else's is.
+fn command(digest: &Digest) -> Option<&Row> {
+    let is_first = |row: &&Row| row.parent.is_none() && row.seq == 0;
+    let mut roots = digest.rows.iter().filter(is_first);
+    let root = roots.next().filter(|_| roots.next().is_none());
+    root.filter(|_| digest.session.as_ref().is_none_or(|session| session.mode == "command"))
 }
 
 /// Helpers that last as long as what they help: no start that anybody waits for.
@@ -124,7 +136,7 @@ pub(crate) fn sentence(text: &str) -> String {
 
 /// The warning of an incomplete trace, and one sentence: how many starts, of what, over how long, and
 /// the slowest.
-pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn headline<'d>(digest: &'d Digest, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     if let Some(why) = &digest.cut_off {
         let text = format!(
             "INCOMPLETE: {why}. The recorder was killed, or is still at work; this is what there is."
@@ -145,12 +157,23 @@ pub(crate) fn headline(digest: &Digest, style: &Style, out: &mut dyn Write) -> i
     let over = digest.session.as_ref().map_or(end.saturating_sub(begin), |s| s.duration_ns);
     let n = digest.rows.len() as u64;
     let begun = if n == 0 { "No start".into() } else { counted(n, "start") };
+    // Where the verdict begins with their number, it is not said again.
+    let told = n > 0 && digest.verdict.first().is_some_and(|first| first.starts_with(&format!("{begun} in ")));
+    let begun = if told { "Seen" } else { &*begun };
     let mut text = format!("{begun}{} in {}", target(digest, style), within(over));
-    let candidates =
-        measured(digest).filter(|row| n == 1 || !(is_root_command(digest, row) || is_helper(digest, row)));
-    if let Some(slowest) = candidates.max_by_key(|row| row.duration) {
+    let starts = || measured(digest).filter(|row| n == 1 || !is_helper(digest, row));
+    let top = |rows: &mut dyn Iterator<Item = &'d Row>| {
+        rows.max_by_key(|row| (row.duration, std::cmp::Reverse((row.origin, row.pid))))
+    };
+    let (first, below) = match top(&mut starts()) {
+        Some(row) if n > 1 && is_command(digest, row) => {
+            (top(&mut starts().filter(|row| !is_command(digest, row))), " below it")
+        }
+        first => (first, ""),
+    };
+    if let Some(slowest) = first {
         text.push_str(&format!(
-            "; slowest {}: {} ({})",
+            "; slowest{below} {}: {} ({})",
             within(slowest.duration),
             style.fit(digest.text(slowest.label), style.width / 2),
             digest.text(slowest.method),
@@ -243,7 +266,10 @@ fn not_examined(digest: &Digest, style: &Style, all: bool, out: &mut dyn Write) 
         .collect();
     let missing = &digest.diagnosis.not_examined;
     if !unseen.is_empty() {
-        let text = format!("Not observed: {}; record --syscall-hooks sees it.", unseen.join(", "));
+        // Of one alone: only `why execs fail` and `entry into fork and exec` are one thing.
+        let one = unseen.len() == 1 && !unseen.iter().any(|what| what.ends_with("that fail"));
+        let them = if one { "it" } else { "them" };
+        let text = format!("Not observed: {}; record --syscall-hooks sees {them}.", unseen.join(", "));
         writeln!(out)?;
         say(style, Ink::Dim, &label::harmless(&text, 400), out)?;
     } else if !missing.is_empty() {
@@ -373,7 +399,8 @@ pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wr
 pub(crate) fn slowest(digest: &Digest, view: View, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let all = view.all;
     let mut kinds: HashMap<(Sym, u64), (&Row, u64, usize)> = HashMap::default();
-    for (at, row) in digest.rows.iter().enumerate().filter(|(_, row)| is_measured(digest, row)) {
+    let counts = |row: &Row| is_measured(digest, row) && (all || digest.rows.len() == 1 || !is_helper(digest, row));
+    for (at, row) in digest.rows.iter().enumerate().filter(|(_, row)| counts(row)) {
         let (slowest, n, place) = kinds.entry((row.method, row.shape)).or_insert((row, 0, at));
         *n += 1;
         if row.duration > slowest.duration {

@@ -200,7 +200,7 @@ pub(crate) fn ending(digest: &Digest, row: &Row) -> (String, Ink) {
         _ if row.partial => ("partial".into(), Ink::Yellow),
         _ if row.ready == digest.exit_kind || digest.is_unfinished(row) => (String::new(), Ink::Plain),
         // Ready before its end: by what.
-        _ => (label::harmless(digest.text(row.ready), 10), Ink::Green),
+        _ => (label::harmless(digest.text(row.ready), 24), Ink::Green),
     }
 }
 

@@ -48,10 +48,14 @@ pub(crate) fn counted(n: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
-/// A share in whole percent; `<1 %` where it is more than nothing.
+/// A share in whole percent, rounded; `<1 %` where it is more than nothing, `>99 %` where it is less than all.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
-    let share = u128::from(part) * 100 / u128::from(whole.max(1));
-    if share == 0 && part > 0 { "<1 %".into() } else { format!("{share} %") }
+    let (hundredfold, whole) = (u128::from(part) * 100, u128::from(whole.max(1)));
+    match (hundredfold + whole / 2) / whole {
+        0 | 1 if part > 0 && hundredfold < whole => "<1 %".into(),
+        100 if hundredfold < whole * 100 => ">99 %".into(),
+        share => format!("{share} %"),
+    }
 }
 
 /// The median, by nearest rank; 0 of nothing. Reorders its input.
@@ -99,7 +103,26 @@ mod tests {
         assert_eq!(count(1_000), "1,000");
         assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
         assert_eq!(percent(1, 3), "33 %");
+        assert_eq!(percent(2, 3), "67 %");
         assert_eq!(percent(1, 1_000), "<1 %");
+        // What rounding would make something or all of it.
+        for (part, text) in [
+            (0, "0 %"),
+            (1, "<1 %"),
+            (9_999, "<1 %"),
+            (10_000, "1 %"),
+            (14_999, "1 %"),
+            (15_000, "2 %"),
+            (994_999, "99 %"),
+            (995_000, ">99 %"),
+            (999_600, ">99 %"),
+            (999_999, ">99 %"),
+            (1_000_000, "100 %"),
+            (1_004_999, "100 %"),
+        ] {
+            assert_eq!(percent(part, 1_000_000), text, "{part}");
+        }
+        assert_eq!(percent(u64::MAX - 1, u64::MAX), ">99 %");
         assert_eq!(percent(u64::MAX, u64::MAX), "100 %");
         assert_eq!(percent(5, 0), "500 %");
         assert_eq!(median(&mut []), 0);

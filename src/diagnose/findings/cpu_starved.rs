@@ -5,7 +5,7 @@ use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use crate::sort::SortSmall;
 use crate::trace::schema::Segment;
-use crate::words::counted;
+use crate::words::{counted, percent};
 use serde_json::json;
 
 pub(crate) struct CpuStarved;
@@ -49,10 +49,10 @@ impl Rule for CpuStarved {
         let holders = Holders::of(case.own_in(&["runnable"]));
         let hit = Hit::new("", "waiting for a CPU")
             .says(format!(
-                "{} waited {} for a CPU, {:.0} % of its time{}",
+                "{} waited {} for a CPU, {} of its time{}",
                 case.name(),
                 time(ns),
-                case.share(ns) * 100.0,
+                percent(ns, case.duration()),
                 holders.said(ns)
             ))
             .advises("Start fewer at once, or give this start more weight than its competitors (nice, CPUWeight=, affinity)")

@@ -1,8 +1,12 @@
 //! `fixed-sleep`: a start sleeps for a time that was chosen beforehand.
 
-use crate::diagnose::case::{Case, by_name, measured, quoted, time};
+use crate::diagnose::case::{Case, by_name, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::words::count;
+
+/// A sleep whose end was given, not its length.
+const UNTIL: &str = "until a set time";
 
 pub(crate) struct FixedSleep;
 
@@ -37,30 +41,31 @@ impl Rule for FixedSleep {
             ns = ns.saturating_add(on.ns);
             claims.extend(on.claims);
             let asked = on.wait.detail.as_deref().and_then(|detail| detail.strip_prefix("asked for "));
-            lengths.push((quoted(asked.unwrap_or("until a set time")), on.ns, ()));
+            lengths.push((quoted(asked.unwrap_or(UNTIL)), on.ns, ()));
         }
         if !case.is_worth(ns, case.thresholds.fixed_sleep.min_cost) {
             return Vec::new();
         }
         let n = lengths.len();
         let lengths = by_name(lengths.into_iter(), 64);
-        let shown: Vec<String> = lengths
+        let until = lengths.iter().find(|(asked, ..)| asked == UNTIL).map_or(0, |(_, _, list)| list.len());
+        let times = |n: usize, asked: &str| if n > 1 { format!("{n} × {asked}") } else { asked.to_owned() };
+        let shown: Vec<String> =
+            lengths.iter().take(3).map(|(asked, _, list)| times(list.len(), asked)).collect();
+        let asked: Vec<String> = lengths
             .iter()
-            .take(3)
-            .map(
-                |(asked, _, list)| {
-                    if list.len() > 1 { format!("{} × {asked}", list.len()) } else { asked.clone() }
-                },
-            )
+            .filter(|(asked, ..)| asked != UNTIL)
+            .map(|(asked, _, list)| times(list.len(), asked))
             .collect();
+        let asked = match (asked.is_empty(), until) {
+            (false, 0) => format!("asked for {}", listed(&asked)),
+            (false, until) => format!("asked for {}; {until} {UNTIL}", listed(&asked)),
+            (true, _) => UNTIL.to_owned(),
+        };
+        let often = if n > 1 { format!("{} times, ", count(n as u64)) } else { String::new() };
+        let all = if n > 1 { " in all" } else { "" };
         let hit = Hit::new(case.program(), format!("sleeping for a fixed time in {}", case.program()))
-            .says(format!(
-                "{} slept for {}, {}: {}",
-                case.name(),
-                time(ns),
-                crate::words::counted(n as u64, "time"),
-                shown.join(", ")
-            ))
+            .says(format!("{} slept {often}{}{all} ({asked})", case.name(), time(ns)))
             .advises("Wait for the event that the sleep is meant for, or ask in ever longer steps that begin with 1 ms")
             .shows("sleeps", n)
             .shows("slept_ns", ns)

@@ -105,9 +105,11 @@ impl Rule for HelperWait {
             let helper = case.command(&id).unwrap_or_else(|| ABOUT.to_owned());
             let mut hit = Hit::new(format!("{} {helper}", case.program()), format!("waiting for {helper}"))
                 .says(format!("{} waited {} for its child {helper}", case.name(), time(ns)))
-                .advises(format!(
-                    "Keep what {helper} answers, ask for it later, or do meanwhile what does not need it"
-                ))
+                .advises(if runs_it {
+                    "What makes the child slow stands in its own start; where it only answers something, keep the answer"
+                } else {
+                    "Keep the child's answer (in a file, in a variable), ask for it later, or do meanwhile what does not need it"
+                })
                 .shows("waited_ns", ns)
                 .shows("waits", n)
                 .shows("helper", id.clone())

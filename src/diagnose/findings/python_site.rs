@@ -12,7 +12,8 @@ const PAGE: Page = Page {
     what: "Python's site module takes long: .pth files, and entry points that are looked for in all packages.",
     why: "Every .pth file is read, and its import lines are executed, at each start of the interpreter.",
     measured: "The critical path within the import of site, with all that .pth files import.",
-    fix: "python -I or -S where site-packages is not needed, take .pth files out, importlib.metadata instead of pkg_resources.",
+    fix: "Take .pth files out that the program does not need, importlib.metadata instead of pkg_resources. python -S does without \
+          site, and so without all of site-packages; -s and -I only without the user's.",
     mistaken: "A virtual environment needs site to be found.",
 };
 
@@ -53,7 +54,7 @@ impl Rule for PythonSite {
         let what = if names.is_empty() { String::new() } else { format!(": {}", listed(&names)) };
         let hit = Hit::new(case.program(), "Python's site module")
             .says(format!("the site module of {} took {}{what}", case.name(), time(ns)))
-            .advises("Take .pth files out of site-packages, or run with -I or -S where they are not needed")
+            .advises("Take .pth files that this program does not need out of site-packages, or run it with -S, without all of site-packages")
             .shows("site_ns", ns)
             .shows("imported", names.into_iter().take(8).collect::<Vec<_>>())
             .at_most(Severity::Warning);

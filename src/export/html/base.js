@@ -61,7 +61,8 @@ const count = (n) => Number(n).toLocaleString("en-US");
 const plural = (n, thing) => count(n) + " " + thing + (n === 1 ? "" : "s");
 function share(part, whole) {
   const percent = whole > 0 ? (part / whole) * 100 : 0;
-  return percent > 0 && percent < 1 ? "<1 %" : Math.round(percent) + " %";
+  if (percent > 0 && percent < 1) return "<1 %";
+  return percent >= 99.5 && percent < 100 ? ">99 %" : Math.round(percent) + " %";
 }
 
 /** Colour of a phase or a state by its name. */
