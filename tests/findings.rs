@@ -175,6 +175,65 @@ fn a_fork_that_lost_its_cpu_has_not_copied_much() {
 }
 
 #[test]
+fn a_storm_of_any_length_saves_what_it_is_said_to_take() {
+    let mut path = Vec::new();
+    for n in 0..300 {
+        path.extend([(1, 10, "running", ""), (2, 1_000 + n, "running", "")]);
+    }
+    let said = diagnose(&[start(10, None, 0, 900, &path)]);
+    let storm = find(&said, "process-storm");
+    assert_eq!((storm.saves_ns, &storm.evidence["on_path_ns"]), (Some(600 * MS), &json!(600 * MS)));
+    assert!(storm.summary.contains("300 short processes one after the other, 600 ms"), "{}", storm.summary);
+}
+
+#[test]
+fn sleeps_are_told_with_what_was_asked_for() {
+    let said = |sleeps: &[(u64, &str)]| {
+        let path: Vec<_> = sleeps.iter().map(|(ms, asked)| (*ms, 1, "sleep", *asked)).collect();
+        let summary = find(&diagnose(&[start(1, None, 0, path.iter().map(|p| p.0).sum(), &path)]), "fixed-sleep")
+            .summary
+            .clone();
+        summary.strip_prefix("app slept ").unwrap().to_owned()
+    };
+    assert_eq!(said(&[(104, "asked for 100 ms")]), "104 ms (asked for 100 ms)");
+    assert_eq!(said(&[(104, "")]), "104 ms (until a set time)");
+    assert_eq!(
+        said(&[(104, "asked for 100 ms"), (101, "asked for 100 ms"), (50, "asked for 50 ms")]),
+        "3 times, 255 ms in all (asked for 2 × 100 ms, 50 ms)"
+    );
+    assert_eq!(
+        said(&[(104, "asked for 100 ms"), (101, ""), (50, "")]),
+        "3 times, 255 ms in all (asked for 100 ms; 2 until a set time)"
+    );
+}
+
+#[test]
+fn what_ran_before_the_recording_is_not_said_to_be_unready() {
+    let verdict = |kind: &str, birth: u64, partial: bool| {
+        let mut start = start(5, None, 7, 90, &[(90, 5, "running", "")]);
+        start["id"] = json!(format!("5@{birth}"));
+        start["partial"] = json!(partial);
+        start["timeline"]["ready"] = json!({"kind": kind, "at_ns": 90 * MS, "inferred": false});
+        diagnose(&[start]).verdict[0].clone()
+    };
+    let begins = |kind: &str, birth: u64, partial: bool, text: &str| {
+        let verdict = verdict(kind, birth, partial);
+        assert!(verdict.starts_with(text), "{verdict}");
+    };
+    begins(
+        "timeout",
+        1,
+        true,
+        "app ran when the recording began, and did nothing in 90.0 ms of it that tells whether it is ready",
+    );
+    begins("listen", 1, true, "app ran when the recording began, and was ready after 90.0 ms of it (listen)");
+    begins("exit", 1, true, "app ran when the recording began, and was done after 90.0 ms of it");
+    // Born within the recording; its beginning was lost.
+    begins("timeout", 7 * MS, true, "app (seen from its middle on) was not ready after 90.0 ms");
+    begins("timeout", 7 * MS, false, "app was not ready after 90.0 ms");
+}
+
+#[test]
 fn parallel_workers_cost_the_wall_time_of_one() {
     // A parent that waits for four workers, each of which sleeps for 80 ms at the same time.
     let sleeps = [(10, "running"), (80, "sleep"), (10, "running")];
@@ -508,7 +567,7 @@ fn a_report_begins_with_the_verdict_and_what_would_help() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "app was done after 100 ms; 60.0 ms of it: sleeping for a fixed time in app.");
     assert!(
-        text.contains("\nWhat would help\n  60.0 ms  fixed-sleep: app slept for 60.0 ms, 1 time: 60 ms"),
+        text.contains("\nWhat would help\n  60.0 ms  fixed-sleep: app slept 60.0 ms (asked for 60 ms)"),
         "{text}"
     );
     assert!(text.contains("Not examined: "), "{text}");
