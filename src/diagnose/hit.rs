@@ -210,9 +210,11 @@ pub(crate) fn few(mut claims: Vec<Claim>) -> Vec<Claim> {
     let nth = gaps.len().saturating_sub(MAX_CLAIMS - 1);
     let limit = if nth == 0 { 0 } else { *gaps.select_nth_unstable(nth - 1).1 };
     let mut few: Vec<Claim> = Vec::with_capacity(MAX_CLAIMS);
+    // Where tasks take turns, to put together what some of them do would claim what others did in between.
+    let turns = limit == u64::MAX;
     for claim in out {
         match few.last_mut() {
-            Some(last) if last.of == claim.of && claim.from.saturating_sub(last.to) <= limit => {
+            Some(last) if !turns && last.of == claim.of && claim.from.saturating_sub(last.to) <= limit => {
                 last.to = last.to.max(claim.to);
             }
             _ => few.push(claim),
