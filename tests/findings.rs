@@ -190,9 +190,10 @@ fn a_storm_of_any_length_saves_what_it_is_said_to_take() {
 fn sleeps_are_told_with_what_was_asked_for() {
     let said = |sleeps: &[(u64, &str)]| {
         let path: Vec<_> = sleeps.iter().map(|(ms, asked)| (*ms, 1, "sleep", *asked)).collect();
-        let summary = find(&diagnose(&[start(1, None, 0, path.iter().map(|p| p.0).sum(), &path)]), "fixed-sleep")
-            .summary
-            .clone();
+        let summary =
+            find(&diagnose(&[start(1, None, 0, path.iter().map(|p| p.0).sum(), &path)]), "fixed-sleep")
+                .summary
+                .clone();
         summary.strip_prefix("app slept ").unwrap().to_owned()
     };
     assert_eq!(said(&[(104, "asked for 100 ms")]), "104 ms (asked for 100 ms)");

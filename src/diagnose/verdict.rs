@@ -187,7 +187,9 @@ fn running(name: &str, root: &Root, after: &str) -> String {
     match root.ready.as_str() {
         "exit" => match (&root.signal, root.code) {
             (Some(signal), _) => format!("{begin}, and was ended by {signal} after {after} of it"),
-            (None, Some(code)) if code != 0 => format!("{begin}, and failed with status {code} after {after} of it"),
+            (None, Some(code)) if code != 0 => {
+                format!("{begin}, and failed with status {code} after {after} of it")
+            }
             _ => format!("{begin}, and was done after {after} of it"),
         },
         "timeout" => format!("{begin}, and did nothing in {after} of it that tells whether it is ready"),

@@ -158,7 +158,8 @@ pub(crate) fn headline<'d>(digest: &'d Digest, style: &Style, out: &mut dyn Writ
     let n = digest.rows.len() as u64;
     let begun = if n == 0 { "No start".into() } else { counted(n, "start") };
     // Where the verdict begins with their number, it is not said again.
-    let told = n > 0 && digest.verdict.first().is_some_and(|first| first.starts_with(&format!("{begun} in ")));
+    let told =
+        n > 0 && digest.verdict.first().is_some_and(|first| first.starts_with(&format!("{begun} in ")));
     let begun = if told { "Seen" } else { &*begun };
     let mut text = format!("{begun}{} in {}", target(digest, style), within(over));
     let starts = || measured(digest).filter(|row| n == 1 || !is_helper(digest, row));
@@ -399,7 +400,8 @@ pub(crate) fn totals(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wr
 pub(crate) fn slowest(digest: &Digest, view: View, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let all = view.all;
     let mut kinds: HashMap<(Sym, u64), (&Row, u64, usize)> = HashMap::default();
-    let counts = |row: &Row| is_measured(digest, row) && (all || digest.rows.len() == 1 || !is_helper(digest, row));
+    let counts =
+        |row: &Row| is_measured(digest, row) && (all || digest.rows.len() == 1 || !is_helper(digest, row));
     for (at, row) in digest.rows.iter().enumerate().filter(|(_, row)| counts(row)) {
         let (slowest, n, place) = kinds.entry((row.method, row.shape)).or_insert((row, 0, at));
         *n += 1;

@@ -11,5 +11,5 @@ pub(crate) mod label;
 /// Signals by which one process asks another to end in good order.
 pub(crate) const ORDERS: &[&str] = &["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"];
 
-pub(crate) use human::{counted, percent};
 pub use human::{count, duration};
+pub(crate) use human::{counted, percent};
