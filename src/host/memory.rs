@@ -12,8 +12,10 @@ pub fn pss(pid: u32) -> Option<u64> {
 }
 
 /// Has the allocator give back what a burst of events took: glibc's takes ever larger blocks for something that is better
-/// kept, once one was given back, and has a part of its own for every thread.
+/// kept, once one was given back, and has a part of its own for every thread. Small pieces of this thread, which makes
+/// the recording, are not its business from now on.
 pub fn stay_small() {
+    super::pool::serve();
     #[cfg(target_env = "gnu")]
     for (parameter, value) in
         [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_THRESHOLD, 256 << 10), (libc::M_TRIM_THRESHOLD, 512 << 10)]

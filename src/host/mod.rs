@@ -23,6 +23,7 @@ pub mod limits;
 pub mod memory;
 pub(crate) mod mounts;
 pub mod owner;
+pub mod pool;
 pub mod priority;
 pub mod privilege;
 pub mod procfs;

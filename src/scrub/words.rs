@@ -477,7 +477,7 @@ fn is_identifier(text: &str) -> bool {
 
 /// A name of the kernel's list for this architecture.
 fn is_syscall(name: &str) -> bool {
-    name.parse::<syscalls::Sysno>().is_ok()
+    syscalls::Sysno::iter().any(|call| call.name() == name)
 }
 
 /// `python3.11` is `python`.

@@ -12,8 +12,8 @@ const IN_MEMORY: usize = 4;
 const WITHOUT_FILE: usize = 128;
 /// Bytes in the file.
 const IN_FILE: u64 = 512 << 20;
-/// What is read at once: most starts are shorter.
-const READ: usize = 1 << 10;
+/// What is read at once: most starts are shorter. Allocators have it at hand, unlike a kilobyte.
+const READ: usize = 1000;
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
