@@ -297,8 +297,7 @@ mod tests {
                 pool.serve();
                 pool.serve();
                 let sizes = (1..LARGEST + 40).chain([LARGEST, 16, 17, 5_000]);
-                let all: Vec<_> =
-                    sizes.map(|size| (piece(&pool, size, size as u8), size)).collect();
+                let all: Vec<_> = sizes.map(|size| (piece(&pool, size, size as u8), size)).collect();
                 for (piece, size) in &all {
                     assert!(is_full(*piece, *size, *size as u8), "{size}");
                     assert_eq!(pool.has(*piece), *size <= LARGEST, "{size}");
