@@ -211,6 +211,10 @@ fn explain(error: Error, path: &Path) -> anyhow::Error {
         Error::Io(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             anyhow!("no permission to read {path}: run it with sudo, or as the file's owner")
         }
+        // A link of /proc leads to an open file, and the root that its libraries are in is another question.
+        Error::Io(e) if e.raw_os_error() == Some(libc::EXDEV) => {
+            anyhow!("{path} leads to what a process has open: name the file itself, or give the PID")
+        }
         Error::Io(e) => anyhow!("cannot read {path}: {e}"),
         other => anyhow!("{path}: {other}"),
     }

@@ -167,6 +167,10 @@ fn errors_name_the_file_and_what_to_do() {
     assert!(absent.starts_with("no such file: ") && absent.ends_with("none"), "{absent}");
     let hint = error(&options("sh"));
     assert!(hint.starts_with("no such file: sh; did you mean /"), "{hint}");
+    assert_eq!(
+        error(&options("/proc/self/exe")),
+        "/proc/self/exe leads to what a process has open: name the file itself, or give the PID"
+    );
     let folder = error(&options(dir.path()));
     assert!(folder.ends_with("is a folder, not a program or library"), "{folder}");
     std::fs::write(at("text"), "hello\n").unwrap();
