@@ -100,6 +100,16 @@ static __always_inline void received_from_client(struct sock *sk, struct task_st
 
 /* ---- names ---- */
 
+static __always_inline char first_letter(const char *name)
+{
+	char letter = 0;
+
+	if (bpf_ksym_exists(bpf_rdonly_cast))
+		return (char)NUMBER(pointer_at(name));
+	bpf_probe_read_kernel(&letter, sizeof(letter), name);
+	return letter;
+}
+
 /* The program tells by its name that it has come somewhere: @NAME written to /proc/self/comm. */
 SEC("?tp_btf/task_rename")
 int BPF_PROG(on_rename, struct task_struct *task, const char *name)
@@ -112,11 +122,11 @@ int BPF_PROG(on_rename, struct task_struct *task, const char *name)
 	st = state_of_current(bpf_get_current_task_btf());
 	if (!is_watched(st))
 		return 0;
+	/* The first thread's is told with every exec. */
+	if (plain(task)->pid == plain(task)->tgid && first_letter(name) != '@')
+		return 0;
 	bpf_probe_read_kernel_str(text, sizeof(text), name);
 	if (text[0] != '@') {
-		/* The first thread's is told with every exec. */
-		if (plain(task)->pid == plain(task)->tgid)
-			return 0;
 		what.mark = MARK_THREAD_NAME;
 		what.value = plain(task)->pid;
 	}

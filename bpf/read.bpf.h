@@ -79,6 +79,51 @@ struct walk {
 	__u32 done;
 };
 
+/* Names up to here are copied by words. */
+#define SHORT_NAME 32
+
+static __always_inline __u64 word_at(__u64 at)
+{
+	return (__u64)pointer_at((void *)at);
+}
+
+/*
+ * Appends a dentry's name, as walk_append() does, if it is a short one: most are, and four loads cost less than a helper
+ * and the functions below it. The bytes behind a name are the kernel's, and overwritten by what is appended next.
+ */
+static __always_inline bool walk_short(struct scratch *s, __u32 begin, struct dentry *dentry)
+{
+	__u32 at, len;
+	__u64 name, *to;
+
+	if (!bpf_ksym_exists(bpf_rdonly_cast))
+		return false;
+	len = READ(struct dentry, dentry, d_name.len);
+	at = s->at;
+	if (len >= SHORT_NAME || at - begin > PATH_CAP - NAME_CAP)
+		return false;
+	barrier_var(at);
+	if (at > SCRATCH_LAST)
+		return false;
+	name = NUMBER(READ(struct dentry, dentry, d_name.name));
+	to = (void *)(s->data + at);
+	to[0] = word_at(name);
+	if (len >= 8)
+		to[1] = word_at(name + 8);
+	if (len >= 16) {
+		to[2] = word_at(name + 16);
+		to[3] = word_at(name + 24);
+	}
+	barrier_var(len);
+	if (len >= SHORT_NAME)
+		return false;
+	/* It is being changed. */
+	if (((char *)to)[len])
+		return false;
+	s->at = at + len + 1;
+	return true;
+}
+
 /* Appends one name of a path that began at `begin`; the pointer to it lies at `place`. */
 __noinline int walk_append(struct scratch *s, __u32 begin, __u64 place)
 {
@@ -134,7 +179,8 @@ static long walk_dentry(__u32 i, void *ctx)
 		w->done = 1;
 		return 1;
 	}
-	if (!walk_append(w->scratch, w->begin, w->dentry + bpf_core_field_offset(struct dentry, d_name.name)))
+	if (!walk_short(w->scratch, w->begin, dentry) &&
+	    !walk_append(w->scratch, w->begin, w->dentry + bpf_core_field_offset(struct dentry, d_name.name)))
 		return 1;
 	w->dentry = parent;
 	w->done = is_top;
@@ -207,12 +253,17 @@ static __always_inline bool is_elsewhere(struct fs_struct *fs)
 	struct vfsmount *root = READ(struct fs_struct, fs, root.mnt);
 	struct mount *mnt = (void *)root - bpf_core_field_offset(struct mount, mnt);
 	struct dentry *dentry = READ(struct fs_struct, fs, root.dentry);
-	struct inode *inode = READ(struct dentry, dentry, d_inode);
+	struct inode *inode;
 
-	if (!own_root_mount)
+	if (!own_root_mount || ((__u64)root == own_root_at[0] && (__u64)dentry == own_root_at[1]))
 		return false;
-	return (__u32)READ(struct mount, mnt, mnt_id) != own_root_mount ||
-	       READ(struct inode, inode, i_ino) != own_root_inode;
+	inode = READ(struct dentry, dentry, d_inode);
+	if ((__u32)READ(struct mount, mnt, mnt_id) != own_root_mount ||
+	    READ(struct inode, inode, i_ino) != own_root_inode)
+		return true;
+	own_root_at[0] = (__u64)root;
+	own_root_at[1] = (__u64)dentry;
+	return false;
 }
 
 /* A path within its file system, whatever is mounted where. */

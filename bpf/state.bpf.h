@@ -24,8 +24,10 @@ const volatile __u32 refuse_every = 0;      /* tests: of so many new states one 
 
 bool seeding = false;                       /* running processes are being marked */
 __u64 seeding_since_ns = 0;                 /* who was born since then was marked at birth */
+__u64 settled_newest = 0;                   /* who was born later is not in `settled` */
 bool wake_sent = false;                     /* the consumer has been woken and has not drained yet */
 struct lost lost = {};
+__u64 own_root_at[2] = {};                  /* the tracer's root, once it was met: vfsmount and dentry, which it holds */
 
 /*
  * Forces every record type into BTF, from which the Rust types are generated.
@@ -252,7 +254,12 @@ static long try_scratch(__u32 i, void *ctx)
 __noinline __u32 scratch_find(void)
 {
 	struct scratch_search w = { .at = bpf_get_smp_processor_id(), .found = NO_SCRATCH };
+	__u32 own = w.at;
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &own);
 
+	/* Nearly always free. */
+	if (s && __sync_val_compare_and_swap(&s->busy, 0, 1) == 0)
+		return own;
 	bpf_loop(SCRATCH_TRIES, try_scratch, &w, 0);
 	if (w.found == NO_SCRATCH)
 		__sync_fetch_and_add(&lost.scratch, 1);

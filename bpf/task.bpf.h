@@ -99,6 +99,11 @@ __noinline __u64 settle_kind(struct task_state *st, __u32 preempt)
 		return NO_CLIENTS;
 	}
 #endif
+	kind = kind_of_child(st);
+	if (kind) {
+		st->kind = st->facts & FACT_IOWAIT ? WAIT_DISK : kind;
+		return NO_CLIENTS;
+	}
 	files = plain(task)->files;
 	if (files)
 		table = NUMBER(READ(struct files_struct, files, fdt));
@@ -251,20 +256,15 @@ static __always_inline void leave(struct task_struct *task, struct task_state *s
 SEC("?tp_btf/sched_switch")
 int BPF_PROG(on_switch_watched, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	struct task_state *st;
-	__u64 now;
+	struct task_state *st = state_of(prev);
+	__u64 now = 0;
 
-	if (plain(prev)->pid) {
-		st = state_of(prev);
-		if (st && (st->flags & (TASK_WATCHED | TASK_FRESH))) {
-			now = bpf_ktime_get_boot_ns();
-			ran_unseen(prev, st, now, false);
-			if (st->flags & TASK_WATCHED)
-				leave(prev, st, preempt, now);
-		}
+	if (st && (st->flags & (TASK_WATCHED | TASK_FRESH))) {
+		now = bpf_ktime_get_boot_ns();
+		ran_unseen(prev, st, now, false);
+		if (st->flags & TASK_WATCHED)
+			leave(prev, st, preempt, now);
 	}
-	if (!plain(next)->pid)
-		return 0;
 	st = state_of(next);
 	if (!st) {
 		if (!plain(next)->se.sum_exec_runtime)
@@ -272,7 +272,8 @@ int BPF_PROG(on_switch_watched, bool preempt, struct task_struct *prev, struct t
 		return 0;
 	}
 	if (st->flags & (TASK_WATCHED | TASK_FRESH)) {
-		now = bpf_ktime_get_boot_ns();
+		if (!now)
+			now = bpf_ktime_get_boot_ns();
 		first_run(next, st, now);
 		if (st->flags & TASK_WATCHED)
 			come_back(next, st, prev, now);

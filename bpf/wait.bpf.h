@@ -18,6 +18,9 @@ static __always_inline bool is_settled(struct task_struct *task, struct task_sta
 {
 	__u64 birth = plain(task)->group_leader->start_boottime;
 
+	/* In a storm of starts every one of them: without the table's cold memory. */
+	if (birth > settled_newest)
+		return false;
 	if (!bpf_map_lookup_elem(&settled, &birth))
 		return false;
 	st->flags &= ~TASK_WATCHED;
@@ -29,8 +32,21 @@ static __always_inline bool is_settled(struct task_struct *task, struct task_sta
 #define WAITS_FOR_CLIENTS (1U << 30)
 #define FD_OF_KIND(fd) ((__u64)(fd) << 32)
 
+/* The kind of a wait for a child: what most starts wait for, and nothing more is to be looked at. Else 0. */
+static __always_inline __u32 kind_of_child(struct task_state *st)
+{
+	switch (call_class(st->nr)) {
+	case CALL_CHILD:
+		return WAIT_CHILD;
+	case CALL_FORK:
+		return st->flags & TASK_VFORKING ? WAIT_VFORK : WAIT_OTHER;
+	default:
+		return 0;
+	}
+}
+
 /*
- * The kind of a wait in a system call, with the descriptor in the high half (all ones: none).
+ * The kind of any other wait in a system call, with the descriptor in the high half (all ones: none).
  * The caller is the task itself, on its way off the CPU.
  */
 __noinline __u64 kind_of_call(struct task_state *st, __u64 table, __u64 listener)
@@ -44,10 +60,6 @@ __noinline __u64 kind_of_call(struct task_state *st, __u64 table, __u64 listener
 		return none | WAIT_OTHER;
 	fd = st->args[0];
 	switch (call_class(st->nr)) {
-	case CALL_CHILD:
-		return none | WAIT_CHILD;
-	case CALL_FORK:
-		return none | (st->flags & TASK_VFORKING ? WAIT_VFORK : WAIT_OTHER);
 	case CALL_FUTEX:
 		/* What the lock's word says, instead of an argument that this operation does not have. */
 		if (locks_pi(st->nr, st->args[1])) {
@@ -213,8 +225,29 @@ static __always_inline __u32 fill_text(struct scratch *s, struct mark_what *what
 	return len;
 }
 
+/* All of a mark but its text. */
+static __always_inline void fill_mark(struct event_mark *ev, struct task_state *st, struct mark_what *what,
+				      struct task_struct *task, __u64 until)
+{
+	take_spent(st, &ev->spent, until);
+	fill_usage(&ev->usage, task);
+	ev->value = what->value;
+	ev->mark = what->mark;
+	ev->facts = what->facts;
+	ev->fd = what->fd;
+	ev->text_len = 0;
+	if (what->sock) {
+		ev->facts |= FACT_SOCK;
+		describe_sock(what->sock, &ev->sock);
+	} else {
+		__builtin_memset(&ev->sock, 0, sizeof(ev->sock));
+	}
+	st->since_ns = until;
+}
+
 /*
- * Writes a mark of the current task, which is watched. It ends the time since the task's last record.
+ * Writes a mark of the current task, which is watched. It ends the time since the task's last record. Most have no text
+ * and are written where they belong, in the ring: a buffer costs more than what the record says.
  */
 __noinline int write_mark(struct task_state *st, struct mark_what *what)
 {
@@ -233,29 +266,28 @@ __noinline int write_mark(struct task_state *st, struct mark_what *what)
 	until = !st->on_ns && st->off_ns ? st->off_ns : now;
 	if (st->on_ns && now > st->on_ns)
 		st->running_ns += now - st->on_ns;
-	s = scratch_take(sizeof(*ev));
-	if (s) {
-		ev = (void *)s->data;
-		take_spent(st, &ev->spent, until);
-		fill_usage(&ev->usage, task);
-		ev->value = what->value;
-		ev->mark = what->mark;
-		ev->facts = what->facts;
-		ev->fd = what->fd;
-		if (what->sock) {
-			ev->facts |= FACT_SOCK;
-			describe_sock(what->sock, &ev->sock);
-		} else {
-			__builtin_memset(&ev->sock, 0, sizeof(ev->sock));
-		}
-		ev->text_len = fill_text(s, what);
-		head_fill(&ev->head, EVENT_MARK, s->at, task, now);
-		scratch_send(s);
-		scratch_give(s);
-		st->since_ns = until;
-	}
 	if (st->on_ns)
 		st->on_ns = now;
+	if (!what->text) {
+		ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+		if (!ev) {
+			count_lost_event(sizeof(*ev));
+			return 0;
+		}
+		fill_mark(ev, st, what, task, until);
+		head_fill(&ev->head, EVENT_MARK, sizeof(*ev), task, now);
+		bpf_ringbuf_submit(ev, wake_flags());
+		return 0;
+	}
+	s = scratch_take(sizeof(*ev));
+	if (!s)
+		return 0;
+	ev = (void *)s->data;
+	fill_mark(ev, st, what, task, until);
+	ev->text_len = fill_text(s, what);
+	head_fill(&ev->head, EVENT_MARK, s->at, task, now);
+	scratch_send(s);
+	scratch_give(s);
 	return 0;
 }
 
@@ -292,7 +324,8 @@ static __always_inline void watch_begin(struct task_struct *task, struct task_st
 
 	if (!watching || (st->flags & TASK_WATCHED))
 		return;
-	bpf_map_delete_elem(&settled, &birth);
+	if (birth <= settled_newest)
+		bpf_map_delete_elem(&settled, &birth);
 	st->flags |= TASK_WATCHED;
 	st->since_ns = now;
 	st->on_ns = now;
@@ -420,20 +453,11 @@ static __always_inline void fill_wait_fd(struct event_wait *ev, struct scratch *
 	}
 }
 
-/* Writes the wait of a task that is about to get its CPU. */
-__noinline int write_wait(struct task_state *st, struct wait_what *what)
+/* All of a wait's record but what its descriptor is. */
+static __always_inline void fill_wait(struct event_wait *ev, struct task_state *st, struct wait_what *what)
 {
-	struct task_struct *task, *rival, *leader;
-	struct event_wait *ev;
-	struct scratch *s;
+	struct task_struct *task = (void *)what->task, *rival = (void *)what->rival;
 
-	if (!st || !what)
-		return 0;
-	s = scratch_take(sizeof(*ev));
-	if (!s)
-		return 0;
-	task = (void *)what->task;
-	ev = (void *)s->data;
 	take_spent(st, &ev->spent, st->off_ns);
 	ev->off_ns = st->off_ns;
 	ev->wake_ns = what->wake_ns;
@@ -457,7 +481,6 @@ __noinline int write_wait(struct task_state *st, struct wait_what *what)
 	ev->reserved = 0;
 	__builtin_memset(&ev->sock, 0, sizeof(ev->sock));
 	__builtin_memcpy(ev->waker_comm, st->waker_comm, COMM_LEN);
-	rival = (void *)what->rival;
 	ev->rival_pid = READ(struct task_struct, rival, tgid);
 	ev->rival_ns = what->rival_ns;
 	if (bpf_ksym_exists(bpf_rdonly_cast))
@@ -467,19 +490,55 @@ __noinline int write_wait(struct task_state *st, struct wait_what *what)
 				      (void *)rival + bpf_core_field_offset(struct task_struct, comm));
 	if (READ(struct task_struct, task, thread_info.flags) & TIF_SIGPENDING_BIT)
 		ev->facts |= FACT_SIGNAL;
-	fill_wait_fd(ev, s, task, what->file);
-	if ((ev->facts & FACT_SOCK) && what->wake_ns)
-		sender_find(ev, what->now);
+	st->since_ns = what->now;
+}
+
+static __always_inline void fill_wait_head(struct event_wait *ev, struct wait_what *what, __u32 size)
+{
+	struct task_struct *task = (void *)what->task, *leader;
+
 	ev->head.time_ns = what->now;
 	leader = READ(struct task_struct, task, group_leader);
 	ev->head.birth_ns = READ(struct task_struct, leader, start_boottime);
-	ev->head.size = s->at;
+	ev->head.size = size;
 	ev->head.kind = EVENT_WAIT;
 	ev->head.pid = READ(struct task_struct, task, tgid);
 	ev->head.tid = READ(struct task_struct, task, pid);
+}
+
+/*
+ * Writes the wait of a task that is about to get its CPU: straight into the ring where no descriptor, and so no path, is
+ * to be told.
+ */
+__noinline int write_wait(struct task_state *st, struct wait_what *what)
+{
+	struct event_wait *ev;
+	struct scratch *s;
+
+	if (!st || !what)
+		return 0;
+	if (!what->file && st->fd == 0xffffffff) {
+		ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+		if (!ev) {
+			count_lost_event(sizeof(*ev));
+			return 0;
+		}
+		fill_wait(ev, st, what);
+		fill_wait_head(ev, what, sizeof(*ev));
+		bpf_ringbuf_submit(ev, wake_flags());
+		return 0;
+	}
+	s = scratch_take(sizeof(*ev));
+	if (!s)
+		return 0;
+	ev = (void *)s->data;
+	fill_wait(ev, st, what);
+	fill_wait_fd(ev, s, (void *)what->task, what->file);
+	if ((ev->facts & FACT_SOCK) && what->wake_ns)
+		sender_find(ev, what->now);
+	fill_wait_head(ev, what, s->at);
 	scratch_send(s);
 	scratch_give(s);
-	st->since_ns = what->now;
 	return 0;
 }
 

@@ -316,9 +316,12 @@ impl Probe {
 
     /// The start of this process is finished: its tasks are watched no longer, and cost no more than
     /// those of a stranger.
-    pub fn settle(&self, id: Id) {
+    pub fn settle(&mut self, id: Id) {
         // Where this fails, records come that nobody needs.
         let _ = self.skel.maps.settled.update(&id.birth_ns.to_ne_bytes(), &[1], MapFlags::ANY);
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            counter_of(&mut bss.settled_newest).fetch_max(id.birth_ns, Ordering::SeqCst);
+        }
     }
 
     /// This process is the command now, whose signals are asked for with [`Self::was_signalled`].
