@@ -105,7 +105,8 @@ static __always_inline bool walk_short(struct scratch *s, __u32 begin, struct de
 	barrier_var(at);
 	if (at > SCRATCH_LAST)
 		return false;
-	name = NUMBER(READ(struct dentry, dentry, d_name.name));
+	/* To the verifier a pointer to characters is a number. */
+	name = (__u64)READ(struct dentry, dentry, d_name.name);
 	to = (void *)(s->data + at);
 	to[0] = word_at(name);
 	if (len >= 8)
