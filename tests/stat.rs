@@ -131,3 +131,30 @@ fn runs_that_never_finished_are_counted_and_left_out() {
     let text = told(&stat, false);
     assert!(text.contains("app: no run was finished") && text.contains("; 1 more never finished"), "{text}");
 }
+
+#[test]
+fn a_busy_machine_is_told_in_a_line() {
+    let said = |waited: u64, with_helper: bool| {
+        let runs: Vec<Vec<Spec>> = (0..5)
+            .map(|n| {
+                let mut starts = run(n, 100 * MS).to_vec();
+                starts.truncate(if with_helper { 2 } else { 1 });
+                starts[0].phases.push(("app", waited * MS));
+                starts[0].path.push(("runnable", waited * MS));
+                starts
+            })
+            .collect();
+        let stat = stat_of(&runs.iter().map(|starts| ("app", &starts[..])).collect::<Vec<_>>());
+        let text = told(&stat, false);
+        let line = text.split_once("busy: ").map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>().join(" "));
+        (stat.commands[0].waited_share.unwrap(), line.unwrap_or_default())
+    };
+    let (share, line) = said(100, false);
+    assert!((share - 0.5).abs() < 0.01, "{share}");
+    let begins = "it waited for a CPU for 50 % of its time, which other programs had; on an idle machine these times are shorter";
+    assert!(line.starts_with(begins), "{line}");
+    let (_, line) = said(100, true);
+    assert!(line.contains("other programs, or its own processes among themselves, had"), "{line}");
+    let (share, line) = said(5, false);
+    assert!(share < 0.1 && line.is_empty(), "{share} {line}");
+}

@@ -56,6 +56,8 @@ pub struct CommandStat {
     pub phases: Vec<Spread>,
     /// Its critical path by state, the largest first.
     pub path: Vec<Spread>,
+    /// What of all its runs' time was spent waiting for a CPU; `null` where that was not observed.
+    pub waited_share: Option<f64>,
     /// Runs that are far off, and what they were longer in.
     pub outliers: Vec<Outlier>,
 }
@@ -164,6 +166,22 @@ impl<'d> Runs<'d> {
             }
         }
         out
+    }
+
+    /// What of their time the runs waited for a CPU.
+    fn waited_share(&self) -> Option<f64> {
+        let (mut waited, mut all) = (0u64, 0u64);
+        for (_, row) in &self.finished {
+            let mut states =
+                self.digest.parts(row).iter().filter(|(of, ..)| *of == PartKind::State).peekable();
+            if states.peek().is_none() {
+                continue;
+            }
+            let runnable = states.filter(|(_, name, _)| self.digest.text(*name) == "runnable");
+            waited = runnable.fold(waited, |sum, (_, _, ns)| sum.saturating_add(*ns));
+            all = all.saturating_add(row.duration);
+        }
+        (all > 0).then(|| waited as f64 / all as f64)
     }
 
     fn outliers(&self, phases: &[Spread], path: &[Spread]) -> Vec<Outlier> {
@@ -278,6 +296,7 @@ fn command(name: &str, runs: &Runs<'_>, shapes: &[(u64, u64)]) -> CommandStat {
         makespan: Summary::of(&runs.sorted(&|row| Some(shape(row)?.1.saturating_sub(row.origin)))),
         processes: Summary::of(&runs.sorted(&|row| Some(shape(row)?.0))),
         pss_bytes: Summary::of(&pss),
+        waited_share: runs.waited_share(),
         outliers: runs.outliers(&phases, &path),
         phases,
         path,

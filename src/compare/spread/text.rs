@@ -5,13 +5,15 @@ use crate::compare::comparison::Part;
 use crate::compare::gate::{change, p_text};
 use crate::compare::stats::Summary;
 use crate::report::{Ink, Style, wrap};
-use crate::words::{count, counted, duration};
+use crate::words::{count, counted, duration, percent};
 use std::io::{self, Write};
 
 /// States, outliers and parts that are shown unless all are asked for.
 const MAX_STATES: usize = 8;
 const MAX_OUTLIERS: usize = 5;
 const MAX_PARTS: usize = 2;
+/// From this share of waiting for a CPU on, the times are those of a busy machine.
+const BUSY: f64 = 0.1;
 /// Width of a number's column.
 const COLUMN: usize = 9;
 
@@ -58,6 +60,9 @@ pub fn text(stat: &Stat, all: bool, style: &Style, out: &mut dyn Write) -> io::R
             writeln!(out)?;
         }
         say(&headline(command), "", "  ", Ink::Bold, out)?;
+        if let Some(text) = busy(command) {
+            say(&text, "  busy: ", "    ", Ink::Yellow, out)?;
+        }
         table(command, all, style, out)?;
         let most = if all { usize::MAX } else { MAX_OUTLIERS };
         for outlier in command.outliers.iter().take(most) {
@@ -126,6 +131,18 @@ fn headline(command: &CommandStat) -> String {
         text.push_str(&format!("; {} failed", count(command.failed)));
     }
     text
+}
+
+/// Times that say as much about what else ran as about the command.
+fn busy(command: &CommandStat) -> Option<String> {
+    let share = command.waited_share.filter(|share| *share >= BUSY)?;
+    let alone = command.processes.is_some_and(|processes| processes.max_ns <= 1);
+    let who = if alone { "other programs" } else { "other programs, or its own processes among themselves," };
+    // As of a million: the same words as everywhere.
+    let share = percent((share * 1e6) as u64, 1_000_000);
+    Some(format!(
+        "it waited for a CPU for {share} of its time, which {who} had; on an idle machine these times are shorter"
+    ))
 }
 
 fn table(command: &CommandStat, all: bool, style: &Style, out: &mut dyn Write) -> io::Result<()> {
