@@ -235,6 +235,35 @@ fn what_ran_before_the_recording_is_not_said_to_be_unready() {
 }
 
 #[test]
+fn a_price_in_cpu_time_says_what_was_waited_beside_it() {
+    let said = |waited: u64| {
+        let mut path = vec![(30, 1, "running", "")];
+        if waited > 0 {
+            path.push((waited, 1, "runnable", ""));
+        }
+        path.push((10, 1, "running", ""));
+        let whole: u64 = path.iter().map(|(ms, ..)| ms).sum();
+        let mut start = start(1, None, 0, whole, &path);
+        let linked = json!([
+            {"name": "link", "at_ns": 0, "duration_ns": (whole - 10) * MS, "exec": 0},
+            {"name": "app", "at_ns": (whole - 10) * MS, "duration_ns": 10 * MS, "exec": 0}
+        ]);
+        start["timeline"]["phases"] = linked;
+        let path = start["timeline"]["critical_path"].as_array_mut().unwrap();
+        let n = path.len();
+        path[..n - 1].iter_mut().for_each(|segment| segment["phase"] = json!("link"));
+        let said = diagnose(&[start]);
+        let found = find(&said, "ld-relocations");
+        assert_eq!(found.saves_ns, Some(30 * MS));
+        found.summary.clone()
+    };
+    let plain = "the dynamic loader computed for 30.0 ms to relocate app and its libraries";
+    assert_eq!(said(0), plain);
+    assert_eq!(said(2), plain);
+    assert_eq!(said(25), format!("{plain} (CPU time; it waited 25.0 ms for a CPU meanwhile, as the machine was busy)"));
+}
+
+#[test]
 fn parallel_workers_cost_the_wall_time_of_one() {
     // A parent that waits for four workers, each of which sleeps for 80 ms at the same time.
     let sleeps = [(10, "running"), (80, "sleep"), (10, "running")];
