@@ -260,7 +260,10 @@ fn a_price_in_cpu_time_says_what_was_waited_beside_it() {
     let plain = "the dynamic loader computed for 30.0 ms to relocate app and its libraries";
     assert_eq!(said(0), plain);
     assert_eq!(said(2), plain);
-    assert_eq!(said(25), format!("{plain} (CPU time; it waited 25.0 ms for a CPU meanwhile, as the machine was busy)"));
+    assert_eq!(
+        said(25),
+        format!("{plain} (CPU time; it waited 25.0 ms for a CPU meanwhile, as the machine was busy)")
+    );
 }
 
 #[test]

@@ -146,7 +146,8 @@ fn a_busy_machine_is_told_in_a_line() {
             .collect();
         let stat = stat_of(&runs.iter().map(|starts| ("app", &starts[..])).collect::<Vec<_>>());
         let text = told(&stat, false);
-        let line = text.split_once("busy: ").map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>().join(" "));
+        let line =
+            text.split_once("busy: ").map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>().join(" "));
         (stat.commands[0].waited_share.unwrap(), line.unwrap_or_default())
     };
     let (share, line) = said(100, false);
