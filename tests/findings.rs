@@ -266,6 +266,39 @@ fn a_price_in_cpu_time_says_what_was_waited_beside_it() {
     );
 }
 
+/// Of equal workers that want one CPU, what they do there is the cause; of strangers that have it, the wait is.
+#[test]
+fn a_cpu_that_equals_want_is_not_the_first_cause() {
+    let order = |holder: &str| {
+        let mut list = Vec::new();
+        let mut path = vec![(10, 10, "running", "")];
+        path.extend([(60, 11, "runnable", ""), (5, 11, "running", ""), (25, 11, "sleep", "asked for 25 ms"), (20, 11, "runnable", "")]);
+        let mut worker = start(11, Some(10), 10, 110, &path[1..]);
+        let mut parent = start(10, None, 0, 120, &path);
+        for start in [&mut worker, &mut parent] {
+            for segment in start["timeline"]["critical_path"].as_array_mut().unwrap() {
+                if segment["state"] == "runnable" {
+                    segment["holder"] = json!({"pid": 12, "comm": holder, "held_ns": 15 * MS});
+                }
+            }
+            // The wait for a CPU after a sleep is part of the sleep.
+            for wait in start["timeline"]["waits"].as_array_mut().unwrap() {
+                wait["runnable_ns"] = json!(20 * MS);
+            }
+        }
+        list.extend([worker, parent]);
+        let found = diagnose(&list).diagnosis.findings;
+        let ids: Vec<String> = found.iter().map(|joined| joined.id.clone()).filter(|id| id != "helper-wait").collect();
+        (ids, found.iter().find(|joined| joined.id == "cpu-starved").unwrap().advice.clone())
+    };
+    let (ids, advice) = order("app");
+    assert_eq!(ids, ["fixed-sleep", "cpu-starved"]);
+    assert!(advice.contains("as many as there are CPUs"), "{advice}");
+    let (ids, advice) = order("cc1");
+    assert_eq!(ids, ["cpu-starved", "fixed-sleep"]);
+    assert!(advice.contains("more weight"), "{advice}");
+}
+
 #[test]
 fn parallel_workers_cost_the_wall_time_of_one() {
     // A parent that waits for four workers, each of which sleeps for 80 ms at the same time.

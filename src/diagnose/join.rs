@@ -24,6 +24,8 @@ const NESTED: f64 = 0.9;
 
 /// What says only where the time went comes last, if others say for this share of it why.
 const EXPLAINED: f64 = 0.6;
+/// ... or for this share, where it is what equal starts do to each other.
+const EXPLAINED_AMONG_EQUALS: f64 = 0.2;
 
 /// How the hits of a finding are dealt with.
 #[derive(Debug, Clone, Copy, Default)]
@@ -122,6 +124,7 @@ pub(super) struct Trace<'a> {
 /// What a joined finding is on the path.
 struct Priced {
     joined: Joined,
+    among_equals: bool,
     pieces: Vec<Piece>,
     whole: u32,
 }
@@ -189,7 +192,8 @@ impl Hits {
                     && other.joined.saves_ns.is_some()
             });
             let pieces = union(others.flat_map(|other| other.pieces.iter().copied()).collect());
-            own > 0 && common(&pieces, &priced.pieces) as f64 >= EXPLAINED * length(&priced.pieces) as f64
+            let enough = if priced.among_equals { EXPLAINED_AMONG_EQUALS } else { EXPLAINED };
+            own > 0 && common(&pieces, &priced.pieces) as f64 >= enough * length(&priced.pieces) as f64
         };
         let last: Vec<bool> = kept.iter().map(explained).collect();
         let mut both: Vec<(bool, Priced)> = last.into_iter().zip(kept).collect();
@@ -284,7 +288,7 @@ fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_
         evidence: kind.words.evidence.clone(),
         advice,
     };
-    Priced { joined, pieces, whole: number }
+    Priced { joined, among_equals: kind.words.among_equals, pieces, whole: number }
 }
 
 /// What hits save on a path: each nanosecond once, and of it the share that would go away.

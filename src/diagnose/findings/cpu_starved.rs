@@ -47,7 +47,8 @@ impl Rule for CpuStarved {
             return Vec::new();
         }
         let holders = Holders::of(case.own_in(&["runnable"]));
-        let hit = Hit::new("", "waiting for a CPU")
+        let among_equals = holders.are_mostly(&quoted(&case.start.comm));
+        let mut hit = Hit::new("", "waiting for a CPU")
             .says(format!(
                 "{} waited {} for a CPU, {} of its time{}",
                 case.name(),
@@ -55,10 +56,15 @@ impl Rule for CpuStarved {
                 percent(ns, case.duration()),
                 holders.said(ns)
             ))
-            .advises("Start fewer at once, or give this start more weight than its competitors (nice, CPUWeight=, affinity)")
+            .advises(if among_equals {
+                "Start fewer at once, as many as there are CPUs: most of those that had it are called as it is"
+            } else {
+                "Start fewer at once, or give this start more weight than its competitors (nice, CPUWeight=, affinity)"
+            })
             .shows("runnable_ns", ns)
             .shows("held_ns", holders.held_ns)
             .shows("competitors", holders.evidence());
+        hit.among_equals = among_equals;
         vec![measured(hit, ns, claims)]
     }
 }
@@ -86,6 +92,12 @@ impl Holders {
         list.sort_small_by_key(|(_, ns, waits)| std::cmp::Reverse((*ns, waits.len())));
         let held_ns = list.iter().fold(0, |sum: u64, (_, ns, _)| sum.saturating_add(*ns));
         Self { list, held_ns }
+    }
+
+    /// Most of what was measured was had by tasks of that name.
+    fn are_mostly(&self, name: &str) -> bool {
+        let own = self.list.iter().find(|(of, ..)| of == name).map_or(0, |(_, ns, _)| *ns);
+        own > 0 && own.saturating_mul(2) >= self.held_ns
     }
 
     /// The end of a sentence on waits of `ns`. Nobody gets the blame for more than what was measured.
