@@ -272,7 +272,12 @@ fn a_cpu_that_equals_want_is_not_the_first_cause() {
     let order = |holder: &str| {
         let mut list = Vec::new();
         let mut path = vec![(10, 10, "running", "")];
-        path.extend([(60, 11, "runnable", ""), (5, 11, "running", ""), (25, 11, "sleep", "asked for 25 ms"), (20, 11, "runnable", "")]);
+        path.extend([
+            (60, 11, "runnable", ""),
+            (5, 11, "running", ""),
+            (25, 11, "sleep", "asked for 25 ms"),
+            (20, 11, "runnable", ""),
+        ]);
         let mut worker = start(11, Some(10), 10, 110, &path[1..]);
         let mut parent = start(10, None, 0, 120, &path);
         for start in [&mut worker, &mut parent] {
@@ -288,7 +293,8 @@ fn a_cpu_that_equals_want_is_not_the_first_cause() {
         }
         list.extend([worker, parent]);
         let found = diagnose(&list).diagnosis.findings;
-        let ids: Vec<String> = found.iter().map(|joined| joined.id.clone()).filter(|id| id != "helper-wait").collect();
+        let ids: Vec<String> =
+            found.iter().map(|joined| joined.id.clone()).filter(|id| id != "helper-wait").collect();
         (ids, found.iter().find(|joined| joined.id == "cpu-starved").unwrap().advice.clone())
     };
     let (ids, advice) = order("app");
