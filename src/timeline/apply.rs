@@ -389,6 +389,7 @@ impl Builder {
         if process.start.is_none() && before > LOOSE {
             process.tasks = Tasks::default();
         }
+        process.tasks.keep_in(self.spill.as_ref());
         match (what, waited) {
             (What::Wait(wait), Some(waited)) => process.tasks.wait(id.pid, tid, &wait.spent, waited),
             (What::Mark(mark), _) => process.tasks.mark(id.pid, tid, time_ns, mark),

@@ -26,6 +26,7 @@ mod row;
 mod runtime;
 pub mod select;
 mod shelf;
+mod spill;
 mod standing;
 mod start;
 mod syscall;
@@ -141,8 +142,10 @@ pub struct Builder {
     groups: groups::Groups,
     /// Finished starts that critical paths may lead through.
     past: past::Past,
-    /// Pieces of time in memory, of starts in progress.
+    /// Pieces of time that are kept, of starts in progress.
     pieces: usize,
+    /// Where those go that are long ago.
+    spill: Option<Rc<spill::Spill>>,
     /// Processes that were asked at the end of the recording what they do.
     asked_standing: u32,
     out: Vec<Output>,
@@ -193,6 +196,7 @@ impl Builder {
             groups: groups::Groups::default(),
             past: past::Past::default(),
             pieces: 0,
+            spill: None,
             asked_standing: 0,
             out: Vec::new(),
             facts: None,
@@ -205,6 +209,11 @@ impl Builder {
     /// it, where without such room the oldest of it is forgotten.
     pub fn keep_past_in(&mut self, scratch: Box<dyn Scratch>) {
         self.past.keep_in(scratch);
+    }
+
+    /// Puts there what processes that go on did long ago.
+    pub fn keep_rows_in(&mut self, scratch: Box<dyn Scratch>) {
+        self.spill = Some(spill::Spill::new(scratch));
     }
 
     /// Keeps the facts of every start that is given out, for [`Self::take_facts`]: tests and benchmarks.

@@ -1,6 +1,8 @@
 //! The pieces of one task's time, in order. A process that starts others all day has tens of thousands of them, of which
 //! only the last change: the others are written down (`dense.rs`), a block at a time, and read where they are asked for.
+//! The older blocks leave memory where there is room elsewhere (`spill.rs`).
 
+use super::spill::{Spill, Spilled};
 use super::tasks::{Piece, Sums, Waited};
 use super::waited::{state, write_state};
 use crate::dense::{Reader, Writer};
@@ -12,6 +14,8 @@ use std::rc::Rc;
 
 /// Pieces of a block.
 const BLOCK: usize = 64;
+/// Blocks of a row that stay in memory.
+const IN_MEMORY: usize = 4;
 /// Stands where else the number of states is.
 const WAIT: u64 = 1 << 20;
 
@@ -20,7 +24,13 @@ const WAIT: u64 = 1 << 20;
 struct Block {
     since_ns: u64,
     until_ns: u64,
-    bytes: Box<[u8]>,
+    bytes: Bytes,
+}
+
+#[derive(Clone)]
+enum Bytes {
+    Here(Box<[u8]>),
+    Elsewhere(Rc<Spilled>),
 }
 
 impl Block {
@@ -33,16 +43,31 @@ impl Block {
             last = piece.until_ns();
         }
         // Copied: to give back the rest of what was reserved is dearer.
-        Some(Self { since_ns, until_ns, bytes: out.0.as_slice().into() })
+        Some(Self { since_ns, until_ns, bytes: Bytes::Here(out.0.as_slice().into()) })
     }
 
     fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
-        let (mut from, mut last) = (Reader(&self.bytes), self.since_ns);
+        let bytes = match &self.bytes {
+            Bytes::Here(bytes) => Cow::Borrowed(&**bytes),
+            // What cannot be read is unknown time.
+            Bytes::Elsewhere(spilled) => spilled.bytes().unwrap_or_default().into(),
+        };
+        let (mut at, mut last) = (0, self.since_ns);
         std::iter::from_fn(move || {
+            let mut from = Reader(bytes.get(at..)?);
             let piece = read(&mut from, last)?;
+            at = bytes.len() - from.0.len();
             last = piece.until_ns();
             Some(piece)
         })
+    }
+
+    fn leave(&mut self, spill: &Rc<Spill>) {
+        if let Bytes::Here(bytes) = &self.bytes
+            && let Some(spilled) = spill.put(bytes)
+        {
+            self.bytes = Bytes::Elsewhere(spilled.into());
+        }
     }
 }
 
@@ -73,6 +98,7 @@ pub(super) struct Row {
     open: Vec<Piece>,
     len: usize,
     waits: usize,
+    spill: Option<Rc<Spill>>,
 }
 
 /// A piece of a row.
@@ -93,6 +119,11 @@ impl Deref for Found<'_> {
 }
 
 impl Row {
+    /// An empty one, which leaves memory for there.
+    pub(super) fn kept_in(spill: Option<Rc<Spill>>) -> Self {
+        Self { spill, ..Self::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -122,7 +153,14 @@ impl Row {
             && let Some(block) = self.open.get(..BLOCK).and_then(Block::new)
         {
             self.open.drain(..BLOCK);
-            self.old.get_or_insert_default().blocks.push(block);
+            let blocks = &mut self.old.get_or_insert_default().blocks;
+            blocks.push(block);
+            if let Some(spill) = &self.spill
+                && let Some(at) = blocks.len().checked_sub(IN_MEMORY + 1)
+                && let Some(block) = blocks.get_mut(at)
+            {
+                block.leave(spill);
+            }
         }
     }
 
@@ -176,7 +214,8 @@ impl Row {
 
     /// All of them, each block going as it is read: what is made of them needs room as well.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Piece> + use<> {
-        let Self { old, open, .. } = std::mem::take(self);
+        let empty = Self::kept_in(self.spill.clone());
+        let Self { old, open, .. } = std::mem::replace(self, empty);
         let blocks = old.map_or_else(Vec::new, |old| old.blocks).into_iter();
         blocks.flat_map(|block| block.pieces().collect::<Vec<_>>()).chain(open)
     }
@@ -237,6 +276,8 @@ pub(super) fn read(from: &mut Reader<'_>, last: u64) -> Option<Piece> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::spill::PLACE;
+    use super::super::spill::tests::Disk;
     use super::super::tasks::{State, Told};
     use super::*;
     use crate::event::task::WaitKind;
@@ -278,8 +319,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn a_row_is_as_a_list(steps in prop::collection::vec((any::<u8>(), 0..400usize, 0..200usize), 1..6)) {
-            let (mut row, mut list) = (Row::default(), Vec::new());
+        fn a_row_is_as_a_list(
+            steps in prop::collection::vec((any::<u8>(), 0..600usize, 0..400usize), 1..6),
+            room in prop::sample::select(vec![None, Some(0), Some(3 * PLACE), Some(usize::MAX)]),
+        ) {
+            let spill = room.map(|room| Spill::new(Box::new(Disk(Rc::default(), room))));
+            let (mut row, mut list) = (Row::kept_in(spill), Vec::new());
             for (kind, more, less) in steps {
                 for at in 0..more {
                     let next = piece(row.until_ns().unwrap_or(5), kind.wrapping_add(at as u8));
@@ -292,6 +337,10 @@ mod tests {
                 }
                 is(&row, &list);
                 prop_assert_eq!(row.pop_if(|_| false), None);
+                // As when it is thinned.
+                let all = row.take();
+                all.for_each(|piece| row.push(piece));
+                is(&row, &list);
             }
         }
     }
@@ -300,7 +349,28 @@ mod tests {
     fn a_long_row_is_small() {
         let mut row = Row::default();
         (0..40_000).for_each(|n| row.push(piece(row.until_ns().unwrap_or(n), n as u8)));
-        let bytes: usize = row.blocks().iter().map(|block| block.bytes.len() + size_of::<Block>()).sum();
-        assert!(bytes < 40_000 * 20 && row.open.len() < 2 * BLOCK, "{bytes}");
+        assert!(in_memory(&row) < 40_000 * 20 && row.open.len() < 2 * BLOCK, "{}", in_memory(&row));
+        // And where there is a file, it is smaller still, and the file as small as what is not forgotten.
+        let disk = Disk(Rc::default(), usize::MAX);
+        let mut spilled = Row::kept_in(Some(Spill::new(Box::new(disk.clone()))));
+        for _ in 0..3 {
+            spilled.take().for_each(drop);
+            row.iter().for_each(|piece| spilled.push(piece.into_owned()));
+        }
+        assert!(in_memory(&spilled) < 40_000, "{}", in_memory(&spilled));
+        assert!(disk.0.borrow().len() < 4 << 20, "{}", disk.0.borrow().len());
+        // A file that is gone: what was in it is not known, and what is in memory is.
+        disk.0.borrow_mut().clear();
+        let left = spilled.iter().count();
+        assert!((IN_MEMORY * BLOCK..(IN_MEMORY + 2) * BLOCK).contains(&left), "{left}");
+        assert!(spilled.at(7).is_none() && spilled.after(7).next().is_some());
+    }
+
+    fn in_memory(row: &Row) -> usize {
+        let len = |block: &Block| match &block.bytes {
+            Bytes::Here(bytes) => bytes.len(),
+            Bytes::Elsewhere(_) => size_of::<Spilled>(),
+        };
+        row.blocks().iter().map(|block| len(block) + size_of::<Block>()).sum()
     }
 }

@@ -5,16 +5,18 @@
 //! unknown time, and of two records that overlap the second is cut.
 
 use super::row::{Found, Row};
+use super::spill::Spill;
 pub(super) use super::waited::{Rival, Told, Waited};
 use crate::event::task::{Mark, Moment, Spent, Usage, WaitKind};
 use crate::hash::HashMap;
 use std::borrow::Cow;
+use std::rc::Rc;
 
 /// Waits that a start keeps singly: the longest.
 pub(super) const MAX_WAITS: usize = 10_000;
 /// Pieces of one start; more than that, and neighbouring sums are added up.
 const MAX_PIECES: usize = 40_000;
-/// Pieces of time in memory, of all starts in progress together: some 15 MB.
+/// Pieces of time that are kept, of all starts in progress together: some 15 MB, where they do not leave memory.
 pub(super) const MAX_ALL_PIECES: usize = 400_000;
 /// Tasks of one start that are kept; of more, those that have ended and ran least are left out.
 pub(super) const MAX_LANES: usize = 2_000;
@@ -305,8 +307,10 @@ impl Lane {
     /// `join_ns`. Gives the number of waits that went.
     fn thin(&mut self, wait_ns: u64, join_ns: u64) -> u64 {
         let mut gone = 0;
-        let mut out = Row::default();
-        for mut piece in self.pieces.take() {
+        let all = self.pieces.take();
+        // Empty now, and kept where it was.
+        let mut out = std::mem::take(&mut self.pieces);
+        for mut piece in all {
             let mut folded = false;
             if let Piece::Wait(_) = &piece
                 && piece.length() < wait_ns
@@ -386,10 +390,19 @@ pub(super) struct Tasks {
     pid: u32,
     /// At so many lanes some are dropped.
     drop_at: usize,
+    /// Where what was long ago goes.
+    spill: Option<Rc<Spill>>,
 }
 
 impl Tasks {
-    /// Pieces in memory.
+    /// Has what is long ago leave memory for there.
+    pub(super) fn keep_in(&mut self, spill: Option<&Rc<Spill>>) {
+        if self.spill.is_none() {
+            self.spill = spill.cloned();
+        }
+    }
+
+    /// Pieces that are kept.
     pub(super) fn len(&self) -> usize {
         self.pieces
     }
@@ -427,7 +440,8 @@ impl Tasks {
                     self.drop_lanes();
                     self.drop_at = self.lanes.len() + MAX_LANES / 2;
                 }
-                self.lanes.push(Lane { tid, ..Lane::default() });
+                let pieces = Row::kept_in(self.spill.clone());
+                self.lanes.push(Lane { tid, pieces, ..Lane::default() });
                 self.by_tid.insert(tid, self.lanes.len() - 1);
                 self.lanes.len() - 1
             }
@@ -581,7 +595,8 @@ impl Tasks {
         let leader = match self.lane(pid) {
             Some(leader) => leader,
             None => {
-                self.lanes.push(Lane { tid: pid, ..Lane::default() });
+                let pieces = Row::kept_in(self.spill.clone());
+                self.lanes.push(Lane { tid: pid, pieces, ..Lane::default() });
                 self.by_tid.insert(pid, self.lanes.len() - 1);
                 self.lanes.len() - 1
             }
@@ -631,7 +646,8 @@ impl Tasks {
     /// A start of the same process begins: what was before is not its own.
     pub(super) fn begin(&mut self, origin_ns: u64) {
         for lane in &mut self.lanes {
-            lane.pieces = lane.pieces.take().filter(|piece| piece.until_ns() > origin_ns).collect();
+            let all = lane.pieces.take();
+            all.filter(|piece| piece.until_ns() > origin_ns).for_each(|piece| lane.pieces.push(piece));
         }
         for lane in &mut self.lanes {
             lane.readings.retain(|(at, _)| *at >= origin_ns);
