@@ -25,6 +25,16 @@ pub fn stay_small() {
     }
 }
 
+/// Gives back what something large took and does not need any more: glibc's allocator does so by itself only where
+/// nothing lies behind it.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: looks through what is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 fn pss_of(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -68,6 +68,8 @@ pub(super) struct Live<'a> {
     pub(super) timeline: bool,
 }
 
+/// Waits of a start that took megabytes on its way.
+const LARGE: usize = 2_000;
 /// So often it is asked which other roots are still there.
 const SWEEP_NS: u64 = 500_000_000;
 
@@ -286,9 +288,11 @@ impl<'a> Live<'a> {
         for id in self.builder.settled() {
             self.probe.settle(id);
         }
+        let mut large = false;
         let mut out = std::mem::take(&mut self.failure);
         for output in self.builder.drain() {
             let is_start = matches!(output, Output::Start(_));
+            large |= matches!(&output, Output::Start(start) if start.timeline.waits.len() >= LARGE);
             if self.enough || out.is_some() {
                 self.left_out += u64::from(is_start && self.enough);
                 continue;
@@ -302,6 +306,9 @@ impl<'a> Live<'a> {
                 self.starts += 1;
                 self.enough |= self.count.is_some_and(|count| self.starts >= count);
             }
+        }
+        if large {
+            host::memory::give_back();
         }
         self.failure = out;
     }

@@ -273,6 +273,8 @@ impl<'a> Recording<'a> {
         self.live.step(|| Recorded::End(ended_ns), |builder, world| groups = builder.end(ended_ns, world));
         self.live.enough &= self.count.is_some();
         self.live.deliver();
+        // Those who join what was found need room.
+        host::memory::give_back();
         // The last start that was wanted may come out only now; any after it were cut off.
         if self.has_counted() {
             ended_by = "count";
