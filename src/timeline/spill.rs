@@ -84,7 +84,10 @@ pub(super) mod tests {
 
     /// A file that takes so many bytes.
     #[derive(Debug, Clone, Default)]
-    pub(in crate::timeline) struct Disk(pub(in crate::timeline) Rc<RefCell<Vec<u8>>>, pub(in crate::timeline) usize);
+    pub(in crate::timeline) struct Disk(
+        pub(in crate::timeline) Rc<RefCell<Vec<u8>>>,
+        pub(in crate::timeline) usize,
+    );
 
     impl Scratch for Disk {
         fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
