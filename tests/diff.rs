@@ -87,6 +87,10 @@ fn a_slower_helper_is_found_with_its_share() {
     assert_eq!((gate.outcome, gate.looked_at), (Outcome::Slower, 1));
     let text = told(&found);
     assert!(text.starts_with("app --port 8080: +5"), "{text}");
+    // Two numbers that need not fit: each is called what it is.
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("ms (medians), shift +5"), "{text}");
+    assert!(marked(&found).contains("| base (median) | new (median) | shift |"), "{}", marked(&found));
     assert!(text.contains("FAILED: slower by more than 10 %"), "{text}");
 }
 
@@ -103,6 +107,8 @@ fn equal_sides_pass_and_few_samples_do_not_decide() {
         assert_eq!((root.verdict, root.p), (Verdict::TooFew, None));
         assert_eq!(root.shift.unwrap().interval_ns, None);
         assert!(told(&few).contains("TOO FEW SAMPLES"), "{}", told(&few));
+        // Of one sample each, the shift is their difference.
+        assert_eq!(told(&few).contains("shift"), n > 1, "{}", told(&few));
     }
     // Four are enough for a difference that is plain.
     let plain = sides(&runs(4, 100, 40), &runs(4, 300, 40), &[], &limited("50ms"));

@@ -71,3 +71,41 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::schema::Imports;
+
+    #[test]
+    fn imports_that_took_no_time_of_their_own_are_said_to_be_elsewhere() {
+        let said = |init_ns: Option<u64>, importing_ns: u64, count: u64| {
+            let mut start = Start::default();
+            let language = "cpython".to_owned();
+            start.timeline.imports = Some(Imports {
+                language,
+                from_beginning: true,
+                init_ns,
+                importing_ns,
+                code_ns: 2_000_000,
+                count,
+                ..Imports::default()
+            });
+            sentences(&start, false).join("; ").replace(crate::report::style::NO_BREAK, " ")
+        };
+        let init = Some(8_000_000);
+        assert_eq!(
+            said(init, 10_000_000, 26),
+            "cpython in app: its own start 8.00 ms (40 %), imports 10.0 ms (50 %) of 26 modules, the rest 2.00 ms (10 %)"
+        );
+        assert_eq!(
+            said(init, 0, 26),
+            "cpython in app: its own start 8.00 ms (80 %), with 26 modules, no imports after it, the rest 2.00 ms (20 %)"
+        );
+        assert_eq!(
+            said(None, 0, 3),
+            "cpython in app: 3 modules, imported elsewhere than on its main thread, the rest 2.00 ms (100 %)"
+        );
+        assert_eq!(said(None, 0, 0), "cpython in app: no imports, the rest 2.00 ms (100 %)");
+    }
+}
