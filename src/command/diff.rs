@@ -31,9 +31,9 @@ names aside), method and place in the tree are; what is left over is matched by
 less, and the change is told. What contributes most to the difference is first.
 
 How sure is it? Samples are compared by the Mann-Whitney test (exact for few of
-them) and the Hodges-Lehmann shift with its interval, so outliers do no harm: the
-middle one of all differences between a sample of NEW and one of BASE, which is
-not the difference of the two medians that stand beside it.
+them) and the Hodges-Lehmann shift with its interval, so outliers do no harm:
+the middle one of all differences between a sample of NEW and one of BASE, which
+is not the difference of the two medians that stand beside it.
 A sample is a run (the median of its starts of a kind) where each side has 4 or
 more, else a start. With 1 to 3 samples on a side nothing can be told from
 chance: record more runs, or use 'startrace stat'.
