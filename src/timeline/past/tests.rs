@@ -59,7 +59,7 @@ fn story(pid: u32, origin_ns: u64, end_ns: u64, exited: bool) -> Story {
     };
     let wait = |off_ns, full| Waited::new(off_ns, off_ns + 5, off_ns + 9, &told(full));
     // The first record began before the origin, as one does that crosses it.
-    let pieces = vec![
+    let pieces = [
         Piece::Sums { since_ns: origin_ns - 3, until_ns: origin_ns + 4, sums },
         Piece::Wait(wait(origin_ns + 4, true)),
         Piece::Wait(wait(origin_ns + 13, false)),
