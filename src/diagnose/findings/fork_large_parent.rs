@@ -19,7 +19,7 @@ const PAGE: Page = Page {
           without preexec_fn; Java: -Djdk.lang.Process.launchMechanism=POSIX_SPAWN). To have workers: fork them \
           before memory grows, or from a small zygote or fork server. Huge pages for the heap make the copy cheap.",
     mistaken: "What a virtual machine's host takes away in the middle of the call lengthens the phase, and nobody tells; \
-               repeat the recording. (What other tasks take is told, but by traces of older versions.) A parent with few \
+               repeat the recording. (What other tasks take is left out, but in traces of older versions.) A parent with few \
                pages and a great many mappings costs the same way.",
 };
 
