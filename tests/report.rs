@@ -578,3 +578,52 @@ fn what_could_not_be_written_is_named() {
     }
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "half a file stays");
 }
+
+#[test]
+fn a_report_of_some_starts_is_of_those_and_what_belongs_to_them() {
+    use startrace::report::{Pick, View, render_view, write_json};
+    let picked = |pick: Pick| {
+        let file = folder("fixtures/traces/critical-path.json");
+        let digest = Digest::pick(read::open(&file).unwrap(), None, &pick).unwrap();
+        let mut json = Vec::new();
+        write_json(&digest, View { all: true, top: None }, &mut json).unwrap();
+        let json: Value = serde_json::from_slice(&json).unwrap();
+        let mut text = Vec::new();
+        render_view(&digest, View { all: false, top: None }, &PLAIN, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        check(&text, &PLAIN);
+        let tree: Vec<String> = text
+            .lines()
+            .skip_while(|line| !line.starts_with("START"))
+            .skip(1)
+            .take_while(|line| !line.starts_with("phases:"))
+            .map(|line| line.split("  ").next().unwrap().to_owned())
+            .collect();
+        assert_eq!(json["starts_in_all"], 7);
+        assert_eq!(json["verdict"], "", "it is about all of them");
+        let ids: Vec<&str> =
+            json["findings"].as_array().unwrap().iter().map(|found| found["id"].as_str().unwrap()).collect();
+        (json["starts"].as_u64().unwrap(), tree, ids.join(" "))
+    };
+    let list = |texts: &[&str]| -> Vec<String> { texts.iter().map(|&text| text.to_owned()).collect() };
+    // By pid, by a process's id and by a start's: with what is below it, and with what was found of that.
+    for name in ["31625", "31625@18110586364851", "31625@18110586364851/0"] {
+        let (starts, tree, findings) = picked(Pick { starts: list(&[name]), ..Pick::default() });
+        assert_eq!((starts, findings.as_str()), (2, "fixed-sleep"), "{name}");
+        assert!(tree[0].starts_with("dash -c 'sleep 0.05;") && tree[1] == "└ sleep 0.1", "{tree:?}");
+    }
+    // By name: of a parent that is left out, the nearest that is not.
+    let methods = list(&["fork_exec", "shell.comm*"]);
+    let (starts, tree, _) = picked(Pick { methods, ..Pick::default() });
+    assert_eq!((starts, &tree[1..]), (3, &list(&["├ sleep 0.05", "└ sleep 0.1"])[..]));
+    for exes in [list(&["sleep"]), list(&["/usr/bin/slee?"]), list(&["nothing", "s*p"])] {
+        let (starts, tree, _) = picked(Pick { exes, ..Pick::default() });
+        assert_eq!((starts, tree), (2, list(&["sleep 0.05", "sleep 0.1"])));
+    }
+    // All of them have to fit.
+    let both = Pick { exes: list(&["sleep"]), slower_than_ns: Some(100_000_000), ..Pick::default() };
+    let (starts, tree, findings) = picked(both);
+    assert_eq!((starts, tree, findings.as_str()), (1, list(&["sleep 0.1"]), "fixed-sleep"));
+    let (starts, tree, findings) = picked(Pick { starts: list(&["99"]), ..Pick::default() });
+    assert_eq!((starts, tree, findings.as_str()), (0, Vec::new(), ""));
+}

@@ -190,4 +190,72 @@ mod tests {
         assert_eq!(refused(&[0xff; 100]), None);
         assert_eq!(refused(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), None);
     }
+
+    /// What has this number in a message, in order.
+    fn of(message: &[u8], number: u64) -> Vec<Vec<u8>> {
+        let found = fields(message).filter(|(field, _)| *field == number);
+        found
+            .map(|(_, value)| match value {
+                Field::Number(n) => n.to_le_bytes().to_vec(),
+                Field::Bytes(bytes) => bytes.to_vec(),
+                Field::Other => vec![0xff],
+            })
+            .collect()
+    }
+
+    fn one(message: &[u8], number: u64) -> Vec<u8> {
+        let mut found = of(message, number);
+        assert_eq!(found.len(), 1, "field {number} of {message:?}");
+        found.remove(0)
+    }
+
+    fn attribute(key: &str, value: &str) -> Value {
+        json!({"key": key, "value": {"stringValue": value}})
+    }
+
+    #[test]
+    fn a_request_holds_what_its_json_does() {
+        let link = json!({"traceId": "0f", "spanId": "a0", "attributes": [attribute("why", "socket")]});
+        let event = json!({"timeUnixNano": "5", "name": "ready", "attributes": [attribute("how", "accept")]});
+        let span = json!({"traceId": "0102", "spanId": "03", "parentSpanId": "04", "name": "sh", "kind": 1,
+            "startTimeUnixNano": "6", "endTimeUnixNano": "7", "attributes": [attribute("a", "b"), attribute("c", "d")],
+            "events": [event], "links": [link], "status": {"code": 2, "message": "exit 1"}});
+        let root = json!({"traceId": "0102", "spanId": "04", "name": "init", "kind": 1, "status": {}});
+        let whole = resource_spans(&json!({
+            "resource": {"attributes": [attribute("host.name", "vm")]},
+            "scopeSpans": [{"scope": {"name": "startrace", "version": "1"}, "spans": [span, root]}],
+        }));
+        let spans = one(&whole, 1);
+        let resource = one(&spans, 1);
+        assert_eq!(one(&one(&resource, 1), 1), b"host.name");
+        assert_eq!(one(&one(&one(&resource, 1), 2), 1), b"vm");
+        let scoped = one(&spans, 2);
+        assert_eq!(
+            (one(&one(&scoped, 1), 1), one(&one(&scoped, 1), 2)),
+            (b"startrace".to_vec(), b"1".to_vec())
+        );
+        let spans = of(&scoped, 2);
+        assert_eq!(spans.len(), 2);
+        let span = &spans[0];
+        assert_eq!((one(span, 1), one(span, 2), one(span, 4)), (vec![1, 2], vec![3], vec![4]));
+        assert_eq!((one(span, 5), one(span, 6)), (b"sh".to_vec(), 1u64.to_le_bytes().to_vec()));
+        let keys: Vec<_> = of(span, 9).iter().map(|attribute| one(attribute, 1)).collect();
+        assert_eq!(keys, [b"a", b"c"]);
+        let event = one(span, 11);
+        assert_eq!((one(&event, 2), one(&one(&event, 3), 1)), (b"ready".to_vec(), b"how".to_vec()));
+        let link = one(span, 13);
+        assert_eq!(
+            (one(&link, 1), one(&link, 2), one(&one(&link, 4), 1)),
+            (vec![15], vec![160], b"why".to_vec())
+        );
+        let status = one(span, 15);
+        assert_eq!((one(&status, 2), one(&status, 3)), (b"exit 1".to_vec(), 2u64.to_le_bytes().to_vec()));
+        // Times are eight bytes behind the tags of fields 7 and 8.
+        for (tag, time) in [(0x39, 6u64), (0x41, 7)] {
+            let bytes = [&[tag][..], &time.to_le_bytes()].concat();
+            assert!(span.windows(9).any(|part| part == bytes), "{time}");
+        }
+        // Who has no parent says none, and a status that says nothing is there.
+        assert_eq!((of(&spans[1], 4).len(), one(&spans[1], 15).len()), (0, 0));
+    }
 }
