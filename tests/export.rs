@@ -172,6 +172,31 @@ fn folded_stacks_add_up_and_hold_no_stray_separator() {
 }
 
 #[test]
+fn what_ran_is_in_stacks_of_time_on_a_cpu() {
+    let mut trace = document(vec![start(1, None), start(2, Some(1))]);
+    trace["starts"][1]["timeline"]["profile"] = json!({"hz": 100, "period_ns": 10_000_000, "samples": 6,
+    "functions": [], "functions_left_out": 0, "stacks_left_out": 1, "stacks": [
+        {"phase": "app", "exec": 0, "frames": ["main", "a;b \u{1b}[31m", "work"], "samples": 3},
+        {"phase": "link", "exec": 0, "frames": [], "samples": 2},
+    ]});
+    let told = text(convert(source(&trace), Format::Profile));
+    let lines: Vec<(&str, &str)> = told.lines().map(|line| line.rsplit_once(' ').unwrap()).collect();
+    let values: Vec<&str> = lines.iter().map(|(_, value)| *value).collect();
+    assert_eq!(values, ["30000000", "20000000", "10000000"]);
+    let stacks: Vec<Vec<&str>> = lines.iter().map(|(stack, _)| stack.split(';').collect()).collect();
+    let path = stacks[2].split_last().unwrap();
+    assert_eq!((path.1.len(), *path.0), (stacks[1].len() - 1, "(other stacks)"));
+    assert!(stacks.iter().all(|stack| stack.starts_with(path.1)), "{told}");
+    // What parts frames is part of none, and no terminal obeys.
+    assert_eq!(stacks[0].len(), path.1.len() + 4);
+    assert_eq!((stacks[0][path.1.len()], *stacks[0].last().unwrap()), ("app", "work"));
+    assert_eq!(stacks[1].last(), Some(&"link"));
+    assert!(!told.contains('\u{1b}'), "{told:?}");
+    // Nothing of it without --profile.
+    assert_eq!(text(convert(source(&sample()), Format::Profile)), "");
+}
+
+#[test]
 fn speedscope_opens_what_it_closes_and_names_every_frame() {
     for trace in samples().iter().map(|file| convert_file(file, Format::Speedscope)) {
         check_speedscope(&parsed(&trace));

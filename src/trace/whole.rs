@@ -147,3 +147,71 @@ pub fn nameless() -> Result<File, Error> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn create(path: &Path) -> Result<Whole, Error> {
+        Whole::create(&OutputTarget::File(path.to_owned()), "--html", &Owner::own())
+    }
+
+    fn refused(path: &Path) -> String {
+        create(path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_file_is_whole_or_the_older_one_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("page.html");
+        fs::write(&path, "earlier").unwrap();
+        let mut file = create(&path).unwrap();
+        file.write_all(b"half").unwrap();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
+        drop(file);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "earlier");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        let mut file = create(&path).unwrap();
+        file.write_all(b"whole").unwrap();
+        assert_eq!(file.finish().unwrap(), Some(path.clone()));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_file_of_ours_is_said_to_be_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("real"), "").unwrap();
+        symlink("real", at("link")).unwrap();
+        let link = refused(&at("link"));
+        assert!(link.starts_with("--html /") && link.ends_with("name the file itself (real)"), "{link}");
+        for folder in [dir.path().to_owned(), at(""), PathBuf::from("/")] {
+            let said = refused(&folder);
+            assert!(said.ends_with("is a folder: name a file in it"), "{said}");
+        }
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        assert!(refused(&at("socket")).ends_with("is neither a file nor a pipe: name another"));
+        assert!(refused(&at("none/page.html")).contains("none"));
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 3, "something was made");
+    }
+
+    #[test]
+    fn a_device_and_an_open_descriptor_are_written_to_as_they_are() {
+        use std::os::fd::AsRawFd;
+        let mut null = create(Path::new("/dev/null")).unwrap();
+        null.write_all(b"gone").unwrap();
+        assert_eq!(null.finish().unwrap(), None);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("open");
+        let open = File::create(&path).unwrap();
+        let mut file = create(Path::new(&format!("/dev/fd/{}", open.as_raw_fd()))).unwrap();
+        file.write_all(b"there").unwrap();
+        assert_eq!(file.finish().unwrap(), None);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "there");
+        assert!(refused(Path::new("/dev/fd/987654")).contains("/dev/fd/987654: cannot be used"));
+    }
+}
