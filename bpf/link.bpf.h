@@ -13,6 +13,23 @@
 #define COOKIE_FILE_MASK 0xffff
 #define COOKIE_ONCE (1ULL << 48)            /* called once, when all is relocated */
 #define COOKIE_LIBC_FOLLOWS (1ULL << 49)
+#define COOKIE_LEARN (1ULL << 50)           /* who calls the function is asked for: see ld_callers */
+
+/*
+ * The function is a lone `ret` on x86-64, which the kernel steps over in a page that it maps into each process for that:
+ * 20 us a hit. A call it emulates. So the first start tells where the two calls are that every start makes, and user
+ * space probes those instead. By the loader's number; of further loaders nothing is asked.
+ */
+#define LD_FILES 64
+
+struct ld_callers {
+	__s32 adding;                 /* from the function to where these calls return to; 0: not known yet */
+	__s32 relocated;
+	__u32 probed;                 /* the calls are, and tell the same: written by user space */
+	__u32 reserved;
+};
+
+struct ld_callers ld_callers[LD_FILES] = {};
 
 /* task_state.link */
 #define LINK_EXPECTED (1 << 0)              /* an image is new: what it tells is wanted */
@@ -91,6 +108,18 @@ static __always_inline __u32 ld_state(struct pt_regs *ctx, __u64 cookie)
 	return state >= 0 && state <= 2 ? LD_CONSISTENT + state : LD_UNKNOWN;
 }
 
+static __always_inline void ld_learn(struct pt_regs *ctx, __s32 *place)
+{
+	__u64 to;
+	__s64 distance;
+
+	if (*place || bpf_probe_read_user(&to, sizeof(to), (void *)PT_REGS_SP(ctx)))
+		return;
+	distance = to - PT_REGS_IP(ctx);
+	if (distance == (__s32)distance)
+		*place = distance;
+}
+
 SEC("?uprobe")
 int on_ld_state(struct pt_regs *ctx)
 {
@@ -108,6 +137,8 @@ int on_ld_state(struct pt_regs *ctx)
 	file = (cookie >> COOKIE_FILE_SHIFT) & COOKIE_FILE_MASK;
 	if (told && link >> LINK_FILE_SHIFT != file)
 		return 0;
+	if (cookie & COOKIE_LEARN && file < LD_FILES && ld_callers[file].probed)
+		return 0;
 	if (told >= LINK_TOLD_MAX || link & LINK_RELOCATED)
 		return 0;
 	state = ld_state(ctx, cookie);
@@ -119,6 +150,12 @@ int on_ld_state(struct pt_regs *ctx)
 		return 0;                   /* LD_AUDIT: an auditor's own libraries, before the program's */
 	st->link = (link & ~LINK_TOLD_MASK & 0xffff) | (told + 1) << LINK_TOLD_SHIFT |
 		   file << LINK_FILE_SHIFT;
+	if (cookie & COOKIE_LEARN && file < LD_FILES) {
+		if (state == LD_ADDING)
+			ld_learn(ctx, &ld_callers[file].adding);
+		else if (state == LD_CONSISTENT)
+			ld_learn(ctx, &ld_callers[file].relocated);
+	}
 	if (cookie & COOKIE_LIBC_FOLLOWS)
 		state |= LD_LIBC_FOLLOWS;
 	link_mark(task, st, MARK_LD_STATE, state);

@@ -104,6 +104,31 @@ fn the_very_first_start_of_a_fresh_binary_has_all_phases() {
     assert_eq!(recorded.trace["session"]["hooks_missing"], 0);
 }
 
+/// The first start tells where the loader's function is called from; the later ones hit probes there, which cost less.
+#[test]
+fn later_starts_are_told_where_the_loader_calls() {
+    common::require_root();
+    let built = Built::new();
+    let script = "\"$0\"; sleep 0.7; for n in 1 2 3; do \"$0\"; done";
+    let recorded = common::record(&["-vv"], &["sh", "-c", script, &built.path("app")]);
+    let starts: Vec<&Value> =
+        recorded.starts().iter().filter(|start| start["exe"] == built.path("app").as_str()).collect();
+    assert_eq!(starts.len(), 4, "{:#}", recorded.outline());
+    for start in starts {
+        assert_eq!(last_image(start), common::phases(&["image"]), "{start:#}");
+        for name in ["load", "link", "init", "app"] {
+            assert!(phase_ns(start, name) > 0, "{:#}", start["timeline"]);
+        }
+        assert_eq!(libc_starts(start), 1);
+    }
+    // Not where the kernel takes one probe at a time, or could forget that a call belongs on a shadow stack too.
+    let kernel = fs::read("/sys/kernel/btf/vmlinux").unwrap();
+    let many = kernel.windows(21).any(|bytes| bytes == b"bpf_uprobe_multi_link");
+    let shadows = fs::read_to_string("/proc/cpuinfo").unwrap().contains(" user_shstk");
+    let moved = recorded.stderr.contains("probed where it calls _dl_debug_state");
+    assert_eq!(moved, cfg!(target_arch = "x86_64") && many && !shadows, "{}", recorded.stderr);
+}
+
 #[test]
 fn a_constructor_of_a_library_is_init() {
     common::require_root();

@@ -4,7 +4,7 @@ use super::Error;
 use super::image::Image;
 use super::symbols::Symbols;
 use goblin::elf::header::{EM_386, EM_AARCH64, EM_X86_64};
-use goblin::elf::program_header::{PF_X, PT_LOAD};
+use goblin::elf::program_header::{PF_X, PT_LOAD, ProgramHeader};
 use std::fs::File;
 
 /// Functions to probe, each by its offset in the file; a library has those that are its own.
@@ -56,6 +56,27 @@ pub fn hooks(file: &File) -> Result<Hooks, Error> {
     })
 }
 
+/// Does an x86-64 program call what is at `function` by the five bytes at `at` (both offsets in the file)?
+#[must_use]
+pub fn is_call(file: &File, at: u64, function: u64) -> bool {
+    const CALL: u8 = 0xe8;
+    let Ok(image) = Image::read(file) else { return false };
+    let Some(next) = at.checked_add(5) else { return false };
+    // Within one segment offsets are as far apart as addresses.
+    let within = |segment: &ProgramHeader| {
+        let inside =
+            |offset: u64| offset.checked_sub(segment.p_offset).is_some_and(|delta| delta < segment.p_filesz);
+        segment.p_type == PT_LOAD
+            && segment.p_flags & PF_X != 0
+            && [at, next, function].into_iter().all(inside)
+    };
+    if image.header.e_machine != EM_X86_64 || !image.segments.iter().any(within) {
+        return false;
+    }
+    let Ok([CALL, distance @ ..]) = <[u8; 5]>::try_from(image.source.read_up_to(at, 5)) else { return false };
+    next.checked_add_signed(i32::from_le_bytes(distance).into()) == Some(function)
+}
+
 /// Can the kernel probe code of that machine?
 pub(super) fn is_native(image: &Image<'_>) -> bool {
     let native: &[u16] = if cfg!(target_arch = "x86_64") {
@@ -76,4 +97,40 @@ pub(super) fn code_offset(image: &Image<'_>, address: u64) -> Option<u64> {
         s.p_type == PT_LOAD && s.p_flags & PF_X != 0 && inside
     })?;
     (address - segment.p_vaddr).checked_add(segment.p_offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A call, and what only looks like one.
+    #[test]
+    fn calls_are_told_by_their_five_bytes() {
+        let mut bytes = fs::read("/proc/self/exe").unwrap();
+        let image = goblin::elf::Elf::parse(&bytes).unwrap();
+        let native = image.header.e_machine == EM_X86_64;
+        let code =
+            image.program_headers.iter().find(|s| s.p_type == PT_LOAD && s.p_flags & PF_X != 0).unwrap();
+        let (begin, end) = (code.p_offset, code.p_offset + code.p_filesz);
+        let (function, at) = (begin + 64, begin + 128);
+        let mut write = |at: u64, call: &[u8]| {
+            let at = usize::try_from(at).unwrap();
+            bytes[at..at + call.len()].copy_from_slice(call);
+        };
+        write(at, &[0xe8, 0xbb, 0xff, 0xff, 0xff]);
+        write(end - 5, &[0xe8, 0, 0, 0, 0]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        fs::write(&path, &bytes).unwrap();
+        let file = File::open(&path).unwrap();
+        assert_eq!(is_call(&file, at, function), native);
+        let others =
+            [(at, function + 1), (at + 1, function), (at - 1, function), (0, 5), (u64::MAX, function)];
+        for (at, function) in others {
+            assert!(!is_call(&file, at, function), "{at:#x} {function:#x}");
+        }
+        // It leads out of the segment.
+        assert!(!is_call(&file, end - 5, end));
+    }
 }

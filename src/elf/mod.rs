@@ -32,5 +32,5 @@ mod tests;
 pub use error::Error;
 pub use facts::{Facts, Kind, facts, facts_as};
 pub use functions::Functions;
-pub use hooks::{Hooks, hooks};
+pub use hooks::{Hooks, hooks, is_call};
 pub use notes::{Probe, probes};

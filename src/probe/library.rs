@@ -8,6 +8,7 @@ use super::object::{self, no_section};
 use super::opener::Opener;
 use super::plan::{Plan, Scope};
 use super::uprobe::{Programs, Started, Uprobes};
+use crate::bpf::types::ld_callers;
 use crate::bpf::{OpenStartraceSkel, StartraceProgs, StartraceSkel};
 use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{AsRawLibbpf, Link, libbpf_sys};
@@ -99,6 +100,13 @@ impl Libraries {
     /// Lets go the probes in files of roots that nobody has any more.
     pub(super) fn let_go_of_roots(&mut self) {
         self.uprobes.let_go();
+    }
+
+    /// Probes the calls of loaders' functions where they are known by now.
+    pub(super) fn follow_callers(&mut self, known: &mut [ld_callers; 64]) {
+        if self.uprobes.is_learning() {
+            self.uprobes.follow_callers(&programs(&self.skel.progs), known);
+        }
     }
 
     /// The same for a program that will be started.

@@ -265,6 +265,13 @@ impl Probe {
         }
     }
 
+    /// Probes loaders where it costs their processes less, as soon as a start has told where that is.
+    pub fn follow_callers(&mut self) {
+        if let (Some(libraries), Some(bss)) = (&mut self.libraries, self.skel.maps.bss_data.as_deref_mut()) {
+            libraries.follow_callers(&mut bss.ld_callers);
+        }
+    }
+
     /// The same for a program that will be started.
     pub fn look_at_program(&mut self, path: &Path) {
         if let Some(libraries) = &mut self.libraries {

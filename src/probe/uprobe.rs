@@ -3,6 +3,7 @@
 //! A probe belongs to a file (inode), not to a process: it is put there once, and hit by everyone who
 //! maps the file, in whatever root and by whatever name.
 
+mod callers;
 mod guests;
 mod python;
 
@@ -12,6 +13,7 @@ use crate::elf::{Hooks, root::Root};
 use crate::hash::{HashMap, HashSet};
 use crate::host::clock::boottime_ns;
 use crate::trace::text;
+use callers::Learns;
 use guests::{Guests, Held, RootId, is_mounted_for};
 use libbpf_rs::{Link, PerfEventOpts, ProgramMut, UprobeMultiOpts, UprobeOpts};
 use std::fs::File;
@@ -36,6 +38,7 @@ const COOKIE_FILE_SHIFT: u32 = 32;
 const COOKIE_FILE_MASK: u64 = 0xffff;
 const COOKIE_ONCE: u64 = 1 << 48;
 const COOKIE_LIBC_FOLLOWS: u64 = 1 << 49;
+const COOKIE_LEARN: u64 = 1 << 50;
 
 /// The programs that are loaded.
 pub(super) struct Programs<'a> {
@@ -127,6 +130,8 @@ pub(super) struct Uprobes {
     /// ... and the numbers of those that have them no longer.
     free_numbers: Vec<usize>,
     guests: Guests,
+    /// Loaders of which the programs learn who calls the function that is probed.
+    learning: Vec<(u64, u64)>,
     /// Their numbers, since they were asked for last.
     pub(super) live: Vec<usize>,
     /// As `session.hooks` names them.
@@ -144,6 +149,10 @@ impl Uprobes {
 
     pub(super) fn wanted(&self) -> bool {
         self.kinds.any()
+    }
+
+    pub(super) fn is_learning(&self) -> bool {
+        !self.learning.is_empty()
     }
 
     /// Probes what programs of this machine use, and then what these running processes use.
@@ -295,7 +304,8 @@ impl Uprobes {
             self.missing += u64::from(!self.files.contains_key(&library.id));
             return false;
         }
-        let mut cookie = (self.file_count & COOKIE_FILE_MASK) << COOKIE_FILE_SHIFT;
+        let number = self.file_count & COOKIE_FILE_MASK;
+        let mut cookie = number << COOKIE_FILE_SHIFT;
         self.file_count += 1;
         if hooks.is_musl() {
             cookie |= COOKIE_ONCE;
@@ -304,6 +314,10 @@ impl Uprobes {
         }
         if libc_follows {
             cookie |= COOKIE_LIBC_FOLLOWS;
+        }
+        let learns = hooks.debug_state.filter(|_| self.kinds.multi && callers::are_cheaper(hooks, number));
+        if learns.is_some() {
+            cookie |= COOKIE_LEARN;
         }
         let how = if self.kinds.multi { How::Multi } else { How::Each(self.opener.as_ref()) };
         let mut whole = true;
@@ -339,6 +353,10 @@ impl Uprobes {
         self.missing += u64::from(none_known || !whole);
         held.tells_start = tells_start;
         held.since_ns = since_ns;
+        if let (Some(function), Some(_)) = (learns, since_ns) {
+            held.learns = Learns::of(library, function, cookie, held.links.len());
+            self.learning.extend(held.learns.as_ref().map(|_| library.id));
+        }
         self.files.insert(library.id, held);
         tells_start
     }

@@ -372,6 +372,9 @@ fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, believed: bool, wait:
         Waker::Kernel { comm } => (if storage { "io" } else { "kworker" }, Some((0, comm))),
         Waker::Hardirq | Waker::Softirq { .. } if storage => ("io", None),
         Waker::Hardirq | Waker::Softirq { .. } if wait.kind == WaitKind::Sleep => ("timer", None),
+        // Nothing but the timer and signals ends it, whether the wake-up was seen or not (kernels that hide some tasks
+        // hide what is woken while one of those is interrupted).
+        Waker::Unknown if wait.kind == WaitKind::Sleep => ("timer", None),
         // Nothing else in an interrupt ends these two.
         Waker::Hardirq if matches!(wait.kind, WaitKind::Futex | WaitKind::Throttled) => ("timer", None),
         Waker::Hardirq if over => ("timer", None),
@@ -476,6 +479,8 @@ mod tests {
                 Some(9),
             ),
             (wait(WaitKind::Futex, Waker::Unknown), "unknown", None),
+            (wait(WaitKind::Sleep, Waker::Unknown), "timer", None),
+            (Wait { signal: true, ..wait(WaitKind::Sleep, Waker::Unknown) }, "signal", None),
         ];
         for (wait, kind, pid) in cases {
             let by = woken_by(id, 150, wait.timeout_ns, is_believed(id, &wait), &wait).unwrap();

@@ -222,6 +222,7 @@ impl<'a> Live<'a> {
 
     /// Lets time pass for the builder. A tick that ends nothing is not worth keeping.
     pub(super) fn tick(&mut self, until_ns: u64) {
+        self.probe.follow_callers();
         if until_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
             self.swept_ns = until_ns;
             self.probe.let_go_of_roots();

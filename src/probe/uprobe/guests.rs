@@ -6,6 +6,7 @@
 //! just after the last process has ended would be refused.
 
 use super::Uprobes;
+use super::callers::Learns;
 use crate::elf::root::Root;
 use crate::hash::HashMap;
 use crate::host::mounts;
@@ -34,6 +35,8 @@ pub(super) struct Held {
     pub(super) links: Vec<Link>,
     /// The number by which the programs know it, where numbers are few.
     pub(super) number: Option<usize>,
+    /// Of a loader whose function is probed, and not yet what calls it.
+    pub(super) learns: Option<Learns>,
     /// Of a loader: its C library.
     pub(super) libc: Option<(u64, u64)>,
     /// Those who use it; empty: this machine, which stays.
