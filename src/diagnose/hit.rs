@@ -3,6 +3,7 @@
 use crate::dense::{Reader, Writer};
 use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Severity};
+use crate::words::label;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -40,7 +41,7 @@ impl Hit {
         let mut summary = fill(&self.summary);
         let programs = self.members.iter().filter_map(|(key, ns)| {
             let name = name(*key)?;
-            Some((name.split(' ').next().unwrap_or("?").to_owned(), *ns, ()))
+            Some((label::program(&name).to_owned(), *ns, ()))
         });
         let mut programs = super::case::by_name(programs, 256);
         programs.sort_small_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));

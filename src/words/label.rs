@@ -48,6 +48,15 @@ pub(crate) fn of_start(start: &Start) -> String {
     }
 }
 
+/// The program that a label begins with, in its quotes if it has any.
+pub(crate) fn program(label: &str) -> &str {
+    let end = match label.chars().next() {
+        Some(quote @ ('\'' | '"')) => label.match_indices(quote).nth(1).map(|(at, _)| at + 1),
+        _ => label.find(' '),
+    };
+    end.and_then(|end| label.get(..end)).unwrap_or(label)
+}
+
 /// A short command from an argument list, with the executable's name where that is known.
 pub(crate) fn command(exe: Option<&str>, argv: &[String]) -> String {
     let called = argv.first().map(|arg| basename(arg)).filter(|s| !s.is_empty());
@@ -195,6 +204,15 @@ mod tests {
         assert_eq!(short(None, &[]), "(no name) (no arguments at all)");
         assert_eq!(short(None, &[""]), "(no name)");
         assert_eq!(short(None, &["/"]), "/");
+    }
+
+    #[test]
+    fn a_label_begins_with_its_program() {
+        for (exe, want) in [("app", "app"), ("My App", "'My App'"), ("it's mine", "\"it's mine\"")] {
+            assert_eq!(program(&short(Some(exe), &[exe, "-c", "a b"])), want);
+            assert_eq!(program(&short(Some(exe), &[exe])), want);
+        }
+        assert_eq!((program(""), program("'cut of…")), ("", "'cut of…"));
     }
 
     #[test]

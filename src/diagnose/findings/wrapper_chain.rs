@@ -51,23 +51,21 @@ impl Rule for WrapperChain {
             hops.iter().take(4).map(|(path, ns)| format!("{path} {}", time(*ns))).collect();
         let more = if hops.len() > 4 { " ..." } else { "" };
         let program = case.program();
+        let through = hops.first().map(|(path, _)| path.clone()).unwrap_or_default();
         let evidence: Vec<serde_json::Value> =
             hops.drain(..).take(16).map(|(path, ns)| serde_json::json!({"path": path, "ns": ns})).collect();
-        let hit = Hit::new(
-            format!("{} {program}", shown.first().map_or("", |hop| hop.split(' ').next().unwrap_or(""))),
-            format!("wrappers before {program}"),
-        )
-        .says(format!(
-            "{program} was started through {}: {}{more}",
-            crate::words::counted(images.len() as u64 - 1, "wrapper"),
-            shown.join(", ")
-        ))
-        .advises(format!(
-            "Call {} itself instead of the wrapper",
-            quoted(case.start.exe.as_deref().unwrap_or(&program))
-        ))
-        .shows("hops", evidence)
-        .shows("wrappers_ns", ns);
+        let hit = Hit::new(format!("{through} {program}"), format!("wrappers before {program}"))
+            .says(format!(
+                "{program} was started through {}: {}{more}",
+                crate::words::counted(images.len() as u64 - 1, "wrapper"),
+                shown.join(", ")
+            ))
+            .advises(format!(
+                "Call {} itself instead of the wrapper",
+                quoted(case.start.exe.as_deref().unwrap_or(&program))
+            ))
+            .shows("hops", evidence)
+            .shows("wrappers_ns", ns);
         vec![measured(hit, ns, claims)]
     }
 }
