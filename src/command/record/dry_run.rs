@@ -67,7 +67,7 @@ fn costs(plan: &Plan) -> Vec<String> {
     ];
     if plan.probes_libraries() {
         costs.push(
-            "Probes in ld.so and libc: every start of a dynamic program on the machine takes some 120 us longer."
+            "Probes in ld.so and libc: every start of a dynamic program on the machine takes 50 to 120 us longer."
                 .to_owned(),
         );
     }

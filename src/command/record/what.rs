@@ -82,7 +82,7 @@ pub struct WhatArgs {
     pub level: Level,
 
     /// With -a and selectors, too, look into libc and ld.so: phases load, link and init, failed execs. It
-    /// costs every process of the machine some 120 us at its start. Always on for a command and for -p; asked for,
+    /// costs every process of the machine 50 to 120 us at its start. Always on for a command and for -p; asked for,
     /// also in a root with a mount of its own, which is then in use until a second after its last process
     #[arg(long)]
     pub library_probes: bool,
