@@ -43,8 +43,16 @@ struct View<'a> {
     end_ns: u64,
     creator: Option<(Id, u32)>,
     run_ns: Option<u64>,
-    /// `None`: it is over, and has to be read again.
-    told: RefCell<Option<Told<'a>>>,
+    /// `None`: it is over, and has to be read.
+    living: Option<Box<Told<'a>>>,
+}
+
+/// What was read of starts that are over, by their views: few of the thousands that a path may come through.
+#[derive(Default)]
+struct Read<'a> {
+    told: HashMap<usize, Told<'a>>,
+    /// In the order in which they were read.
+    order: VecDeque<usize>,
 }
 
 /// What is known of a start's time.
@@ -112,8 +120,7 @@ struct Walk<'a> {
     views: Vec<View<'a>>,
     /// By number of the process and origin.
     index: HashMap<(u32, u64), usize>,
-    /// Views of past starts whose tasks are in memory.
-    read: RefCell<VecDeque<usize>>,
+    read: RefCell<Read<'a>>,
     frames: Vec<(Frame, Option<Within>)>,
     /// The path so far, each step in one phase.
     steps: Steps,
@@ -158,7 +165,7 @@ impl Builder {
             end_ns: subject.end_ns,
             creator: None,
             run_ns: subject.run_ns,
-            told: RefCell::new(Some(Told {
+            living: Some(Box::new(Told {
                 tasks: Held::Living(&process.tasks),
                 phases: phases::begun(subject.phases),
             })),
@@ -223,7 +230,7 @@ impl<'a> Walk<'a> {
                 end_ns: u64::MAX,
                 creator: super::start::creator_of(process, start),
                 run_ns: start.run_ns,
-                told: RefCell::new(Some(Told {
+                living: Some(Box::new(Told {
                     tasks: Held::Living(&process.tasks),
                     phases: phases::begun(&super::start::phases_of(start, end_ns)),
                 })),
@@ -252,7 +259,7 @@ impl<'a> Walk<'a> {
             end_ns: if story.exited { u64::MAX } else { story.end_ns },
             creator: story.creator,
             run_ns: story.run_ns,
-            told: RefCell::new(None),
+            living: None,
         });
         self.remember(view, Told { tasks: Held::Past(story.tasks), phases: story.phases });
         Some(view)
@@ -267,21 +274,22 @@ impl<'a> Walk<'a> {
     /// Keeps a past start in memory, and lets the one go that came first.
     fn remember(&self, view: usize, told: Told<'a>) {
         let mut read = self.read.borrow_mut();
-        if read.len() >= MAX_READ
-            && let Some(first) = read.pop_front().and_then(|first| self.views.get(first))
+        if read.order.len() >= MAX_READ
+            && let Some(first) = read.order.pop_front()
         {
-            first.told.replace(None);
+            read.told.remove(&first);
         }
-        read.push_back(view);
-        if let Some(view) = self.views.get(view) {
-            view.told.replace(Some(told));
-        }
+        read.order.push_back(view);
+        read.told.insert(view, told);
     }
 
     fn told(&self, at: usize) -> Told<'a> {
         let nothing = || Told { tasks: Held::Past(Rc::default()), phases: Rc::default() };
         let Some(view) = self.views.get(at) else { return nothing() };
-        if let Some(told) = &*view.told.borrow() {
+        if let Some(told) = &view.living {
+            return Told::clone(told);
+        }
+        if let Some(told) = self.read.borrow().told.get(&at) {
             return told.clone();
         }
         // It was in memory before.

@@ -18,6 +18,14 @@ const MAX_AGE: Duration = Duration::from_millis(10);
 /// JSON as it is written: a thousand times a start some sign alone, for which the usual way is a long one.
 struct Text<'a>(&'a mut Vec<u8>);
 
+impl Text<'_> {
+    /// Called, for there are hundreds of places.
+    #[inline(never)]
+    fn sign(&mut self, sign: u8) {
+        self.0.push(sign);
+    }
+}
+
 impl Write for Text<'_> {
     #[inline(always)]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -28,7 +36,7 @@ impl Write for Text<'_> {
     #[inline(always)]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match bytes {
-            [sign] => self.0.push(*sign),
+            [sign] => self.sign(*sign),
             _ => self.0.extend_from_slice(bytes),
         }
         Ok(())
