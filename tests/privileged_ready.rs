@@ -152,6 +152,27 @@ fn a_server_without_clients_is_ready_when_it_waits_for_one() {
     }
 }
 
+/// Once a start is ready, nobody looks at what its tasks wait for.
+#[test]
+fn what_is_ready_is_watched_no_longer() {
+    common::require_root();
+    let server = "import socket, time\n\
+                  s = socket.socket()\ns.bind((\"127.0.0.1\", 0))\ns.listen()\n\
+                  time.sleep(1)\n\
+                  for _ in range(300): time.sleep(0.002)\n";
+    let folder = tempfile::tempdir().unwrap();
+    let sleeps = |rule: &str| {
+        let events = folder.path().join("events");
+        let options = ["--ready", rule, "--events", events.to_str().unwrap()];
+        record(&options, &[python().to_str().unwrap(), "-c", server]);
+        let events = std::fs::read_to_string(&events).unwrap();
+        events.lines().filter(|line| line.contains("\"kind\":\"sleep\"")).count()
+    };
+    assert!(sleeps("exit") > 300);
+    let told = sleeps("listen");
+    assert!(told < 20, "{told} sleeps of a program that is ready");
+}
+
 #[test]
 fn unix_servers() {
     common::require_root();
