@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::command::{self, Exit, record};
+use crate::stderr::tell;
 use crate::trace::text::shell_line;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -85,11 +86,15 @@ pub fn run() -> Exit {
         Err(error) => {
             // clap gives 0 for --help and --version, which go to stdout, and 2 for the rest.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            if let Err(error) = command::printed::printed("the help", error.print()) {
+            let shown = error.print();
+            // A usage error stays one, whether or not somebody can read it.
+            if !error.use_stderr()
+                && let Err(error) = command::printed::printed("the help", shown)
+            {
                 return record::fail(&error, Exit::Failure);
             }
             if let Some(meant) = meant(&error, std::env::args_os()) {
-                eprintln!("\nA command to trace comes after --: {meant}");
+                tell!("\nA command to trace comes after --: {meant}");
             }
             return Exit::Code(code);
         }
@@ -154,7 +159,7 @@ fn log(verbose: u8) {
         1 => tracing::Level::INFO,
         _ => tracing::Level::TRACE,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
+    tracing_subscriber::fmt().with_max_level(level).with_writer(crate::stderr::writer).without_time().init();
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `startrace` tells why a Linux process is slow to start, in production, in one command.
 #![warn(missing_docs)]
+// They panic where the reader has gone: see `stderr`, and `command::printed`.
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod bpf;
@@ -22,6 +24,7 @@ pub mod redact;
 pub mod report;
 pub mod scrub;
 mod sort;
+mod stderr;
 pub mod timeline;
 pub mod trace;
 pub mod tui;

@@ -1,5 +1,7 @@
 //! The `startrace` command.
 
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 use std::process::ExitCode;
 
 #[global_allocator]

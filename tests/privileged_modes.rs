@@ -8,7 +8,7 @@ use common::live::Live;
 use common::{Recorded, program, record, record_background, record_unchecked, require_root, startrace};
 use serde_json::Value;
 use std::collections::HashSet;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const NONE: &[&str] = &[];
@@ -309,4 +309,86 @@ fn a_dry_run_says_what_it_would_do_and_does_nothing() {
         assert_eq!(text.contains("sys_enter_execve"), calls && !fentry, "{text}");
         assert_eq!(common::live::names(folder.path()), Vec::<String>::new());
     }
+}
+
+/// Standard error that nobody reads, or that has no room.
+fn unread() -> [(&'static str, Stdio); 2] {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    [("a closed pipe", nix::unistd::pipe().unwrap().1.into()), ("a full disk", full.into())]
+}
+
+#[test]
+fn a_standard_error_that_cannot_be_written_ends_neither_us_nor_the_command() {
+    require_root();
+    for (name, stderr) in unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(startrace());
+        command.args([
+            "record",
+            "-v",
+            "--report",
+            "-o",
+            "x.json",
+            "--",
+            "sh",
+            "-c",
+            "sleep 0.3; : > ran; exit 5",
+        ]);
+        let status = command.current_dir(&folder).stderr(stderr).status().unwrap();
+        assert_eq!(status.code(), Some(5), "{name}: {status}");
+        let trace: Value =
+            serde_json::from_slice(&std::fs::read(folder.path().join("x.json")).unwrap()).unwrap();
+        assert_eq!(trace["session"]["ended_by"], "command", "{name}");
+        assert!(folder.path().join("ran").exists(), "{name}: the command was ended");
+    }
+    for (name, stderr) in unread() {
+        let mut command = Command::new(startrace());
+        command
+            .args(["watch", "-p", &std::process::id().to_string(), "--duration", "300ms"])
+            .stdout(Stdio::null());
+        let status = command.stderr(stderr).status().unwrap();
+        assert_eq!(status.code(), Some(0), "watch, {name}: {status}");
+    }
+    for (name, stderr) in unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(startrace());
+        command
+            .args(["stat", "--runs", "2", "--warmup", "0", "-o", "s.json", "--", "true"])
+            .stdout(Stdio::null());
+        let status = command.current_dir(&folder).stderr(stderr).status().unwrap();
+        assert_eq!(status.code(), Some(0), "stat, {name}: {status}");
+        assert!(folder.path().join("s.json").exists(), "stat, {name}");
+    }
+}
+
+#[test]
+fn a_service_that_was_ready_stays_where_nobody_reads_what_is_said() {
+    require_root();
+    for (name, stderr) in unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(startrace());
+        command.args(["record", "--ready", "mark:up", "--stop-when-ready", "-o", "x.json", "--", "sh", "-c"]);
+        command.arg("echo $$ > pid; sleep 0.05; echo @up > /proc/$$/comm; sleep 30");
+        let status = command.current_dir(&folder).stderr(stderr).status().unwrap();
+        assert_eq!(status.code(), Some(0), "{name}: {status}");
+        let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap().trim().parse().unwrap();
+        let stays = common::live::alive(pid);
+        let _ =
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL);
+        assert!(stays, "{name}: the service has gone");
+    }
+}
+
+/// `watch -- CMD 2>&1 | head -1`: it ends with its reader, and the command goes on.
+#[test]
+fn a_command_goes_on_after_the_reader_of_its_watch_has_gone() {
+    require_root();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(startrace());
+    let script = "for n in 1 2 3 4 5; do /bin/true; sleep 0.2; done; : > ran";
+    command.args(["watch", "--", "sh", "-c", script]).current_dir(&folder).stdin(Stdio::null());
+    let gone = nix::unistd::pipe().unwrap().1;
+    let status = command.stdout(gone.try_clone().unwrap()).stderr(gone).status().unwrap();
+    assert_eq!(status.code(), Some(0), "{status}");
+    common::live::until("the command to end", || folder.path().join("ran").exists());
 }

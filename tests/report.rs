@@ -537,6 +537,34 @@ fn nothing_lost_nothing_said() {
     assert!(text.contains("12,345  events") && !text.contains("none"), "{text}");
 }
 
+/// Nobody reads what is said: it is left unsaid, and the status is the same.
+#[test]
+fn a_standard_error_that_cannot_be_written_changes_nothing() {
+    let trace = folder("fixtures/traces").join("shell-pipeline.json").into_os_string().into_string().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let same = |args: &[&str], code: i32| {
+        let gone = || std::process::Stdio::from(nix::unistd::pipe().unwrap().1);
+        let full = || std::process::Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap());
+        for (name, stderr) in [("a closed pipe", gone()), ("a full disk", full())] {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_startrace"));
+            command.args(args).current_dir(&dir).stdout(std::process::Stdio::null()).stderr(stderr);
+            let status = command.status().unwrap();
+            assert_eq!(status.code(), Some(code), "{args:?} with {name}: {status}");
+        }
+    };
+    let t = trace.as_str();
+    same(&["report", "no such file"], 1);
+    same(&["export", t, "--to", "csv", "-o", "rows.csv"], 0);
+    same(&["report", t, "--html", "page.html"], 0);
+    same(&["scrub", t, "-o", "copy.json"], 0);
+    same(&["record", "--no-such-option"], 2);
+    same(&["record", "sleep", "1"], 2);
+    same(&["-vv", "report", t], 0);
+    for made in ["rows.csv", "page.html", "copy.json"] {
+        assert!(fs::metadata(dir.path().join(made)).unwrap().len() > 0, "{made}");
+    }
+}
+
 /// Where a disk is full: each command names the file, or standard output, and says what to do.
 #[test]
 fn what_could_not_be_written_is_named() {

@@ -7,6 +7,7 @@ use crate::export::otlp::{self, Context, Encoding, Endpoint, Patience, Sender};
 use crate::export::{self, ExportError, Format, Source};
 use crate::host::caller;
 use crate::host::owner::Owner;
+use crate::stderr::tell;
 use crate::trace::read;
 use crate::trace::text::shell_path;
 use crate::trace::whole::Whole;
@@ -130,16 +131,16 @@ fn send(
         bail!("the collector took the requests, but not {} of their spans: {why}", count(spans));
     }
     let (starts, requests) = (counted(starts as u64, "start"), counted(sender.sent(), "request"));
-    eprintln!("startrace: the collector took {starts} in {requests}");
+    tell!("startrace: the collector took {starts} in {requests}");
     Ok(())
 }
 
 /// Tells what is missing of a trace: an export has no place for it.
 pub(super) fn warn(outline: &export::Outline) {
     if let Some(why) = outline.cut_off() {
-        eprintln!("startrace: the trace is cut off ({why}): what is there is exported");
+        tell!("startrace: the trace is cut off ({why}): what is there is exported");
     } else if outline.session().is_some_and(|session| !session.complete) {
-        eprintln!("startrace: the trace is not complete: 'startrace report' says what is missing");
+        tell!("startrace: the trace is not complete: 'startrace report' says what is missing");
     }
 }
 
@@ -172,7 +173,7 @@ pub(super) fn write_file(
         Err(e) => return Err(e.into()),
     }
     if let Some(path) = file.finish().map_err(|e| anyhow!("cannot write {shown}: {e}"))? {
-        eprintln!("startrace: wrote {}", shell_path(&path));
+        tell!("startrace: wrote {}", shell_path(&path));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod dry_run;
 mod what;
 
+use crate::stderr::tell;
 use dry_run::dry_run;
 use what::READY;
 pub use what::{Checked, WhatArgs};
@@ -324,7 +325,7 @@ fn give_up(args: &RecordArgs, cmd: &Untraced, error: &anyhow::Error, exit: Exit)
         return fail(error, exit);
     }
     fail(error, exit);
-    eprintln!("startrace: running the command without tracing it (--best-effort)");
+    tell!("startrace: running the command without tracing it (--best-effort)");
     untraced::run(&cmd.argv, &cmd.caller, cmd.stdout_to_stderr)
 }
 
@@ -369,7 +370,7 @@ fn conclude(
         say(args, &format!("the command is still running (pid {pid})"));
     }
     if not_ready {
-        eprintln!("startrace: the command was not ready within --window; the trace says what it waited for");
+        tell!("startrace: the command was not ready within --window; the trace says what it waited for");
     }
     match written {
         Err(error) => {
@@ -381,7 +382,7 @@ fn conclude(
         Ok(crate::trace::write::Finished::File(path)) => {
             if args.report || (!args.quiet && std::io::stderr().is_terminal()) {
                 let style = crate::report::Style::for_stderr(None, Default::default());
-                if let Err(error) = report::show(&path, redactor, &style, std::io::stderr()) {
+                if let Err(error) = report::show(&path, redactor, &style, crate::stderr::writer()) {
                     fail(&error, exit);
                 }
             }
@@ -406,18 +407,18 @@ fn wait_for(pid: u32) {
 
 fn say(args: &RecordArgs, text: &str) {
     if !args.quiet {
-        eprintln!("startrace: {}", crate::trace::text::sanitize(text));
+        tell!("startrace: {}", crate::trace::text::sanitize(text));
     }
 }
 
 /// An error on stderr, harmless to the terminal.
 pub fn fail(error: &anyhow::Error, exit: Exit) -> Exit {
-    eprintln!("startrace: {}", crate::trace::text::sanitize(&format!("{error:#}")));
+    tell!("startrace: {}", crate::trace::text::sanitize(&format!("{error:#}")));
     if error.is::<super::Misuse>() { Exit::Usage } else { exit }
 }
 
 /// A usage error.
 pub fn usage(text: &str) -> Exit {
-    eprintln!("startrace: {}", crate::trace::text::sanitize(text));
+    tell!("startrace: {}", crate::trace::text::sanitize(text));
     Exit::Usage
 }

@@ -5,6 +5,7 @@ use crate::diagnose::{Diagnoser, Thresholds};
 use crate::host::caller;
 use crate::host::owner::Owner;
 use crate::scrub::Pseudonyms;
+use crate::stderr::tell;
 use crate::trace::read::{self, Item};
 use crate::trace::schema::{Line, Session, Target};
 use crate::trace::text::shell_path;
@@ -132,16 +133,16 @@ fn scrub(options: &Options) -> Result<()> {
     };
     let diagnosis = diagnoser.finish(&groups, Some(&session), None).diagnosis;
     if ending.cut_off.is_some() {
-        eprintln!(
+        tell!(
             "startrace: the trace is cut off: the copy holds what is there, and says that it is incomplete"
         );
     }
     if ending.unknown_lines > 0 {
         let lines = counted(ending.unknown_lines, "line");
-        eprintln!("startrace: {lines} of a newer startrace left out: what they hold is not known");
+        tell!("startrace: {lines} of a newer startrace left out: what they hold is not known");
     }
     if let Finished::File(path) = file.finish(groups, diagnosis, session)? {
-        eprintln!("startrace: wrote {}", shell_path(&path));
+        tell!("startrace: wrote {}", shell_path(&path));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `startrace stat`: starts a command many times, and says how its start times lie.
 
 use super::Exit;
-use super::printed::written;
+use super::printed::printed;
 use super::record::{self, WhatArgs};
 use super::recording::series::{self, Planned, Series, Standing, Stopped};
 use super::recording::{self, Flow, Progress, Sink, WhenReady};
@@ -14,6 +14,7 @@ use crate::level::Level;
 use crate::probe;
 use crate::redact::Redactor;
 use crate::report::{ColorWhen, Style};
+use crate::stderr::tell;
 use crate::timeline::Output;
 use crate::trace::read::{Ending, Item};
 use crate::trace::schema::{self, Header, Line, Session};
@@ -441,7 +442,7 @@ fn open(args: &StatArgs, header: &Header, owner: &crate::host::owner::Owner) -> 
     let format = Format::of(&target, Format::Json);
     let mut file = File::create(&target, format, owner)?;
     for notice in file.notices() {
-        eprintln!("startrace: {}", crate::trace::text::sanitize(notice));
+        tell!("startrace: {}", crate::trace::text::sanitize(notice));
     }
     let _ = file.write_line(&Line::Header(header.clone()))?;
     Ok(Some(file))
@@ -471,7 +472,7 @@ fn conclude(
     let diagnosis = diagnoser.finish(&groups, Some(&session), None).diagnosis;
     let written = keep(&mut sink.file, groups.clone(), diagnosis.clone(), session.clone(), failure);
     if not_ready > 0 {
-        eprintln!("startrace: {} not ready within --window", counted(not_ready, "run"));
+        tell!("startrace: {} not ready within --window", counted(not_ready, "run"));
     }
     let mut exit = Exit::Success;
     if let Some(why) = &stopped {
@@ -501,7 +502,7 @@ fn keep(
         return Ok(());
     }
     if let Written::File(path) = file.finish(groups, diagnosis, session)? {
-        eprintln!("startrace: wrote {}", crate::trace::text::shell_path(&path));
+        tell!("startrace: wrote {}", crate::trace::text::shell_path(&path));
     }
     Ok(())
 }
@@ -551,7 +552,8 @@ fn show(
     let stat = compare::spread::stat(&digest, &names, 0.05);
     // With '-o -' standard output is the trace's.
     let streams = args.output.as_deref().is_some_and(|path| path == "-");
-    let out: Box<dyn Write> = if streams { Box::new(io::stderr()) } else { Box::new(io::stdout().lock()) };
+    let out: Box<dyn Write> =
+        if streams { Box::new(crate::stderr::writer()) } else { Box::new(io::stdout().lock()) };
     let mut out = io::BufWriter::new(out);
     let done = if args.json {
         serde_json::to_writer_pretty(&mut out, &stat)
@@ -564,8 +566,5 @@ fn show(
     };
     let done = done.and_then(|()| out.flush());
     let (_, _) = out.into_parts();
-    written(
-        if streams { "the figures to the standard error" } else { "the figures to the standard output" },
-        done,
-    )
+    printed("the figures", done)
 }

@@ -4,6 +4,7 @@ use super::Exit;
 use crate::host::caller::Caller;
 use crate::host::guard::Guard;
 use crate::host::spawn::{Execution, Spawned, spawn};
+use crate::stderr::tell;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -40,7 +41,7 @@ pub(super) fn run(argv: &[OsString], caller: &Caller, stdout_to_stderr: bool) ->
 }
 
 fn cannot(error: &dyn std::fmt::Display, code: u8) -> Exit {
-    eprintln!("startrace: {}", crate::trace::text::sanitize(&error.to_string()));
+    tell!("startrace: {}", crate::trace::text::sanitize(&error.to_string()));
     Exit::Code(code)
 }
 

@@ -11,6 +11,7 @@ use crate::host::clock::boottime_ns;
 use crate::host::privilege;
 use crate::probe::{self, Scope};
 use crate::report::{ColorWhen, Layout, Style};
+use crate::stderr::tell;
 use crate::timeline::Output;
 use crate::trace::schema::{Line, Session};
 use crate::trace::write::{Flow as Written, Format, Output as Stream, OutputTarget};
@@ -147,10 +148,10 @@ fn conclude(sink: Box<dyn Watching>, finished: Finished, targets_command: bool) 
     if !reader_gone {
         // The terminal has just shown ^C in this line.
         let clear = if signal.is_some() && io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
-        eprintln!("{clear}startrace: {summary}");
+        tell!("{clear}startrace: {summary}");
     }
     if let Some(pid) = left_running {
-        eprintln!("startrace: the command is still running (pid {pid})");
+        tell!("startrace: the command is still running (pid {pid})");
     }
     match (command, signal) {
         (Some(ended), _) => Exit::Code(ended.exit_code()),
@@ -356,7 +357,7 @@ impl Sink for Text {
         if let Some(subject) = self.subject.take()
             && self.terminal
         {
-            eprintln!("startrace: watching {subject}; Ctrl-C ends it");
+            tell!("startrace: watching {subject}; Ctrl-C ends it");
             let heading = self.layout.heading();
             self.batch.splice(0..0, format!("{heading}\n").into_bytes());
         }

@@ -17,6 +17,7 @@ use super::privilege::{self, Capability};
 use super::world;
 use crate::event::Id;
 use crate::hash::HashMap;
+use crate::stderr::tell;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{ForkResult, Pid};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -142,7 +143,7 @@ fn watch(pipe: &OwnedFd, page: &'static Page, owner: &Owner) {
     // SAFETY: a NUL-terminated name that lives for ever.
     let _ = unsafe { libc::prctl(libc::PR_SET_NAME, NAME.as_ptr()) };
     if let Err(error) = privilege::keep_only(owner, Capability::Kill.bit()) {
-        eprintln!("startrace: if startrace is killed, the command will go on: {error}");
+        tell!("startrace: if startrace is killed, the command will go on: {error}");
         return;
     }
     // Not before: what is held open here would stay open for its readers when the tracer is gone.

@@ -13,6 +13,7 @@ use super::Error;
 use crate::host::guard::hold_only;
 use crate::host::owner::Owner;
 use crate::host::privilege::{self, Capability};
+use crate::stderr::tell;
 use anyhow::Context;
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -127,7 +128,7 @@ fn serve(socket: &OwnedFd, owner: &Owner) {
     // SAFETY: a NUL-terminated name that lives for ever.
     let _ = unsafe { libc::prctl(libc::PR_SET_NAME, NAME.as_ptr()) };
     if let Err(error) = privilege::keep_only(owner, Capability::SysAdmin.bit()) {
-        eprintln!("startrace: what a program brings along will not be probed: {error}");
+        tell!("startrace: what a program brings along will not be probed: {error}");
         return;
     }
     let Some(socket) = hold_only(socket) else { return };

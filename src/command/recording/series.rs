@@ -14,6 +14,7 @@ use crate::host::launcher::{Launcher, Outputs, Said};
 use crate::host::spawn::Ended;
 use crate::host::{self, memory};
 use crate::probe::{Plan, Probe};
+use crate::stderr::tell;
 use crate::timeline::CommandStart;
 use crate::timeline::ready::rule::Rules;
 use crate::trace::schema::{Group, Session, Target};
@@ -366,7 +367,7 @@ impl Running<'_> {
                 && ready_ns.is_some_and(|ready| now.saturating_sub(ready) > PATIENCE_NS)
             {
                 self.hinted = true;
-                eprintln!("startrace: the command is ready and goes on: for servers use --kill-when-ready");
+                tell!("startrace: the command is ready and goes on: for servers use --kill-when-ready");
             }
         }
     }
