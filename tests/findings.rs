@@ -235,6 +235,43 @@ fn what_ran_before_the_recording_is_not_said_to_be_unready() {
 }
 
 #[test]
+fn what_a_running_process_starts_is_what_somebody_waits_for() {
+    // A shell that was there before: what it does meanwhile is not known, and the last of its children accepts.
+    let mut shell = start(10, None, 7, 390, &[(390, 10, "unknown", "")]);
+    shell["partial"] = json!(true);
+    shell["timeline"]["ready"] = json!({"kind": "accept", "at_ns": 390 * MS, "inferred": true});
+    let child = |pid: u32, at: u64| {
+        let path =
+            [(10, pid, "running", ""), (80, pid, "sleep", "asked for 80 ms"), (10, pid, "running", "")];
+        start(pid, Some(10), at, 100, &path)
+    };
+    // A child of a child stays part of it.
+    let helper = |pid: u32, of: u32, at: u64| {
+        start(pid, Some(of), at, 60, &[(60, pid, "dns", "udp 10.0.0.2:53 (receive)")])
+    };
+    let orders = [
+        vec![child(11, 20), helper(13, 11, 25), child(12, 200), shell.clone()],
+        vec![shell.clone(), child(11, 20), helper(13, 11, 25), child(12, 200)],
+    ];
+    for starts in orders {
+        let said = diagnose(&starts);
+        let sleep = find(&said, "fixed-sleep");
+        assert_eq!((sleep.saves_ns, sleep.n), (Some(160 * MS), 2));
+        assert_eq!(find(&said, "dns-wait").saves_ns, Some(0));
+        assert!(
+            said.verdict[0].starts_with("4 starts in 200 ms, 200 ms of it starting; 160 ms of it: sleeping"),
+            "{:?}",
+            said.verdict
+        );
+    }
+    // What takes far longer than its children is told of itself.
+    shell["timeline"]["duration_ns"] = json!(900 * MS);
+    let said = diagnose(&[child(11, 20), shell]);
+    assert_eq!(find(&said, "fixed-sleep").saves_ns, Some(80 * MS));
+    assert!(said.verdict[0].starts_with("app ran when the recording began"), "{:?}", said.verdict);
+}
+
+#[test]
 fn a_price_in_cpu_time_says_what_was_waited_beside_it() {
     let said = |waited: u64| {
         let mut path = vec![(30, 1, "running", "")];

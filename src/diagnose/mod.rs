@@ -37,6 +37,8 @@ use whole::{Entry, Run, Wholes};
 const MAX_ENTRIES: usize = 2_000_000;
 /// Stretches of critical paths in memory: some 10 MB. The paths of more roots are the root alone.
 const MAX_RUNS: usize = 300_000;
+/// ... and of those that are roots only if their parent was there before the recording: it may come after them.
+const MAX_MAYBE_RUNS: usize = 60_000;
 
 /// What the trace has, as far as findings need it.
 #[derive(Debug, Default)]
@@ -64,6 +66,10 @@ pub struct Diagnoser {
     ids: HashMap<u64, String>,
     paths: HashMap<u64, Vec<Run>>,
     runs: usize,
+    /// Processes that were there before the recording.
+    older: HashSet<u64>,
+    /// When the first of the starts so far began.
+    first_ns: u64,
     hits: Hits,
     families: Families,
     facts: verdict::Facts,
@@ -93,6 +99,8 @@ impl Diagnoser {
             ids: HashMap::default(),
             paths: HashMap::default(),
             runs: 0,
+            older: HashSet::default(),
+            first_ns: u64::MAX,
             hits: Hits::default(),
             families: Families::default(),
             facts: verdict::Facts::default(),
@@ -234,8 +242,22 @@ impl Diagnoser {
             forked: fork.map_or(origin, |fork| origin.saturating_add(fork.duration_ns)).min(finish),
         };
         self.entries.push(&start.start_id, &entry);
-        // Whoever has no parent in the trace is a root; of the others the path is not asked for.
-        if of_start.is_some() || self.runs >= MAX_RUNS {
+        if verdict::is_older(start) {
+            self.older.insert(key);
+        }
+        self.first_ns = self.first_ns.min(origin);
+        // Whoever has no parent in the trace is a root, and whose parent is older than the recording, which has
+        // begun before the first start; of the others the path is not asked for.
+        let parent_id = parent.and_then(|parent| parent.id.as_deref());
+        let most = match of_start {
+            None => MAX_RUNS,
+            Some(of) if self.older.contains(&of) => MAX_RUNS,
+            Some(_) if parent_id.and_then(verdict::born).is_some_and(|ns| ns < self.first_ns) => {
+                MAX_MAYBE_RUNS
+            }
+            Some(_) => return,
+        };
+        if self.runs >= most {
             return;
         }
         let mut runs: Vec<Run> = Vec::new();
@@ -265,7 +287,7 @@ impl Diagnoser {
     ) -> Said {
         let all = std::mem::take(&mut self.entries);
         let (entries, ids) = all.read(|id| self.known.key(id));
-        let wholes = Wholes::new(&entries, &ids.by_key, &self.paths);
+        let wholes = Wholes::new(&entries, &ids.by_key, &self.paths, &self.older);
         let diagnosis = match recorded {
             Some(recorded) => recorded,
             None => self.joined(&wholes, &ids),

@@ -79,7 +79,7 @@ impl Facts {
                 signal: start.exit.as_ref().and_then(|exit| exit.signal.as_deref()).map(quoted),
                 duration: timeline.duration_ns,
                 partial: start.partial,
-                older: start.partial && born(&start.id).is_some_and(|ns| ns < timeline.origin_boottime_ns),
+                older: is_older(start),
                 path,
             },
         );
@@ -94,6 +94,7 @@ impl Facts {
         let top = trial.diagnosis.findings.iter().find(|joined| joined.saves_ns.is_some_and(|ns| ns > 0));
         let main = trial.wholes.main();
         let length = main.map_or(0, |whole| whole.length);
+        let is_one = trial.wholes.awaited().count() == 1;
         let matters = |joined: &&Joined| {
             joined.saves_ns.is_some_and(|ns| ns as f64 >= MATTERS * length as f64)
                 || joined.severity > Severity::Info
@@ -107,12 +108,12 @@ impl Facts {
         let pool = pool.filter(|group| group.makespan_ns.is_some_and(|ns| ns as f64 >= POOL * length as f64));
         let why = top.filter(matters).map(|joined| (joined.saves_ns.unwrap_or(0), joined.what.clone()));
         let mut first = match root {
-            Some(root) if is_command || trial.wholes.list.len() == 1 => self.of_root(root, trial),
+            Some(root) if is_command || is_one => self.of_root(root, trial),
             _ => {
                 let over = trial.session.map_or(length, |session| session.duration_ns);
                 let begun = format!("{} in {}", counted(self.starts, "start"), time(over));
                 match main {
-                    Some(whole) if trial.wholes.list.len() == 1 && whole.roots.len() > 1 => {
+                    Some(whole) if is_one && whole.roots.len() > 1 => {
                         format!("{begun}, {} of it starting", time(length))
                     }
                     _ => begun,
@@ -201,8 +202,13 @@ fn running(name: &str, root: &Root, after: &str) -> String {
 }
 
 /// When a process was born, boottime: `pid@ns`.
-fn born(id: &str) -> Option<u64> {
+pub(super) fn born(id: &str) -> Option<u64> {
     id.split_once('@')?.1.parse().ok()
+}
+
+/// Was its process there before the recording?
+pub(super) fn is_older(start: &Start) -> bool {
+    start.partial && born(&start.id).is_some_and(|ns| ns < start.timeline.origin_boottime_ns)
 }
 
 /// A state of the path, after "3.1 s of it (74 %)".

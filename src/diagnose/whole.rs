@@ -6,10 +6,13 @@
 //! backwards from the last end: a start's own path while it was the last to end; before it began, the
 //! sibling that ended just before; and of a sibling that was still going on then, what its parent spent on
 //! forking it, since one thread forks one child at a time.
+//!
+//! A process that was there before the recording is no start that its children are part of: nothing is known of
+//! how it waits for them, and whoever records it asks what it starts. Its children are roots.
 
 use super::case::Key;
 use super::hit::{Claim, Of};
-use crate::hash::HashMap;
+use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
 
 /// One start, as far as its place in time and in the tree goes.
@@ -45,6 +48,8 @@ pub(super) struct Whole {
     pub(super) path: Vec<Run>,
     /// Length of the path.
     pub(super) length: u64,
+    /// All that it is, is a process that was there before the recording.
+    pub(super) is_older: bool,
 }
 
 /// All wholes, and which one each start belongs to.
@@ -58,8 +63,13 @@ pub(super) struct Wholes {
 impl Wholes {
     /// `paths` has the critical paths of those that could be roots; where one is missing, the start itself
     /// is all that is known of it.
-    /// `by_key` has the places of entries.
-    pub(super) fn new(entries: &[Entry], by_key: &HashMap<Key, u32>, paths: &HashMap<u64, Vec<Run>>) -> Self {
+    /// `by_key` has the places of entries; `older` those of processes that were there before the recording.
+    pub(super) fn new(
+        entries: &[Entry],
+        by_key: &HashMap<Key, u32>,
+        paths: &HashMap<u64, Vec<Run>>,
+        older: &HashSet<u64>,
+    ) -> Self {
         let mut root_of: Vec<Option<u32>> = vec![None; entries.len()];
         let mut way = Vec::new();
         for start in 0..entries.len() as u32 {
@@ -72,6 +82,7 @@ impl Wholes {
                 way.push(at);
                 let parent = entries.get(at as usize).and_then(|entry| entry.parent);
                 match parent
+                    .filter(|parent| !older.contains(parent))
                     .and_then(|parent| by_key.get(&Key::of(parent)))
                     .filter(|_| way.len() <= entries.len())
                 {
@@ -104,6 +115,7 @@ impl Wholes {
         for whole in &mut wholes.list {
             whole.roots.sort_small_by_key(|&at| entries.get(at as usize).map(|entry| entry.origin));
             let roots: Vec<&Entry> = whole.roots.iter().filter_map(|&at| entries.get(at as usize)).collect();
+            whole.is_older = roots.iter().all(|root| older.contains(&root.key));
             whole.path = join(&roots, paths);
             whole.length = whole.path.iter().fold(0, |sum, run| sum + (run.to - run.from));
         }
@@ -119,9 +131,17 @@ impl Wholes {
         self.list.get(number as usize)
     }
 
-    /// The longest.
+    /// What somebody waits for: all, but for a process that was there before if what is started takes at least
+    /// half as long. What such a one does in the end, a child often did: a shell's child accepts, and not the shell.
+    pub(super) fn awaited(&self) -> impl DoubleEndedIterator<Item = &Whole> {
+        let begun = self.list.iter().filter(|whole| !whole.is_older).map(|whole| whole.length).max();
+        let passed = begun.map_or(0, |begun| begun.saturating_mul(2));
+        self.list.iter().filter(move |whole| !whole.is_older || whole.length > passed)
+    }
+
+    /// The longest of these.
     pub(super) fn main(&self) -> Option<&Whole> {
-        self.list.iter().rev().max_by_key(|whole| whole.length)
+        self.awaited().rev().max_by_key(|whole| whole.length)
     }
 }
 
@@ -230,7 +250,7 @@ mod tests {
 
     fn of_entries(entries: &[Entry], paths: &HashMap<u64, Vec<Run>>) -> Wholes {
         let by_key = entries.iter().zip(0u32..).map(|(entry, at)| (Key::of(entry.key), at)).collect();
-        Wholes::new(entries, &by_key, paths)
+        Wholes::new(entries, &by_key, paths, &HashSet::default())
     }
 
     fn run(of: u64, from: u64, to: u64) -> Run {
