@@ -327,17 +327,23 @@ fn who_was_told_to_end_has_not_failed() {
         start
     };
     let told = ended(7, "SIGTERM", &by, "multiprocessing.fork");
+    // By who asked a server for it, which is above that.
+    let mut asked = ended(9, "SIGTERM", &by, "multiprocessing.forkserver");
+    asked["parent"] = json!({"start_id": "7@1/0", "id": "7@1", "pid": 7, "comm": "p"});
+    asked["requested_by"] = by.clone();
+    let stranger = json!({"start_id": null, "id": "4@1", "pid": 4, "comm": "p"});
     let failed = |starts: Vec<Value>| {
         let text = show_value(&trace(starts), false, &PLAIN);
         let note = text.lines().find(|line| line.contains("failed")).map(str::to_owned);
         (text, note)
     };
-    let (text, note) = failed(vec![told.clone(), start(9, 1)]);
+    let (text, note) = failed(vec![told.clone(), asked.clone()]);
     assert_eq!(note, None, "{text}");
     assert!(tree(&text).iter().any(|line| line.contains("SIGTERM")), "{text}");
     // By whom is not known; what nobody sends to ask for an end; a wrapper that ends what takes too long.
     for failure in [
         ended(8, "SIGTERM", &Value::Null, "multiprocessing.fork"),
+        ended(8, "SIGTERM", &stranger, "multiprocessing.fork"),
         ended(8, "SIGKILL", &by, "multiprocessing.fork"),
         ended(8, "SIGSEGV", &Value::Null, "fork"),
         ended(8, "SIGTERM", &by, "wrapper"),

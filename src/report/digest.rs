@@ -22,7 +22,7 @@ pub(crate) enum End {
     None,
     Code(i32),
     Signal(Sym),
-    /// By a signal by which one process asks another to end, and that somebody sent: a pool ends its workers so.
+    /// By a signal that asks for it, from one of those above it.
     Told(Sym),
 }
 

@@ -3,6 +3,7 @@
 mod kernel;
 mod prose;
 
+use crate::event::task::WaitKind;
 use crate::method::names::names;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -241,7 +242,7 @@ impl Pseudonyms {
 
     /// A name out of startrace's own lists: methods, phases, states.
     pub(super) fn name(&self, name: &str) -> String {
-        if names().any(|own| own.name == name) {
+        if names().any(|own| own.name == name) || WaitKind::ALL.iter().any(|kind| kind.name() == name) {
             return name.to_owned();
         }
         let own = |part: &str| {

@@ -3,7 +3,7 @@
 use crate::diagnose::case::{Case, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
-use crate::trace::schema::Severity;
+use crate::trace::schema::{ProcessRef, Severity};
 use crate::words::ORDERS;
 
 pub(crate) struct StartFailed;
@@ -42,9 +42,15 @@ impl Rule for StartFailed {
         let root = start.parent.as_ref().is_none_or(|parent| parent.start_id.is_none());
         let signal = exit.signal.as_deref();
         let crashed = signal.is_some_and(|signal| CRASHES.contains(&signal));
+        let of = |process: &Option<ProcessRef>| process.as_ref().and_then(|process| process.id.clone());
+        let by_stranger = exit.killed_by.as_ref().is_some_and(|by| {
+            by.id.is_some() && by.id != of(&start.parent) && by.id != of(&start.requested_by)
+        });
         let severity = match (signal, exit.code) {
             (Some(_), _) if crashed => Severity::Critical,
-            (Some(signal), _) if signal == "SIGPIPE" || ORDERS.contains(&signal) => Severity::Info,
+            (Some("SIGPIPE"), _) => Severity::Info,
+            // Whom a stranger ended before it was ready has not ended in good order.
+            (Some(signal), _) if ORDERS.contains(&signal) && !by_stranger => Severity::Info,
             (Some(_), _) => Severity::Warning,
             (None, Some(126 | 127)) => Severity::Warning,
             (None, Some(code)) if code != 0 && root => Severity::Warning,

@@ -86,6 +86,8 @@ pub(super) struct Builder {
     labels: Labels,
     names: Names,
     exits: Vec<(u64, End, bool)>,
+    /// Starts that ended by a signal that asks for it, and the process that sent it.
+    asked: Vec<(u64, u64)>,
     methods: Vec<(u64, Sym)>,
     failures: Vec<Failure>,
     failure_of: HashMap<(u64, Sym), usize>,
@@ -115,6 +117,7 @@ impl Builder {
             labels: Labels::default(),
             names: Names::default(),
             exits: Vec::new(),
+            asked: Vec::new(),
             methods: Vec::new(),
             failures: Vec::new(),
             failure_of: HashMap::default(),
@@ -130,7 +133,9 @@ impl Builder {
             Item::Start(start) => self.start(&start),
             Item::Exit { start_id, exit } => {
                 let end = self.end(&exit);
-                self.exits.push((self.state.hash_one(&*start_id), end, exit.core));
+                let start = self.state.hash_one(&*start_id);
+                self.exits.push((start, end, exit.core));
+                self.note_sender(start, &exit);
             }
             Item::Method { start_id, method } => {
                 let name = self.name(&method.name);
@@ -147,12 +152,38 @@ impl Builder {
 
     fn end(&mut self, exit: &Exit) -> End {
         match (&exit.signal, exit.code) {
-            (Some(signal), _) if exit.killed_by.is_some() && ORDERS.contains(&signal.as_str()) => {
-                End::Told(self.name(signal))
-            }
             (Some(signal), _) => End::Signal(self.name(signal)),
             (None, Some(code)) => End::Code(code),
             (None, None) => End::None,
+        }
+    }
+
+    fn note_sender(&mut self, start: u64, exit: &Exit) {
+        let by = exit.killed_by.as_ref().and_then(|by| by.id.as_deref());
+        if let (Some(signal), Some(by)) = (&exit.signal, by)
+            && ORDERS.contains(&signal.as_str())
+        {
+            self.asked.push((start, self.state.hash_one(by)));
+        }
+    }
+
+    /// Whom one of those above it asked to end has done as it was told: a pool ends its workers so.
+    fn tell_the_told(&mut self, by_start: &link::Index) {
+        for (key, sender) in &self.asked {
+            let Some(at) = by_start.last(*key) else { continue };
+            let mut above = Some(at);
+            let kin = std::iter::from_fn(|| {
+                let link = above.and_then(|at| self.links.get(at as usize))?;
+                above = above.and_then(|at| self.rows.get(at as usize)).and_then(|row| row.parent);
+                link.parent.as_ref().map(|parent| parent.process)
+            });
+            // As high as a tree may be that comes from a file.
+            let is_kin = kin.take(64).any(|process| process == *sender);
+            if let Some(row) = self.rows.get_mut(at as usize).filter(|_| is_kin)
+                && let End::Signal(signal) = row.end
+            {
+                row.end = End::Told(signal);
+            }
         }
     }
 
@@ -211,6 +242,9 @@ impl Builder {
             phases.map(|phase| Span::new(phase::of_name(&phase.name), phase.at_ns, phase.duration_ns)),
         );
         let end = start.exit.as_ref().map_or(End::None, |exit| self.end(exit));
+        if let Some(exit) = &start.exit {
+            self.note_sender(self.state.hash_one(&*start.start_id), exit);
+        }
         let failed = start.execs.iter().filter(|exec| exec.error.is_some());
         let row = Row {
             origin: start.timeline.origin_boottime_ns,
@@ -293,6 +327,7 @@ impl Builder {
         });
         let stories: HashMap<u32, Told> = stories.collect();
         let outside = link::join(&mut self.rows, &self.links, &by_start);
+        self.tell_the_told(&by_start);
         let (mut diagnosis, mut verdict) = (said.diagnosis, said.verdict);
         let mut picked_of = None;
         let (mut stories, mut notes) = (stories, std::mem::take(&mut self.notes));

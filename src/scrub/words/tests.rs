@@ -93,6 +93,15 @@ fn names_of_ours_and_the_kernels_stay() {
     for name in ["failed_forks", "failed_execs", "failed_exec_errors", "entry_times", "shell.subshell"] {
         assert_eq!(a.name(name), name);
     }
+    // Every word of a trace that help explains; some entries are several, or have a place for a value.
+    let known = crate::help::topics().into_iter();
+    let known =
+        known.filter(|topic| ["phases", "states", "methods", "readiness", "levels"].contains(&topic.name));
+    let known = known.flat_map(|topic| topic.entries).flat_map(|entry| entry.name.split([' ', ',']));
+    let known =
+        known.filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_-.".contains(&byte)));
+    let renamed: Vec<&str> = known.filter(|name| *name != "auto" && a.name(name) != *name).collect();
+    assert!(renamed.is_empty(), "{renamed:?}");
     for text in [
         "ending",
         "too long to follow",
