@@ -278,6 +278,34 @@ fn quiet_begins_where_the_work_ends() {
 }
 
 #[test]
+fn whoever_tries_again_and_again_is_not_ready_before_it_serves() {
+    common::require_root();
+    let script = r#"
+import os, socket, threading, time
+late = socket.socket()
+late.bind(("127.0.0.1", 0))
+address = late.getsockname()
+threading.Timer(1.2, late.listen).start()
+while True:
+    with socket.socket() as c:
+        if c.connect_ex(address) == 0:
+            break
+    time.sleep(0.05)
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen()
+s.accept()
+"#;
+    let args = ["--quiet-for", "300ms", "--window", "10s", "--kill-when-ready"];
+    let recorded = record(&args, &[python().to_str().unwrap(), "-c", script]);
+    let start = command(&recorded);
+    assert_eq!(kind(start), "accept", "{}", start["timeline"]["ready"]);
+    assert!(ready(start).1 > 1_200 * MS);
+    let refused = start["timeline"]["connects"].as_array().unwrap().len();
+    assert!(refused > 10, "{refused} attempts");
+}
+
+#[test]
 fn a_pool_is_ready_with_its_workers() {
     common::require_root();
     let script = "import multiprocessing, signal, time\n\

@@ -152,8 +152,13 @@ impl Known {
             return;
         }
         let above = self.attempts.entry(parent).or_default();
-        let room = MAX_ATTEMPTS.saturating_sub(above.len());
-        above.extend(passed.into_iter().take(room));
+        for attempt in passed {
+            // The last place is the latest one's: it tells how that ended.
+            if above.len() >= MAX_ATTEMPTS {
+                above.pop();
+            }
+            above.push(attempt);
+        }
     }
 
     /// The attempts to connect of a start and of those below it; empty where none of them failed.

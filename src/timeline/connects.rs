@@ -93,6 +93,9 @@ impl Builder {
             peer: peer(connect),
             error: error.map(Into::into),
         });
+        if connect.failed {
+            self.connect_failed(time_ns, id, tid);
+        }
     }
 }
 

@@ -95,12 +95,26 @@ impl Builder {
                 Some(self.now_ns.max(end_ns).saturating_add(HOLD_NS).max(grown))
             }
             _ if live => None,
-            _ => (copy || may_be_piped).then_some(end_ns.saturating_add(HOLD_NS)),
+            _ => {
+                let own = (copy || may_be_piped).then_some(end_ns.saturating_add(HOLD_NS));
+                own.or_else(|| self.held_below(id, end_ns.saturating_add(HOLD_NS)))
+            }
         };
         match until_ns {
             Some(until_ns) => self.hold(until_ns, id, built),
             None => self.give_out(id, built, selected),
         }
+    }
+
+    /// Until when a child that ended is held back, up to a moment. Its creator's start comes after it: what the
+    /// child did (a connection that its creator waited for) belongs to what is found out about the creator.
+    fn held_below(&self, id: Id, most_ns: u64) -> Option<u64> {
+        if self.processes.get(&id)?.open_children == 0 {
+            return None;
+        }
+        let is_child = |built: &start::Built| built.creator == Some(id) && built.start.exit.is_some();
+        let held = self.held.iter().rev().find(|(until, _, built)| *until <= most_ns && is_child(built));
+        held.map(|(until, ..)| *until)
     }
 
     fn hold(&mut self, until_ns: u64, id: Id, mut built: start::Built) {
@@ -185,5 +199,52 @@ impl Builder {
             self.forget_if_done(creator);
         }
         self.forget_if_done(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Options;
+    use super::super::world::Replay;
+    use super::*;
+    use crate::event::{Event, Exec, Fork, What};
+
+    #[test]
+    fn a_copy_that_ended_comes_before_its_creator() {
+        let mut builder = Builder::new(Options::default());
+        let mut world = Replay::default();
+        let [shell, copy] = [7, 8].map(|pid| Id { pid, birth_ns: 5 });
+        let mut at = |ms: u64, id: Id, what| {
+            builder.event(Event { time_ns: ms * 1_000_000, id, tid: id.pid, what }, &mut world);
+        };
+        let exit = || What::Exit {
+            status: 0,
+            uid: 0,
+            gid: 0,
+            comm: "sh".into(),
+            session_leader: false,
+            group: None,
+            foreground: None,
+            has_tty: false,
+            stdio: Default::default(),
+            ignored: 0,
+            written: None,
+            null_on_pipe: None,
+        };
+        at(10, shell, What::Fork(Box::default()));
+        at(11, shell, What::Exec(Box::new(Exec { old_tid: 7, ..Exec::default() })));
+        at(20, copy, What::Fork(Box::new(Fork { creator: shell, real_parent: shell, ..Fork::default() })));
+        at(30, copy, exit());
+        at(31, shell, exit());
+        let mut given = Vec::new();
+        for ms in [100, 129, 130, 131] {
+            builder.tick(ms * 1_000_000, &mut world);
+            let starts = builder.drain().filter_map(|output| match output {
+                Output::Start(start) => Some(start.pid),
+                _ => None,
+            });
+            given.extend(starts.map(|pid| (ms, pid)));
+        }
+        assert_eq!(given, [(130, 8), (130, 7)]);
     }
 }

@@ -117,7 +117,8 @@ fn look_at_peer(case: &Case<'_>, waits: &[OnPath<'_>], attempts: &[&Attempt]) ->
     }
     let most = errors.iter().max_by_key(|(_, n)| **n).map_or("", |(name, _)| *name);
     let n = failed.len() as u64;
-    let end = if success.is_some() { "then it was connected" } else { "it was never connected" };
+    let end =
+        if success.is_some() { "then it was connected" } else { "it was not connected within this start" };
     let peer = quoted(peer);
     let hit = Hit::new(peer.clone(), format!("waiting for {peer} to be there"))
         .says(format!(

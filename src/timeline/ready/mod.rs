@@ -350,6 +350,13 @@ impl Builder {
         });
     }
 
+    /// A task could not connect: whoever goes on trying is not ready, however it passes the time between.
+    pub(super) fn connect_failed(&mut self, time_ns: u64, id: Id, tid: u32) {
+        let Some(state) = self.state(id) else { return };
+        state.thread(tid).failed();
+        self.touch(id, time_ns, |quiet, _| quiet.active(time_ns));
+    }
+
     /// Did it wait for the answer of a peer that it turned to itself?
     fn asked(&self, id: Id, wait: &Wait) -> bool {
         let Some(socket) = &wait.socket else { return false };

@@ -18,7 +18,8 @@ const MERGED_NS: u64 = 20_000_000;
 /// end of the work.
 const EBB_NS: u64 = 50_000_000;
 const PAUSE_NS: u64 = 5_000_000;
-/// From this consecutive sleep on at one place a sleep is a period and no work.
+/// From this consecutive sleep on at one place, with no failed attempt to connect between, a sleep is a period
+/// and no work.
 const PERIOD_AT: u32 = 3;
 
 /// One stretch in which something ran.
@@ -147,6 +148,11 @@ impl Thread {
         self.sleep == Some((nr, args)) && self.sleeps + 1 >= PERIOD_AT
     }
 
+    /// It tried something in vain: what it sleeps now is the pause before the next try.
+    pub(crate) fn failed(&mut self) {
+        self.sleeps = 0;
+    }
+
     /// A wait is over: did the thread itself work by it (with whoever it waited for)?
     pub(crate) fn waited(&mut self, wait: &Wait, back_ns: u64) -> bool {
         let blocked = wait.blocked_ns(back_ns);
@@ -269,6 +275,12 @@ mod tests {
         let child = Wait { kind: WaitKind::Child, ..sleep(0) };
         for _ in 0..4 {
             assert!(thread.waited(&sleep(7), MS) && thread.waited(&child, MS));
+        }
+        // Nor is it a period between two tries that fail.
+        for _ in 0..4 {
+            assert!(thread.waited(&sleep(7), MS));
+            thread.failed();
+            assert!(!thread.is_period(230, [1, 0, 7]));
         }
     }
 

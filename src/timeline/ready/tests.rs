@@ -4,7 +4,7 @@ use super::super::world::{Ancestor, Doing, ImageKey, Known, Status, TaskNow, Wor
 use super::super::{Builder, CommandStart, Options, Output};
 use super::Outside;
 use super::rule::{Rule, Rules};
-use crate::event::task::{Mark, Moment, Socket, Spent, Usage, Wait, WaitKind, Waker};
+use crate::event::task::{Connect, Mark, Moment, Socket, Spent, Usage, Wait, WaitKind, Waker};
 use crate::event::{Event, Exec, Fork, Id, What};
 use crate::level::Level;
 use crate::trace::schema::{Binary, Start};
@@ -105,6 +105,12 @@ impl Stage {
     fn wait(&mut self, from_ms: u64, to_ms: u64, pid: u32, wait: Wait) -> &mut Self {
         let wait = Wait { off_ns: from_ms * MS, wake_ns: Some(to_ms * MS), ..wait };
         self.at(to_ms, pid, What::Wait(Box::new(wait)))
+    }
+
+    fn refused(&mut self, ms: u64, pid: u32) -> &mut Self {
+        let error = Some(libc::ECONNREFUSED);
+        let connect = Connect { since_ns: Some(ms * MS), failed: true, error, ..Connect::default() };
+        self.at(ms, pid, What::Connect(Box::new(connect)))
     }
 
     fn mark(&mut self, ms: u64, pid: u32, moment: Moment, text: &str, socket: Option<Socket>) -> &mut Self {
@@ -358,6 +364,63 @@ fn from_the_third_sleep_on_it_is_a_period() {
     }
     let starts = stage.end(9000);
     assert_eq!(ready(&starts[0]), ("quiet", 1500), "the end of the second sleep");
+}
+
+#[test]
+fn whoever_tries_again_and_again_to_connect_is_not_ready() {
+    let nap = |place| Wait { kind: WaitKind::Sleep, nr: Some(230), args: [0, 0, place], ..Wait::default() };
+    // However it passes the time between: by sleeps of any length, or in poll with a time-out.
+    for (step, kind) in [(50, WaitKind::Sleep), (1_600, WaitKind::Sleep), (50, WaitKind::Poll)] {
+        let mut stage = stage(&[]);
+        stage.fork(0, 1, 5);
+        if kind == WaitKind::Sleep {
+            stage.doing(5, Doing::Sleep { nr: 230, args: [0, 0, 7] });
+        }
+        let tries = 8_000 / step;
+        for n in 0..tries {
+            let at = 100 + step * n;
+            stage.refused(at, 5).wait(at, at + step - 1, 5, Wait { kind, ..nap(7) });
+        }
+        let served = 100 + step * tries;
+        stage.mark(served, 5, Moment::AcceptWait, "", tcp(80));
+        let starts = stage.end(served + 2_000);
+        assert_eq!(ready(&starts[0]), ("accept", served), "{kind:?} of {step} ms");
+    }
+    // Once it is connected, the same sleeps are a period.
+    let mut stage = stage(&[]);
+    stage.fork(0, 1, 5).doing(5, Doing::Sleep { nr: 230, args: [0, 0, 7] });
+    for n in 0..8 {
+        stage.refused(100 + 500 * n, 5).wait(100 + 500 * n, 599 + 500 * n, 5, nap(7));
+    }
+    for n in 8..14 {
+        stage.wait(100 + 500 * n, 599 + 500 * n, 5, nap(7));
+    }
+    assert_eq!(
+        ready(&stage.end(9_000)[0]),
+        ("quiet", 4_599),
+        "the first sleep after the last refusal is its"
+    );
+}
+
+#[test]
+fn a_script_that_tries_by_helpers_is_not_ready() {
+    let nap = Wait { kind: WaitKind::Sleep, nr: Some(230), args: [0, 0, 7], ..Wait::default() };
+    for (step, clock) in [(200, 190), (2_500, 2_490)] {
+        let mut stage = stage(&[]);
+        stage.fork(0, 1, 5).exec(10, 5, "/bin/sh").doing(5, Doing::Child);
+        let tries = 10_000 / step;
+        for n in 0..tries {
+            let (pid, at) = (100 + n as u32, 100 + step * n);
+            stage.doing(pid, Doing::Sleep { nr: 230, args: [0, 0, 7] });
+            stage.fork(at, 5, pid).exec(at + 1, pid, "/bin/sleep").wait(at + 2, at + clock, pid, nap.clone());
+            stage.exit(at + clock + 1, pid);
+            stage.wait(at + 1, at + clock + 2, 5, Wait { kind: WaitKind::Child, ..Wait::default() });
+        }
+        let served = 100 + step * tries;
+        stage.mark(served, 5, Moment::AcceptWait, "", tcp(80));
+        let starts = stage.end(served + 2_000);
+        assert_eq!(ready(&starts[0]), ("accept", served), "every {step} ms");
+    }
 }
 
 #[test]
