@@ -106,13 +106,16 @@ impl Builder {
         }
     }
 
-    /// Until when a child that ended is held back, up to a moment. Its creator's start comes after it: what the
-    /// child did (a connection that its creator waited for) belongs to what is found out about the creator.
+    /// Until when a child is held back that tried to connect and ended, up to a moment. Its creator's start comes
+    /// after it: whether the child was connected belongs to what is found out about the creator.
     fn held_below(&self, id: Id, most_ns: u64) -> Option<u64> {
         if self.processes.get(&id)?.open_children == 0 {
             return None;
         }
-        let is_child = |built: &start::Built| built.creator == Some(id) && built.start.exit.is_some();
+        let is_child = |built: &start::Built| {
+            let start = &built.start;
+            built.creator == Some(id) && start.exit.is_some() && !start.timeline.connects.is_empty()
+        };
         let held = self.held.iter().rev().find(|(until, _, built)| *until <= most_ns && is_child(built));
         held.map(|(until, ..)| *until)
     }
@@ -210,7 +213,7 @@ mod tests {
     use crate::event::{Event, Exec, Fork, What};
 
     #[test]
-    fn a_copy_that_ended_comes_before_its_creator() {
+    fn a_copy_that_connected_comes_before_its_creator() {
         let mut builder = Builder::new(Options::default());
         let mut world = Replay::default();
         let [shell, copy] = [7, 8].map(|pid| Id { pid, birth_ns: 5 });
@@ -234,6 +237,7 @@ mod tests {
         at(10, shell, What::Fork(Box::default()));
         at(11, shell, What::Exec(Box::new(Exec { old_tid: 7, ..Exec::default() })));
         at(20, copy, What::Fork(Box::new(Fork { creator: shell, real_parent: shell, ..Fork::default() })));
+        at(25, copy, What::Connect(Box::default()));
         at(30, copy, exit());
         at(31, shell, exit());
         let mut given = Vec::new();
