@@ -826,3 +826,23 @@ fn waits_as_long_as_a_number_can_be_are_waits() {
     let found = find(&said, "dns-wait");
     assert_eq!((found.saves_ns, found.evidence["time_outs"].as_u64()), (Some(most * MS), Some(1)));
 }
+
+#[test]
+fn however_often_helpers_tried_the_last_of_them_tells_how_it_ended() {
+    let tries = 1_100;
+    let mut starts: Vec<Value> = (0..=tries)
+        .map(|n| {
+            let pid = 100 + n;
+            let mut child = start(pid, Some(5), 1 + u64::from(n), 1, &[(1, pid, "running", "")]);
+            let error = (n < tries).then_some("ECONNREFUSED");
+            child["timeline"]["connects"] = json!([{"at_ns": 0, "duration_ns": 1000, "tid": pid,
+                "peer": "tcp 127.0.0.1:80", "error": error}]);
+            child
+        })
+        .collect();
+    let whole = u64::from(tries) + 10;
+    starts.push(start(5, None, 0, whole, &[(2, 5, "running", ""), (whole - 2, 5, "sleep", "")]));
+    let said = diagnose(&starts);
+    let found = find(&said, "dependency-retry");
+    assert!(found.summary.ends_with("; then it was connected"), "{}", found.summary);
+}
