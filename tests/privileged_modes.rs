@@ -392,3 +392,108 @@ fn a_command_goes_on_after_the_reader_of_its_watch_has_gone() {
     assert_eq!(status.code(), Some(0), "{status}");
     common::live::until("the command to end", || folder.path().join("ran").exists());
 }
+
+/// A shell at a terminal of its own, and what of its session lives.
+struct Session {
+    shell: std::process::Child,
+    terminal: std::fs::File,
+    folder: tempfile::TempDir,
+}
+
+impl Session {
+    /// Runs it as from a prompt: the shell survives Ctrl-C.
+    fn run(command: &[&str]) -> Self {
+        use std::os::unix::process::CommandExt;
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap : INT; \"$@\" 2> said; echo $? > status; sleep 100", "sh"]).arg(startrace());
+        shell.args(command).current_dir(&folder).stdin(pty.slave.try_clone().unwrap());
+        shell.stdout(pty.slave.try_clone().unwrap()).stderr(pty.slave);
+        // SAFETY: setsid and ioctl are async-signal-safe.
+        unsafe {
+            shell.pre_exec(|| {
+                nix::unistd::setsid()?;
+                nix::Error::result(nix::libc::ioctl(0, nix::libc::TIOCSCTTY, 0))?;
+                Ok(())
+            });
+        }
+        Self { shell: shell.spawn().unwrap(), terminal: pty.master.into(), folder }
+    }
+
+    fn said(&self, file: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(file)).unwrap_or_default()
+    }
+
+    /// startrace, once it takes signals for something to be read.
+    fn tracer(&self) -> u64 {
+        let takes = |pid: &u64| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+            let name = status.lines().next() == Some("Name:\tstartrace");
+            name && blocked.is_some_and(|set| u64::from_str_radix(set.trim(), 16).unwrap() & 0b10 != 0)
+        };
+        let mut found = None;
+        common::live::until("startrace to catch signals", || {
+            found = common::live::children(self.shell.id().into()).into_iter().find(takes);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    fn interrupt(&mut self) {
+        std::io::Write::write_all(&mut self.terminal, b"\x03").unwrap();
+    }
+
+    /// Processes that the shell has left with such an argument.
+    fn running(&self, name: &str) -> Vec<u64> {
+        let session = Some(self.shell.id() as i32);
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
+        let of_it = pids.filter(|&pid| {
+            let id = nix::unistd::Pid::from_raw(pid as i32);
+            nix::unistd::getsid(Some(id)).ok().map(nix::unistd::Pid::as_raw) == session
+        });
+        of_it
+            .filter(|&pid| pid != u64::from(self.shell.id()))
+            .filter(|&pid| {
+                let argv = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                argv.split(|&byte| byte == 0).any(|argument| argument == name.as_bytes())
+            })
+            .collect()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // With its leader the whole of the session ends that does not ask to stay.
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
+#[test]
+fn a_command_that_comes_after_the_terminals_interrupt_is_not_started() {
+    require_root();
+    let lines: [&[&str]; 3] = [
+        &["record", "-o", "x.json", "--", "sleep", "6.5"],
+        &["watch", "--", "sleep", "6.5"],
+        &["stat", "--runs", "3", "--", "sleep", "6.5"],
+    ];
+    for line in lines {
+        let mut before = 0;
+        for delay in [0, 30, 90] {
+            let mut session = Session::run(line);
+            session.tracer();
+            std::thread::sleep(Duration::from_millis(delay));
+            session.interrupt();
+            common::live::until("startrace to end", || !session.said("status").is_empty());
+            let said = session.said("said");
+            assert_eq!(session.running("6.5"), [0; 0], "{line:?} after {delay} ms: {said}");
+            assert_eq!(session.said("status"), "130\n", "{line:?} after {delay} ms: {said}");
+            before +=
+                usize::from(said.contains("SIGINT came before the command was started") || line[0] == "stat");
+        }
+        assert!(before > 0, "{line:?}: the command always came first");
+    }
+}

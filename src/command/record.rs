@@ -307,6 +307,10 @@ pub fn run(args: &RecordArgs) -> Exit {
                     let exit = Exit::Code(error.exit_code());
                     fail(&error.into(), exit)
                 }
+                recording::Error::Interrupted(signal) => {
+                    say(args, &recording::Error::interrupted(signal));
+                    Exit::Code((128 + signal) as u8)
+                }
                 recording::Error::Target(text) => fail(&anyhow::anyhow!(text), Exit::Failure),
                 // Nothing was started yet.
                 recording::Error::Probe(error) => {

@@ -155,10 +155,22 @@ pub enum Error {
     Probe(probe::Error),
     /// CMD.
     Spawn(SpawnError),
+    /// A signal came before CMD was started: it was not.
+    Interrupted(i32),
     /// A PID that is not there, or not a process.
     Target(String),
     /// Anything else.
     Other(anyhow::Error),
+}
+
+impl Error {
+    /// Of [`Self::Interrupted`], for people.
+    pub fn interrupted(signal: i32) -> String {
+        format!(
+            "{} came before the command was started: nothing is started or recorded",
+            about::signal_word(signal)
+        )
+    }
 }
 
 impl From<probe::Error> for Error {

@@ -429,6 +429,10 @@ pub fn run(args: &StatArgs) -> Exit {
                     let exit = Exit::Code(error.exit_code());
                     record::fail(&error.into(), exit)
                 }
+                recording::Error::Interrupted(signal) => {
+                    tell!("startrace: {}", recording::Error::interrupted(signal));
+                    Exit::Code((128 + signal) as u8)
+                }
                 recording::Error::Target(text) => record::fail(&anyhow::anyhow!(text), Exit::Failure),
                 recording::Error::Other(error) => record::fail(&error, Exit::Failure),
             }

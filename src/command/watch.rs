@@ -122,6 +122,10 @@ pub fn run(args: &WatchArgs) -> Exit {
             let code = error.exit_code();
             record::fail(&anyhow::anyhow!("{error}"), Exit::Code(code))
         }
+        recording::Error::Interrupted(signal) => {
+            tell!("startrace: {}", recording::Error::interrupted(signal));
+            Exit::Code((128 + signal) as u8)
+        }
         recording::Error::Target(text) => record::fail(&anyhow::anyhow!(text), Exit::Failure),
         recording::Error::Probe(error) => {
             let unable = matches!(error, probe::Error::Privileges(_) | probe::Error::Kernel(_));

@@ -41,6 +41,17 @@ pub(super) fn catch(signals: &[Signal]) -> Result<SignalFd, Error> {
     Ok(SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
 
+/// One of the signals that end a recording, where it has come; it stays to be read.
+pub(super) fn pending() -> Result<Option<Signal>, Error> {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: sigpending writes one set, which `set` is, and zero bits are a valid one.
+    let set = unsafe {
+        nix::Error::result(libc::sigpending(set.as_mut_ptr()))?;
+        SigSet::from_sigset_t_unchecked(set.assume_init())
+    };
+    Ok([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().find(|&signal| set.contains(signal)))
+}
+
 /// A time that was asked for; for ever, where it is longer than a clock of ours counts.
 pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)

@@ -317,9 +317,20 @@ fn start(request: &Request, guard: Option<&Guard>, live: &mut Live<'_>) -> Resul
         programs_of(argv, &request.caller).iter().for_each(|path| live.probe.look_at_program(path));
     }
     let post = guard.map(|guard| guard.posts()[0]);
+    // The terminal's Ctrl-C goes to those who are there: a command that comes after it would never hear of it.
+    if let Some(signal) = begin::pending()? {
+        return Err(Error::Interrupted(signal as i32));
+    }
+    let asked_ns = boottime_ns();
     let spawned = host::spawn::spawn(argv, &request.caller, request.stdout_to_stderr, post);
     let spawned = spawned.map_err(Error::Spawn)?;
     live.probe.set_command(spawned.pid);
+    // It may have come between the two. To a command that has it already, and is before its exec, twice is once.
+    if let Some(signal) =
+        begin::pending()?.filter(|&signal| !live.probe.was_signalled(signal as i32, asked_ns))
+    {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(spawned.pid.cast_signed()), signal);
+    }
     Ok(Some(spawned))
 }
 

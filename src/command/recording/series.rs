@@ -194,6 +194,7 @@ pub fn run(
     let mut runs = Vec::new();
     let mut stopped = None;
     for planned in &series.plan {
+        let whole = runs.len();
         match running.one(*planned, standing) {
             Ok(done) => {
                 let failed = done.ended.filter(|ended| ended.exit_code() != 0);
@@ -208,14 +209,12 @@ pub fn run(
         standing.done.set(runs.len());
         if let Some(signal) = running.signal {
             stopped = Some(Stopped::Signal(signal));
+            // The run that a signal cut short is none.
+            runs.truncate(whole);
         }
         if stopped.is_some() || running.live.failure.is_some() || running.live.enough {
             break;
         }
-    }
-    // The run that a signal cut short is none.
-    if matches!(stopped, Some(Stopped::Signal(_))) {
-        runs.pop();
     }
     running.finish(&request, series, runs, stopped)
 }
@@ -228,6 +227,14 @@ enum Broken {
 impl<E: Into<Error>> From<E> for Broken {
     fn from(error: E) -> Self {
         Self::Error(error.into())
+    }
+}
+
+/// The terminal's Ctrl-C goes to those who are there: a command that comes after it would never hear of it.
+fn not_interrupted() -> Result<(), Broken> {
+    match begin::pending()? {
+        Some(signal) => Err(Broken::Stopped(Stopped::Signal(signal as i32))),
+        None => Ok(()),
     }
 }
 
@@ -302,8 +309,10 @@ impl Running<'_> {
 
     fn one(&mut self, planned: Planned, standing: &Standing) -> Result<Done, Broken> {
         if let Some(which) = planned.prepare {
+            not_interrupted()?;
             self.prepare(which)?;
         }
+        not_interrupted()?;
         self.live.builder.next_command();
         // What is there now is not of this run.
         self.lookout = Lookout::new(&self.rules);
