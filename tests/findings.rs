@@ -229,6 +229,13 @@ fn what_ran_before_the_recording_is_not_said_to_be_unready() {
     );
     begins("listen", 1, true, "app ran when the recording began, and was ready after 90.0 ms of it (listen)");
     begins("exit", 1, true, "app ran when the recording began, and was done after 90.0 ms of it");
+    let mut concluded = start(5, None, 7, 90, &[(90, 5, "running", "")]);
+    concluded["timeline"]["ready"] = json!({"kind": "quiet", "at_ns": 90 * MS, "inferred": true});
+    let verdict = diagnose(&[concluded.clone()]).verdict[0].clone();
+    assert!(verdict.starts_with("app was ready after 90.0 ms (quiet, inferred)"), "{verdict}");
+    (concluded["id"], concluded["partial"]) = (json!("5@1"), json!(true));
+    let verdict = diagnose(&[concluded]).verdict[0].clone();
+    assert!(verdict.contains("was ready after 90.0 ms of it (quiet, inferred)"), "{verdict}");
     // Born within the recording; its beginning was lost.
     begins("timeout", 7 * MS, true, "app (seen from its middle on) was not ready after 90.0 ms");
     begins("timeout", 7 * MS, false, "app was not ready after 90.0 ms");

@@ -133,6 +133,24 @@ fn runs_that_never_finished_are_counted_and_left_out() {
 }
 
 #[test]
+fn what_was_concluded_is_told_as_such() {
+    let said = |kinds: &[(&'static str, bool)]| {
+        let runs = kinds.iter().zip(0..).map(|((ready, inferred), n)| {
+            [Spec { ready, inferred: *inferred, ..spec(100 + n, None, "app", 100 * MS) }]
+        });
+        let runs: Vec<[Spec; 1]> = runs.collect();
+        let stat = stat_of(&runs.iter().map(|starts| ("app", &starts[..])).collect::<Vec<_>>());
+        let text = told(&stat, false).split_whitespace().collect::<Vec<_>>().join(" ");
+        let (_, kinds) = text.split_once("(until: ").expect("what made it ready");
+        kinds.split_once(')').unwrap().0.to_owned()
+    };
+    assert_eq!(said(&[("quiet", true), ("quiet", true)]), "quiet, inferred");
+    assert_eq!(said(&[("accept", false), ("exit", false)]), "accept, exit");
+    assert_eq!(said(&[("accept", false), ("accept", true)]), "accept, inferred: 1 of 2 runs");
+    assert_eq!(said(&[("exit", false), ("quiet", true)]), "exit; quiet, inferred");
+}
+
+#[test]
 fn a_busy_machine_is_told_in_a_line() {
     let said = |waited: u64, with_helper: bool| {
         let runs: Vec<Vec<Spec>> = (0..5)

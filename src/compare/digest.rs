@@ -96,6 +96,8 @@ pub(crate) struct Row {
     pub(crate) partial: bool,
     /// It ended with a status other than 0.
     pub(crate) failed: bool,
+    /// What made it ready was concluded.
+    pub(crate) inferred: bool,
 }
 
 impl Row {
@@ -380,6 +382,7 @@ impl Digest {
             failed_execs: start.execs.iter().filter(|exec| exec.error.is_some()).count().min(0xffff) as u16,
             root: start.parent.as_ref().is_none_or(|parent| parent.start_id.is_none()),
             partial: start.partial,
+            inferred: start.timeline.ready.inferred,
             failed: start
                 .exit
                 .as_ref()

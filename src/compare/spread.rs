@@ -44,6 +44,8 @@ pub struct CommandStat {
     pub failed: u64,
     /// What made the start finished, by how often.
     pub ready: BTreeMap<String, u64>,
+    /// Of those, the ones that were concluded and not seen themselves.
+    pub ready_inferred: BTreeMap<String, u64>,
     /// Until the command was ready.
     pub time: Option<Summary>,
     /// Until the last of all that it started was ready.
@@ -280,9 +282,13 @@ fn shapes(digest: &Digest) -> Vec<(u64, u64)> {
 fn command(name: &str, runs: &Runs<'_>, shapes: &[(u64, u64)]) -> CommandStat {
     let (phases, path) = (runs.spreads(PartKind::Phase), runs.spreads(PartKind::State));
     let shape = |row: &Row| shapes.get(row.run as usize).copied();
-    let mut ready: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut ready, mut ready_inferred) = (BTreeMap::<String, u64>::new(), BTreeMap::<String, u64>::new());
     for (_, row) in &runs.finished {
-        *ready.entry(runs.digest.text(row.ready).to_owned()).or_default() += 1;
+        let kind = runs.digest.text(row.ready);
+        *ready.entry(kind.to_owned()).or_default() += 1;
+        if row.inferred {
+            *ready_inferred.entry(kind.to_owned()).or_default() += 1;
+        }
     }
     let mut pss: Vec<u64> = runs.all.iter().filter_map(|(_, run)| run.pss).collect();
     pss.sort_unstable();
@@ -292,6 +298,7 @@ fn command(name: &str, runs: &Runs<'_>, shapes: &[(u64, u64)]) -> CommandStat {
         unfinished: (runs.all.len() - runs.finished.len()) as u64,
         failed: runs.all.iter().filter(|(_, run)| run.exit.is_some_and(|exit| exit != 0)).count() as u64,
         ready,
+        ready_inferred,
         time: Summary::of(&runs.times()),
         makespan: Summary::of(&runs.sorted(&|row| Some(shape(row)?.1.saturating_sub(row.origin)))),
         processes: Summary::of(&runs.sorted(&|row| Some(shape(row)?.0))),

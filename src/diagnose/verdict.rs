@@ -6,7 +6,7 @@ use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Diagnosis, Group, Joined, Session, Severity, Start};
 use crate::words::intern::{Interner, Sym};
-use crate::words::{count, counted, label, percent};
+use crate::words::{count, counted, label, percent, ready_by};
 
 /// Starts that may be the one that everybody waits for.
 const MAX_ROOTS: usize = 100_000;
@@ -22,6 +22,7 @@ const POOL: f64 = 0.5;
 struct Root {
     name: Sym,
     ready: String,
+    inferred: bool,
     detail: Option<String>,
     code: Option<i32>,
     signal: Option<String>,
@@ -74,6 +75,7 @@ impl Facts {
             Root {
                 name: name(),
                 ready: quoted(&timeline.ready.kind),
+                inferred: timeline.ready.inferred,
                 detail: timeline.ready.detail.as_deref().map(|detail| label::harmless(detail, MAX_DETAIL)),
                 code: start.exit.as_ref().and_then(|exit| exit.code),
                 signal: start.exit.as_ref().and_then(|exit| exit.signal.as_deref()).map(quoted),
@@ -172,14 +174,15 @@ impl Facts {
             },
             "timeout" => format!("{begin} was not ready after {after}"),
             kind => {
-                let how = root
-                    .detail
-                    .as_ref()
-                    .map_or_else(|| kind.to_owned(), |detail| format!("{kind}: {detail}"));
-                format!("{begin} was ready after {after} ({how})")
+                let (by, detail) = (ready_by(kind, root.inferred), detail(root));
+                format!("{begin} was ready after {after} ({by}{detail})")
             }
         }
     }
+}
+
+fn detail(root: &Root) -> String {
+    root.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default()
 }
 
 /// Of a process that ran before: nothing is known of its own start.
@@ -195,8 +198,8 @@ fn running(name: &str, root: &Root, after: &str) -> String {
         },
         "timeout" => format!("{begin}, and did nothing in {after} of it that tells whether it is ready"),
         kind => {
-            let detail = root.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-            format!("{begin}, and was ready after {after} of it ({kind}{detail})")
+            let (by, detail) = (ready_by(kind, root.inferred), detail(root));
+            format!("{begin}, and was ready after {after} of it ({by}{detail})")
         }
     }
 }

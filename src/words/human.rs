@@ -48,6 +48,11 @@ pub(crate) fn counted(n: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
+/// What made a start ready, and that it was concluded where it was not seen.
+pub(crate) fn ready_by(kind: &str, inferred: bool) -> String {
+    if inferred { format!("{kind}, inferred") } else { kind.to_owned() }
+}
+
 /// A share in whole percent, rounded; `<1 %` where it is more than nothing, `>99 %` where it is less than all.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     let (hundredfold, whole) = (u128::from(part) * 100, u128::from(whole.max(1)));

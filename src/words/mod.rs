@@ -12,4 +12,4 @@ pub(crate) mod label;
 pub(crate) const ORDERS: &[&str] = &["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"];
 
 pub use human::{count, duration};
-pub(crate) use human::{counted, percent};
+pub(crate) use human::{counted, percent, ready_by};

@@ -5,7 +5,7 @@ use crate::compare::comparison::Part;
 use crate::compare::gate::{change, p_text};
 use crate::compare::stats::Summary;
 use crate::report::{Ink, Style, wrap};
-use crate::words::{count, counted, duration, percent};
+use crate::words::{count, counted, duration, percent, ready_by};
 use std::io::{self, Write};
 
 /// States, outliers and parts that are shown unless all are asked for.
@@ -115,8 +115,16 @@ fn headline(command: &CommandStat) -> String {
         None => text.push_str("no run was finished"),
     }
     if !command.ready.is_empty() {
-        let kinds: Vec<&str> = command.ready.keys().map(String::as_str).collect();
-        text.push_str(&format!(" (until: {})", kinds.join(", ")));
+        let kinds = command.ready.iter().map(|(kind, runs)| {
+            let inferred = command.ready_inferred.get(kind).copied().unwrap_or(0);
+            match inferred {
+                0 => kind.clone(),
+                all if all == *runs => ready_by(kind, true),
+                some => format!("{}: {} of {}", ready_by(kind, true), count(some), counted(*runs, "run")),
+            }
+        });
+        let between = if command.ready_inferred.is_empty() { ", " } else { "; " };
+        text.push_str(&format!(" (until: {})", kinds.collect::<Vec<_>>().join(between)));
     }
     if let Some(processes) = command.processes.filter(|processes| processes.max_ns > 1) {
         text.push_str(&format!(", {} processes", count(processes.median_ns)));
