@@ -81,17 +81,64 @@ fn has(said: &Said, id: &str) -> bool {
     said.diagnosis.findings.iter().any(|joined| joined.id == id)
 }
 
+/// Whenever it waits for a CPU.
+fn others_have_the_cpu(start: &mut Value) {
+    for segment in start["timeline"]["critical_path"].as_array_mut().unwrap() {
+        if segment["state"] == "runnable" {
+            segment["holder"] = json!({"pid": 99, "comm": "cc1", "held_ns": MS});
+        }
+    }
+}
+
 #[test]
 fn a_busy_machine_is_not_blamed_on_storage() {
-    // Eleven short reads, after each of which others had the CPU for far longer; and one that only just waited for it.
+    // Eleven short reads, after each of which others had the CPU for far longer; and a long one with less of that.
     let mut path = Vec::new();
     for _ in 0..11 {
         path.extend([(1, 1, "disk", "/lib/a.so"), (40, 1, "runnable", ""), (1, 1, "running", "")]);
     }
     path.extend([(30, 1, "disk", "/lib/b.so"), (20, 1, "runnable", ""), (8, 1, "running", "")]);
-    let said = diagnose(&[start(1, None, 0, 11 * 42 + 58, &path)]);
-    assert_eq!(find(&said, "cold-cache").saves_ns, Some((11 + 30 + 20) * MS));
-    assert!(find(&said, "cpu-starved").saves_ns > Some(400 * MS));
+    let mut busy = start(1, None, 0, 11 * 42 + 58, &path);
+    others_have_the_cpu(&mut busy);
+    let said = diagnose(&[busy]);
+    assert_eq!(find(&said, "cold-cache").saves_ns, Some((11 + 30) * MS));
+    assert_eq!(find(&said, "cpu-starved").saves_ns, Some((11 * 40 + 20) * MS));
+}
+
+#[test]
+fn a_wait_for_a_cpu_is_no_part_of_the_wait_before_it() {
+    let priced = |id: &str, state: &str, detail: &str, syscall: Option<&str>| {
+        let path = [
+            (10, 1, "running", ""),
+            (15, 1, state, detail),
+            (12, 1, "runnable", ""),
+            (15, 1, state, detail),
+            (48, 1, "runnable", ""),
+        ];
+        let mut start = start(1, None, 0, 100, &path);
+        for (wait, runnable) in start["timeline"]["waits"].as_array_mut().unwrap().iter_mut().zip([12, 48]) {
+            wait["runnable_ns"] = json!(runnable * MS);
+            wait["syscall"] = json!(syscall);
+        }
+        others_have_the_cpu(&mut start);
+        let said = diagnose(&[start]);
+        assert_eq!(find(&said, "cpu-starved").saves_ns, Some(60 * MS), "{id}");
+        find(&said, id).saves_ns
+    };
+    for (id, state, detail, syscall) in [
+        ("fsync", "disk", "", Some("fsync")),
+        ("cold-cache", "disk", "/lib/a.so", Some("read")),
+        ("cold-cache", "page_fault", "/lib/a.so", None),
+        ("fixed-sleep", "sleep", "asked for 15 ms", Some("clock_nanosleep")),
+        ("dns-wait", "dns", "udp 10.0.0.2:53 (receive)", Some("recvfrom")),
+        ("connect-wait", "network", "tcp 10.0.0.2:80 (connect)", Some("connect")),
+        ("lock-wait", "lock", "/var/lock/a", Some("flock")),
+        ("memory-reclaim", "memory", "", None),
+        ("entropy-wait", "random", "", Some("getrandom")),
+        ("prompt-wait", "tty", "", Some("read")),
+    ] {
+        assert_eq!(priced(id, state, detail, syscall), Some(30 * MS), "{id}");
+    }
 }
 
 #[test]
@@ -324,15 +371,15 @@ fn a_cpu_that_equals_want_is_not_the_first_cause() {
         ]);
         let mut worker = start(11, Some(10), 10, 110, &path[1..]);
         let mut parent = start(10, None, 0, 120, &path);
+        // What it does while it has to wait so often: a wrapper, and the program.
+        worker["execs"] = json!([
+            {"at_ns": 10 * MS, "duration_ns": 0, "path": "/usr/bin/shim", "interpreter": null, "error": null},
+            {"at_ns": 40 * MS, "duration_ns": 0, "path": "/bin/app", "interpreter": null, "error": null}]);
         for start in [&mut worker, &mut parent] {
             for segment in start["timeline"]["critical_path"].as_array_mut().unwrap() {
                 if segment["state"] == "runnable" {
                     segment["holder"] = json!({"pid": 12, "comm": holder, "held_ns": 15 * MS});
                 }
-            }
-            // The wait for a CPU after a sleep is part of the sleep.
-            for wait in start["timeline"]["waits"].as_array_mut().unwrap() {
-                wait["runnable_ns"] = json!(20 * MS);
             }
         }
         list.extend([worker, parent]);
@@ -342,10 +389,10 @@ fn a_cpu_that_equals_want_is_not_the_first_cause() {
         (ids, found.iter().find(|joined| joined.id == "cpu-starved").unwrap().advice.clone())
     };
     let (ids, advice) = order("app");
-    assert_eq!(ids, ["fixed-sleep", "cpu-starved"]);
+    assert_eq!(ids, ["wrapper-chain", "fixed-sleep", "cpu-starved"]);
     assert!(advice.contains("as many as there are CPUs"), "{advice}");
     let (ids, advice) = order("cc1");
-    assert_eq!(ids, ["cpu-starved", "fixed-sleep"]);
+    assert_eq!(ids, ["cpu-starved", "wrapper-chain", "fixed-sleep"]);
     assert!(advice.contains("more weight"), "{advice}");
 }
 

@@ -284,9 +284,8 @@ impl<'a> Case<'a> {
         self.path().iter().filter(move |segment| segment.start_id == own)
     }
 
-    /// Its own waits of some kinds on the path, each with its wait for a CPU afterwards: whoever does not wait
-    /// does not lose its CPU. But for those that take longer than the wait itself: on a machine with too much to do,
-    /// the CPU is lost without any wait as well, and what takes that time is `cpu-starved`.
+    /// Its own waits of some kinds on the path, each with its being woken: the time until it is on a CPU that nobody
+    /// else has, which goes away with the wait. Where somebody has it, that is `cpu-starved`.
     pub(crate) fn own_waits(&self, states: &'static [&'static str]) -> impl Iterator<Item = &'a Segment> {
         let own = self.start.start_id.as_str();
         let is_wait =
@@ -297,12 +296,16 @@ impl<'a> Case<'a> {
             let after = |before: &Segment| {
                 is_wait(before) && before.tid == segment.tid && segment.duration_ns <= before.duration_ns
             };
-            let woken = segment.start_id == own && segment.state == "runnable" && before.is_some_and(after);
+            // An older trace says it in words.
+            let held = segment.holder.is_some() || segment.detail.is_some();
+            let woken =
+                segment.start_id == own && segment.state == "runnable" && !held && before.is_some_and(after);
             (is_wait(segment) || woken).then_some(segment)
         })
     }
 
-    /// Its own time on the path in some states.
+    /// Its own time on the path in some states. The wait for a CPU after a wait is no part of it: that is the
+    /// machine's, and what takes it is `cpu-starved`.
     pub(crate) fn own_in(&self, states: &'static [&'static str]) -> impl Iterator<Item = &'a Segment> {
         self.own().filter(move |segment| states.contains(&segment.state.as_str()))
     }
@@ -405,9 +408,8 @@ impl<'a> Case<'a> {
                 if !returns || !alone {
                     return None;
                 }
-                // Whoever does not wait does not lose its CPU, and has not to wait for one afterwards.
-                let back = until.saturating_add(wait.runnable_ns).min(end);
-                let (ns, claims) = self.between(wait.at_ns, back);
+                // Until it is woken: for how long it then waits for a CPU is the machine's doing.
+                let (ns, claims) = self.between(wait.at_ns, until.min(end));
                 let mut others: Vec<(&str, u64)> = Vec::new();
                 for segment in path.get(at..after)?.iter().filter(|segment| segment.start_id != own) {
                     let full = others.len() >= 64;

@@ -37,7 +37,7 @@ impl Rule for ColdCache {
             .filter(|wait| super::fsync::is_sync(wait))
             .map(|wait| (wait.at_ns, wait.at_ns.saturating_add(wait.duration_ns)))
             .collect();
-        // The wait for a CPU that follows begins where the other ends.
+        // Being woken begins where the wait ends.
         let synced = |at: u64| {
             let before = syncs.get(..syncs.partition_point(|(from, _)| *from <= at)).unwrap_or_default();
             before.iter().rev().take(8).any(|(_, to)| at <= *to)

@@ -96,7 +96,7 @@ impl Rule for OneState {
     }
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
-        let (ns, claims) = case.claims(case.own_waits(self.states));
+        let (ns, claims) = case.claims(case.own_in(self.states));
         let least = if self.id == "cpu-throttled" {
             case.thresholds.cpu_throttled.min_cost
         } else {
