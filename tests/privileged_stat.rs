@@ -137,7 +137,8 @@ fn servers_are_ended_when_they_are_ready_and_their_memory_is_read() {
     let server = dir.path().join("serve_later.py");
     std::fs::write(&server, SERVER).unwrap();
     let port = "40917";
-    let text = ["-n", "4", "--kill-when-ready", "--json", "--"];
+    let kept = dir.path().join("servers.json").into_os_string().into_string().unwrap();
+    let text = ["-n", "4", "--kill-when-ready", "--json", "-o", &kept, "--"];
     let python = common::python();
     let output = stat(&[&text[..], &[python.to_str().unwrap(), server.to_str().unwrap(), port]].concat());
     let stat = json(&output);
@@ -149,6 +150,15 @@ fn servers_are_ended_when_they_are_ready_and_their_memory_is_read() {
     // An interpreter, with a list of 8 MB.
     assert!((8 << 20..200 << 20).contains(&pss), "{pss}");
     assert_eq!(servers(port), 0);
+    // How they ended was our doing: nothing of it is theirs.
+    let budget = dir.path().join("budget.toml");
+    std::fs::write(&budget, "failed = 0\n").unwrap();
+    let check = Command::new(startrace()).args(["check", &kept, "--budget"]).arg(budget).output().unwrap();
+    assert_eq!(check.status.code(), Some(0), "{}", String::from_utf8_lossy(&check.stdout));
+    let trace: Value = serde_json::from_slice(&std::fs::read(&kept).unwrap()).unwrap();
+    for start in trace["starts"].as_array().unwrap() {
+        assert!(start["exit"].is_null(), "{}", start["exit"]);
+    }
 }
 
 const SERVER: &str = "\

@@ -14,7 +14,7 @@ use crate::timeline::ready::Outside;
 use crate::timeline::replay::Recorded;
 use crate::timeline::world::{Answer, ImageKey, Recorder, World};
 use crate::timeline::{Builder, Options, Output};
-use crate::trace::schema::Binary;
+use crate::trace::schema::{Binary, Exit};
 use std::collections::VecDeque;
 use std::io::Write;
 use std::rc::Rc;
@@ -62,6 +62,10 @@ pub(super) struct Live<'a> {
     pub(super) failure: Option<anyhow::Error>,
     /// The end of the recording; what came later is not part of it.
     pub(super) until_ns: u64,
+    /// While a run is ended by us; how its processes end then is not their doing.
+    pub(super) ending_ns: std::ops::Range<u64>,
+    /// Of the event that was looked at last.
+    pub(super) event_ns: u64,
     /// When probes in other roots were gone through last.
     pub(super) swept_ns: u64,
     /// Readiness is looked for.
@@ -94,6 +98,8 @@ impl<'a> Live<'a> {
             enough: false,
             failure: None,
             until_ns: u64::MAX,
+            ending_ns: 0..0,
+            event_ns: 0,
             swept_ns: 0,
             timeline: request.wanted.level > Level::Lifecycle,
         }
@@ -269,6 +275,7 @@ impl<'a> Live<'a> {
             if event.time_ns > self.until_ns {
                 continue;
             }
+            self.event_ns = event.time_ns;
             self.event(event);
             self.deliver();
         }
@@ -291,7 +298,17 @@ impl<'a> Live<'a> {
         }
         let mut large = false;
         let mut out = std::mem::take(&mut self.failure);
-        for output in self.builder.drain() {
+        for mut output in self.builder.drain() {
+            match &mut output {
+                Output::Exit { .. } if self.ending_ns.contains(&self.event_ns) => continue,
+                Output::Start(start) => {
+                    let origin_ns = start.timeline.origin_boottime_ns;
+                    let ours =
+                        |exit: &mut Exit| self.ending_ns.contains(&origin_ns.saturating_add(exit.at_ns));
+                    start.exit.take_if(ours);
+                }
+                Output::Exit { .. } | Output::FailedFork(_) => {}
+            }
             let is_start = matches!(output, Output::Start(_));
             large |= matches!(&output, Output::Start(start) if start.timeline.waits.len() >= LARGE);
             if self.enough || out.is_some() {

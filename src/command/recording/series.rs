@@ -317,6 +317,7 @@ impl Running<'_> {
         // What is there now is not of this run.
         self.lookout = Lookout::new(&self.rules);
         let asked_ns = boottime_ns();
+        self.live.ending_ns.end = asked_ns;
         if !planned.warmup && standing.measured_from_ns.get() == u64::MAX {
             standing.measured_from_ns.set(asked_ns);
         }
@@ -400,6 +401,10 @@ impl Running<'_> {
     /// Ends the command and what it started: asks the command, then what it left, and then does not ask.
     fn end(&mut self, asked_ns: u64, pid: u32, over_ns: &mut Option<u64>) -> Result<(), Error> {
         let begun_ns = boottime_ns();
+        // Asked once more, for what is left, it has begun before.
+        if self.live.ending_ns.end != u64::MAX {
+            self.live.ending_ns = begun_ns..u64::MAX;
+        }
         let tree = self.tree(asked_ns);
         if pid != 0 {
             send(pid, Signal::SIGTERM);
