@@ -10,7 +10,7 @@ use common::{Recorded, check, check_schema_quietly, parse, record_background, re
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Makes the whole trace of a recording of everything, checked.
 fn stop(running: common::Background) -> Recorded {
@@ -233,6 +233,24 @@ fn processes_of_a_cgroup_and_of_a_unit() {
         let recorded = check_new(&["--unit", name], "--unit", &mut service.command());
         assert!(recorded.starts().iter().all(|start| start["unit"] == unit.as_str()));
     }
+}
+
+#[test]
+fn a_cgroup_that_is_not_there_is_told_from_one_in_which_nothing_starts() {
+    require_root();
+    let said = |args: &[&str]| {
+        let mut command = Command::new(startrace());
+        command.args(["record", "-o", "-", "--duration", "300ms"]).args(args).stdout(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let missing = said(&["--unit", "no-such-unit"]);
+    assert!(missing.contains("startrace: --unit no-such-unit: there is no such cgroup"), "{missing}");
+    let quiet = Cgroup::new(&format!("startrace-q{}.service", std::process::id()));
+    let name = quiet.0.file_name().unwrap().to_str().unwrap();
+    let nothing = said(&["--unit", name]);
+    assert!(!nothing.contains("cgroup"), "{nothing}");
 }
 
 #[test]

@@ -294,10 +294,18 @@ pub fn run(args: &RecordArgs) -> Exit {
     let status = (!targets_command && !args.quiet && terminal).then_some(Status { shown: None });
     let redactor = request.redactor.clone();
     let mut sink = ToFile { file, diagnoser, status };
+    let selectors = request.selectors.clone();
     match recording::run(request, &mut sink) {
         Ok(finished) => {
             let ToFile { file, diagnoser, status } = sink;
             drop(status);
+            if finished.session.starts == 0 && selectors.names_cgroups() {
+                let there = crate::host::cgroups::all();
+                let absent = there.map(|paths| selectors.without_cgroup(&paths)).unwrap_or_default();
+                if !absent.is_empty() {
+                    say(args, &format!("{}: there is no such cgroup on this machine now", absent.join(", ")));
+                }
+            }
             conclude(args, file, diagnoser, finished, redactor)
         }
         Err(error) => {

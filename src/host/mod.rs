@@ -10,6 +10,7 @@ use std::path::Path;
 
 pub mod accounts;
 pub mod caller;
+pub mod cgroups;
 pub mod checks;
 pub mod clock;
 pub mod environment;

@@ -61,6 +61,29 @@ impl Selectors {
         out
     }
 
+    /// Asks for a cgroup, in some way.
+    pub fn names_cgroups(&self) -> bool {
+        [&self.cgroups, &self.units, &self.containers, &self.pods].iter().any(|list| !list.is_empty())
+    }
+
+    /// Those that none of these cgroups meets, as options.
+    pub fn without_cgroup(&self, paths: &[String]) -> Vec<String> {
+        let container = |path: &String| super::place::container(path);
+        let unit = |unit: &str, path: &String| path.split('/').any(|part| unit_matches(unit, part));
+        let id = |id: &str, path: &String| container(path).is_some_and(|c| c.id.starts_with(id));
+        let pod = |pod: &str, path: &String| container(path).is_some_and(|c| c.pod.as_deref() == Some(pod));
+        let mut out = Vec::new();
+        let mut none = |option: &str, list: &[String], meets: &dyn Fn(&str, &String) -> bool| {
+            let absent = list.iter().filter(|value| !paths.iter().any(|path| meets(value, path)));
+            out.extend(absent.map(|value| format!("--{option} {value}")));
+        };
+        none("cgroup", &self.cgroups, &|pattern, path| cgroup_matches(pattern, path));
+        none("unit", &self.units, &unit);
+        none("container", &self.containers, &id);
+        none("pod", &self.pods, &pod);
+        out
+    }
+
     /// Does the process meet every kind of selector that was given (any value of each)?
     pub fn matches(&self, subject: &Subject<'_>) -> bool {
         fn any<T>(list: &[T], test: impl Fn(&T) -> bool) -> bool {
@@ -158,5 +181,8 @@ mod tests {
         assert!(!selectors.matches(&Subject { exe: None, ..subject }));
         assert!(Selectors::default().matches(&subject));
         assert_eq!(selectors.describe().len(), 5);
+        let there = ["/", "/system.slice", "/system.slice/web.service"].map(str::to_owned);
+        assert!(selectors.without_cgroup(&there).is_empty());
+        assert_eq!(selectors.without_cgroup(&there[..2]), ["--unit web"]);
     }
 }
