@@ -15,9 +15,9 @@ mod words;
 pub use words::Pseudonyms;
 
 use crate::trace::schema::{
-    Binary, Connect, Container, Counters, Exec, Exit, FailedFork, Group, Header, Holder, Host, Method,
-    Milestone, Phase, ProcessRef, Ready, Run, Runtime, RuntimeStage, RuntimeThreads, Segment, Session, Start,
-    States, Target, ThreadTime, Timeline, Wait, WokenBy,
+    Binary, Connect, Container, Counters, Exec, Exit, FailedFork, Folded, Group, Header, Holder, Host,
+    Method, Milestone, Phase, ProcessRef, Ready, Run, Runtime, RuntimeStage, RuntimeThreads, Segment,
+    Session, Start, States, Target, ThreadTime, Timeline, Wait, WokenBy,
 };
 use std::collections::BTreeMap;
 
@@ -342,7 +342,7 @@ impl Pseudonyms {
     }
 
     fn segment(&self, segment: Segment) -> Segment {
-        let Segment { at_ns, duration_ns, start_id, tid, phase, state, detail, holder } = segment;
+        let Segment { at_ns, duration_ns, start_id, tid, phase, state, detail, holder, folded } = segment;
         Segment {
             at_ns,
             duration_ns,
@@ -352,6 +352,19 @@ impl Pseudonyms {
             state: self.name(&state),
             detail: self.some_text(detail),
             holder: holder.map(|holder| self.holder(holder)),
+            folded: folded.map(|folded| Box::new(self.folded(*folded))),
+        }
+    }
+
+    fn folded(&self, folded: Folded) -> Folded {
+        let Folded { pieces, own_ns, others_ns, short_starts, short_ns, also } = folded;
+        Folded {
+            pieces,
+            own_ns: self.named(own_ns),
+            others_ns: self.named(others_ns),
+            short_starts,
+            short_ns,
+            also: also.iter().map(|id| self.id(id)).collect(),
         }
     }
 

@@ -13,6 +13,7 @@ use startrace::event::{Entry, Event, Exec, Fork, Id, What};
 use startrace::level::Level;
 use startrace::timeline::world::Replay;
 use startrace::timeline::{Builder, Options, Output};
+use startrace::trace::schema::Start;
 use std::collections::HashMap;
 
 const MS: u64 = 1_000_000;
@@ -252,6 +253,55 @@ fn a_path_leads_through_hundreds_of_starts_of_a_start_that_is_over() {
     let runnable = 1 + u64::from(N) + 1;
     let running = end - 1 - 1 - runnable;
     assert_eq!(*path_ns, json!({"creating": MS, "runnable": runnable * MS, "running": running * MS}));
+}
+
+/// Its pieces are too many for a trace: short ones are put together, and of whom they are is still told.
+#[test]
+fn a_storm_of_a_thousand_and_more_is_told_to_the_last_process() {
+    const N: u32 = 1_500;
+    let mut stream = Stream::default();
+    stream.fork((1, 1), 10, [0, 1, 2]);
+    stream.exec((10, 10), 3, 4, &["/bin/script"]);
+    let (mut at, mut of_others) = (20, 0);
+    for n in 0..N {
+        let pid = 1_000 + n;
+        // Of some only what is before their own program is long.
+        let (done, over) = if n % 3 == 0 { (at + 8, at + 9) } else { (at + 3, at + 6 + u64::from(n % 4)) };
+        stream.fork((10, 10), pid, [at, at + 1, at + 2]);
+        stream.exec((pid, pid), at + 2, done, &["/bin/true"]);
+        stream.exit(pid, over);
+        stream.wait((10, 10), WaitKind::Child, [at + 2, over, over + 3], task(pid, pid));
+        of_others += over - at - 2;
+        at = over + 4;
+    }
+    stream.exit(10, at);
+    let all = stream.starts(at + 1);
+    let timeline = &all[&10]["timeline"];
+    let path = timeline["critical_path"].as_array().unwrap();
+    assert!(path.len() <= 2_000 && path.iter().any(|s| s["folded"]["also"].is_array()), "{}", path.len());
+    let starved = timeline["states"]["runnable_ns"].as_u64().unwrap();
+
+    let mut diagnoser = startrace::diagnose::Diagnoser::new(startrace::diagnose::Thresholds::default());
+    let mut all: Vec<Start> = all.into_values().map(|start| serde_json::from_value(start).unwrap()).collect();
+    // A parent is over after its children.
+    all.sort_by_key(|start| std::cmp::Reverse(start.pid));
+    let findings = all.iter().map(|start| diagnoser.start(start)).last().unwrap();
+    let storm = findings.iter().find(|finding| finding.id == "process-storm").unwrap();
+    assert_eq!(storm.evidence["processes"], N, "{storm:?}");
+    assert_eq!(
+        (storm.cost_ns, &storm.evidence["on_path_ns"]),
+        (Some(of_others * MS), &json!(of_others * MS))
+    );
+    assert!(storm.summary.contains("waited for 1500 short processes"), "{}", storm.summary);
+    assert!(storm.summary.contains("in pieces too short to be told apart"), "{}", storm.summary);
+    // The others are all of one name.
+    let of = |after: &str| -> u64 {
+        let (_, rest) = storm.summary.split_once(after).unwrap();
+        rest.split(' ').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(of("of that (") + of("others: "), u64::from(N), "{}", storm.summary);
+    let waited = findings.iter().find(|finding| finding.id == "cpu-starved").unwrap();
+    assert_eq!(waited.evidence["runnable_ns"], starved, "{waited:?}");
 }
 
 /// As a JVM does: the main thread makes a second one, and only waits for it.

@@ -7,6 +7,7 @@ use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Import, Segment, Start, Wait};
 use crate::words::intern::{Interner, Sym};
 use crate::words::{duration, label};
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
@@ -225,9 +226,55 @@ fn thread_spans(start: &Start) -> Vec<(u64, u64)> {
     spans.into_iter().map(|(_, first, last)| (first, last)).collect()
 }
 
+/// Stands for the start of pieces that were put together and are of many.
+pub(crate) const OTHERS: &str = "";
+
+/// The path with what was put together taken apart as far as that is known: by whether it is the start's own, and by its
+/// state. How long each is, is measured; where, is not: its own come first.
+pub(crate) fn unfolded(start: &Start) -> Cow<'_, [Segment]> {
+    let path = &start.timeline.critical_path;
+    let path = path.get(..MAX_SEGMENTS).unwrap_or(path);
+    if path.iter().all(|segment| segment.folded.is_none()) {
+        return Cow::Borrowed(path);
+    }
+    let mut out = Vec::with_capacity(path.len());
+    for segment in path {
+        let Some(folded) = &segment.folded else {
+            out.push(segment.clone());
+            continue;
+        };
+        let end = segment.at_ns.saturating_add(segment.duration_ns);
+        let mut at_ns = segment.at_ns;
+        let whose = [(&folded.own_ns, &*start.start_id, start.pid), (&folded.others_ns, OTHERS, 0)];
+        for (sums, of, tid) in whose {
+            for (state, ns) in sums {
+                // A file can say anything.
+                let duration_ns = (*ns).min(end.saturating_sub(at_ns));
+                if duration_ns > 0 {
+                    let (start_id, state) = (of.to_owned(), state.clone());
+                    let folded = Some(Box::default());
+                    out.push(Segment {
+                        at_ns,
+                        duration_ns,
+                        start_id,
+                        tid,
+                        state,
+                        folded,
+                        ..Segment::default()
+                    });
+                    at_ns = at_ns.saturating_add(duration_ns);
+                }
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// A start.
 pub(crate) struct Case<'a> {
     pub(crate) start: &'a Start,
+    /// Its critical path; of what was put together, one segment for each state, as [`unfolded`].
+    pub(crate) path: &'a [Segment],
     /// Hash of its id.
     pub(crate) key: u64,
     pub(crate) thresholds: &'a Thresholds,
@@ -274,8 +321,7 @@ impl<'a> Case<'a> {
     }
 
     pub(crate) fn path(&self) -> &'a [Segment] {
-        let path = &self.start.timeline.critical_path;
-        path.get(..MAX_SEGMENTS).unwrap_or(path)
+        self.path
     }
 
     /// What of the path is its own tasks' time.
@@ -312,10 +358,14 @@ impl<'a> Case<'a> {
 
     pub(crate) fn claim(&self, segment: &Segment) -> Claim {
         let from = self.origin().saturating_add(segment.at_ns);
+        let to = from.saturating_add(segment.duration_ns);
+        if segment.folded.is_some() {
+            return Claim { of: Of::Anybody, from, to };
+        }
         let is_own = segment.start_id == self.start.start_id;
         let key = if is_own { self.key } else { self.known.key(&segment.start_id) };
         let of = Of::Task(key, segment.tid);
-        Claim { of, from, to: from.saturating_add(segment.duration_ns) }
+        Claim { of, from, to }
     }
 
     pub(crate) fn claims<'s>(&self, segments: impl Iterator<Item = &'s Segment>) -> (u64, Vec<Claim>) {
@@ -411,7 +461,8 @@ impl<'a> Case<'a> {
                 // Until it is woken: for how long it then waits for a CPU is the machine's doing.
                 let (ns, claims) = self.between(wait.at_ns, until.min(end));
                 let mut others: Vec<(&str, u64)> = Vec::new();
-                for segment in path.get(at..after)?.iter().filter(|segment| segment.start_id != own) {
+                let named = |segment: &&Segment| segment.start_id != own && segment.start_id != OTHERS;
+                for segment in path.get(at..after)?.iter().filter(named) {
                     let full = others.len() >= 64;
                     match others.iter_mut().find(|(id, _)| *id == segment.start_id) {
                         Some((_, ns)) => *ns = ns.saturating_add(segment.duration_ns),

@@ -48,6 +48,15 @@ impl Hit {
         let list = programs.iter().take(MAX_PROGRAMS);
         let list = list.map(|(name, ns, all)| format!("{} {name} {}", all.len(), super::case::time(*ns)));
         let list: Vec<String> = list.collect();
+        let mut list = list;
+        let shown: usize = programs.iter().take(MAX_PROGRAMS).map(|(_, _, all)| all.len()).sum();
+        // The list adds up: those of rarer programs, and of such that nobody knows by name.
+        if shown > 0 && shown < self.members.len() {
+            let told = programs.iter().take(MAX_PROGRAMS).fold(0u64, |sum, of| sum.saturating_add(of.1));
+            let all = self.members.iter().fold(0u64, |sum, (_, ns)| sum.saturating_add(*ns));
+            let rest = super::case::time(all.saturating_sub(told));
+            list.push(format!("{} of other programs {rest}", self.members.len() - shown));
+        }
         if !list.is_empty() {
             summary.push_str(": ");
             summary.push_str(&list.join(", "));

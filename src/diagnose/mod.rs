@@ -169,8 +169,10 @@ impl Diagnoser {
     pub fn start(&mut self, start: &Start) -> Vec<Finding> {
         let (key, name) = self.take_in(start);
         let timeline = &start.timeline;
+        let path = case::unfolded(start);
         let mut case = Case {
             start,
+            path: &path,
             key,
             thresholds: &self.thresholds,
             known: &self.known,

@@ -166,8 +166,7 @@ impl Families {
             })
         });
         let family = &mut growing.family;
-        let own = timeline.critical_path.iter().filter(|segment| segment.start_id == start.start_id);
-        let running = own.filter(|segment| segment.state == "running").map(|segment| segment.duration_ns);
+        let running = case.own_in(&["running"]).map(|segment| segment.duration_ns);
         let running = running.fold(0, u64::saturating_add);
         let (importing_ns, mut importing) = case::importing(case);
         importing = few(importing);

@@ -16,10 +16,15 @@ const MAX_SEGMENTS: usize = 10_000;
 /// Characters of a name.
 const MAX_TEXT: usize = 60;
 
+/// Stands for the starts of short pieces that were put together.
+const OTHERS: &str = "";
+
 /// A start's critical path, in sums.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Story {
     total: u64,
+    /// Short pieces that were put together, and their time.
+    folded: (u64, u64),
     /// Longest first; the start itself is one like the others.
     stops: Vec<Stop>,
     /// The main thread's states, longest first.
@@ -40,23 +45,37 @@ struct Stop {
 
 impl Story {
     /// `None` where nothing is known.
-    pub(crate) fn of(start: &Start) -> Option<Self> {
+    pub(crate) fn of<'a>(start: &'a Start) -> Option<Self> {
         let timeline = &start.timeline;
         let mut stops: Vec<Stop> = Vec::new();
-        let mut places: HashMap<&str, usize> = HashMap::default();
-        let mut total = 0u64;
+        let mut places: HashMap<&'a str, usize> = HashMap::default();
+        let (mut total, mut folded) = (0u64, (0u64, 0u64));
         for segment in timeline.critical_path.iter().take(MAX_SEGMENTS) {
             total = total.saturating_add(segment.duration_ns);
-            let at = *places.entry(&segment.start_id).or_insert_with(|| {
-                let own = segment.start_id == start.start_id;
-                let pid = segment.start_id.split('@').next().unwrap_or("");
-                let of = (!own).then(|| (segment.start_id.clone(), harmless(pid, 10)));
-                stops.push(Stop { ns: 0, of, parts: Vec::new() });
-                stops.len() - 1
-            });
-            let Some(stop) = stops.get_mut(at) else { continue };
-            stop.ns = stop.ns.saturating_add(segment.duration_ns);
-            add(&mut stop.parts, segment.duration_ns, words(segment));
+            let mut goes = |id: &'a str, ns: u64, what: String| {
+                let at = *places.entry(id).or_insert_with(|| {
+                    let own = id == start.start_id;
+                    let pid = id.split('@').next().unwrap_or("");
+                    let of = (!own).then(|| (id.to_owned(), harmless(pid, 10)));
+                    stops.push(Stop { ns: 0, of, parts: Vec::new() });
+                    stops.len() - 1
+                });
+                if let Some(stop) = stops.get_mut(at) {
+                    stop.ns = stop.ns.saturating_add(ns);
+                    add(&mut stop.parts, ns, what);
+                }
+            };
+            let Some(of) = &segment.folded else {
+                goes(&segment.start_id, segment.duration_ns, words(segment));
+                continue;
+            };
+            folded.0 = folded.0.saturating_add(of.pieces);
+            folded.1 = folded.1.saturating_add(segment.duration_ns);
+            for (sums, id) in [(&of.own_ns, &*start.start_id), (&of.others_ns, OTHERS)] {
+                for (state, ns) in sums.iter().take(64) {
+                    goes(id, *ns, words(&Segment { state: state.clone(), ..Segment::default() }));
+                }
+            }
         }
         if total == 0 {
             return None;
@@ -72,12 +91,15 @@ impl Story {
             let imports = super::imports::sentences(start, long).into_iter();
             imports.chain(runtime).chain(files).chain(profile).collect()
         });
-        Some(Self { total, stops, states, inside })
+        Some(Self { total, folded, stops, states, inside })
     }
 
     /// The other starts on it.
     pub(crate) fn others(&self) -> impl Iterator<Item = &str> {
-        self.stops.iter().filter_map(|stop| stop.of.as_ref().map(|(id, _)| id.as_str()))
+        self.stops
+            .iter()
+            .filter_map(|stop| stop.of.as_ref().map(|(id, _)| id.as_str()))
+            .filter(|id| *id != OTHERS)
     }
 
     /// Sentences, one for each process on the path that matters. `command` names other starts.
@@ -92,7 +114,9 @@ impl Story {
                 true => format!("{} of {}: ", within(stop.ns), within(self.total)),
                 false => format!("{}: ", within(stop.ns)),
             };
-            if let Some((start_id, pid)) = &stop.of {
+            if let Some((OTHERS, _)) = stop.of.as_ref().map(|(id, pid)| (id.as_str(), pid)) {
+                text.push_str("short pieces of other processes, which were ");
+            } else if let Some((start_id, pid)) = &stop.of {
                 let name = command(start_id).map(|name| format!(" ({})", harmless(&name, MAX_TEXT)));
                 text.push_str(&format!("waiting for pid {pid}{}, which was ", name.unwrap_or_default()));
             }
@@ -110,6 +134,14 @@ impl Story {
         }
         if rest > 0 && matters(rest) && !out.is_empty() {
             out.push(format!("{}: {}", within(rest), "other processes"));
+        }
+        let (pieces, folded_ns) = self.folded;
+        if u128::from(folded_ns) * 10 > u128::from(self.total) {
+            out.push(format!(
+                "{} of it are {}, told by their sums only",
+                within(folded_ns),
+                counted(pieces, "short piece")
+            ));
         }
         let [short, long] = &self.inside;
         out.extend(if all { long } else { short }.iter().cloned());
@@ -204,6 +236,7 @@ mod tests {
                 state: (*state).to_owned(),
                 detail: detail.map(str::to_owned),
                 holder: None,
+                folded: None,
             };
             let of = (*start_id != "me").then(|| ((*start_id).to_owned(), "43".to_owned()));
             let mut parts = Vec::new();
@@ -212,6 +245,7 @@ mod tests {
         }
         Story {
             total: stops.iter().map(|stop| stop.ns).sum(),
+            folded: (0, 0),
             stops,
             states: Vec::new(),
             inside: Default::default(),
@@ -237,5 +271,43 @@ mod tests {
             ]
         );
         assert_eq!(story.sentences(true, |_| None).len(), 4);
+    }
+
+    #[test]
+    fn pieces_that_were_put_together_are_no_single_processs() {
+        use crate::trace::schema::Folded;
+
+        const MS: u64 = 1_000_000;
+        let sums =
+            |list: &[(&str, u64)]| list.iter().map(|(state, ms)| ((*state).to_owned(), ms * MS)).collect();
+        let folded = Folded {
+            pieces: 18_250,
+            own_ns: sums(&[("runnable", 100)]),
+            others_ns: sums(&[("running", 904), ("disk", 236)]),
+            ..Folded::default()
+        };
+        let piece = |at: u64, ms: u64, id: &str, folded| Segment {
+            at_ns: at * MS,
+            duration_ns: ms * MS,
+            start_id: id.to_owned(),
+            state: "running".to_owned(),
+            folded,
+            ..Segment::default()
+        };
+        let mut start = Start { start_id: "42@1/0".into(), ..Start::default() };
+        start.timeline.critical_path =
+            vec![piece(0, 200, "42@1/0", None), piece(200, 1_240, "43@2/0", Some(Box::new(folded)))];
+        let story = Story::of(&start).unwrap();
+        assert_eq!(story.others().count(), 0);
+        let told = story.sentences(false, |_| Some("true".into()));
+        let told: Vec<String> = told.iter().map(|text| text.replace(NO_BREAK, " ")).collect();
+        assert_eq!(
+            told,
+            [
+                "1.14 s of 1.44 s: short pieces of other processes, which were 904 ms running, 236 ms waiting for the disk",
+                "300 ms: 200 ms running, 100 ms waiting for a CPU",
+                "1.24 s of it are 18,250 short pieces, told by their sums only",
+            ]
+        );
     }
 }

@@ -10,6 +10,7 @@
 //! has no record since has run (a wait of its own would have been told); and where the path crosses a
 //! part of a stretch that is known by its sums only, that part has its share of them.
 
+mod folds;
 mod steps;
 
 use super::Builder;
@@ -45,6 +46,8 @@ struct View<'a> {
     run_ns: Option<u64>,
     /// `None`: it is over, and has to be read.
     living: Option<Box<Told<'a>>>,
+    /// What the path has of it.
+    share: folds::Share,
 }
 
 /// What was read of starts that are over, by their views: few of the thousands that a path may come through.
@@ -169,6 +172,7 @@ impl Builder {
                 tasks: Held::Living(&process.tasks),
                 phases: phases::begun(subject.phases),
             })),
+            share: folds::Share::default(),
         };
         let mut walk = Walk {
             builder: self,
@@ -234,6 +238,7 @@ impl<'a> Walk<'a> {
                     tasks: Held::Living(&process.tasks),
                     phases: phases::begun(&super::start::phases_of(start, end_ns)),
                 })),
+                share: folds::Share::default(),
             };
             return Some(self.keep(view));
         }
@@ -260,6 +265,7 @@ impl<'a> Walk<'a> {
             creator: story.creator,
             run_ns: story.run_ns,
             living: None,
+            share: folds::Share::default(),
         });
         self.remember(view, Told { tasks: Held::Past(story.tasks), phases: story.phases });
         Some(view)
@@ -354,6 +360,9 @@ impl<'a> Walk<'a> {
             };
             let lo = since.min(self.now - 1);
             let (hi, words) = (self.now, words.clone());
+            if let Some(view) = self.views.get_mut(view) {
+                view.share.add(state, phase, hi - lo);
+            }
             self.steps.push(Step { lo, hi, view, tid, state, words, phase, all: None });
             self.now = lo;
         }
@@ -577,7 +586,12 @@ impl<'a> Walk<'a> {
         for (&state, &ns) in &self.path_ns {
             *by_name.entry(self.builder.state_name(state).into_owned()).or_default() += ns;
         }
-        let segments = steps.iter().map(|step| self.segment(step, subject.origin_ns)).collect();
+        let folds = self.folds(&steps, subject.origin_ns);
+        let segments = steps
+            .iter()
+            .zip(folds)
+            .map(|(step, folded)| Segment { folded, ..self.segment(step, subject.origin_ns) })
+            .collect();
         Path { segments, path_ns: by_name, cut: self.missed.get() }
     }
 
@@ -594,12 +608,14 @@ impl<'a> Walk<'a> {
             (None, Words::Rival(..)) => holder.as_ref().map(|holder| words::had(holder, step.hi - step.lo)),
             (None, Words::Fixed(text)) => Some((*text).to_owned()),
             (Some(all), _) => {
-                let mut sums: Vec<_> = all.sums.iter().collect();
-                sums.sort_small_by_key(|(_, ns)| std::cmp::Reverse(**ns));
+                let mut sums: BTreeMap<State, u64> = BTreeMap::new();
+                all.of.iter().for_each(|((_, state), ns)| *sums.entry(*state).or_default() += ns);
+                let mut sums: Vec<_> = sums.into_iter().collect();
+                sums.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
                 let parts: Vec<String> = sums
                     .iter()
                     .take(4)
-                    .map(|(state, ns)| format!("{} ns {}", ns, self.builder.state_name(**state)))
+                    .map(|(state, ns)| format!("{} ns {}", ns, self.builder.state_name(*state)))
                     .collect();
                 Some(format!("{} short pieces: {}", all.n, parts.join(", ")))
             }
@@ -614,6 +630,7 @@ impl<'a> Walk<'a> {
             state: self.builder.state_name(step.state).into_owned(),
             detail,
             holder,
+            folded: None,
         }
     }
 }

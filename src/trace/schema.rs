@@ -18,8 +18,8 @@ pub use files::{FileSums, Files, FolderMisses, OpenedFile, SourcedFile};
 pub use profile::{Profile, ProfiledFunction, ProfiledStack};
 pub use session::{Run, Session, Target};
 pub use timeline::{
-    Connect, Counters, Holder, Import, Imports, Milestone, Origin, Phase, Ready, Runtime, RuntimeStage,
-    RuntimeThreads, Segment, States, ThreadTime, Timeline, Wait, WokenBy,
+    Connect, Counters, Folded, Holder, Import, Imports, Milestone, Origin, Phase, Ready, Runtime,
+    RuntimeStage, RuntimeThreads, SHORT_START_NS, Segment, States, ThreadTime, Timeline, Wait, WokenBy,
 };
 
 use serde::{Deserialize, Serialize};

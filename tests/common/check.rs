@@ -125,15 +125,24 @@ fn spent(timeline: &Value, duration: u64) -> Checked {
             }
         }
         at += lasts;
-        *by_state.entry(state).or_insert(0) += lasts;
+        let Some(folded) = segment.get("folded") else {
+            *by_state.entry(state).or_insert(0) += lasts;
+            continue;
+        };
+        let mut sum = 0;
+        for (state, ns) in ["own_ns", "others_ns"].iter().filter_map(|of| folded[of].as_object()).flatten() {
+            *by_state.entry(state).or_insert(0) += int(ns, state)?;
+            sum += int(ns, state)?;
+        }
+        if sum != lasts {
+            return Err(format!("segment {segment} is of pieces of {sum}"));
+        }
     }
     if at != duration {
         return Err(format!("the critical path adds up to {at}, duration_ns is {duration}"));
     }
-    // Where short segments were put together, only the sums tell all.
-    let put_together = path.iter().any(|s| s["detail"].as_str().is_some_and(|d| d.contains("short pieces")));
     let sums: u64 = path_ns.values().filter_map(Value::as_u64).sum();
-    if sums != duration || (!put_together && timeline["path_ns"] != json!(by_state)) {
+    if sums != duration || timeline["path_ns"] != json!(by_state) {
         return Err(format!("path_ns is {}, segments say {}", timeline["path_ns"], json!(by_state)));
     }
     let mut last = 0;

@@ -5,9 +5,13 @@ use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
+use crate::trace::schema::{SHORT_START_NS, Segment};
 
-/// Processes that are remembered by name.
-const MAX_MEMBERS: usize = 512;
+/// Processes that are remembered by name: as many as a path has pieces.
+const MAX_MEMBERS: usize = 2_000;
+
+/// What the walk along the path says where it gave up.
+const TOO_LONG: &str = "too long to follow";
 
 pub(crate) struct ProcessStorm;
 
@@ -45,7 +49,8 @@ impl Rule for ProcessStorm {
         let own = case.start.start_id.as_str();
         let mut others: HashMap<&str, (u64, u64)> = HashMap::default();
         let mut came_to_run: HashSet<&str> = HashSet::default();
-        for segment in case.path().iter().filter(|segment| segment.start_id != own) {
+        let is_other = |s: &&Segment| s.start_id != own && s.folded.is_none();
+        for segment in case.path().iter().filter(is_other) {
             // Whoever makes a process by vfork or posix_spawn stands still until that has its image, however long it
             // lives then.
             let before = ["unobserved", "fork", "schedule", "setup", "exec"];
@@ -57,14 +62,39 @@ impl Rule for ProcessStorm {
             // A process is no longer because it has to wait for a CPU.
             *busy = busy.saturating_add(if segment.state == "runnable" { 0 } else { segment.duration_ns });
         }
+        // Of pieces that were put together only what all short ones have is known.
+        let recorded = &case.start.timeline.critical_path;
+        let folds = || recorded.iter().filter_map(|s| Some((s, s.folded.as_deref()?)));
+        came_to_run.extend(folds().flat_map(|(_, folded)| &folded.also).map(String::as_str));
+        let mut is_least = recorded.iter().any(|s| s.detail.as_deref() == Some(TOO_LONG));
         let is_short = |id: &str| {
             let busy = others.get(id).map_or(u64::MAX, |(_, busy)| *busy);
             busy < limits.longest.0 && came_to_run.contains(id) && !case.is_older(id)
         };
-        let short = case.path().iter().filter(|s| s.start_id != own && is_short(&s.start_id));
-        let (ns, claims) = case.claims(short);
-        let n = others.keys().filter(|id| is_short(id)).count();
-        if (n as u64) < limits.min_processes
+        let short = case.path().iter().filter(|s| is_other(s) && is_short(&s.start_id));
+        let (mut ns, mut claims) = case.claims(short);
+        let mut n = others.keys().filter(|id| is_short(id)).count() as u64;
+        let (mut more, mut more_ns) = (0u64, 0u64);
+        for (segment, folded) in folds() {
+            // By another measure of what is short, those are unknown.
+            if limits.longest.0 < SHORT_START_NS {
+                is_least = true;
+                continue;
+            }
+            is_least |= limits.longest.0 > SHORT_START_NS;
+            more = more.saturating_add(folded.short_starts);
+            let short_ns = folded.short_ns.min(segment.duration_ns);
+            more_ns = more_ns.saturating_add(short_ns);
+            let end = Segment {
+                at_ns: segment.at_ns.saturating_add(segment.duration_ns - short_ns),
+                duration_ns: short_ns,
+                ..segment.clone()
+            };
+            claims.extend((short_ns > 0).then(|| case.claim(&end)));
+        }
+        (n, ns) = (n.saturating_add(more), ns.saturating_add(more_ns));
+        claims.sort_small_by_key(|claim| claim.from);
+        if n < limits.min_processes
             || case.share(ns) < limits.min_share
             || !case.is_worth(ns, case.thresholds.all.min_cost)
         {
@@ -77,8 +107,20 @@ impl Rule for ProcessStorm {
             .collect();
         members.sort_small_by_key(|(key, ns)| (std::cmp::Reverse(*ns), *key));
         members.truncate(MAX_MEMBERS);
-        let mut hit = Hit::new(case.program(), format!("{n} short processes, one after the other"))
-            .says(format!("{} waited for {n} short processes one after the other, {}", case.name(), time(ns)))
+        let least = if is_least { "at least " } else { "" };
+        let apart = match more_ns {
+            0 => String::new(),
+            _ => format!(
+                ", {} of that ({more} of them) in pieces too short to be told apart, the others",
+                time(more_ns)
+            ),
+        };
+        let mut hit = Hit::new(case.program(), format!("{least}{n} short processes, one after the other"))
+            .says(format!(
+                "{} waited for {least}{n} short processes one after the other, {}{apart}",
+                case.name(),
+                time(ns)
+            ))
             .advises("Keep their results, or use the shell's own means instead of one process a step")
             .shows("processes", n)
             .shows("on_path_ns", ns);

@@ -1,6 +1,6 @@
 //! `shell-rc`: an interactive or login shell whose start files take long.
 
-use crate::diagnose::case::{Case, listed, measured, quoted, time};
+use crate::diagnose::case::{Case, OTHERS, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use crate::hash::HashSet;
@@ -53,8 +53,12 @@ impl Rule for ShellRc {
             return Vec::new();
         }
         let own = case.start.start_id.as_str();
-        let commands: HashSet<&str> =
-            case.path().iter().map(|s| s.start_id.as_str()).filter(|id| *id != own).collect();
+        let commands: HashSet<&str> = case
+            .path()
+            .iter()
+            .map(|s| s.start_id.as_str())
+            .filter(|id| *id != own && *id != OTHERS)
+            .collect();
         let hit = Hit::new(case.program(), format!("start files of {}", case.program()))
             .says(format!(
                 "{} took {} for its start files, with {} on the way",

@@ -37,7 +37,8 @@ pub(super) struct Step {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Together {
     pub(super) n: usize,
-    pub(super) sums: BTreeMap<State, u64>,
+    /// Whose time it is, and in which states.
+    pub(super) of: BTreeMap<(usize, State), u64>,
     longest_ns: u64,
 }
 
@@ -53,22 +54,26 @@ impl Step {
     }
 
     /// Puts the one before it in time to this one.
-    fn join(&mut self, before: Self) {
+    fn join(&mut self, mut before: Self) {
         let longest_ns = |step: &Self| step.all.as_ref().map_or(step.length(), |all| all.longest_ns);
         let own_ns = longest_ns(self);
         let mut all = self.all.take().unwrap_or_else(|| {
-            let sums = BTreeMap::from([(self.state, self.length())]);
-            Box::new(Together { n: 1, sums, longest_ns: own_ns })
+            let of = BTreeMap::from([((self.view, self.state), self.length())]);
+            Box::new(Together { n: 1, of, longest_ns: own_ns })
         });
         let (hi, lo, their_ns) = (self.hi, before.lo, longest_ns(&before));
-        match &before.all {
+        match before.all.take() {
             None => {
                 all.n += 1;
-                *all.sums.entry(before.state).or_default() += before.length();
+                *all.of.entry((before.view, before.state)).or_default() += before.length();
             }
-            Some(more) => {
+            Some(mut more) => {
                 all.n += more.n;
-                more.sums.iter().for_each(|(state, ns)| *all.sums.entry(*state).or_default() += ns);
+                // A walk through thousands of starts has as many sums: the fewer go to the more.
+                if more.of.len() > all.of.len() {
+                    std::mem::swap(&mut more.of, &mut all.of);
+                }
+                more.of.into_iter().for_each(|(whose, ns)| *all.of.entry(whose).or_default() += ns);
             }
         }
         all.longest_ns = own_ns.max(their_ns);
@@ -157,10 +162,10 @@ mod tests {
         let runs = steps.chunk_by(|a, b| a.length() < limit && b.length() < limit);
         let one = |run: &[Step]| {
             let longest = run.iter().max_by_key(|step| step.length()).unwrap().clone();
-            let mut sums = BTreeMap::new();
-            run.iter().for_each(|step| *sums.entry(step.state).or_default() += step.length());
+            let mut of = BTreeMap::new();
+            run.iter().for_each(|step| *of.entry((step.view, step.state)).or_default() += step.length());
             let longest_ns = longest.length();
-            let all = (run.len() > 1).then(|| Box::new(Together { n: run.len(), sums, longest_ns }));
+            let all = (run.len() > 1).then(|| Box::new(Together { n: run.len(), of, longest_ns }));
             Step { lo: run[0].lo, hi: run[run.len() - 1].hi, all, ..longest }
         };
         runs.map(one).collect()

@@ -530,6 +530,7 @@ mod tests {
                 state: String::new(),
                 detail: None,
                 holder: None,
+                folded: None,
                 ..segment.clone()
             };
             to.critical_path = from.critical_path.iter().map(bare).collect();

@@ -192,6 +192,37 @@ pub struct Segment {
     /// Who had the CPU last, of a piece that is `runnable`; absent where nobody had it, or that was not seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
+    /// Absent but where it is many short pieces put together: whose they are. The start, the task, the phase and the
+    /// state of such a segment are only those of its longest piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folded: Option<Box<Folded>>,
+}
+
+/// What the path has of a short start is less than that, waits for a CPU not counted.
+pub const SHORT_START_NS: u64 = 20_000_000;
+
+/// Short pieces of a critical path that were put together, because it has more than 2,000.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Folded {
+    /// How many.
+    pub pieces: u64,
+    /// Those of the start itself, by state.
+    #[serde(default)]
+    pub own_ns: BTreeMap<String, u64>,
+    /// Those of other starts, by state; together with `own_ns` the segment's length.
+    #[serde(default)]
+    pub others_ns: BTreeMap<String, u64>,
+    /// Short starts that have no segment of their own on this path, each in one such segment only: the path is in their
+    /// own program for less than 20 ms in all, waits for a CPU not counted.
+    #[serde(default)]
+    pub short_starts: u64,
+    /// What all short starts have of `others_ns`.
+    #[serde(default)]
+    pub short_ns: u64,
+    /// Short starts that have segments of their own, too, but none since their own program runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
 }
 
 /// A thread's time on a CPU.
