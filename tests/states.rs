@@ -299,7 +299,7 @@ fn a_storm_of_a_thousand_and_more_is_told_to_the_last_process() {
         let (_, rest) = storm.summary.split_once(after).unwrap();
         rest.split(' ').next().unwrap().parse().unwrap()
     };
-    assert_eq!(of("of that (") + of("others: "), u64::from(N), "{}", storm.summary);
+    assert_eq!(of("apart (") + of("the others: "), u64::from(N), "{}", storm.summary);
     let waited = findings.iter().find(|finding| finding.id == "cpu-starved").unwrap();
     assert_eq!(waited.evidence["runnable_ns"], starved, "{waited:?}");
 }

@@ -111,7 +111,7 @@ impl Rule for ProcessStorm {
         let apart = match more_ns {
             0 => String::new(),
             _ => format!(
-                ", {} of that ({more} of them) in pieces too short to be told apart, the others",
+                ", {} of that in pieces too short to be told apart ({more} of them have no others), the others",
                 time(more_ns)
             ),
         };
