@@ -326,6 +326,29 @@ fn what_a_running_process_starts_is_what_somebody_waits_for() {
 }
 
 #[test]
+fn what_a_module_executes_is_not_said_to_be_its_compiling() {
+    // A module without its .pyc that sleeps and then computes.
+    let path = [(20, 1, "running", ""), (200, 1, "sleep", "until a set time"), (40, 1, "running", "")];
+    let mut python = start(1, None, 0, 260, &path);
+    python["binary"] = json!({"linkage": "dynamic", "build_id": null, "interpreter": null, "needed": 1,
+        "relocations": null, "runtime": "cpython 3.11"});
+    python["timeline"]["imports"] = json!({"language": "cpython", "provider": "usdt", "from_beginning": true,
+        "init_ns": 5 * MS, "importing_ns": 250 * MS, "code_ns": 0, "count": 1, "left_out": 0, "left_out_own_ns": 0,
+        "modules": [{"module": "slow", "at_ns": 10 * MS, "duration_ns": 250 * MS, "own_ns": 250 * MS, "depth": 0,
+            "importer": null, "tid": 1, "found": true}]});
+    python["timeline"]["files"] = json!({"opened": 1, "open_failed": 0, "found": 0, "missed": 0, "spent_ns": 0,
+        "sums": [], "errors": {}, "misses": [], "misses_left_out": 0, "files_left_out": 0,
+        "files": [{"at_ns": 10 * MS, "duration_ns": 1, "path": "/app/slow.py", "kind": "python_source",
+            "bytes": 100, "tid": 1}]});
+    let said = diagnose(&[python]);
+    let compiling = find(&said, "python-no-pyc");
+    assert_eq!((compiling.saves_ns, find(&said, "python-import").saves_ns), (Some(50 * MS), Some(250 * MS)));
+    assert_eq!(compiling.what, "compiling 1 Python module again, at most");
+    let place = |id: &str| said.diagnosis.findings.iter().position(|joined| joined.id == id);
+    assert!(place("python-import") < place("python-no-pyc"), "{:#?}", said.diagnosis.findings);
+}
+
+#[test]
 fn a_price_in_cpu_time_says_what_was_waited_beside_it() {
     let said = |waited: u64| {
         let mut path = vec![(30, 1, "running", "")];

@@ -303,6 +303,11 @@ impl<'a> Case<'a> {
         self.start.timeline.origin_boottime_ns
     }
 
+    /// Two times of its own (from its origin) on the boottime clock.
+    pub(crate) fn on_clock(&self, from_ns: u64, to_ns: u64) -> (u64, u64) {
+        (self.origin().saturating_add(from_ns), self.origin().saturating_add(to_ns))
+    }
+
     /// Its short command.
     pub(crate) fn name(&self) -> String {
         label::harmless(&label::of_start(self.start), MAX_TEXT)
