@@ -234,6 +234,21 @@ fn a_storm_of_any_length_saves_what_it_is_said_to_take() {
 }
 
 #[test]
+fn a_storm_that_could_not_be_followed_to_its_first_process_is_one_at_least() {
+    let path = |rest: &'static str| {
+        let mut path = vec![(100, 10, "unknown", rest)];
+        (0..20).for_each(|n| path.extend([(1, 10, "running", ""), (2, 1_000 + n, "running", "")]));
+        path
+    };
+    for (rest, said) in [("", "waited for 20 short"), ("too long to follow", "waited for at least 20 short")]
+    {
+        let found = diagnose(&[start(10, None, 0, 160, &path(rest))]);
+        let storm = find(&found, "process-storm");
+        assert!(storm.summary.contains(said), "{}", storm.summary);
+    }
+}
+
+#[test]
 fn sleeps_are_told_with_what_was_asked_for() {
     let said = |sleeps: &[(u64, &str)]| {
         let path: Vec<_> = sleeps.iter().map(|(ms, asked)| (*ms, 1, "sleep", *asked)).collect();

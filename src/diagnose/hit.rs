@@ -47,8 +47,7 @@ impl Hit {
         programs.sort_small_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let list = programs.iter().take(MAX_PROGRAMS);
         let list = list.map(|(name, ns, all)| format!("{} {name} {}", all.len(), super::case::time(*ns)));
-        let list: Vec<String> = list.collect();
-        let mut list = list;
+        let mut list: Vec<String> = list.collect();
         let shown: usize = programs.iter().take(MAX_PROGRAMS).map(|(_, _, all)| all.len()).sum();
         // The list adds up: those of rarer programs, and of such that nobody knows by name.
         if shown > 0 && shown < self.members.len() {
