@@ -208,6 +208,10 @@ impl<'a> Recording<'a> {
     fn is_over(&mut self, now: u64) -> Option<&'static str> {
         let gone = |child: &mut Spawned| matches!(child.try_wait(), Ok(Some(_)) | Err(_));
         let command_over = self.targets_command && self.spawned.as_mut().is_some_and(gone);
+        // What ended it came to us before: it may have come after this round had looked for signals.
+        if command_over && self.last_call.is_none() && self.signal.is_none() {
+            self.take_signals(now);
+        }
         if self.live.failure.is_some() {
             return Some("error");
         }
