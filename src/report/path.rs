@@ -62,7 +62,7 @@ impl Story {
                 });
                 if let Some(stop) = stops.get_mut(at) {
                     stop.ns = stop.ns.saturating_add(ns);
-                    add(&mut stop.parts, ns, what);
+                    stop.parts.push((ns, what));
                 }
             };
             let Some(of) = &segment.folded else {
@@ -82,7 +82,7 @@ impl Story {
         }
         stops.sort_small_by_key(|stop| std::cmp::Reverse(stop.ns));
         stops.truncate(MAX_PARTS);
-        stops.iter_mut().for_each(|stop| stop.parts.sort_small_by_key(|part| std::cmp::Reverse(part.0)));
+        stops.iter_mut().for_each(|stop| sum_up(&mut stop.parts));
         let states = timeline.states.as_ref().map(by_length).unwrap_or_default();
         let inside = [false, true].map(|long| {
             let files = super::files::sentences(start, long);
@@ -162,16 +162,20 @@ fn within(ns: u64) -> String {
     duration(ns).replace(' ', NO_BREAK.encode_utf8(&mut [0; 4]))
 }
 
-fn add(parts: &mut Vec<(u64, String)>, ns: u64, what: String) {
-    // Past the limit, the last entry takes the rest.
-    let full = parts.len() >= MAX_PARTS;
-    match parts.iter_mut().find(|(_, known)| *known == what) {
-        Some((sum, _)) => *sum = sum.saturating_add(ns),
-        None if full => match parts.last_mut() {
-            Some((sum, last)) if last == "in other states" => *sum = sum.saturating_add(ns),
-            _ => parts.push((ns, "in other states".to_owned())),
-        },
-        None => parts.push((ns, what)),
+/// One sum of each kind, longest first; past the limit the shortest are one.
+fn sum_up(parts: &mut Vec<(u64, String)>) {
+    parts.sort_small_by(|a, b| a.1.cmp(&b.1));
+    parts.dedup_by(|next, sum| {
+        let same = next.1 == sum.1;
+        if same {
+            sum.0 = sum.0.saturating_add(next.0);
+        }
+        same
+    });
+    parts.sort_small_by_key(|part| std::cmp::Reverse(part.0));
+    if parts.len() > MAX_PARTS {
+        let rest = parts.drain(MAX_PARTS - 1..).fold(0u64, |sum, part| sum.saturating_add(part.0));
+        parts.push((rest, "in other states".to_owned()));
     }
 }
 
@@ -239,9 +243,7 @@ mod tests {
                 folded: None,
             };
             let of = (*start_id != "me").then(|| ((*start_id).to_owned(), "43".to_owned()));
-            let mut parts = Vec::new();
-            add(&mut parts, *ns, words(&segment));
-            stops.push(Stop { ns: *ns, of, parts });
+            stops.push(Stop { ns: *ns, of, parts: vec![(*ns, words(&segment))] });
         }
         Story {
             total: stops.iter().map(|stop| stop.ns).sum(),
@@ -271,6 +273,25 @@ mod tests {
             ]
         );
         assert_eq!(story.sentences(true, |_| None).len(), 4);
+    }
+
+    #[test]
+    fn the_longest_kind_is_told_however_late_it_comes() {
+        let mut start = Start { start_id: "42@1/0".into(), ..Start::default() };
+        let piece = |ns: u64, state: &str, detail: String| Segment {
+            duration_ns: ns,
+            start_id: "42@1/0".into(),
+            state: state.into(),
+            detail: Some(detail),
+            ..Segment::default()
+        };
+        let short = (0..40).map(|file| piece(1_000_000, "disk", format!("/lib/{file}")));
+        let long = (0..2).map(|_| piece(300_000_000, "sleep", "retry".into()));
+        start.timeline.critical_path = short.chain(long).collect();
+        let story = Story::of(&start).unwrap();
+        let told = |all| story.sentences(all, |_| None)[0].replace(NO_BREAK, " ");
+        assert_eq!(told(false), "640 ms of 640 ms: 600 ms sleeping (retry)");
+        assert!(told(true).ends_with("26.0 ms in other states"), "{}", told(true));
     }
 
     #[test]
