@@ -535,6 +535,8 @@ fn the_command_says_what_to_do() {
     };
     let (code, said) = run(&["--to", "otlp", "--endpoint", "https://collector"]);
     assert!(code == 2 && said.contains("no TLS") && said.contains("http://"), "{said}");
+    let (code, said) = run(&["--to", "profile"]);
+    assert!(code == 0 && said.contains("the export is empty: record with --profile"), "{said}");
     let (code, said) = run(&["--to", "csv", "--endpoint", "http://localhost"]);
     assert!(code == 2 && said.contains("--endpoint is for --to otlp only"), "{said}");
     let (code, said) = run(&["--to", "csv", "--otlp-format", "json"]);

@@ -11,7 +11,7 @@ use nix::sys::socket::{
 };
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -21,6 +21,8 @@ use std::time::Duration;
 pub(super) const PERIOD: Duration = Duration::from_millis(1);
 /// An attempt that takes longer is given up.
 const PATIENCE_NS: u64 = 5_000_000_000;
+/// On this machine an answer, or a refusal, needs no longer.
+const AT_ONCE: Duration = Duration::from_millis(100);
 /// Of an answer, only the first line matters.
 const MAX_ANSWER: usize = 4096;
 
@@ -66,6 +68,8 @@ struct Caller {
     attempt: Option<Attempt>,
     /// Begin of the last attempt that failed.
     failed_ns: Option<u64>,
+    /// There was an answer before anything had started.
+    answered_before: bool,
 }
 
 struct Attempt {
@@ -104,8 +108,23 @@ impl Lookout {
         Self { targets: rules.list.iter().map(|rule| &rule.kind).enumerate().filter_map(target).collect() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.targets.is_empty()
+    /// Looks where somebody on this machine answers already, before what is to be looked for has started: with whom
+    /// the answer comes later cannot be told from here. Gives what a person should know of that.
+    pub(super) fn find_answering(&mut self) -> Option<String> {
+        let mut told = None;
+        for target in &mut self.targets {
+            let (What::Tcp(caller) | What::Http(caller, _)) = &mut target.what else { continue };
+            let local = caller.at.iter().filter(|address| address.ip().is_loopback());
+            let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, AT_ONCE).is_ok();
+            if let Some(address) = local.copied().find(|address| answers(&address)) {
+                caller.answered_before = true;
+                told = told.or(Some(format!(
+                    "somebody answers at {address} before the command has started: it may be taken for the command; \
+                     end it first, or use --ready listen or --ready accept, which look at the command's own sockets"
+                )));
+            }
+        }
+        told
     }
 
     /// Says for each rule whether a start waits for it.
@@ -188,6 +207,9 @@ impl Caller {
                 if let Some(failed_ns) = self.failed_ns {
                     let earlier = ms(begun_ns.saturating_sub(failed_ns));
                     lag.push_str(&format!(", and in vain {earlier} earlier"));
+                }
+                if self.answered_before {
+                    lag.push_str("; somebody else answered there before the start");
                 }
                 *self = Self { at: std::mem::take(&mut self.at), ..Self::default() };
                 Some((address, status, lag))
@@ -303,6 +325,21 @@ mod tests {
         let detail = until_seen(&mut lookout);
         assert!(detail.starts_with(&format!("tcp {address} accepts; asked ")), "{detail}");
         assert!(detail.contains("in vain") && !lookout.is_active());
+    }
+
+    #[test]
+    fn who_answers_before_the_start_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut taken = lookout(&format!("tcp:{port}"));
+        let told = taken.find_answering().unwrap();
+        assert!(told.contains(&format!("127.0.0.1:{port}")) && told.contains("--ready listen"), "{told}");
+        assert!(until_seen(&mut taken).ends_with("; somebody else answered there before the start"));
+        drop(listener);
+        let mut free = lookout(&format!("tcp:{port}"));
+        assert_eq!(free.find_answering(), None);
+        let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        assert!(!until_seen(&mut free).contains("somebody"));
     }
 
     #[test]

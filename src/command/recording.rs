@@ -7,6 +7,7 @@ mod live;
 mod one;
 mod processes;
 mod programs;
+mod rounds;
 pub mod series;
 
 pub(super) use self::about::shown;

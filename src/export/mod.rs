@@ -76,7 +76,7 @@ impl Format {
             Self::Perfetto => Box::<perfetto::Perfetto>::default(),
             Self::Speedscope => Box::<speedscope::Speedscope>::default(),
             Self::Folded => Box::<folded::Folded>::default(),
-            Self::Profile => Box::new(profile::Profile),
+            Self::Profile => Box::<profile::Profile>::default(),
             Self::Otlp => Box::new(otlp::Otlp::new(options)),
             Self::Csv => Box::new(csv::Csv),
             Self::Ndjson => Box::new(ndjson::Ndjson),
@@ -124,6 +124,11 @@ pub trait Exporter {
     /// # Errors
     /// See [`Self::begin`].
     fn end(&mut self, trace: &Outline, out: &mut dyn Write) -> io::Result<()>;
+
+    /// After the end: what a person should know of it, such as why there is nothing in it.
+    fn notice(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Writes a trace out in one format.

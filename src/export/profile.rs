@@ -12,9 +12,11 @@ const MAX_NAME: usize = 500;
 /// Frames of one stack; a recording makes no more.
 const MAX_FRAMES: usize = 256;
 
-/// Nothing of one start is needed for the next.
-#[derive(Debug)]
-pub(super) struct Profile;
+#[derive(Debug, Default)]
+pub(super) struct Profile {
+    /// A start had samples.
+    any: bool,
+}
 
 impl Exporter for Profile {
     fn begin(&mut self, _trace: &Outline, _out: &mut dyn Write) -> io::Result<()> {
@@ -23,6 +25,7 @@ impl Exporter for Profile {
 
     fn start(&mut self, trace: &Outline, row: u32, start: &Start, out: &mut dyn Write) -> io::Result<()> {
         let Some(profile) = &start.timeline.profile else { return Ok(()) };
+        self.any = true;
         let mut path = String::new();
         for frame in stack::path(trace, row) {
             push(&mut path, frame);
@@ -44,5 +47,11 @@ impl Exporter for Profile {
 
     fn end(&mut self, _trace: &Outline, _out: &mut dyn Write) -> io::Result<()> {
         Ok(())
+    }
+
+    fn notice(&self) -> Option<&'static str> {
+        (!self.any).then_some(
+            "no start of this trace was sampled, so the export is empty: record with --profile 997 (--to folded has wall time)",
+        )
     }
 }

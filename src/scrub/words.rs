@@ -86,7 +86,7 @@ impl Pseudonyms {
         out
     }
 
-    /// As many digits.
+    /// As many digits. What can be a port stays one.
     fn digits(&self, text: &str) -> String {
         let mut bits = self.hash(1, text);
         let mut out = String::with_capacity(text.len());
@@ -97,6 +97,11 @@ impl Pseudonyms {
             let digit = (bits % 10) as u8;
             out.push(char::from(b'0' + if place == 0 { digit.max(1) } else { digit }));
             bits /= 10;
+        }
+        if let (5, Ok(0..=0xffff), Ok(now @ 0x1_0000..)) =
+            (text.len(), text.parse::<u32>(), out.parse::<u32>())
+        {
+            out = (10_000 + now % (0x1_0000 - 10_000)).to_string();
         }
         // By chance it could be the same.
         if out == text { self.made(text) } else { out }

@@ -5,21 +5,22 @@ use super::begin::{self, Began};
 use super::forward::Forward;
 use super::processes::{is_readable, kill_tree, pidfd};
 use super::programs::programs_of;
+use super::rounds::Rounds;
 use super::{Error, Finished, GRACE_NS, LINGER_NS, Live, PERIOD, Request, Sink, WhenReady};
-use crate::command::outside::{self, Lookout};
+use crate::command::outside::Lookout;
 use crate::host;
 use crate::host::clock::boottime_ns;
 use crate::host::guard::Guard;
 use crate::host::spawn::{Execution, Spawned};
 use crate::probe::{Plan, Probe, Scope, seed::Seeded};
+use crate::stderr::tell;
 use crate::timeline::CommandStart;
 use crate::timeline::replay::Recorded;
 use crate::trace::schema::Target;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// After the command has ended well, a daemon that it left behind gets this long to be ready.
@@ -33,9 +34,7 @@ pub fn run(request: Request, sink: &mut dyn Sink) -> Result<Finished, Error> {
     host::memory::stay_small();
     let mut recording = Recording::begin(request, sink)?;
     let ended_by = loop {
-        if let Some(now) = recording.wait()?
-            && let Some(why) = recording.round(now)?
-        {
+        if let Some(why) = recording.round()? {
             break why;
         }
     };
@@ -56,14 +55,12 @@ struct Recording<'a> {
     guard: Option<Guard>,
     /// Of the processes to follow, those that have not ended.
     pidfds: Vec<OwnedFd>,
-    epoll: Epoll,
+    rounds: Rounds,
     signals: SignalFd,
     /// The first that came.
     signal: Option<i32>,
     /// What is to be passed on of it.
     forward: Option<Forward>,
-    lookout: Lookout,
-    round_ns: u64,
     /// From when on nothing is waited for any more, and why.
     last_call: Option<(u64, &'static str)>,
     /// When CMD was over.
@@ -106,15 +103,19 @@ impl<'a> Recording<'a> {
         if request.wanted.profile_hz > 0 {
             live.machine.learn_kernel();
         }
-        let lookout = Lookout::new(&request.ready);
+        let mut lookout = Lookout::new(&request.ready);
+        if request.command.is_some()
+            && let Some(notice) = lookout.find_answering()
+        {
+            tell!("startrace: {notice}");
+        }
+        let rounds = Rounds::new(lookout)?;
         let spawned = start(&request, guard.as_ref(), &mut live)?;
         begin::give_up_rights(&mut live.probe, &owner, request.when_ready == WhenReady::Kill)?;
 
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-        let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        rounds.wake_by(&signals)?;
         for fd in pidfds.iter().chain(spawned.as_ref().map(|spawned| &spawned.pidfd)) {
-            epoll.add(fd.as_fd(), EpollEvent::new(edge, 2))?;
+            rounds.wake_once_by(fd)?;
         }
         let deadline = |duration| began.ns.saturating_add(begin::nanoseconds(duration));
         Ok(Self {
@@ -127,41 +128,18 @@ impl<'a> Recording<'a> {
             spawned,
             guard,
             pidfds,
-            epoll,
+            rounds,
             signals,
             signal: None,
             forward: None,
-            lookout,
-            round_ns: 0,
             last_call: None,
             over_ns: None,
         })
     }
 
-    /// Until something happens, and for 20 ms at most. `None`: no more than a look from outside was due.
-    fn wait(&mut self) -> Result<Option<u64>, Error> {
-        let mut ready = [EpollEvent::empty(); 8];
-        let period = if self.lookout.is_active() { outside::PERIOD } else { PERIOD };
-        let timeout = EpollTimeout::try_from(period).unwrap_or(EpollTimeout::ZERO);
-        let came = match self.epoll.wait(&mut ready, timeout) {
-            Ok(came) => came,
-            Err(nix::Error::EINTR) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        let now = boottime_ns();
-        if !self.lookout.is_empty() {
-            self.live.outside.extend(self.lookout.look(boottime_ns));
-            if came == 0 && now.saturating_sub(self.round_ns) < PERIOD.as_nanos() as u64 {
-                return Ok(None);
-            }
-            self.lookout.want(|rule| self.live.builder.waits_for(rule));
-        }
-        self.round_ns = now;
-        Ok(Some(now))
-    }
-
-    /// Takes in what has happened. Gives why the recording is over, if it is.
-    fn round(&mut self, now: u64) -> Result<Option<&'static str>, Error> {
+    /// Waits until something has happened and takes it in. Gives why the recording is over, if it is.
+    fn round(&mut self) -> Result<Option<&'static str>, Error> {
+        let now = self.rounds.wait(&mut self.live)?;
         self.take_signals(now);
         if let Some(child) = &mut self.spawned {
             if let Execution::Failed(error) = child.execution(Some(Duration::ZERO)) {

@@ -5,8 +5,9 @@ use super::begin::{self, Began};
 use super::forward::Forward;
 use super::processes::send;
 use super::programs::programs_of;
+use super::rounds::Rounds;
 use super::{Error, GRACE_NS, LINGER_NS, Live, PERIOD, Request, Sink, WhenReady};
-use crate::command::outside::{self, Lookout};
+use crate::command::outside::Lookout;
 use crate::event::Id;
 use crate::host::clock::boottime_ns;
 use crate::host::guard::Guard;
@@ -18,7 +19,6 @@ use crate::stderr::tell;
 use crate::timeline::CommandStart;
 use crate::timeline::ready::rule::Rules;
 use crate::trace::schema::{Group, Session, Target};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use std::cell::Cell;
@@ -117,7 +117,7 @@ struct Running<'a> {
     launcher: Launcher,
     /// Starts what is not traced.
     helper: Launcher,
-    epoll: Epoll,
+    rounds: Rounds,
     signals: SignalFd,
     signal: Option<i32>,
     /// The command that runs, who gets the signals that are for us alone.
@@ -130,8 +130,8 @@ struct Running<'a> {
     signalled_ns: u64,
     kill: bool,
     hinted: bool,
-    lookout: Lookout,
-    round_ns: u64,
+    /// That somebody else answers where the command is looked for was told.
+    warned: bool,
     rules: Rules,
 }
 
@@ -169,15 +169,15 @@ pub fn run(
     // As in a recording of one command, but that the launchers stay as we were.
     let kill = request.when_ready == WhenReady::Kill;
     begin::give_up_rights(&mut live.probe, &request.caller.owner, kill)?;
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-    epoll.add(launcher.socket(), EpollEvent::new(EpollFlags::EPOLLIN, 1))?;
+    let rounds = Rounds::new(Lookout::new(&request.ready))?;
+    rounds.wake_by(&signals)?;
+    rounds.wake_by(launcher.socket())?;
     let mut running = Running {
         live,
         _guard: guard,
         launcher,
         helper,
-        epoll,
+        rounds,
         signals,
         signal: None,
         current: None,
@@ -187,8 +187,7 @@ pub fn run(
         signalled_ns: 0,
         kill,
         hinted: false,
-        lookout: Lookout::new(&request.ready),
-        round_ns: 0,
+        warned: false,
         rules: request.ready.clone(),
     };
     let mut runs = Vec::new();
@@ -241,23 +240,7 @@ fn not_interrupted() -> Result<(), Broken> {
 impl Running<'_> {
     /// One round of watching: at most 20 ms, and shorter where a command ends.
     fn round(&mut self) -> Result<Option<Said>, Error> {
-        let now = loop {
-            let mut ready = [EpollEvent::empty(); 4];
-            let period = if self.lookout.is_active() { outside::PERIOD } else { PERIOD };
-            let timeout = EpollTimeout::try_from(period).unwrap_or(EpollTimeout::ZERO);
-            let came = match self.epoll.wait(&mut ready, timeout) {
-                Ok(came) => came,
-                Err(nix::Error::EINTR) => 0,
-                Err(error) => return Err(error.into()),
-            };
-            let now = boottime_ns();
-            self.live.outside.extend(self.lookout.look(boottime_ns));
-            if came > 0 || now.saturating_sub(self.round_ns) >= PERIOD.as_nanos() as u64 {
-                break now;
-            }
-        };
-        self.round_ns = now;
-        self.lookout.want(|rule| self.live.builder.waits_for(rule));
+        let now = self.rounds.wait(&mut self.live)?;
         while let Ok(Some(info)) = self.signals.read_signal() {
             let number = info.ssi_signo.cast_signed();
             self.give_up |= self.signal.is_some();
@@ -315,7 +298,14 @@ impl Running<'_> {
         not_interrupted()?;
         self.live.builder.next_command();
         // What is there now is not of this run.
-        self.lookout = Lookout::new(&self.rules);
+        let mut lookout = Lookout::new(&self.rules);
+        // Perhaps a server that the run before has left.
+        if let Some(notice) = lookout.find_answering()
+            && !std::mem::replace(&mut self.warned, true)
+        {
+            tell!("startrace: {notice}");
+        }
+        self.rounds.look_for(lookout);
         let asked_ns = boottime_ns();
         self.live.ending_ns.end = asked_ns;
         if !planned.warmup && standing.measured_from_ns.get() == u64::MAX {

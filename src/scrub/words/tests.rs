@@ -31,6 +31,20 @@ fn the_same_becomes_the_same() {
 }
 
 #[test]
+fn a_port_stays_one_that_can_be() {
+    let a = with();
+    let mut high = 0;
+    for port in 10_000..=65_535u32 {
+        let became: u32 = a.argument(&format!("--port={port}")).rsplit('=').next().unwrap().parse().unwrap();
+        assert!((10_000..=65_535).contains(&became), "{port} -> {became}");
+        high += u32::from(became > 60_000);
+    }
+    assert!(high > 1_000, "{high}");
+    // What cannot be one has all of its digits' range.
+    assert!((70_000..80_000).any(|n| a.argument(&n.to_string()).parse::<u32>().unwrap() > 65_535));
+}
+
+#[test]
 fn what_everybody_has_stays() {
     let a = with();
     for path in
