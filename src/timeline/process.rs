@@ -227,6 +227,8 @@ pub(super) struct Kids {
     peak: u32,
     /// Something changed since `peak` was counted.
     stale: bool,
+    /// When that was.
+    counted_ns: u64,
     /// The latest children, for pipelines: creation, and pipes on descriptors 0 and 1.
     recent: VecDeque<(Id, u64, [Option<u64>; 2])>,
 }
@@ -324,6 +326,7 @@ impl Kids {
         if !std::mem::take(&mut self.stale) {
             return;
         }
+        self.counted_ns = now;
         let mut edges: Vec<(u64, i32)> = Vec::with_capacity(2 * self.execless.len());
         for kid in self.execless.iter().filter(|kid| kid.stays(now)) {
             edges.push((kid.created_ns, 1));
@@ -339,9 +342,8 @@ impl Kids {
     }
 
     pub(super) fn siblings(&mut self, id: Id, now: u64) -> Siblings {
-        // The living grow older without an event.
-        self.stale |=
-            self.execless.iter().any(|kid| kid.ended_ns.is_none() && kid.lived(now) < 4 * ON_ITS_WAY_NS);
+        // The living grow older without an event: some were too young when they were last counted, however long ago.
+        self.stale |= self.execless.iter().any(|kid| kid.ended_ns.is_none() && !kid.stays(self.counted_ns));
         self.count_peak(now);
         let mates = self.recent.iter().find(|kid| kid.0 == id).map_or(0, |me| {
             let near = |kid: &&(Id, u64, [Option<u64>; 2])| {
@@ -450,6 +452,18 @@ mod tests {
         kids.ended(id(2), 3 * S);
         let siblings = kids.siblings(id(3), 4 * S);
         assert_eq!((siblings.execless, siblings.execless_peak, siblings.execless_long_lived), (4, 4, 4));
+    }
+
+    /// Workers that are ready at once are asked about when they are young, and then not before they are named.
+    #[test]
+    fn living_workers_are_counted_however_long_nothing_happened() {
+        let mut kids = Kids::default();
+        for pid in 1..=3 {
+            kids.forked(id(pid), u64::from(pid), &NONE);
+            assert_eq!(kids.siblings(id(pid), 10).execless_peak, 0);
+        }
+        let siblings = kids.siblings(id(1), 2 * S);
+        assert_eq!((siblings.execless, siblings.execless_peak, siblings.execless_long_lived), (3, 3, 3));
     }
 
     #[test]

@@ -24,9 +24,10 @@ def main():
     context = multiprocessing.get_context(method)
     if kind == "pool":
         pool = context.Pool(2, maxtasksperchild=1)
-        pool.map(work, range(2), 1)
-        # The next two are there by then.
-        time.sleep(0.5)
+        used = set(pool.map(work, range(2), 1))
+        # The next two take their place.
+        while len({child.pid for child in multiprocessing.active_children()} - used) < 2:
+            time.sleep(0.02)
     else:
         executor = concurrent.futures.ProcessPoolExecutor(4, mp_context=context)
         executor.submit(work).result()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""prefork_server.py [WORKERS]: a pre-fork server on a loopback port of its own.
+"""prefork_server.py [WORKERS [MS]]: a pre-fork server on a loopback port of its own.
 
 The master listens and forks WORKERS (3) copies that accept on the shared socket; each answers one
-request with its pid and ends. The master is its own client.
+request with its pid and ends. The master is its own client, after MS milliseconds (0).
 Expected: one start a worker, mechanism fork, pattern prefork_worker, one group of WORKERS.
 Prints {"self", "port", "workers": [...], "answers": [...]}, both lists sorted, and the same.
 """
@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import time
 
 
 def serve(listener):
@@ -34,6 +35,7 @@ def main():
                 os._exit(0)
         workers.append(pid)
     port = listener.getsockname()[1]
+    time.sleep(int(sys.argv[2]) / 1000 if len(sys.argv) > 2 else 0)
     answers = []
     for _ in workers:
         with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
