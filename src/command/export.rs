@@ -113,7 +113,9 @@ pub fn run(options: &Options) -> Result<()> {
             export::export(&mut source, &outline, &mut *exporter, out)
         });
     }
-    write_file(&target, "-o", terminal, &mut |out| export::export(&mut source, &outline, &mut *exporter, out))?;
+    write_file(&target, "-o", terminal, &mut |out| {
+        export::export(&mut source, &outline, &mut *exporter, out)
+    })?;
     if let Some(notice) = exporter.notice() {
         tell!("startrace: {notice}");
     }
