@@ -938,3 +938,19 @@ fn however_often_helpers_tried_the_last_of_them_tells_how_it_ended() {
     let found = find(&said, "dependency-retry");
     assert!(found.summary.ends_with("; then it was connected"), "{}", found.summary);
 }
+
+/// ld.so ends with 127 what lacks a library (its `_dl_signal_error` outside of dlopen(3) is fatal with that status).
+#[test]
+fn a_program_that_its_loader_gave_up_is_to_be_inspected() {
+    let failed = |code: u32, last: &str| {
+        let mut failed = start(42, None, 0, 13, &[(13, 42, "running", "")]);
+        failed["exit"]["code"] = json!(code);
+        failed["timeline"]["phases"] = json!([{"name": "exec", "at_ns": 0, "duration_ns": MS, "exec": 0},
+            {"name": last, "at_ns": MS, "duration_ns": 12 * MS, "exec": 0}]);
+        find(&diagnose(&[failed]), "start-failed").advice.clone()
+    };
+    assert!(failed(127, "link").contains("'startrace inspect /bin/app' names it"));
+    for (code, last) in [(127, "app"), (3, "link")] {
+        assert!(failed(code, last).starts_with("Read its error output"), "{code} in {last}");
+    }
+}

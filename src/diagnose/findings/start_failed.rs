@@ -12,7 +12,7 @@ const PAGE: Page = Page {
     what: "A process ended with an error, by a signal, or could not execute its program, before it was ready.",
     why: "What fails is often started again and again, or the program goes on with a slower way.",
     measured: "Not priced: the end is seen, not what it led to.",
-    fix: "Read its own error output or log. 127: not found; 126: not executable; 128 + n from a shell, or signal n: killed. SIGKILL by nobody in particular may be the kernel's out-of-memory killer (dmesg).",
+    fix: "Read its own error output or log. 127: a command, or a library that the dynamic loader needs, was not found; 126: not executable; 128 + n from a shell, or signal n: killed. SIGKILL by nobody in particular may be the kernel's out-of-memory killer (dmesg).",
     mistaken: "Many commands say no by their exit status (grep, test, diff): status 1 of what is not the recorded command itself is not told.",
 };
 
@@ -70,10 +70,22 @@ impl Rule for StartFailed {
         let by = exit.killed_by.as_ref().map_or(String::new(), |by| {
             format!(", sent by pid {} ({})", by.pid, quoted(by.comm.as_deref().unwrap_or("?")))
         });
+        // The dynamic loader itself ends a program with 127, and has not come to the program's own code then.
+        let in_loader = exit.code == Some(127)
+            && start.timeline.phases.last().is_some_and(|phase| matches!(&*phase.name, "load" | "link"));
+        let advice = if in_loader {
+            format!(
+                "Its dynamic loader gave up before the program's own code began, most often for a library that is \
+                 not there: 'startrace inspect {}' names it",
+                quoted(start.exe.as_deref().unwrap_or("PROGRAM"))
+            )
+        } else {
+            "Read its error output; the trace has its last execs and waits".to_owned()
+        };
         vec![
             Hit::new(format!("{} {end}", case.program()), format!("{} failed", case.program()))
                 .says(format!("{} ended with {end} after {}{by}{tried}", case.name(), time(case.duration())))
-                .advises("Read its error output; the trace has its last execs and waits")
+                .advises(advice)
                 .shows("code", exit.code)
                 .shows("signal", exit.signal.clone())
                 .at_least(severity)
