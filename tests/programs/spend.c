@@ -1,7 +1,9 @@
 /* Spends MS milliseconds in one state, and says how long that really was: `spend KIND MS [PATH]`.
  *
  * "blocked" is the time that the main thread was neither running nor waiting for a CPU, by its own clocks
- * and the scheduler's count of its run-queue delay. "helper" is the process that ended the wait, if one did. */
+ * and the scheduler's count of its run-queue delay. "helper" is the process that ended the wait, if one did.
+ * Time that a hypervisor takes away while the thread runs is on no clock of it, and so is among "blocked": what works
+ * long besides waiting measures its waits alone. */
 #include "starter.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -25,6 +27,8 @@ static long ms;
 static const char *path;
 static pid_t helper;
 static long long throttled;
+/* What was measured wait by wait; negative: from begin to end. */
+static int64_t blocked = -1;
 
 struct times {
 	int64_t wall, cpu, delay;
@@ -83,12 +87,14 @@ static void report(const char *kind)
 	int64_t wall = end.wall - begin.wall;
 	int64_t cpu = end.cpu - begin.cpu, delay = end.delay - begin.delay;
 
+	if (blocked < 0)
+		blocked = wall - cpu - delay;
 	if (helper > 0 && strcmp(kind, "child") && strcmp(kind, "vfork"))
 		reap_ok(helper);
 	printf("{\"self\": %d, \"helper\": %d, \"kind\": \"%s\", \"wall\": %lld, \"cpu\": %lld, \"delay\": %lld, "
 	       "\"blocked\": %lld, \"throttled\": %lld, \"delay_ever\": %lld}\n",
 	       getpid(), (int)helper, kind, (long long)wall, (long long)cpu, (long long)delay,
-	       (long long)(wall - cpu - delay), throttled, (long long)now().delay);
+	       (long long)blocked, throttled, (long long)now().delay);
 }
 
 /* Only on these CPUs from here on. */
@@ -98,13 +104,35 @@ static void stay_on(unsigned long cpus)
 		die("sched_setaffinity");
 }
 
-/* In a child that ends the parent's wait. */
+/* Until a task does not run. */
+static void until_it_waits(pid_t pid)
+{
+	char name[64], text[512], *end;
+
+	snprintf(name, sizeof(name), "/proc/%d/stat", pid);
+	for (;;) {
+		int fd = open(name, O_RDONLY);
+		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+		if (n <= 0)
+			die(name);
+		close(fd);
+		text[n] = 0;
+		end = strrchr(text, ')');
+		if (end && end[1] && end[2] != 'R')
+			return;
+		sleep_ms(1);
+	}
+}
+
+/* In a child that ends the parent's wait: all of its sleep is waited for, however late the parent comes to that. */
 #define HELPER(...)                          \
 	do {                                 \
 		helper = fork();             \
 		if (helper < 0)              \
 			die("fork");         \
 		if (helper == 0) {           \
+			until_it_waits(getppid()); \
 			sleep_ms(ms);        \
 			__VA_ARGS__;         \
 			_exit(0);            \
@@ -126,12 +154,14 @@ static void read_one(int fd)
 }
 
 static pthread_mutex_t mutex;
-static pthread_barrier_t barrier;
+static int held[2];
 
+/* Its sleep begins when it is waited for, however late the other thread comes to that. */
 static void *hold(void *unused)
 {
 	pthread_mutex_lock(&mutex);
-	pthread_barrier_wait(&barrier);
+	write_one(held[1]);
+	until_it_waits(getpid());
 	sleep_ms(ms);
 	pthread_mutex_unlock(&mutex);
 	return unused;
@@ -234,8 +264,25 @@ static void take_memory(size_t size)
 
 	if (memory == MAP_FAILED)
 		die("mmap");
-	for (size_t at = 0; at < size; at += 4096)
+	blocked = 0;
+	begin = now();
+	for (size_t at = 0; at < size; at += 4096) {
 		memory[at] = 1;
+		struct times after = { .cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), .wall = clock_ns(CLOCK_MONOTONIC) };
+
+		after.delay = begin.delay;
+		if (after.wall - begin.wall - (after.cpu - begin.cpu) < 10000) {
+			begin = after;
+			continue;
+		}
+		/* Held back, or another had the CPU. The kernel holds nobody back for less than 10 ms. */
+		after = now();
+		int64_t waited = after.wall - begin.wall - (after.cpu - begin.cpu) - (after.delay - begin.delay);
+
+		if (waited > 5000000)
+			blocked += waited;
+		begin = after;
+	}
 }
 
 /* The page that random numbers are to be written to comes late. */
@@ -330,13 +377,13 @@ int main(int argc, char **argv)
 		pthread_mutexattr_init(&how);
 		pthread_mutexattr_setprotocol(&how, strcmp(kind, "futex") ? PTHREAD_PRIO_INHERIT : PTHREAD_PRIO_NONE);
 		pthread_mutex_init(&mutex, &how);
-		pthread_barrier_init(&barrier, NULL, 2);
-		pthread_create(&thread, NULL, hold, NULL);
-		pthread_barrier_wait(&barrier);
+		/* No other futex is waited for: neither at the beginning nor at the end. */
+		if (pipe(held) || pthread_create(&thread, NULL, hold, NULL))
+			die("a holder");
+		read_one(held[0]);
 		start();
 		pthread_mutex_lock(&mutex);
 		report(kind);
-		pthread_join(thread, NULL);
 	} else if (!strcmp(kind, "lock")) {
 		if (pipe(fds))
 			die("pipe");
@@ -346,6 +393,7 @@ int main(int argc, char **argv)
 			if (flock(fd, LOCK_EX))
 				die("flock");
 			write_one(fds[1]);
+			until_it_waits(getppid());
 			sleep_ms(ms);
 			_exit(0);
 		}
@@ -479,13 +527,11 @@ int main(int argc, char **argv)
 			_exit(0);
 		}
 		enter_cgroup();
-		start();
 		take_memory(48UL << 20);
 		report(kind);
 	} else if (!strcmp(kind, "memory-high")) {
 		/* A little more than memory.high, 16 MiB: it is held back after each further batch. */
 		enter_cgroup();
-		start();
 		take_memory(67UL << 18);
 		report(kind);
 	} else if (!strcmp(kind, "random")) {
