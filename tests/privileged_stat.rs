@@ -21,6 +21,17 @@ fn ms(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number")) / 1e6
 }
 
+/// When the longest wait of a kind and with such a detail began and ended.
+fn wait_of(start: &Value, kind: &str, detail: &str) -> (u64, u64) {
+    let timeline = &start["timeline"];
+    let waits = timeline["waits"].as_array().unwrap().iter();
+    let such = |wait: &&Value| wait["kind"] == kind && wait["detail"].as_str().is_some_and(|d| d.starts_with(detail));
+    let wait = waits.filter(such).max_by_key(|wait| wait["duration_ns"].as_u64());
+    let wait = wait.unwrap_or_else(|| panic!("no {kind} of {detail} in {start:#}"));
+    let at = timeline["origin_boottime_ns"].as_u64().unwrap() + wait["at_ns"].as_u64().unwrap();
+    (at, at + wait["duration_ns"].as_u64().unwrap())
+}
+
 #[test]
 fn a_command_is_run_many_times_and_its_runs_are_kept() {
     require_root();
@@ -61,7 +72,7 @@ fn a_command_is_run_many_times_and_its_runs_are_kept() {
     assert_eq!(command["processes"]["median_ns"], 3);
     // It waits for its child, and that sleeps: the path leads through it.
     let sleep = command["path"].as_array().unwrap().iter().find(|state| state["name"] == "sleep").unwrap();
-    assert!(ms(&sleep["time"]["median_ns"]) > 29.0, "{sleep}");
+    let slept = ms(&sleep["time"]["median_ns"]);
     let sum: f64 = command["phases"].as_array().unwrap().iter().map(|p| ms(&p["time"]["median_ns"])).sum();
     assert!((sum / ms(&time["median_ns"]) - 1.0).abs() < 0.3, "{sum} {time}");
 
@@ -72,11 +83,24 @@ fn a_command_is_run_many_times_and_its_runs_are_kept() {
     let runs = trace["session"]["runs"].as_array().unwrap();
     assert_eq!(runs.len(), 6);
     assert_eq!(starts(&trace).len(), 18);
+    let mut of_runs = Vec::new();
     for run in runs {
         assert_eq!(run["exit"], 0);
         let root = starts(&trace).iter().find(|start| start["start_id"] == run["start_id"]).unwrap();
         assert_eq!(root["argv"][0], "sh");
+        // ... for as long as the shell waits for it: on a busy machine that begins after the sleep.
+        let of_root = |start: &&Value| start["parent"]["start_id"] == run["start_id"] && start["argv"][0] == "sleep";
+        let sleeper = starts(&trace).iter().find(of_root).unwrap();
+        let (from, to) = wait_of(sleeper, "sleep", "asked for 30 ms");
+        assert!(to - from >= 30_000_000, "{sleeper:#}");
+        let (since, until) = wait_of(root, "child", &format!("pid {} (", sleeper["pid"]));
+        let both = to.min(until).saturating_sub(from.max(since));
+        let on_path = root["timeline"]["path_ns"]["sleep"].as_u64().unwrap();
+        assert!(on_path.abs_diff(both) < 1_000_000, "{on_path} ns, not {both}: {root:#}");
+        of_runs.push(on_path as f64 / 1e6);
     }
+    of_runs.sort_by(f64::total_cmp);
+    assert!((of_runs[2]..=of_runs[3]).contains(&slept), "{slept} of {of_runs:?}");
     // And so say the commands that read traces.
     let diff = Command::new(startrace()).arg("diff").args([&file, &file]).arg("--json").output().unwrap();
     let diff = json(&diff);
