@@ -25,7 +25,9 @@ fn ms(value: &Value) -> f64 {
 fn wait_of(start: &Value, kind: &str, detail: &str) -> (u64, u64) {
     let timeline = &start["timeline"];
     let waits = timeline["waits"].as_array().unwrap().iter();
-    let such = |wait: &&Value| wait["kind"] == kind && wait["detail"].as_str().is_some_and(|d| d.starts_with(detail));
+    let such = |wait: &&Value| {
+        wait["kind"] == kind && wait["detail"].as_str().is_some_and(|d| d.starts_with(detail))
+    };
     let wait = waits.filter(such).max_by_key(|wait| wait["duration_ns"].as_u64());
     let wait = wait.unwrap_or_else(|| panic!("no {kind} of {detail} in {start:#}"));
     let at = timeline["origin_boottime_ns"].as_u64().unwrap() + wait["at_ns"].as_u64().unwrap();
@@ -89,7 +91,8 @@ fn a_command_is_run_many_times_and_its_runs_are_kept() {
         let root = starts(&trace).iter().find(|start| start["start_id"] == run["start_id"]).unwrap();
         assert_eq!(root["argv"][0], "sh");
         // ... for as long as the shell waits for it: on a busy machine that begins after the sleep.
-        let of_root = |start: &&Value| start["parent"]["start_id"] == run["start_id"] && start["argv"][0] == "sleep";
+        let of_root =
+            |start: &&Value| start["parent"]["start_id"] == run["start_id"] && start["argv"][0] == "sleep";
         let sleeper = starts(&trace).iter().find(of_root).unwrap();
         let (from, to) = wait_of(sleeper, "sleep", "asked for 30 ms");
         assert!(to - from >= 30_000_000, "{sleeper:#}");
