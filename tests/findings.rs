@@ -954,3 +954,22 @@ fn a_program_that_its_loader_gave_up_is_to_be_inspected() {
         assert!(failed(code, last).starts_with("Read its error output"), "{code} in {last}");
     }
 }
+
+#[test]
+fn a_name_server_that_a_time_out_ended_did_not_answer() {
+    let said = |ms: u64, by: &str| {
+        let mut start = start(42, None, 0, ms, &[(ms, 42, "dns", "udp 127.0.0.53:53")]);
+        start["timeline"]["waits"][0]["woken_by"] = json!({"kind": by, "pid": null, "comm": null});
+        let said = diagnose(&[start]);
+        let found = find(&said, "dns-wait");
+        (found.evidence["time_outs"].as_u64().unwrap(), found.advice.clone())
+    };
+    let (times, advice) = said(1_000, "timer");
+    assert_eq!((times, advice.as_str()), (1, "Repair the name server 127.0.0.53 or take it out of /etc/resolv.conf"));
+    let (times, advice) = said(5_000, "timer");
+    assert!(times == 1 && advice.ends_with("/etc/resolv.conf (options timeout:1 attempts:1)"), "{advice}");
+    for (ms, by) in [(1_000, "softirq"), (400, "timer")] {
+        let (times, advice) = said(ms, by);
+        assert!(times == 0 && advice.starts_with("Cache names locally"), "{advice}");
+    }
+}

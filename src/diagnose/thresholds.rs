@@ -252,6 +252,8 @@ thresholds! {
     dns_wait DnsWait = "dns-wait" {
         /// A resolver's usual time-out: a multiple of it means that a server did not answer.
         time_out: Time = ms(5000),
+        /// A wait that its own time-out ended was in vain, if it was not shorter than this.
+        least_time_out: Time = ms(500),
     }
     /// Sleeping for a fixed time.
     fixed_sleep FixedSleep = "fixed-sleep" {

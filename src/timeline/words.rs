@@ -354,6 +354,8 @@ fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, believed: bool, wait:
     let over = timeout_ns.is_some_and(|ns| wake_ns.saturating_sub(wait.off_ns) >= ns);
     let (kind, who) = match &wait.waker {
         _ if wait.kind == WaitKind::Cpu => return None,
+        // Whoever was current when the time was up was interrupted by the timer.
+        _ if over && !wait.waker_exact && !wait.signal => ("timer", None),
         Waker::Task { pid, comm, .. } if !wait.waker_exact && is_sender(wait) => {
             ("softirq", Some((*pid, comm)))
         }
@@ -439,6 +441,21 @@ mod tests {
             (Wait { timeout_ns: Some(50), ..wait(WaitKind::Poll, Waker::Hardirq) }, "timer", None),
             (Wait { timeout_ns: Some(5000), ..wait(WaitKind::Poll, Waker::Hardirq) }, "unknown", None),
             (wait(WaitKind::Futex, Waker::Hardirq), "timer", None),
+            (
+                Wait {
+                    waker_exact: false,
+                    timeout_ns: Some(50),
+                    socket: socket("127.0.0.53:53", "127.0.0.1:6"),
+                    ..wait(WaitKind::Dns, task())
+                },
+                "timer",
+                None,
+            ),
+            (
+                Wait { waker_exact: false, timeout_ns: Some(51), ..wait(WaitKind::Pipe, task()) },
+                "task",
+                Some(9),
+            ),
             (Wait { waker_exact: false, ..wait(WaitKind::Futex, task()) }, "unknown", None),
             (
                 Wait {
