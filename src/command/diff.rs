@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 /// Options of `startrace diff`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
+    override_usage = "startrace diff [OPTIONS] BASE NEW\n       startrace diff [OPTIONS] --base FILE... --new FILE...",
     about = "Say what became slower between two traces, or two sets of traces",
     after_help = "Examples:
   startrace diff before.json after.json
@@ -44,7 +45,7 @@ say; 1 failure, 2 usage."
 )]
 pub struct Options {
     /// What to compare with: a trace, or a folder of traces
-    #[arg(required_unless_present_all = ["bases", "news"], conflicts_with_all = ["bases", "news"],
+    #[arg(required_unless_present_any = ["bases", "news"], conflicts_with_all = ["bases", "news"],
           requires = "new")]
     pub base: Option<PathBuf>,
 
