@@ -965,7 +965,10 @@ fn a_name_server_that_a_time_out_ended_did_not_answer() {
         (found.evidence["time_outs"].as_u64().unwrap(), found.advice.clone())
     };
     let (times, advice) = said(1_000, "timer");
-    assert_eq!((times, advice.as_str()), (1, "Repair the name server 127.0.0.53 or take it out of /etc/resolv.conf"));
+    assert_eq!(
+        (times, advice.as_str()),
+        (1, "Repair the name server 127.0.0.53 or take it out of /etc/resolv.conf")
+    );
     let (times, advice) = said(5_000, "timer");
     assert!(times == 1 && advice.ends_with("/etc/resolv.conf (options timeout:1 attempts:1)"), "{advice}");
     for (ms, by) in [(1_000, "softirq"), (400, "timer")] {

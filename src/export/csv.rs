@@ -8,6 +8,7 @@ use super::{Exporter, Outline};
 use crate::report::phase::CLASSES;
 use crate::trace::schema::{Start, States};
 use crate::trace::text;
+use crate::trace::vocabulary::STATES;
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
 
@@ -63,38 +64,10 @@ impl Row {
     }
 }
 
-/// States as the schema names them; what is none of these is `other`.
-const STATES: [&str; 24] = [
-    "creating",
-    "running",
-    "runnable",
-    "exited",
-    "unknown",
-    "child",
-    "vfork",
-    "disk",
-    "page_fault",
-    "pipe",
-    "futex",
-    "lock",
-    "sleep",
-    "poll",
-    "network",
-    "dns",
-    "unix_socket",
-    "tty",
-    "stopped",
-    "throttled",
-    "memory",
-    "random",
-    "device",
-    "other",
-];
-
-/// A cell for each of [`STATES`], the last for all others together.
+/// A cell for each of [`STATES`], and one for all others together.
 fn states<'s>(all: impl Iterator<Item = (&'s str, u64)>, row: &mut Row) {
-    let mut sums = [None::<u64>; STATES.len()];
-    let last = STATES.len() - 1;
+    let mut sums = [None::<u64>; STATES.len() + 1];
+    let last = STATES.len();
     for (name, ns) in all {
         let place = STATES.iter().position(|state| *state == name).unwrap_or(last);
         if let Some(sum) = sums.get_mut(place) {
@@ -175,7 +148,10 @@ impl Exporter for Csv {
         COLUMNS.iter().for_each(|(name, _)| row.cell(name));
         // The last class is that of names that this version does not know.
         CLASSES.iter().for_each(|class| row.cell(&format!("{}_ns", class.name)));
-        for (kind, state) in ["main", "path"].iter().flat_map(|kind| STATES.map(|state| (kind, state))) {
+        for (kind, state) in ["main", "path"]
+            .iter()
+            .flat_map(|kind| STATES.iter().chain(&["other"]).map(move |state| (kind, state)))
+        {
             row.cell(&format!("{kind}_{state}_ns"));
         }
         row.end(out)

@@ -1,12 +1,9 @@
 //! From marks to phases: contiguous, and adding up to the duration.
 
 use crate::trace::schema::Phase;
+use crate::trace::vocabulary::PHASES;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-
-/// All phases, in their order.
-pub(super) const NAMES: [&str; 9] =
-    ["unobserved", "fork", "schedule", "setup", "exec", "load", "link", "init", "app"];
 
 /// Where a phase begins: all that a path asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +16,7 @@ pub struct Begun {
 
 /// The beginnings of these phases.
 pub fn begun(phases: &[Phase]) -> Rc<[Begun]> {
-    let name = |phase: &Phase| NAMES.into_iter().find(|name| *name == phase.name).unwrap_or("app");
+    let name = |phase: &Phase| PHASES.into_iter().find(|name| *name == phase.name).unwrap_or("app");
     phases.iter().map(|phase| Begun { name: name(phase), at_ns: phase.at_ns }).collect()
 }
 

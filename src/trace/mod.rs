@@ -10,5 +10,6 @@ mod place;
 pub mod read;
 pub mod schema;
 pub mod text;
+pub mod vocabulary;
 pub mod whole;
 pub mod write;

@@ -3,41 +3,12 @@
 use crate::diagnose;
 use crate::method::names;
 use crate::timeline::select::glob;
+use crate::trace::vocabulary::{PHASES, STATES};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::collections::BTreeMap;
 
 /// Longest file that is read.
 pub(crate) const MAX_FILE: u64 = 1 << 20;
-
-/// States of the critical path that have a name of their own; any other is `other:SYSCALL`.
-const STATES: [&str; 23] = [
-    "creating",
-    "running",
-    "runnable",
-    "exited",
-    "unknown",
-    "child",
-    "vfork",
-    "disk",
-    "page_fault",
-    "pipe",
-    "futex",
-    "lock",
-    "sleep",
-    "poll",
-    "network",
-    "dns",
-    "unix_socket",
-    "tty",
-    "stopped",
-    "throttled",
-    "memory",
-    "random",
-    "device",
-];
-
-/// Phases of a start.
-const PHASES: [&str; 9] = ["unobserved", "fork", "schedule", "setup", "exec", "load", "link", "init", "app"];
 
 /// A whole budget.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -284,17 +255,6 @@ mod tests {
         assert_eq!(budget.limits.states["other:mmap"], 1_000);
         assert_eq!(budget.exe[0].pattern, "python3*");
         assert_eq!(budget.exe[0].limits.ready, Some(1_200_000_000));
-    }
-
-    #[test]
-    fn states_are_those_that_there_are() {
-        use crate::event::task::WaitKind;
-        let mut known = vec!["creating", "running", "exited", "unknown"];
-        known.extend(WaitKind::ALL.iter().map(|kind| kind.name()).filter(|name| *name != "other"));
-        let mut told = STATES.to_vec();
-        known.sort_unstable();
-        told.sort_unstable();
-        assert_eq!(told, known);
     }
 
     #[test]

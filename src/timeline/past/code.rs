@@ -6,9 +6,10 @@
 use super::Story;
 use crate::dense::{Reader, Writer};
 use crate::event::Id;
-use crate::timeline::phases::{self, Begun};
+use crate::timeline::phases::Begun;
 use crate::timeline::row::{self, Row};
 use crate::timeline::tasks::{Lane, Tasks};
+use crate::trace::vocabulary::PHASES;
 
 /// What comes before the tasks of a start.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +35,7 @@ pub(super) fn write(story: &Story) -> Vec<u8> {
     out.after_or_none(origin, story.run_ns);
     out.number(story.phases.len() as u64);
     for phase in &*story.phases {
-        out.number(phases::NAMES.iter().position(|name| *name == phase.name).unwrap_or(0) as u64);
+        out.number(PHASES.iter().position(|name| *name == phase.name).unwrap_or(0) as u64);
         out.number(phase.at_ns);
     }
     let tasks = &story.tasks;
@@ -106,7 +107,7 @@ pub(super) fn read(bytes: &[u8], pid: u32, origin_ns: u64, end_ns: u64, exited: 
     let run_ns = reader.after_or_none(origin_ns)?;
     let mut begun = Vec::new();
     for _ in 0..reader.count()? {
-        let name = *phases::NAMES.get(usize::try_from(reader.number()?).ok()?)?;
+        let name = *PHASES.get(usize::try_from(reader.number()?).ok()?)?;
         begun.push(Begun { name, at_ns: reader.number()? });
     }
     let tasks = tasks(&mut reader, pid, origin_ns)?.into();

@@ -4,6 +4,7 @@ use super::super::tasks::{Lane, Piece, Sums, Told, Waited};
 use super::*;
 use crate::event::task::WaitKind;
 use crate::timeline::tasks::{Call, State};
+use crate::trace::vocabulary::PHASES;
 use std::cell::RefCell;
 use std::io;
 
@@ -81,7 +82,7 @@ fn story(pid: u32, origin_ns: u64, end_ns: u64, exited: bool) -> Story {
         phases: phases::begun(&phases::phases(
             origin_ns,
             end_ns,
-            &phases::NAMES.map(|name| phases::Mark { name, at_ns: Some(origin_ns + 1), exec: None }),
+            &PHASES.map(|name| phases::Mark { name, at_ns: Some(origin_ns + 1), exec: None }),
         )),
         command: format!("command {pid}"),
         tasks: tasks.into(),
