@@ -9,8 +9,11 @@
 
 static void become_daemon(void)
 {
+	pid_t creator = getpid();
+
 	if (daemon(0, 0) < 0)
 		die("daemon");
+	outlive(creator);
 }
 
 int main(int argc, char **argv)

@@ -16,6 +16,8 @@ int main(int argc, char **argv)
 	if (middle < 0)
 		die("fork");
 	if (middle == 0) {
+		pid_t creator = getpid();
+
 		close(fds[0]);
 		if (setsid() < 0)
 			die("setsid");
@@ -24,6 +26,7 @@ int main(int argc, char **argv)
 			die("second fork");
 		if (daemon_pid == 0) {
 			send_pid(fds[1], getpid());
+			outlive(creator);
 			sleep_ms(ms);
 			_exit(0);
 		}

@@ -64,6 +64,13 @@ __attribute__((unused)) static void sleep_ms(long ms)
 		;
 }
 
+/* Until the creator has ended, however late a busy machine lets it. */
+__attribute__((unused)) static void outlive(pid_t creator)
+{
+	while (getppid() == creator)
+		sleep_ms(1);
+}
+
 /* Executes /bin/true with one argument that tells which start it is. */
 __attribute__((noreturn, unused)) static void exec_true(const char *mark)
 {
