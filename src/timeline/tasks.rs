@@ -4,12 +4,17 @@
 //! Whatever was lost, or came in whatever order, a row stays whole: what no record covers is a piece of
 //! unknown time, and of two records that overlap the second is cut.
 
-use super::row::{Found, Row};
+mod lane;
+mod sums;
+
+use self::lane::cut;
+pub(super) use self::lane::{Lane, Piece, SINGLE_NS};
+pub(super) use self::sums::{Call, State, Sums};
+use super::row::Row;
 use super::spill::Spill;
 pub(super) use super::waited::{Rival, Told, Waited};
-use crate::event::task::{Mark, Moment, Spent, Usage, WaitKind};
+use crate::event::task::{Mark, Moment, Spent, Usage};
 use crate::hash::HashMap;
-use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Waits that a start keeps singly: the longest.
@@ -20,355 +25,6 @@ const MAX_PIECES: usize = 40_000;
 pub(super) const MAX_ALL_PIECES: usize = 400_000;
 /// Tasks of one start that are kept; of more, those that have ended and ran least are left out.
 pub(super) const MAX_LANES: usize = 2_000;
-/// Waits that are shorter only count in the sums. The kernel side has the same limit, but tells some
-/// kinds singly.
-pub(super) const SINGLE_NS: u64 = 100_000;
-/// Readings of the counters that are kept of a task.
-const MAX_READINGS: usize = 32;
-
-/// A system call by number; which one it is, the architecture tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Call {
-    pub nr: i32,
-    pub compat: bool,
-}
-
-/// What a task does at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum State {
-    /// There is no task yet.
-    Creating,
-    Running,
-    Runnable,
-    /// It has ended.
-    Exited,
-    #[default]
-    Unknown,
-    Blocked(WaitKind),
-    /// In a system call (or, without one, elsewhere in the kernel) that has no kind of its own.
-    Other(Option<Call>),
-}
-
-impl State {
-    pub(super) fn of(kind: WaitKind, call: Option<Call>) -> Self {
-        match kind {
-            WaitKind::Cpu => Self::Runnable,
-            WaitKind::Other => Self::Other(call),
-            kind => Self::Blocked(kind),
-        }
-    }
-}
-
-/// Times by state, each state once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Sums(Vec<(State, u64)>);
-
-impl Sums {
-    pub(super) fn with_room(states: usize) -> Self {
-        Self(Vec::with_capacity(states))
-    }
-
-    pub(super) fn add(&mut self, state: State, ns: u64) {
-        if ns == 0 {
-            return;
-        }
-        match self.0.iter_mut().find(|(known, _)| *known == state) {
-            Some((_, sum)) => *sum = sum.saturating_add(ns),
-            None => self.0.push((state, ns)),
-        }
-    }
-
-    pub(super) fn add_all(&mut self, other: &Self) {
-        other.0.iter().for_each(|&(state, ns)| self.add(state, ns));
-    }
-
-    pub(super) fn get(&self, state: State) -> u64 {
-        self.0.iter().find(|(known, _)| *known == state).map_or(0, |(_, ns)| *ns)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (State, u64)> {
-        self.0.iter().copied()
-    }
-
-    /// What is certain of a part of `part` ns out of these `whole` ns: of each state what cannot lie in
-    /// the rest. Where the order of things is not known, most of a small part is unknown.
-    pub(super) fn certain(&self, part: u64, whole: u64) -> Self {
-        let rest = whole.saturating_sub(part);
-        let mut out = Self::default();
-        let mut unknown = part;
-        for (state, ns) in self.iter() {
-            let ns = ns.saturating_sub(rest).min(unknown);
-            unknown -= ns;
-            out.add(state, ns);
-        }
-        out.add(State::Unknown, unknown);
-        out
-    }
-
-    /// A part in proportion: an estimate, but adding up exactly.
-    pub(super) fn share(&self, part: u64, whole: u64) -> Self {
-        if part >= whole {
-            return self.clone();
-        }
-        let mut out = Self::default();
-        // Differences of running sums, so that rounding does not pile up.
-        let (mut before, mut given) = (0u128, 0u64);
-        for (state, ns) in self.iter() {
-            before += u128::from(ns);
-            let upto = (before * u128::from(part) / u128::from(whole.max(1))) as u64;
-            let upto = upto.min(part);
-            out.add(state, upto.saturating_sub(given));
-            given = given.max(upto);
-        }
-        out.add(State::Unknown, part - given.min(part));
-        out
-    }
-}
-
-/// A piece of a task's time.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Piece {
-    /// Known by its sums, which add up to its length.
-    Sums {
-        since_ns: u64,
-        until_ns: u64,
-        sums: Sums,
-    },
-    Wait(Waited),
-}
-
-impl Piece {
-    pub(super) fn since_ns(&self) -> u64 {
-        match self {
-            Self::Sums { since_ns, .. } => *since_ns,
-            Self::Wait(wait) => wait.off_ns,
-        }
-    }
-
-    pub(super) fn until_ns(&self) -> u64 {
-        match self {
-            Self::Sums { until_ns, .. } => *until_ns,
-            Self::Wait(wait) => wait.back_ns,
-        }
-    }
-
-    fn length(&self) -> u64 {
-        self.until_ns().saturating_sub(self.since_ns())
-    }
-
-    /// What it adds to the sums between two times.
-    pub(super) fn within(&self, from_ns: u64, to_ns: u64) -> Sums {
-        let (from, to) = (from_ns.max(self.since_ns()), to_ns.min(self.until_ns()));
-        let mut out = Sums::default();
-        if to <= from {
-            return out;
-        }
-        match self {
-            Self::Sums { sums, .. } if to - from == self.length() => out = sums.clone(),
-            Self::Sums { sums, .. } => out = sums.certain(to - from, self.length()),
-            Self::Wait(wait) => {
-                let wake = wait.wake_ns.clamp(from, to);
-                out.add(wait.state(), wake - from);
-                out.add(State::Runnable, to - wake);
-            }
-        }
-        out
-    }
-
-    /// Joins the one that follows; both become sums.
-    fn join(&mut self, next: &Self) {
-        let mut sums = self.within(0, u64::MAX);
-        sums.add_all(&next.within(0, u64::MAX));
-        *self = Self::Sums { since_ns: self.since_ns(), until_ns: next.until_ns(), sums };
-    }
-}
-
-/// What one task did.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Lane {
-    pub tid: u32,
-    pub comm: Option<String>,
-    /// In order, each beginning where the one before ends.
-    pub pieces: Row,
-    /// Its end was told.
-    pub ended_ns: Option<u64>,
-    /// From then on it is what another lane (by its place) had been: a thread that executed, and took
-    /// the leader's place.
-    pub taken_over: Vec<(u64, usize)>,
-    /// What it had used, when that was told; the first always.
-    readings: Vec<(u64, Usage)>,
-    /// The last piece is made of short things that have no record of their own to keep apart.
-    loose_end: bool,
-}
-
-impl Lane {
-    /// As it was, of a task from which nothing more comes.
-    pub(super) fn of(tid: u32, pieces: Row, ended_ns: Option<u64>, taken_over: Vec<(u64, usize)>) -> Self {
-        Self { tid, pieces, ended_ns, taken_over, ..Self::default() }
-    }
-
-    pub(super) fn begin_ns(&self) -> Option<u64> {
-        self.pieces.begin_ns()
-    }
-
-    pub(super) fn until_ns(&self) -> Option<u64> {
-        self.pieces.until_ns()
-    }
-
-    /// The piece in which a time lies; a border belongs to the piece before it.
-    pub(super) fn at(&self, time_ns: u64) -> Option<Found<'_>> {
-        self.pieces.at(time_ns)
-    }
-
-    /// Its time between two times. What no record covers is left out.
-    pub(super) fn within(&self, from_ns: u64, to_ns: u64) -> Sums {
-        let mut out = Sums::default();
-        for piece in self.pieces.after(from_ns) {
-            if piece.since_ns() >= to_ns {
-                break;
-            }
-            out.add_all(&piece.within(from_ns, to_ns));
-        }
-        out
-    }
-
-    pub(super) fn waits(&self) -> impl Iterator<Item = Cow<'_, Waited>> {
-        self.pieces.iter().filter_map(|piece| match piece {
-            Cow::Owned(Piece::Wait(wait)) => Some(Cow::Owned(wait)),
-            Cow::Borrowed(Piece::Wait(wait)) => Some(Cow::Borrowed(wait)),
-            Cow::Owned(Piece::Sums { .. }) | Cow::Borrowed(Piece::Sums { .. }) => None,
-        })
-    }
-
-    /// Puts a piece at the end. What overlaps is cut off its front, and what is missing is unknown.
-    fn push(&mut self, piece: Piece) {
-        self.loose_end = false;
-        let since = self.until_ns().unwrap_or(piece.since_ns());
-        if piece.since_ns() > since {
-            let mut sums = Sums::default();
-            sums.add(State::Unknown, piece.since_ns() - since);
-            self.pieces.push(Piece::Sums { since_ns: since, until_ns: piece.since_ns(), sums });
-        }
-        if piece.until_ns() <= since {
-            return;
-        }
-        self.pieces.push(if piece.since_ns() < since { cut(piece, since) } else { piece });
-    }
-
-    fn spent(&mut self, spent: &Spent) {
-        if spent.until_ns > spent.since_ns {
-            let sums = sums(spent);
-            self.push(Piece::Sums { since_ns: spent.since_ns, until_ns: spent.until_ns, sums });
-        }
-    }
-
-    fn used(&mut self, time_ns: u64, usage: Usage) {
-        self.readings.push((time_ns, usage));
-        if self.readings.len() > MAX_READINGS {
-            // Every other one, but for the first and the last ones.
-            let mut n = 0;
-            self.readings.retain(|_| {
-                n += 1;
-                n % 2 == 1 || n > MAX_READINGS - 8
-            });
-        }
-    }
-
-    fn waited(&mut self, spent: &Spent, wait: Waited) {
-        if wait.back_ns.saturating_sub(wait.off_ns) >= SINGLE_NS {
-            self.spent(spent);
-            self.push(Piece::Wait(wait));
-            return;
-        }
-        // Short: with the time before it and with other short ones it makes one piece.
-        let loose = self.loose_end;
-        let before = self.pieces.len();
-        self.spent(spent);
-        self.push(Piece::Wait(wait));
-        let keep = if loose { before } else { before + 1 }.max(1);
-        while self.pieces.len() > keep {
-            let Some(last) = self.pieces.pop() else { break };
-            if let Some(mut previous) = self.pieces.pop() {
-                previous.join(&last);
-                self.pieces.push(previous);
-            }
-        }
-        if let Some(mut last) = self.pieces.pop() {
-            if let Piece::Wait(_) = last {
-                let sums = last.within(0, u64::MAX);
-                last = Piece::Sums { since_ns: last.since_ns(), until_ns: last.until_ns(), sums };
-            }
-            self.loose_end = last.length() < SINGLE_NS * 10;
-            self.pieces.push(last);
-        }
-    }
-
-    /// Keeps only waits of some length, and joins neighbouring sums that are together shorter than
-    /// `join_ns`. Gives the number of waits that went.
-    fn thin(&mut self, wait_ns: u64, join_ns: u64) -> u64 {
-        let mut gone = 0;
-        let all = self.pieces.take();
-        // Empty now, and kept where it was.
-        let mut out = std::mem::take(&mut self.pieces);
-        for mut piece in all {
-            let mut folded = false;
-            if let Piece::Wait(_) = &piece
-                && piece.length() < wait_ns
-            {
-                gone += 1;
-                folded = true;
-                let sums = piece.within(0, u64::MAX);
-                piece = Piece::Sums { since_ns: piece.since_ns(), until_ns: piece.until_ns(), sums };
-            }
-            let joins = |last: &Piece| {
-                let both = matches!((last, &piece), (Piece::Sums { .. }, Piece::Sums { .. }));
-                both && (folded || last.length().saturating_add(piece.length()) < join_ns)
-            };
-            match out.pop_if(joins) {
-                Some(mut last) => {
-                    last.join(&piece);
-                    out.push(last);
-                }
-                None => out.push(piece),
-            }
-        }
-        self.pieces = out;
-        self.loose_end = false;
-        gone
-    }
-}
-
-/// The end of a piece, from a time on.
-fn cut(piece: Piece, from_ns: u64) -> Piece {
-    match piece {
-        Piece::Sums { until_ns, .. } => {
-            Piece::Sums { since_ns: from_ns, until_ns, sums: piece.within(from_ns, until_ns) }
-        }
-        Piece::Wait(mut wait) => {
-            wait.off_ns = from_ns;
-            wait.wake_ns = wait.wake_ns.clamp(from_ns, wait.back_ns.max(from_ns));
-            Piece::Wait(wait)
-        }
-    }
-}
-
-/// The sums of a record, made to add up to its length if they do not.
-fn sums(spent: &Spent) -> Sums {
-    let mut left = spent.until_ns.saturating_sub(spent.since_ns);
-    let parts =
-        [spent.runnable_ns, spent.running_ns].into_iter().chain(spent.blocked.iter().map(|(_, ns)| *ns));
-    // A row has thousands of them, most with one state.
-    let mut out = Sums::with_room(parts.filter(|ns| *ns > 0).count());
-    let blocked = spent.blocked.iter().map(|&(kind, ns)| (State::of(kind, None), ns));
-    let known = [(State::Runnable, spent.runnable_ns), (State::Running, spent.running_ns)];
-    for (state, ns) in blocked.chain(known) {
-        let ns = ns.min(left);
-        left -= ns;
-        out.add(state, ns);
-    }
-    out.add(State::Unknown, left);
-    out
-}
 
 /// What the tasks of one start did.
 #[derive(Debug, Clone, Default)]
@@ -441,7 +97,7 @@ impl Tasks {
                     self.drop_at = self.lanes.len() + MAX_LANES / 2;
                 }
                 let pieces = Row::kept_in(self.spill.clone());
-                self.lanes.push(Lane { tid, pieces, ..Lane::default() });
+                self.lanes.push(Lane::of(tid, pieces, None, Vec::new()));
                 self.by_tid.insert(tid, self.lanes.len() - 1);
                 self.lanes.len() - 1
             }
@@ -596,7 +252,7 @@ impl Tasks {
             Some(leader) => leader,
             None => {
                 let pieces = Row::kept_in(self.spill.clone());
-                self.lanes.push(Lane { tid: pid, pieces, ..Lane::default() });
+                self.lanes.push(Lane::of(pid, pieces, None, Vec::new()));
                 self.by_tid.insert(pid, self.lanes.len() - 1);
                 self.lanes.len() - 1
             }
