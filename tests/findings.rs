@@ -976,3 +976,29 @@ fn a_name_server_that_a_time_out_ended_did_not_answer() {
         assert!(times == 0 && advice.starts_with("Cache names locally"), "{advice}");
     }
 }
+
+/// A path whose short pieces were put together, under the longest of them.
+fn put_together(root: &mut Value, at: usize, own: Value, others: Value) {
+    let folded = json!({"pieces": 900, "own_ns": own, "others_ns": others});
+    root["timeline"]["critical_path"][at]["folded"] = folded;
+}
+
+#[test]
+fn what_was_put_together_is_not_all_of_whoever_has_the_longest_piece() {
+    // 20 ms of its own; 100 ms in pieces, the longest of which is number 11's; 80 ms of its own.
+    let path = [(20, 10, "running", ""), (100, 11, "running", ""), (80, 10, "running", "")];
+    let mut root = start(10, None, 0, 200, &path);
+    put_together(&mut root, 1, json!({"running": 30 * MS}), json!({"running": 20 * MS, "sleep": 50 * MS}));
+    let sleeper = |pid: u32, at: u64, ms: u64| {
+        start(pid, Some(10), at, ms + 2, &[(2, pid, "running", ""), (ms, pid, "sleep", "asked for 1 ms")])
+    };
+    let saves = |starts: &[Value]| find(&diagnose(starts), "fixed-sleep").saves_ns;
+    // Whether it has the longest piece or not, a sleep in those pieces is one that somebody waited for.
+    assert_eq!(saves(&[sleeper(11, 30, 40), root.clone()]), Some(40 * MS));
+    assert_eq!(saves(&[sleeper(12, 30, 40), root.clone()]), Some(40 * MS));
+    // No more of them than is not its own.
+    assert_eq!(saves(&[sleeper(11, 20, 98), root.clone()]), Some(70 * MS));
+    // A glance, which is all that a report takes of a trace that says what was found, gives the same whole.
+    let said = diagnose(&[root]);
+    assert_eq!(said.diagnosis.findings, []);
+}

@@ -9,6 +9,7 @@ use crate::hash::HashMap;
 use crate::report::{markup, phase};
 use crate::sort::SortSmall;
 use crate::trace::read::{Detail, Glance, Item, ReadError, Reader, Take};
+use crate::trace::parts;
 use crate::trace::schema::Start;
 use crate::words::label;
 use std::collections::VecDeque;
@@ -254,12 +255,12 @@ fn drawn(start: &Start) -> Drawn {
         ns: piece.duration_ns,
     });
     let mut states: Vec<Piece> = Vec::new();
-    for piece in &time.critical_path {
-        let name = label::harmless(&piece.state, 40);
+    for piece in parts::of(start) {
+        let name = label::harmless(piece.state, 40);
         match states.last_mut() {
             Some(last) if last.name == name => last.ns = last.ns.saturating_add(piece.duration_ns),
             _ => states.push(Piece {
-                class: markup::state_class(&piece.state),
+                class: markup::state_class(piece.state),
                 name,
                 at: piece.at_ns,
                 ns: piece.duration_ns,

@@ -4,6 +4,7 @@ use super::hit::{Claim, Hit, Of};
 use super::thresholds::{Thresholds, Time};
 use crate::hash::{HashMap, HashSet, RandomState};
 use crate::sort::SortSmall;
+use crate::trace::parts;
 use crate::trace::schema::{Basis, Import, Segment, Start, Wait};
 use crate::words::intern::{Interner, Sym};
 use crate::words::{duration, label};
@@ -238,34 +239,19 @@ pub(crate) fn unfolded(start: &Start) -> Cow<'_, [Segment]> {
         return Cow::Borrowed(path);
     }
     let mut out = Vec::with_capacity(path.len());
-    for segment in path {
-        let Some(folded) = &segment.folded else {
-            out.push(segment.clone());
-            continue;
-        };
-        let end = segment.at_ns.saturating_add(segment.duration_ns);
-        let mut at_ns = segment.at_ns;
-        let whose = [(&folded.own_ns, &*start.start_id, start.pid), (&folded.others_ns, OTHERS, 0)];
-        for (sums, of, tid) in whose {
-            for (state, ns) in sums {
-                // A file can say anything.
-                let duration_ns = (*ns).min(end.saturating_sub(at_ns));
-                if duration_ns > 0 {
-                    let (start_id, state) = (of.to_owned(), state.clone());
-                    let folded = Some(Box::default());
-                    out.push(Segment {
-                        at_ns,
-                        duration_ns,
-                        start_id,
-                        tid,
-                        state,
-                        folded,
-                        ..Segment::default()
-                    });
-                    at_ns = at_ns.saturating_add(duration_ns);
-                }
-            }
-        }
+    for part in path.iter().flat_map(|segment| parts::of_segment(segment, &start.start_id)) {
+        out.push(match part.is_alone() {
+            true => part.segment.clone(),
+            false => Segment {
+                at_ns: part.at_ns,
+                duration_ns: part.duration_ns,
+                start_id: part.of.unwrap_or(OTHERS).to_owned(),
+                tid: if part.of.is_some() { start.pid } else { 0 },
+                state: part.state.to_owned(),
+                folded: Some(Box::default()),
+                ..Segment::default()
+            },
+        });
     }
     Cow::Owned(out)
 }

@@ -22,6 +22,7 @@ pub use thresholds::Thresholds;
 
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
+use crate::trace::parts;
 use crate::trace::read::Item;
 use crate::trace::schema::{Diagnosis, Finding, Group, Header, NotExamined, Session, Severity, Start};
 use crate::words::intern::Sym;
@@ -35,7 +36,7 @@ use whole::{Entry, Run, Wholes};
 
 /// Starts that are placed in the tree; findings of more are only counted.
 const MAX_ENTRIES: usize = 2_000_000;
-/// Stretches of critical paths in memory: some 10 MB. The paths of more roots are the root alone.
+/// Stretches of critical paths in memory: some 15 MB. The paths of more roots are the root alone.
 const MAX_RUNS: usize = 300_000;
 /// ... and of those that are roots only if their parent was there before the recording: it may come after them.
 const MAX_MAYBE_RUNS: usize = 60_000;
@@ -266,11 +267,18 @@ impl Diagnoser {
         for segment in timeline.critical_path.iter().take(MAX_RUNS) {
             let from = origin.saturating_add(segment.at_ns).max(runs.last().map_or(0, |run: &Run| run.to));
             let to = from.saturating_add(segment.duration_ns).min(finish);
-            let of = self.known.key(&segment.start_id);
+            // Those that were put together are of many, whoever has the longest.
+            let (of, own_ns) = match segment.folded {
+                None => (self.known.key(&segment.start_id), None),
+                Some(_) => (key, Some(parts::shares(segment, &start.start_id).0)),
+            };
+            let tid = if own_ns.is_none() { segment.tid } else { 0 };
             match runs.last_mut() {
                 _ if to <= from => {}
-                Some(last) if (last.of, last.tid, last.to) == (of, segment.tid, from) => last.to = to,
-                _ => runs.push(Run { of, tid: segment.tid, from, to }),
+                Some(last) if own_ns.is_none() && (last.of, last.tid, last.to, last.own_ns) == (of, tid, from, None) => {
+                    last.to = to;
+                }
+                _ => runs.push(Run { of, tid, from, to, own_ns }),
             }
         }
         if !runs.is_empty() {

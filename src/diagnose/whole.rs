@@ -30,13 +30,32 @@ pub(super) struct Entry {
     pub(super) forked: u64,
 }
 
-/// A stretch of a path: one task's time.
+/// A stretch of a path: one task's time, or short pieces of many tasks that were put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
+    /// Of pieces of many tasks: whose path it is.
     pub(super) of: u64,
     pub(super) tid: u32,
     pub(super) from: u64,
     pub(super) to: u64,
+    /// Of pieces of many tasks: how long it is that start's own. The rest is of others, and where each is, nobody knows.
+    pub(super) own_ns: Option<u64>,
+}
+
+impl Run {
+    fn length(&self) -> u64 {
+        self.to.saturating_sub(self.from)
+    }
+
+    /// How much of a claim on that start may be in it.
+    fn holds(&self, of: u64, tid: u32) -> u64 {
+        match self.own_ns {
+            None if self.of == of && (self.tid == tid || self.tid == 0 || tid == 0) => self.length(),
+            None => 0,
+            Some(own_ns) if self.of == of => own_ns.min(self.length()),
+            Some(own_ns) => self.length().saturating_sub(own_ns),
+        }
+    }
 }
 
 /// One whole.
@@ -173,7 +192,7 @@ fn join(roots: &[&Entry], paths: &HashMap<u64, Vec<Run>>) -> Vec<Run> {
             (None, None) => break,
         };
         let until = until.min(now);
-        let whole = [Run { of: root.key, tid: 0, from: root.origin, to: root.finish }];
+        let whole = [Run { of: root.key, tid: 0, from: root.origin, to: root.finish, own_ns: None }];
         let path = paths.get(&root.key).filter(|path| !path.is_empty()).map_or(&whole[..], |path| path);
         let within = path.iter().filter(|run| run.from < until && run.to > root.origin);
         let cut = within.map(|run| Run { from: run.from.max(root.origin), to: run.to.min(until), ..*run });
@@ -195,17 +214,30 @@ impl Whole {
     /// The parts of claims that lie on the path, in order of time, each nanosecond once.
     pub(super) fn on_path<'c>(&self, claims: impl Iterator<Item = &'c Claim>) -> Vec<Piece> {
         let mut pieces: Vec<Piece> = Vec::new();
+        // Claims are in order of time: what of each stretch of many tasks, own and of others, was claimed so far.
+        let mut taken: Option<(u64, [u64; 2])> = None;
         for claim in claims {
             let first = self.path.partition_point(|run| run.to <= claim.from);
             let rest = self.path.get(first..).unwrap_or_default();
             for run in rest.iter().take_while(|run| run.from < claim.to) {
-                let is_it = match claim.of {
-                    Of::Anybody => true,
-                    // Task 0: what is known of a start as a whole.
-                    Of::Task(of, tid) => run.of == of && (run.tid == tid || run.tid == 0 || tid == 0),
-                };
-                if is_it {
-                    pieces.push((run.from.max(claim.from), run.to.min(claim.to)));
+                let (from, mut to) = (run.from.max(claim.from), run.to.min(claim.to));
+                // Task 0: what is known of a start as a whole.
+                if let Of::Task(of, tid) = claim.of {
+                    let mut left = run.holds(of, tid);
+                    if run.own_ns.is_some() {
+                        let sums = match &mut taken {
+                            Some((begin, sums)) if *begin == run.from => sums,
+                            other => &mut other.insert((run.from, [0; 2])).1,
+                        };
+                        let [own, others] = sums;
+                        let sum = if run.of == of { own } else { others };
+                        left = left.saturating_sub(*sum);
+                        *sum = sum.saturating_add(left.min(to.saturating_sub(from)));
+                    }
+                    to = to.min(from.saturating_add(left));
+                }
+                if from < to {
+                    pieces.push((from, to));
                 }
             }
         }
@@ -254,7 +286,7 @@ mod tests {
     }
 
     fn run(of: u64, from: u64, to: u64) -> Run {
-        Run { of, tid: of as u32, from, to }
+        Run { of, tid: of as u32, from, to, own_ns: None }
     }
 
     fn claim(of: u64, from: u64, to: u64) -> Claim {
@@ -276,6 +308,26 @@ mod tests {
         assert_eq!(length(&whole.on_path([claim(1, 0, 100)].iter())), 50);
         let anybody = Claim { of: Of::Anybody, from: 55, to: 70 };
         assert_eq!(whole.on_path([anybody].iter()), [(55, 70)]);
+    }
+
+    #[test]
+    fn of_what_was_put_together_everybody_has_as_much_as_is_said() {
+        // A path of 100, of which 60 are short pieces: 20 of its own, 40 of others. The longest was of number 2.
+        let entries = [entry(1, None, 0, 100), entry(2, Some(1), 30, 40), entry(3, Some(1), 50, 60)];
+        let many = Run { own_ns: Some(20), ..run(1, 20, 80) };
+        let path = vec![run(1, 0, 20), many, run(1, 80, 100)];
+        let wholes = of_entries(&entries, &[(1, path)].into_iter().collect());
+        let whole = wholes.main().unwrap();
+        let on_path = |claims: &[Claim]| length(&whole.on_path(claims.iter()));
+        assert_eq!(whole.length, 100);
+        assert_eq!((on_path(&[claim(2, 30, 40)]), on_path(&[claim(3, 50, 60)])), (10, 10));
+        assert_eq!(on_path(&[claim(2, 30, 40), claim(3, 50, 60)]), 20);
+        // Nobody has more of it than there is.
+        assert_eq!(on_path(&[claim(2, 20, 80)]), 40);
+        assert_eq!(on_path(&[claim(2, 20, 50), claim(3, 50, 80)]), 40);
+        assert_eq!(on_path(&[claim(1, 0, 100)]), 20 + 20 + 20);
+        let anybody = Claim { of: Of::Anybody, from: 0, to: 90 };
+        assert_eq!(on_path(&[anybody]), 90);
     }
 
     #[test]

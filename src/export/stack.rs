@@ -2,10 +2,14 @@
 
 use super::Outline;
 use crate::sort::SortSmall;
+use crate::trace::parts;
 use crate::trace::schema::Start;
 
 /// Deepest path that is written out; what is above it becomes one frame.
 const MAX_DEPTH: usize = 64;
+
+/// Whose the short pieces of a path are that were put together.
+const MANY: &str = "(short pieces of other starts)";
 
 /// Names of the starts above and of the start itself, outermost first.
 pub(super) fn path(trace: &Outline, row: u32) -> Vec<&str> {
@@ -56,15 +60,18 @@ pub(super) fn stretches(start: &Start) -> Vec<Stretch<'_>> {
         })
         .collect()
     } else {
-        let path = timeline.critical_path.iter();
-        path.map(|segment| Stretch {
-            at_ns: segment.at_ns,
-            end_ns: segment.at_ns.saturating_add(segment.duration_ns),
-            state: &segment.state,
-            detail: segment.detail.as_deref(),
-            elsewhere: (segment.start_id != start.start_id).then_some(&*segment.start_id),
-        })
-        .collect()
+        parts::of(start)
+            .map(|part| Stretch {
+                at_ns: part.at_ns,
+                end_ns: part.at_ns.saturating_add(part.duration_ns),
+                state: part.state,
+                detail: part.segment.detail.as_deref(),
+                elsewhere: match part.of {
+                    Some(id) => (id != start.start_id).then_some(id),
+                    None => Some(MANY),
+                },
+            })
+            .collect()
     };
     all.sort_small_by_key(|stretch| stretch.at_ns);
     let mut free = 0;
@@ -112,6 +119,9 @@ pub(super) fn leaves<'a>(trace: &'a Outline, start: &'a Start) -> Vec<Leaf<'a>> 
         let mut push = |from: u64, to: u64, stretch: Option<&Stretch<'a>>| {
             if from < to {
                 let elsewhere = stretch.and_then(|stretch| stretch.elsewhere).map(|id| {
+                    if id == MANY {
+                        return MANY;
+                    }
                     let row = trace.row_of(id).and_then(|row| trace.digest.row(row));
                     row.map_or("(a start that is not here)", |row| trace.digest.text(row.label))
                 });

@@ -6,6 +6,7 @@ pub mod document;
 pub mod json_schema;
 mod lines;
 mod names;
+pub mod parts;
 mod place;
 pub mod read;
 pub mod schema;

@@ -3,8 +3,9 @@
 use super::{Digest, File, MAX_DEPTH, MAX_ON_PATH, OnPath, Run, Side, Sides};
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
+use crate::trace::parts;
 use crate::trace::read::Ending;
-use crate::trace::schema::{self, Diagnosis, Start};
+use crate::trace::schema::{self, Diagnosis, SHORT_START_NS, Start};
 use crate::words::label;
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -16,15 +17,29 @@ pub(super) struct Joining {
     pub(super) parents: Vec<Option<u64>>,
     pub(super) first: usize,
     pub(super) paths: Vec<(u32, u64, u64)>,
+    /// Of roots what their paths have of other starts in pieces that were put together.
+    pub(super) folded: Vec<(u32, u64)>,
 }
 
 impl Digest {
     /// Of a root's path: who has how much of it.
     pub(super) fn path(&mut self, start: &Start, root: u32, joining: &mut Joining) {
         let mut shares: HashMap<&str, u64> = HashMap::default();
+        let mut others = 0u64;
         for segment in &start.timeline.critical_path {
-            let share = shares.entry(&segment.start_id).or_default();
-            *share = share.saturating_add(segment.duration_ns);
+            let (whose, ns) = match segment.folded {
+                None => (&*segment.start_id, segment.duration_ns),
+                Some(_) => {
+                    let (own_ns, others_ns) = parts::shares(segment, &start.start_id);
+                    others = others.saturating_add(others_ns);
+                    (&*start.start_id, own_ns)
+                }
+            };
+            let share = shares.entry(whose).or_default();
+            *share = share.saturating_add(ns);
+        }
+        if others > 0 {
+            joining.folded.push((root, others));
         }
         let mut shares: Vec<(u64, u64)> =
             shares.into_iter().map(|(id, ns)| (self.state.hash_one(id), ns)).collect();
@@ -64,6 +79,51 @@ impl Digest {
             whose: joining.rows.get(&whose).copied().unwrap_or(root),
             ns,
         }));
+        self.share_out(joining);
+    }
+
+    /// Of short pieces that were put together nobody knows whose each is: those below the root have what it waited for in
+    /// them by how long they took themselves, as far as that is not on the path already, and a short start at most.
+    fn share_out(&mut self, joining: &Joining) {
+        if joining.folded.is_empty() {
+            return;
+        }
+        let folded: HashMap<u32, u64> = joining.folded.iter().copied().collect();
+        // What of each start is not its children's, nor known to be on the path.
+        let mut taken: HashMap<u32, u64> = HashMap::default();
+        let mut take = |number: u32, ns: u64| {
+            let sum = taken.entry(number).or_default();
+            *sum = sum.saturating_add(ns);
+        };
+        let known = self.on_path.iter().filter(|piece| folded.contains_key(&piece.root));
+        known.for_each(|piece| take(piece.whose, piece.ns));
+        let mut below: Vec<(u32, u32, u64)> = Vec::new();
+        for number in joining.first..self.rows.len() {
+            let Some(row) = self.rows.get(number) else { continue };
+            let mut at = row.parent;
+            // As for places: no further than so many ancestors.
+            for _ in 0..MAX_DEPTH {
+                let above = at.and_then(|at| self.rows.get(at as usize)).and_then(|row| row.parent);
+                if above.is_none() {
+                    break;
+                }
+                at = above;
+            }
+            let number = number as u32;
+            let Some(root) = at.filter(|root| *root != number && folded.contains_key(root)) else { continue };
+            below.push((root, number, row.duration));
+            row.parent.into_iter().for_each(|parent| take(parent, row.duration));
+        }
+        let mut all: HashMap<u32, u128> = HashMap::default();
+        for (root, number, ns) in &mut below {
+            *ns = ns.saturating_sub(taken.get(number).copied().unwrap_or(0)).min(SHORT_START_NS);
+            *all.entry(*root).or_default() += u128::from(*ns);
+        }
+        for (root, whose, weight) in below.into_iter().filter(|(.., weight)| *weight > 0) {
+            let (Some(ns), Some(all)) = (folded.get(&root), all.get(&root)) else { continue };
+            let ns = (u128::from(*ns) * u128::from(weight)).checked_div(*all).unwrap_or(0) as u64;
+            self.on_path.push(OnPath { root, whose, ns });
+        }
     }
 
     /// Takes in what the trace says of several starts together.

@@ -5,7 +5,9 @@
 //! in what is wanted, a field twice, another type) is no less good: it gives `None`, and is parsed whole.
 
 use super::scan::Scan;
-use crate::trace::schema::{Binary, Exec, Exit, Finding, Phase, ProcessRef, Ready, Segment, Start, Timeline};
+use crate::trace::schema::{
+    Binary, Exec, Exit, Finding, Folded, Phase, ProcessRef, Ready, Segment, Start, Timeline,
+};
 use std::collections::BTreeMap;
 
 /// How much of each start.
@@ -455,12 +457,53 @@ fn path(scan: &mut Scan<'_>, into: &mut Vec<Segment>) -> Option<()> {
                     fields.once(3)?;
                     segment.tid = small(scan)?;
                 }
+                b"folded" => {
+                    fields.once(4)?;
+                    if scan.null() {
+                        segment.folded = None;
+                    } else {
+                        folded(scan, segment.folded.get_or_insert_default())?;
+                    }
+                }
                 _ => scan.skip()?,
             }
             Some(true)
         })?;
+        if !fields.has(4) {
+            segment.folded = None;
+        }
         fields.all(4)
     })
+}
+
+/// Whose the pieces are that were put together.
+fn folded(scan: &mut Scan<'_>, into: &mut Folded) -> Option<()> {
+    let mut fields = Fields::default();
+    scan.fields(|scan, key| {
+        match key {
+            b"pieces" => {
+                fields.once(0)?;
+                into.pieces = scan.number()?;
+            }
+            b"own_ns" => {
+                fields.once(1)?;
+                by_name(scan, &mut into.own_ns)?;
+            }
+            b"others_ns" => {
+                fields.once(2)?;
+                by_name(scan, &mut into.others_ns)?;
+            }
+            _ => scan.skip()?,
+        }
+        Some(true)
+    })?;
+    if !fields.has(1) {
+        into.own_ns.clear();
+    }
+    if !fields.has(2) {
+        into.others_ns.clear();
+    }
+    fields.all(1)
 }
 
 /// Times by name. Most starts have the same names: only the numbers are written anew then.
@@ -530,7 +573,10 @@ mod tests {
                 state: String::new(),
                 detail: None,
                 holder: None,
-                folded: None,
+                folded: segment.folded.as_ref().map(|folded| {
+                    let Folded { pieces, own_ns, others_ns, .. } = (**folded).clone();
+                    Box::new(Folded { pieces, own_ns, others_ns, ..Folded::default() })
+                }),
                 ..segment.clone()
             };
             to.critical_path = from.critical_path.iter().map(bare).collect();
