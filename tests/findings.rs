@@ -421,16 +421,19 @@ fn a_cpu_that_equals_want_is_not_the_first_cause() {
             }
         }
         list.extend([worker, parent]);
-        let found = diagnose(&list).diagnosis.findings;
+        let said = diagnose(&list);
+        let found = &said.diagnosis.findings;
         let ids: Vec<String> =
             found.iter().map(|joined| joined.id.clone()).filter(|id| id != "helper-wait").collect();
-        (ids, found.iter().find(|joined| joined.id == "cpu-starved").unwrap().advice.clone())
+        assert_eq!(ids, ["cpu-starved", "wrapper-chain", "fixed-sleep"], "the dearest first");
+        let starved = found.iter().find(|joined| joined.id == "cpu-starved").unwrap();
+        (said.verdict[0].clone(), starved.explained, starved.advice.clone())
     };
-    let (ids, advice) = order("app");
-    assert_eq!(ids, ["wrapper-chain", "fixed-sleep", "cpu-starved"]);
+    let (verdict, explained, advice) = order("app");
+    assert!(explained && !verdict.contains("CPU"), "{verdict}");
     assert!(advice.contains("as many as there are CPUs"), "{advice}");
-    let (ids, advice) = order("cc1");
-    assert_eq!(ids, ["cpu-starved", "wrapper-chain", "fixed-sleep"]);
+    let (verdict, explained, advice) = order("cc1");
+    assert!(!explained && verdict.contains("of it: waiting for a CPU"), "{verdict}");
     assert!(advice.contains("more weight"), "{advice}");
 }
 
@@ -677,7 +680,7 @@ fn processes_that_are_made_and_left_alone_are_no_storm() {
 }
 
 #[test]
-fn why_is_told_before_where() {
+fn the_dearest_is_first_and_the_verdict_is_why() {
     // A parent that waits for a helper that sleeps: the sleep is the cause, although it is a little less.
     let helper = start(
         11,
@@ -701,12 +704,27 @@ fn why_is_told_before_where() {
     );
     parent["timeline"]["waits"] = json!([{"at_ns": 20 * MS, "duration_ns": 100 * MS, "runnable_ns": 0, "tid": 10, "kind": "child",
         "syscall": "wait4", "detail": "pid 11 (app)", "woken_by": {"kind": "task", "pid": 11, "comm": "app"}}]);
-    let said = diagnose(&[helper, parent]);
+    let said = diagnose(&[helper.clone(), parent.clone()]);
     let ids: Vec<&str> = said.diagnosis.findings.iter().map(|joined| joined.id.as_str()).collect();
-    assert_eq!(ids, ["fixed-sleep", "helper-wait"]);
-    assert_eq!(said.diagnosis.findings[1].saves_ns, Some(100 * MS));
-    assert_eq!(said.diagnosis.findings[1].overlaps, ["fixed-sleep"]);
+    assert_eq!(ids, ["helper-wait", "fixed-sleep"]);
+    assert_eq!(said.diagnosis.findings[0].saves_ns, Some(100 * MS));
+    assert_eq!(said.diagnosis.findings[0].overlaps, ["fixed-sleep"]);
     assert!(said.verdict[0].contains("90.0 ms of it: sleeping"), "{:?}", said.verdict);
+    assert_eq!(
+        said.diagnosis.findings.iter().map(|joined| joined.explained).collect::<Vec<_>>(),
+        [true, false]
+    );
+    // A trace of before says so by its order: what is explained is last.
+    let mut recorded = said.diagnosis.clone();
+    recorded.findings.reverse();
+    recorded.findings.iter_mut().for_each(|joined| joined.explained = false);
+    let mut again = Diagnoser::new(Thresholds::default());
+    for start in [&helper, &parent] {
+        again.known_start(&serde_json::from_value(start.clone()).unwrap());
+    }
+    let again = again.finish(&[], None, Some(recorded));
+    assert_eq!(again.verdict, said.verdict);
+    assert_eq!(again.diagnosis.findings.iter().map(|joined| &*joined.id).collect::<Vec<_>>(), ids);
 }
 
 #[test]
@@ -1001,4 +1019,89 @@ fn what_was_put_together_is_not_all_of_whoever_has_the_longest_piece() {
     // A glance, which is all that a report takes of a trace that says what was found, gives the same whole.
     let said = diagnose(&[root]);
     assert_eq!(said.diagnosis.findings, []);
+}
+
+#[test]
+fn where_most_of_the_time_went_is_said_beside_a_smaller_cause() {
+    let verdict = |computes: u64, sleeps: u64| {
+        let path = [(computes, 10, "running", ""), (sleeps, 10, "sleep", "asked for it")];
+        let mut start = start(10, None, 0, computes + sleeps, &path);
+        start["timeline"]["path_ns"] = json!({"running": computes * MS, "sleep": sleeps * MS});
+        diagnose(&[start]).verdict.remove(0)
+    };
+    assert_eq!(
+        verdict(800, 200),
+        "app was done after 1.00 s; 200 ms of it: sleeping for a fixed time in app; most of it, 800 ms (80 %), running on a CPU."
+    );
+    // Where the cause is the larger part, or nearly, it is enough.
+    for (computes, sleeps) in [(200, 800), (550, 450)] {
+        let verdict = verdict(computes, sleeps);
+        assert!(verdict.ends_with("ms of it: sleeping for a fixed time in app."), "{verdict}");
+    }
+}
+
+/// A shell that runs one command after the other, each for 100 ms.
+fn one_by_one(commands: &[(&[&str], i32)]) -> Vec<Value> {
+    let mut path = vec![(10, 10, "running", "")];
+    let mut starts = Vec::new();
+    for (pid, (argv, code)) in (11u32..).zip(commands) {
+        let within = [(10, pid, "running", ""), (90, pid, "network", "tcp 10.0.0.9:80 (receive)")];
+        let at = 10 + 100 * u64::from(pid - 11);
+        let mut start = start(pid, Some(10), at, 100, &within);
+        start["exe"] = json!(format!("/usr/bin/{}", argv[0]));
+        start["argv"] = json!(argv);
+        start["exit"]["code"] = json!(code);
+        starts.push(start);
+        path.extend(within);
+    }
+    starts.push(start(10, None, 0, 10 + 100 * commands.len() as u64, &path));
+    starts
+}
+
+#[test]
+fn what_is_tried_again_or_only_sleeps_could_not_start_together() {
+    let told = |commands: &[(&[&str], i32)]| has(&diagnose(&one_by_one(commands)), "serial-spawn");
+    let get: &[&str] = &["curl", "http://db:80/"];
+    assert!(told(&[(get, 0), (get, 0), (get, 0), (get, 0)]));
+    // Until it works, or never.
+    assert!(!told(&[(get, 7), (get, 7), (get, 7), (get, 0)]));
+    assert!(!told(&[(get, 7), (get, 7), (get, 7), (get, 7)]));
+    // One that fails among others is no retry, nor is it where each asks for something else.
+    assert!(told(&[(get, 0), (get, 7), (get, 0), (get, 0)]));
+    let other = |n: &'static str| -> [&'static str; 2] { ["curl", n] };
+    let [a, b, c] = [other("http://a1/"), other("http://a2/"), other("http://a3/")];
+    assert!(told(&[(&a, 7), (&b, 7), (&c, 7)]));
+    for sleep in [&["sleep", "1"][..], &["busybox", "sleep", "1"]] {
+        assert!(!told(&[(sleep, 0), (sleep, 0), (sleep, 0), (sleep, 0)]), "{sleep:?}");
+    }
+}
+
+#[test]
+fn runs_of_stat_are_each_a_whole_of_their_own() {
+    let run = |n: u32| {
+        let ms = 100 + u64::from(n);
+        let at = 10 + 120 * u64::from(n);
+        start(20 + n, None, at, ms, &[(20 + u64::from(n), 20 + n, "running", ""), (80, 20 + n, "sleep", "asked for 80 ms")])
+    };
+    let starts: Vec<Value> = (0..6).map(run).collect();
+    let runs: Vec<Value> = (20..26)
+        .map(|pid| json!({"name": "app", "start_id": format!("{pid}@{pid}/0"), "exit": 0, "pss_bytes": null}))
+        .collect();
+    let mut session = trace(&starts)["session"].take();
+    let said = |session: &Value| {
+        let session: Session = serde_json::from_value(session.clone()).unwrap();
+        with(Thresholds::default(), &starts, &[], Some(&session))
+    };
+    // Of a process that starts the same six times, one after the other, that is said, and all that is slept.
+    let one = said(&session);
+    assert!(has(&one, "serial-spawn"));
+    assert_eq!(find(&one, "fixed-sleep").saves_ns, Some(6 * 80 * MS));
+    session["runs"] = json!(runs);
+    let each = said(&session);
+    assert!(!has(&each, "serial-spawn"), "{:?}", each.diagnosis);
+    assert_eq!((find(&each, "fixed-sleep").saves_ns, find(&each, "fixed-sleep").n), (Some(80 * MS), 6));
+    assert_eq!(
+        each.verdict[0],
+        "the longest of 6 runs: app was done after 105 ms; 80.0 ms of it: sleeping for a fixed time in app."
+    );
 }

@@ -64,8 +64,8 @@ pub(crate) trait Rule: Sync {
         false
     }
 
-    /// How far it is from saying why, rather than where, the time went: told last where findings that are
-    /// nearer (a smaller number) say it for the same time.
+    /// How far it is from saying why, rather than where, the time went: never the verdict's cause where findings that
+    /// are nearer (a smaller number) say it for the same time.
     fn vagueness(&self) -> u8 {
         0
     }

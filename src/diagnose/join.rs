@@ -22,7 +22,7 @@ const OVERLAP: f64 = 0.05;
 /// A hit that lies within a larger one of its own kind for this share says nothing new.
 const NESTED: f64 = 0.9;
 
-/// What says only where the time went comes last, if others say for this share of it why.
+/// What says only where the time went is no cause, if others say for this share of it why.
 const EXPLAINED: f64 = 0.6;
 /// ... or for this share, where it is what equal starts do to each other.
 const EXPLAINED_AMONG_EQUALS: f64 = 0.2;
@@ -195,10 +195,13 @@ impl Hits {
             let enough = if priced.among_equals { EXPLAINED_AMONG_EQUALS } else { EXPLAINED };
             own > 0 && common(&pieces, &priced.pieces) as f64 >= enough * length(&priced.pieces) as f64
         };
-        let last: Vec<bool> = kept.iter().map(explained).collect();
-        let mut both: Vec<(bool, Priced)> = last.into_iter().zip(kept).collect();
-        both.sort_small_by_key(|(last, _)| *last);
-        let mut kept: Vec<Priced> = both.into_iter().map(|(_, priced)| priced).collect();
+        let all: Vec<bool> = kept.iter().map(explained).collect();
+        for (priced, explained) in kept.iter_mut().zip(all) {
+            priced.joined.explained = explained;
+        }
+        // Of what is equally dear, the cause goes first.
+        let vague = |joined: &Joined| (joined.explained, rule(&joined.id).vagueness);
+        kept.sort_small_by_key(|Priced { joined, .. }| (std::cmp::Reverse(rank(joined)), vague(joined)));
         for at in 0..kept.len() {
             let mut overlaps = Vec::new();
             for (other, theirs) in kept.iter().enumerate() {
@@ -219,7 +222,8 @@ impl Hits {
     }
 }
 
-fn rank(joined: &Joined) -> (Option<u64>, Severity) {
+/// The dearest has the highest.
+pub(super) fn rank(joined: &Joined) -> (Option<u64>, Severity) {
     // What has no price stands between what saves something and what nothing waits for.
     (joined.saves_ns.or(Some(1)), joined.severity)
 }
@@ -283,6 +287,7 @@ fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_
         starts,
         n,
         overlaps: Vec::new(),
+        explained: false,
         what,
         summary,
         evidence: kind.words.evidence.clone(),

@@ -297,10 +297,13 @@ impl Diagnoser {
     ) -> Said {
         let all = std::mem::take(&mut self.entries);
         let (entries, ids) = all.read(|id| self.known.key(id));
-        let wholes = Wholes::new(&entries, &ids.by_key, &self.paths, &self.older);
-        let diagnosis = match recorded {
+        let runs = session.map_or(&[][..], |session| session.runs.as_slice());
+        let runs = runs.iter().filter_map(|run| run.start_id.as_deref());
+        let runs: HashSet<u64> = runs.map(|id| self.known.key(id)).collect();
+        let wholes = Wholes::new(&entries, &ids.by_key, &self.paths, &self.older, &runs);
+        let mut diagnosis = match recorded {
             Some(recorded) => recorded,
-            None => self.joined(&wholes, &ids),
+            None => self.joined(&wholes, &ids, &runs),
         };
         let verdict = self.facts.verdict(&verdict::Trial {
             diagnosis: &diagnosis,
@@ -310,12 +313,18 @@ impl Diagnoser {
             session,
             texts: &self.known.texts,
         });
+        // Older traces have the cause first, which the verdict needs, and what it explains last.
+        diagnosis.findings.sort_small_by_key(|joined| std::cmp::Reverse(join::rank(joined)));
         Said { diagnosis, verdict }
     }
 
-    fn joined(&mut self, wholes: &Wholes, placed: &Ids<'_>) -> Diagnosis {
+    fn joined(&mut self, wholes: &Wholes, placed: &Ids<'_>, runs: &HashSet<u64>) -> Diagnosis {
         let families = std::mem::take(&mut self.families);
         for family in families.finish(|id| self.known.key(id)) {
+            // That `stat` runs the same again and again is what it is for.
+            if family.members.iter().any(|member| runs.contains(&member.key)) {
+                continue;
+            }
             for rule in catalogue::RULES {
                 if let Some(hit) = rule.look_at_siblings(&family, &self.thresholds, self.cpus) {
                     if self.unplaced > 0 {

@@ -6,9 +6,10 @@ use super::hit::{Claim, few, read_claims, write_claims};
 use crate::dense::{Reader, Writer};
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
+use crate::trace::schema::Exit;
 use crate::words::intern::Sym;
 use crate::words::label;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Families that are told apart.
 const MAX_FAMILIES: usize = 20_000;
@@ -30,6 +31,8 @@ pub(crate) struct Member {
     /// What of its imports, and of both, is not the machine's state at that time: what one alone would take.
     pub(crate) importing_alone: u64,
     pub(crate) alone: u64,
+    /// It ended with another status than 0, or by a signal.
+    pub(crate) failed: bool,
 }
 
 /// Equal starts of one parent.
@@ -38,6 +41,9 @@ pub(crate) struct Family {
     pub(crate) name: Sym,
     pub(crate) command: String,
     pub(crate) method: String,
+    /// Of their arguments, every byte: equal ones may differ in numbers.
+    argv: u64,
+    pub(crate) same_argv: bool,
     /// All of them ended by themselves: nobody waited for them to be ready.
     pub(crate) all_exit: bool,
     pub(crate) parent_pid: u32,
@@ -91,6 +97,7 @@ impl Growing {
         write_claims(out, member.key, member.origin, &member.entering);
         out.number(member.importing_alone);
         out.number(member.alone);
+        out.number(u64::from(member.failed));
         self.kept += 1;
     }
 
@@ -115,7 +122,8 @@ fn member(from: &mut Reader<'_>, last_ns: &mut u64, key: impl Fn(&str) -> u64) -
     let (key, finish) = (key(&id), from.after(origin)?);
     let (importing, entering) = (read_claims(from, key, origin)?, read_claims(from, key, origin)?);
     let (importing_alone, alone) = (from.number()?, from.number()?);
-    Some((id, Member { key, origin, finish, importing, entering, importing_alone, alone }))
+    let failed = from.number()? != 0;
+    Some((id, Member { key, origin, finish, importing, entering, importing_alone, alone, failed }))
 }
 
 #[derive(Debug, Default)]
@@ -141,6 +149,9 @@ impl Families {
         label::shape(start, &mut hasher);
         hasher.write(start.method.name.as_bytes());
         let place = (owner, hasher.finish());
+        let mut hasher = DefaultHasher::new();
+        start.argv.hash(&mut hasher);
+        let argv = hasher.finish();
         if !self.families.contains_key(&place) && self.families.len() >= MAX_FAMILIES {
             return;
         }
@@ -151,6 +162,8 @@ impl Families {
                 name,
                 command: label::harmless(&label::of_start(start), 60),
                 method: label::harmless(&start.method.name, 60),
+                argv,
+                same_argv: true,
                 all_exit: true,
                 parent_pid: parent.pid,
                 n: 0,
@@ -174,6 +187,7 @@ impl Families {
             family.modules = modules(case);
         }
         family.importing = family.importing.saturating_add(importing_ns);
+        family.same_argv &= family.argv == argv;
         family.all_exit &= exits;
         family.n += 1;
         family.sum = family.sum.saturating_add(timeline.duration_ns);
@@ -193,6 +207,7 @@ impl Families {
                 alone: alone(&importing).saturating_add(alone(&entering)),
                 importing,
                 entering,
+                failed: exits && start.exit.as_ref().is_some_and(is_failure),
             };
             growing.keep(&start.start_id, &member);
         }
@@ -213,6 +228,10 @@ fn entering(case: &Case<'_>) -> Vec<Claim> {
     };
     let app = case.start.timeline.phases.iter().rev().find(|phase| phase.name == "app");
     few(app.map_or_else(Vec::new, |app| case.between(0, app.at_ns.saturating_add(init)).1))
+}
+
+fn is_failure(exit: &Exit) -> bool {
+    exit.signal.is_some() || exit.code.is_some_and(|code| code != 0)
 }
 
 /// The dearest outermost imports, with their times.

@@ -93,7 +93,9 @@ impl Facts {
         if self.starts == 0 {
             return out;
         }
-        let top = trial.diagnosis.findings.iter().find(|joined| joined.saves_ns.is_some_and(|ns| ns > 0));
+        // The dearest cause: not what others explain.
+        let saves = |joined: &&Joined| joined.saves_ns.is_some_and(|ns| ns > 0) && !joined.explained;
+        let top = trial.diagnosis.findings.iter().find(saves);
         let main = trial.wholes.main();
         let length = main.map_or(0, |whole| whole.length);
         let is_one = trial.wholes.awaited().count() == 1;
@@ -110,7 +112,11 @@ impl Facts {
         let pool = pool.filter(|group| group.makespan_ns.is_some_and(|ns| ns as f64 >= POOL * length as f64));
         let why = top.filter(matters).map(|joined| (joined.saves_ns.unwrap_or(0), joined.what.clone()));
         let mut first = match root {
-            Some(root) if is_command || is_one => self.of_root(root, trial),
+            Some(root) if is_command || is_one => {
+                let runs = trial.session.map_or(0, |session| session.runs.len());
+                let begin = if runs > 1 { format!("the longest of {runs} runs: ") } else { String::new() };
+                begin + &self.of_root(root, trial)
+            }
             _ => {
                 let over = trial.session.map_or(length, |session| session.duration_ns);
                 let begun = format!("{} in {}", counted(self.starts, "start"), time(over));
@@ -129,16 +135,23 @@ impl Facts {
                 ", with {n} {method} workers, the last ready {last} after the first began"
             ));
         }
-        match why {
-            Some((ns, what)) => first.push_str(&format!("; {} of it: {what}", time(ns))),
-            None => {
-                // Without a cause, where the time went.
-                let part = root.and_then(|root| root.path.first()).filter(|(_, ns)| *ns > 0);
-                if let (Some((state, ns)), Some(root)) = (part, root) {
-                    let share = percent(*ns, root.duration);
-                    first.push_str(&format!("; {} of it ({share}) {}", time(*ns), in_words(state)));
-                }
-            }
+        // Where the time went, instead of a cause, or where the dearest one is the smaller part of it by far.
+        let part = root.and_then(|root| Some((root.path.first()?, root.duration)));
+        let caused = why.as_ref().map(|(ns, _)| *ns);
+        let part = part.filter(|((_, ns), all)| match caused {
+            Some(caused) => *ns >= all / 2 && caused < *ns / 2,
+            None => *ns > 0,
+        });
+        if let Some((ns, what)) = why {
+            first.push_str(&format!("; {} of it: {what}", time(ns)));
+        }
+        if let Some(((state, ns), all)) = part {
+            let of_it = if caused.is_some() { "most of it" } else { "of it" };
+            let (share, words) = (percent(*ns, all), in_words(state));
+            first.push_str(&match caused {
+                Some(_) => format!("; {of_it}, {} ({share}), {words}", time(*ns)),
+                None => format!("; {} {of_it} ({share}) {words}", time(*ns)),
+            });
         }
         first.push('.');
         out.push(first);

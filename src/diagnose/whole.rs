@@ -82,12 +82,14 @@ pub(super) struct Wholes {
 impl Wholes {
     /// `paths` has the critical paths of those that could be roots; where one is missing, the start itself
     /// is all that is known of it.
-    /// `by_key` has the places of entries; `older` those of processes that were there before the recording.
+    /// `by_key` has the places of entries; `older` those of processes that were there before the recording; `runs` the
+    /// commands of `stat`, which nobody waits for together.
     pub(super) fn new(
         entries: &[Entry],
         by_key: &HashMap<Key, u32>,
         paths: &HashMap<u64, Vec<Run>>,
         older: &HashSet<u64>,
+        runs: &HashSet<u64>,
     ) -> Self {
         let mut root_of: Vec<Option<u32>> = vec![None; entries.len()];
         let mut way = Vec::new();
@@ -116,10 +118,13 @@ impl Wholes {
             }
         }
         let mut wholes = Self::default();
-        let mut by_creator: HashMap<u64, u32> = HashMap::default();
+        let mut by_creator: HashMap<(u64, bool), u32> = HashMap::default();
         for at in 0..entries.len() as u32 {
             let root = root_of.get(at as usize).copied().flatten().unwrap_or(at);
-            let creator = entries.get(root as usize).map_or(0, |root| root.creator);
+            let creator = entries.get(root as usize).map_or((0, false), |root| match runs.contains(&root.key) {
+                true => (root.key, true),
+                false => (root.creator, false),
+            });
             let place = *by_creator.entry(creator).or_insert_with(|| {
                 wholes.list.push(Whole::default());
                 (wholes.list.len() - 1) as u32
@@ -282,7 +287,7 @@ mod tests {
 
     fn of_entries(entries: &[Entry], paths: &HashMap<u64, Vec<Run>>) -> Wholes {
         let by_key = entries.iter().zip(0u32..).map(|(entry, at)| (Key::of(entry.key), at)).collect();
-        Wholes::new(entries, &by_key, paths, &HashSet::default())
+        Wholes::new(entries, &by_key, paths, &HashSet::default(), &HashSet::default())
     }
 
     fn run(of: u64, from: u64, to: u64) -> Run {

@@ -15,7 +15,7 @@ const PAGE: Page = Page {
     measured: "Scaled: the sum of their durations, less what they would take together: the longest of them, or their CPU time over the machine's CPUs, whichever is more; over the time in which they were starting.",
     fix: "Start them all, then wait for all (multiprocessing: call start() on every process before the first \
           join(); shells: & and wait, xargs -P; systemd: no After= between equal units).",
-    mistaken: "Each may need what the one before has made. Memory, a licence or a data base may allow only so many at a time. The price takes every CPU for free, as far as these processes do not use it themselves.",
+    mistaken: "Each may need what the one before has made. What is tried again because it failed, `sleep` as a command and the runs of `startrace stat` are not told. Memory, a licence or a data base may allow only so many at a time. The price takes every CPU for free, as far as these processes do not use it themselves.",
 };
 
 impl Rule for SerialSpawn {
@@ -50,6 +50,8 @@ impl Rule for SerialSpawn {
             || family.running == 0
             || family.sum / n < limits.min_each.0
             || !is_one_by_one(family)
+            || is_retried(family)
+            || only_sleeps(family)
         {
             return None;
         }
@@ -96,4 +98,18 @@ fn is_one_by_one(family: &Family) -> bool {
     });
     let pairs = family.members.len().saturating_sub(1);
     pairs > 0 && after.count() * 10 >= pairs * 9
+}
+
+/// One thing is tried until it works: all have the same arguments, and nearly each but the last failed.
+fn is_retried(family: &Family) -> bool {
+    let Some((_, before)) = family.members.split_last() else { return false };
+    let failed = before.iter().filter(|member| member.failed).count();
+    family.same_argv && family.all_exit && failed * 10 >= before.len() * 9
+}
+
+/// The command whose time is the point of it: between tries, or until something else is there.
+fn only_sleeps(family: &Family) -> bool {
+    let mut words = family.command.split(' ');
+    let program = words.next().map(|word| if word == "busybox" { words.next().unwrap_or(word) } else { word });
+    program.is_some_and(|program| matches!(program, "sleep" | "usleep"))
 }

@@ -86,6 +86,9 @@ pub struct Joined {
     /// Findings that have nanoseconds of that path in common with this one.
     #[serde(default)]
     pub overlaps: Vec<String>,
+    /// Others, which are nearer to the cause, say of most of the same time why it went; absent where none does.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub explained: bool,
     /// What the time goes to, as it follows "3.1 s of it: ".
     #[serde(default)]
     pub what: String,
@@ -96,6 +99,12 @@ pub struct Joined {
     pub evidence: BTreeMap<String, serde_json::Value>,
     /// What to change.
     pub advice: String,
+}
+
+/// Nothing to say.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_not(explained: &bool) -> bool {
+    !explained
 }
 
 impl Joined {
