@@ -119,6 +119,16 @@ static __always_inline enum call_class call_class(__s32 nr)
 #define NR_EXECVEAT 281
 #endif
 
+/* Calls whose time-out is milliseconds, or a timeval: -1 where the architecture has none. */
+#if defined(__TARGET_ARCH_x86)
+#define NR_POLL 7
+#define NR_SELECT 23
+#elif defined(__TARGET_ARCH_arm64)
+#define NR_POLL -1
+#define NR_SELECT -1
+#endif
+#define NR_EPOLL_PWAIT2 441
+
 /* A lock with priority inheritance, whose word is the holder's number. */
 #define FUTEX_TID_MASK 0x3fffffff
 
@@ -145,7 +155,8 @@ static __always_inline __u64 call_arg(struct pt_regs *regs, const int n)
 	case 0: return regs->di;
 	case 1: return regs->si;
 	case 2: return regs->dx;
-	default: return regs->r10;
+	case 3: return regs->r10;
+	default: return regs->r8;
 	}
 #elif defined(__TARGET_ARCH_arm64)
 	/* x0 holds the result by now in some paths; the first argument is kept apart. */

@@ -99,6 +99,7 @@ __noinline __u64 settle_kind(struct task_state *st, __u32 preempt)
 		return NO_CLIENTS;
 	}
 #endif
+	st->timeout_ns = time_out(regs, st->nr);
 	kind = kind_of_child(st);
 	if (kind) {
 		st->kind = st->facts & FACT_IOWAIT ? WAIT_DISK : kind;

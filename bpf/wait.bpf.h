@@ -45,6 +45,38 @@ static __always_inline __u32 kind_of_child(struct task_state *st)
 	}
 }
 
+/* How long a task waits at most in poll, select or epoll_wait; 0: not at all, for ever, or in another call. */
+static __always_inline __u64 time_out(struct pt_regs *regs, __s32 nr)
+{
+	struct { __u64 sec, part; } length = {};
+	__u64 at = 0, unit = 1;
+	__s32 ms = 0;
+
+	switch (call_class(nr)) {
+	case CALL_POLL:
+		if (nr == NR_POLL)
+			ms = call_arg(regs, 2);
+		else
+			at = call_arg(regs, 2);
+		break;
+	case CALL_SELECT:
+		at = call_arg(regs, 4);
+		unit = nr == NR_SELECT ? 1000 : 1;
+		break;
+	case CALL_EPOLL:
+		if (nr == NR_EPOLL_PWAIT2)
+			at = call_arg(regs, 3);
+		else
+			ms = call_arg(regs, 3);
+		break;
+	default:
+		return 0;
+	}
+	if (at)
+		bpf_probe_read_user(&length, sizeof(length), (void *)at);
+	return ms > 0 ? ms * 1000000ULL : length.sec * 1000000000ULL + length.part * unit;
+}
+
 /*
  * The kind of any other wait in a system call, with the descriptor in the high half (all ones: none).
  * The caller is the task itself, on its way off the CPU.

@@ -246,6 +246,28 @@ fn a_storm_that_could_not_be_followed_to_its_first_process_is_one_at_least() {
         let storm = find(&found, "process-storm");
         assert!(storm.summary.contains(said), "{}", storm.summary);
     }
+    // How many it started is known, if those are in the trace: 60 that can have been one after the other.
+    let child = |n: u32, ms: u64| start(1_000 + n, Some(10), 2 * u64::from(n), ms, &[(ms, 1_000 + n, "running", "")]);
+    let seen = |n: u32, ms: u64| {
+        let mut starts: Vec<Value> = (0..n).map(|n| child(n, ms)).collect();
+        starts.push(start(10, None, 0, 160, &path("too long to follow")));
+        let found = diagnose(&starts);
+        let storm = find(&found, "process-storm");
+        (storm.summary.clone(), storm.what.clone(), storm.evidence["short_starts_below"].clone(), storm.saves_ns)
+    };
+    let (summary, what, below, saves_ns) = seen(60, 2);
+    assert!(
+        summary.starts_with(
+            "app waited for 60 short processes one after the other, at least 40.0 ms in all (its path could be followed through 20 of them)"
+        ),
+        "{summary}"
+    );
+    assert_eq!((&*what, below, saves_ns), ("60 short processes, one after the other", json!(60), Some(40 * MS)));
+    // Some of those were there at the same time, so that nobody can say so of all.
+    let (summary, ..) = seen(60, 19);
+    assert!(summary.contains("waited for at least 20 short"), "{summary}");
+    // What is longer is not short.
+    assert_eq!(seen(60, 21).2, json!(0));
 }
 
 #[test]
@@ -1051,6 +1073,7 @@ fn one_by_one(commands: &[(&[&str], i32)]) -> Vec<Value> {
         start["exe"] = json!(format!("/usr/bin/{}", argv[0]));
         start["argv"] = json!(argv);
         start["exit"]["code"] = json!(code);
+        start["method"]["name"] = json!("shell.command");
         starts.push(start);
         path.extend(within);
     }
@@ -1104,4 +1127,84 @@ fn runs_of_stat_are_each_a_whole_of_their_own() {
         each.verdict[0],
         "the longest of 6 runs: app was done after 105 ms; 80.0 ms of it: sleeping for a fixed time in app."
     );
+}
+
+/// Its one wait, of a kind, by a system call, and what ended it.
+fn waits(start: &mut Value, kind: &str, syscall: &str, by: &str) {
+    for wait in start["timeline"]["waits"].as_array_mut().unwrap() {
+        wait["kind"] = json!(kind);
+        wait["syscall"] = json!(syscall);
+        wait["woken_by"] = json!({"kind": by, "pid": null, "comm": null});
+    }
+}
+
+#[test]
+fn an_event_loops_time_out_is_a_fixed_sleep_and_its_events_are_none() {
+    let said = |syscall: &str, by: &str, detail: &str, ready: &str| {
+        let path = [(20, 10, "running", ""), (80, 10, "poll", detail)];
+        let mut start = start(10, None, 0, 100, &path);
+        waits(&mut start, "poll", syscall, by);
+        start["timeline"]["ready"]["kind"] = json!(ready);
+        diagnose(&[start])
+    };
+    let slept = said("epoll_wait", "timer", "fd 3: eventpoll", "exit");
+    let sleep = find(&slept, "fixed-sleep");
+    assert_eq!(sleep.saves_ns, Some(80 * MS));
+    assert_eq!(sleep.summary, "app slept 80.0 ms (in an event loop's time-outs)");
+    for (syscall, by, detail, ready) in [
+        ("epoll_wait", "task", "fd 3: eventpoll", "exit"),
+        ("epoll_wait", "unknown", "fd 3: eventpoll", "exit"),
+        // With descriptors of its own the time-out is of a wait for those.
+        ("poll", "timer", "fd 3: pipe", "exit"),
+        ("epoll_wait", "timer", "fd 3: tcp 10.0.0.9:80 (receive)", "exit"),
+        ("epoll_wait", "timer", "fd 3: tcp 0.0.0.0:80 (accept)", "exit"),
+        // An idle loop waits for ever.
+        ("epoll_wait", "timer", "fd 3: eventpoll", "timeout"),
+    ] {
+        assert!(!has(&said(syscall, by, detail, ready), "fixed-sleep"), "{syscall} {by} {detail} {ready}");
+    }
+}
+
+#[test]
+fn who_waits_for_an_answer_is_not_advised_to_connect() {
+    let advice = |what: &str| {
+        let path = [(20, 10, "running", ""), (80, 10, "network", what)];
+        find(&diagnose(&[start(10, None, 0, 100, &path)]), "connect-wait").advice.clone()
+    };
+    let connects = advice("fd 3: tcp 10.0.0.9:80 (connect)");
+    assert!(connects.starts_with("Connect to tcp 10.0.0.9:80 "), "{connects}");
+    let asks = advice("fd 3: tcp 10.0.0.9:80 (receive)");
+    assert!(asks.starts_with("Ask tcp 10.0.0.9:80 ") && asks.contains("answers late"), "{asks}");
+}
+
+#[test]
+fn who_waits_for_a_worker_or_a_sleep_is_not_advised_to_keep_an_answer() {
+    let advice = |state: &str, of: &dyn Fn(&mut Value)| {
+        let mut helper = start(11, Some(10), 20, 60, &[(2, 11, "running", ""), (58, 11, state, "")]);
+        of(&mut helper);
+        let path = [(20, 10, "running", ""), (2, 11, "running", ""), (58, 11, state, ""), (20, 10, "running", "")];
+        let mut parent = start(10, None, 0, 100, &path);
+        parent["timeline"]["waits"] = json!([{"at_ns": 20 * MS, "duration_ns": 60 * MS, "runnable_ns": 0, "tid": 10,
+            "kind": "child", "syscall": "wait4", "detail": "pid 11 (app)", "woken_by": {"kind": "task", "pid": 11, "comm": "app"}}]);
+        find(&diagnose(&[helper, parent]), "helper-wait").advice.clone()
+    };
+    let answers = advice("running", &|_| ());
+    assert!(answers.starts_with("Keep the child's answer"), "{answers}");
+    let sleeps = advice("sleep", &|_| ());
+    assert!(sleeps.starts_with("The child only sleeps"), "{sleeps}");
+    let copy = advice("running", &|start| {
+        start["execs"] = json!([]);
+        start["method"]["mechanism"] = json!("fork");
+    });
+    let spawned = advice("running", &|start| start["method"]["pattern"] = json!("multiprocessing.spawn"));
+    for worker in [copy, spawned] {
+        assert!(worker.starts_with("What makes the worker slow"), "{worker}");
+    }
+    // A subshell of a script answers.
+    let subshell = advice("running", &|start| {
+        start["execs"] = json!([]);
+        start["method"]["mechanism"] = json!("fork");
+        start["method"]["pattern"] = json!("shell.substitution");
+    });
+    assert!(subshell.starts_with("Keep the child's answer"), "{subshell}");
 }

@@ -5,7 +5,7 @@ use super::thresholds::{Thresholds, Time};
 use crate::hash::{HashMap, HashSet, RandomState};
 use crate::sort::SortSmall;
 use crate::trace::parts;
-use crate::trace::schema::{Basis, Import, Segment, Start, Wait};
+use crate::trace::schema::{Basis, Import, SHORT_START_NS, Segment, Start, Wait};
 use crate::words::intern::{Interner, Sym};
 use crate::words::{duration, label};
 use std::borrow::Cow;
@@ -51,6 +51,14 @@ impl Key {
     }
 }
 
+/// Short starts below one, however deep.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Below {
+    pub(crate) n: u64,
+    /// How long they took, each without its waits for a CPU.
+    pub(crate) sum_ns: u64,
+}
+
 /// What was seen of other starts so far.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
@@ -63,6 +71,10 @@ pub(crate) struct Known {
     threads: HashMap<u64, Vec<(u64, u64)>>,
     /// When copies were made that went on without an exec, by their parent's start.
     copies: HashMap<u64, Vec<u64>>,
+    /// Short starts that are finished, by the start that they descend from, as long as that is not.
+    below: HashMap<u64, Below>,
+    /// Copies that went on without an exec, and workers of pools: they do a part of the work, and answer nothing.
+    workers: HashSet<Key>,
     /// Attempts to connect of starts, and of those below them, where any failed.
     attempts: HashMap<u64, Vec<Attempt>>,
     pub(crate) texts: Interner,
@@ -83,11 +95,15 @@ impl Known {
     /// Takes a start in; its command.
     pub(crate) fn learn(&mut self, key: u64, start: &Start) -> Sym {
         let name = self.name_in(start);
+        let parent =
+            start.parent.as_ref().and_then(|parent| parent.start_id.as_deref()).map(|id| self.key(id));
         if self.names.len() < MAX_NAMES {
             self.names.insert(Key::of(key), name);
         }
-        let parent =
-            start.parent.as_ref().and_then(|parent| parent.start_id.as_deref()).map(|id| self.key(id));
+        self.learn_below(key, parent, start);
+        if is_worker(start) && self.workers.len() < MAX_NAMES {
+            self.workers.insert(Key::of(key));
+        }
         // Only it will ask for them.
         if let Some(parent) = parent.filter(|parent| !self.names.contains_key(&Key::of(*parent)))
             && self.pids < MAX_NAMES
@@ -108,6 +124,31 @@ impl Known {
             self.threads.insert(key, spans);
         }
         name
+    }
+
+    /// A short start counts for all that it descends from, by way of its parent.
+    fn learn_below(&mut self, key: u64, parent: Option<u64>, start: &Start) {
+        let Some(parent) = parent.filter(|parent| !self.names.contains_key(&Key::of(*parent))) else { return };
+        let mut more = self.below.get(&key).copied().unwrap_or_default();
+        let states = start.timeline.states.as_ref();
+        let busy_ns = start.timeline.duration_ns.saturating_sub(states.map_or(0, |states| states.runnable_ns));
+        let ran = start.timeline.phases.iter().any(|phase| phase.name == "app");
+        // What waits for others has their time.
+        let itself_ns = busy_ns.saturating_sub(more.sum_ns);
+        if ran && !start.partial && itself_ns < SHORT_START_NS {
+            more.n = more.n.saturating_add(1);
+            more.sum_ns = more.sum_ns.saturating_add(itself_ns);
+        }
+        if more.n > 0 && (self.below.len() < MAX_NAMES || self.below.contains_key(&parent)) {
+            let all = self.below.entry(parent).or_default();
+            all.n = all.n.saturating_add(more.n);
+            all.sum_ns = all.sum_ns.saturating_add(more.sum_ns);
+        }
+    }
+
+    /// The short starts below one that has just come to its end.
+    pub(crate) fn below(&self, key: u64) -> Below {
+        self.below.get(&key).copied().unwrap_or_default()
     }
 
     /// Its attempts to connect belong to those above it, too: a script tries by its helpers.
@@ -178,6 +219,11 @@ impl Known {
         self.names.get(&Key::of(key)).map(|name| label::harmless(self.texts.get(*name), MAX_TEXT))
     }
 
+    /// Is that start, which was seen already, a worker?
+    pub(crate) fn is_worker(&self, start_id: &str) -> bool {
+        self.workers.contains(&Key::of(self.key(start_id)))
+    }
+
     /// Is that pid the one of a child that was seen already?
     pub(crate) fn is_child(&self, parent: &str, pid: u32) -> bool {
         self.children.get(&self.key(parent)).is_some_and(|pids| pids.contains(&pid))
@@ -186,6 +232,7 @@ impl Known {
     /// A start has been looked at, and asks no more.
     pub(crate) fn done(&mut self, key: u64) {
         self.pids -= self.children.remove(&key).map_or(0, |pids| pids.len());
+        self.below.remove(&key);
     }
 
     /// Other threads of a start that was seen already which were there at that time.
@@ -208,6 +255,13 @@ pub(crate) fn is_copy(start: &Start) -> bool {
         && !start.partial
         && start.method.mechanism.as_deref() == Some("fork")
         && start.execs.iter().all(|exec| exec.error.is_some())
+}
+
+/// Such a copy, but for those that a shell makes for a part of its script; or of a pool by its method's name.
+fn is_worker(start: &Start) -> bool {
+    let pattern = start.method.pattern.as_deref().unwrap_or("");
+    let is_pool = pattern.starts_with("multiprocessing.") || pattern.starts_with("loky.");
+    is_pool || pattern.contains("worker") || (is_copy(start) && !pattern.starts_with("shell."))
 }
 
 /// From when to when each thread but the first was seen: by its waits.

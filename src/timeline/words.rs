@@ -73,6 +73,7 @@ impl Builder {
         if wait.timeout_ns.is_some() || call.map(|call| self.call_name(call)).as_deref() != Some("poll") {
             return wait.timeout_ns;
         }
+        // Of a stream that was recorded when that was told of sleeps only.
         u64::try_from(wait.args[2] as i32).ok().map(|ms| ms * 1_000_000)
     }
 
@@ -351,7 +352,8 @@ fn is_sender(wait: &Wait) -> bool {
 
 fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, believed: bool, wait: &Wait) -> Option<WokenBy> {
     let storage = matches!(wait.kind, WaitKind::Disk | WaitKind::PageFault);
-    let over = timeout_ns.is_some_and(|ns| wake_ns.saturating_sub(wait.off_ns) >= ns);
+    // It has run since it entered the call, for a moment.
+    let over = timeout_ns.is_some_and(|ns| wake_ns.saturating_sub(wait.off_ns) >= ns - ns / 64);
     let (kind, who) = match &wait.waker {
         _ if wait.kind == WaitKind::Cpu => return None,
         // Whoever was current when the time was up was interrupted by the timer.
@@ -363,6 +365,8 @@ fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, believed: bool, wait:
             _ if wait.signal => ("signal", None),
             WaitKind::Disk | WaitKind::PageFault => ("io", None),
             WaitKind::Sleep => ("timer", None),
+            // Whoever was interrupted.
+            _ if over => ("timer", None),
             _ => ("unknown", None),
         },
         Waker::Task { pid, comm, .. } => {
@@ -440,6 +444,20 @@ mod tests {
             (wait(WaitKind::Poll, Waker::Hardirq), "unknown", None),
             (Wait { timeout_ns: Some(50), ..wait(WaitKind::Poll, Waker::Hardirq) }, "timer", None),
             (Wait { timeout_ns: Some(5000), ..wait(WaitKind::Poll, Waker::Hardirq) }, "unknown", None),
+            // It ran for a moment within the call; and whoever was interrupted did not wake it.
+            (Wait { timeout_ns: Some(50), off_ns: 101, ..wait(WaitKind::Poll, Waker::Hardirq) }, "unknown", None),
+            (
+                Wait { timeout_ns: Some(64_000_000), ..wait(WaitKind::Poll, Waker::Hardirq) },
+                "unknown",
+                None,
+            ),
+            (Wait { timeout_ns: Some(50), waker_exact: false, ..wait(WaitKind::Poll, task()) }, "timer", None),
+            (
+                Wait { timeout_ns: Some(5000), waker_exact: false, ..wait(WaitKind::Poll, task()) },
+                "unknown",
+                None,
+            ),
+            (Wait { timeout_ns: Some(50), ..wait(WaitKind::Poll, task()) }, "task", Some(9)),
             (wait(WaitKind::Futex, Waker::Hardirq), "timer", None),
             (
                 Wait {

@@ -682,11 +682,11 @@ static int64_t read_file(int argc, char **argv, int drop)
 		die("drop");
 	if (drop)
 		posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
-	begin = now();
+	begin = served();
 	lseek(fd, 0, SEEK_SET);
 	while (read(fd, block, sizeof block) > 0)
 		;
-	begin = now() - begin;
+	begin = served() - begin;
 	unlink(name);
 	return begin;
 }

@@ -15,6 +15,8 @@ use xtask::streams::{self, Stream, Whose};
 
 /// A machine that does something else in the middle of a case is no fault of the finding.
 const ATTEMPTS: usize = 3;
+/// Of the cases, for nice: nine tenths and more of a CPU that one other program wants as well.
+const PRIORITY: &str = "-15";
 /// The longest case.
 const LIMIT: Duration = Duration::from_secs(60);
 const SOURCES: &str = "tests/findings";
@@ -60,7 +62,17 @@ pub fn command(args: &[String]) -> Result<()> {
             continue;
         }
         let mut why = None;
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            // Both halves of a comparison are of the same moment: what else the machine does has changed since.
+            if attempt > 0
+                && let Some(other) = all.iter().find(|other| case.instead() == Some(&other.name))
+                && let Ok((outcome, stream)) = kit.run(other)
+                && other.wrong(&outcome, None).is_none()
+            {
+                outcomes.insert(other.name.clone(), outcome);
+                streams.retain(|old| old.whose.job != other.name);
+                streams.push(stream);
+            }
             let (outcome, stream) = match kit.run(case) {
                 Ok(ran) => ran,
                 Err(error) => {
@@ -327,8 +339,11 @@ impl Kit {
         }
         fs::create_dir_all(&folder)?;
         let (trace, events) = (folder.join("trace.json"), folder.join("events.ndjson"));
-        let mut command = shell::as_root(&self.binary);
+        // What else the machine does is to be no part of a case: it has the CPUs when no case wants them.
+        let mut command = shell::as_root("nice");
         command
+            .args(["-n", PRIORITY])
+            .arg(&self.binary)
             .args(["record", "-q", "-o"])
             .arg(&trace)
             .arg("--events")

@@ -3,19 +3,33 @@
 use crate::diagnose::case::{Case, by_name, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::trace::schema::Wait;
 use crate::words::count;
 
 /// A sleep whose end was given, not its length.
 const UNTIL: &str = "until a set time";
+
+/// An event loop's time-out, as long as it was asked for.
+const LOOP: &str = "an event loop's time-outs";
+
+/// A wait in epoll_wait that ended because its time was over, with nothing of a peer that it was for: that is `dns-wait`
+/// or `connect-wait`.
+fn is_time_out_of_a_loop(wait: &Wait) -> bool {
+    let is_epoll = wait.syscall.as_deref().is_some_and(|call| call.starts_with("epoll_"));
+    let timed = wait.woken_by.as_ref().is_some_and(|by| by.kind == "timer");
+    let detail = wait.detail.as_deref().unwrap_or("");
+    let of_peer = ["tcp ", "udp ", "socket ", "(accept)"].iter().any(|word| detail.contains(word));
+    wait.kind == "poll" && is_epoll && timed && !of_peer
+}
 
 pub(crate) struct FixedSleep;
 
 const PAGE: Page = Page {
     what: "A start sleeps for a fixed time, and everything else waits for it.",
     why: "A sleep that waits for something else to be ready is either too long or too short; one within a loop that asks again and again adds half its length on average.",
-    measured: "Waits in nanosleep and clock_nanosleep that a timer ended, on the critical path. Sleeps of less than 100 us are not counted.",
+    measured: "Waits in nanosleep and clock_nanosleep that a timer ended, on the critical path; and of an event loop (asyncio.sleep, setTimeout) those in epoll_wait that ended because the time asked for was over, with nothing from a peer on the network. Sleeps of less than 100 us are not counted.",
     fix: "Wait for the event itself: READY=1, a listening socket, inotify for a file, pidfd or waitpid for a process, a condition variable; or ask in ever longer steps, beginning with 1 ms.",
-    mistaken: "A sleep that keeps a rate limit, or whose length is the point (sleep 5 as a command), is told as well. Time-outs of poll, select and futex are no fixed sleeps.",
+    mistaken: "A sleep that keeps a rate limit, or whose length is the point (sleep 5 as a command), is told as well, and so is an event loop that looks after something else from time to time. Time-outs of poll and select with descriptors, and of futex, are no fixed sleeps. A timerfd is not told from other events; of a start that was not ready in the end only sleeps count, as an idle loop waits for ever.",
 };
 
 impl Rule for FixedSleep {
@@ -32,16 +46,23 @@ impl Rule for FixedSleep {
     }
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
-        let (mut ns, mut claims, mut lengths) = (0u64, Vec::new(), Vec::new());
-        for on in case.waits_where(|wait| wait.kind == "sleep") {
-            let ended = on.wait.woken_by.as_ref().is_none_or(|by| by.kind == "timer");
-            if on.wait.kind != "sleep" || !ended {
+        let (mut ns, mut claims, mut lengths, mut loops) = (0u64, Vec::new(), Vec::new(), 0usize);
+        let is_loop = |wait: &Wait| case.is_whole() && is_time_out_of_a_loop(wait);
+        for on in case.waits_where(|wait| wait.kind == "sleep" || is_loop(wait)) {
+            if on.wait.woken_by.as_ref().is_some_and(|by| by.kind != "timer") {
                 continue;
             }
             ns = ns.saturating_add(on.ns);
             claims.extend(on.claims);
             let asked = on.wait.detail.as_deref().and_then(|detail| detail.strip_prefix("asked for "));
-            lengths.push((quoted(asked.unwrap_or(UNTIL)), on.ns, ()));
+            let asked = match on.wait.kind.as_str() {
+                "sleep" => quoted(asked.unwrap_or(UNTIL)),
+                _ => {
+                    loops += 1;
+                    LOOP.to_owned()
+                }
+            };
+            lengths.push((asked, on.ns, ()));
         }
         if !case.is_worth(ns, case.thresholds.fixed_sleep.min_cost) {
             return Vec::new();
@@ -54,14 +75,24 @@ impl Rule for FixedSleep {
             lengths.iter().take(3).map(|(asked, _, list)| times(list.len(), asked)).collect();
         let asked: Vec<String> = lengths
             .iter()
-            .filter(|(asked, ..)| asked != UNTIL)
+            .filter(|(asked, ..)| asked != UNTIL && asked != LOOP)
             .map(|(asked, _, list)| times(list.len(), asked))
             .collect();
-        let asked = match (asked.is_empty(), until) {
-            (false, 0) => format!("asked for {}", listed(&asked)),
-            (false, until) => format!("asked for {}; {until} {UNTIL}", listed(&asked)),
-            (true, _) => UNTIL.to_owned(),
-        };
+        let mut parts = Vec::new();
+        if !asked.is_empty() {
+            parts.push(format!("asked for {}", listed(&asked)));
+        }
+        match until {
+            0 => {}
+            all if all == n => parts.push(UNTIL.to_owned()),
+            until => parts.push(format!("{until} {UNTIL}")),
+        }
+        match loops {
+            0 => {}
+            all if all == n => parts.push(format!("in {LOOP}")),
+            loops => parts.push(format!("{loops} in {LOOP}")),
+        }
+        let asked = parts.join("; ");
         let often = if n > 1 { format!("{} times, ", count(n as u64)) } else { String::new() };
         let all = if n > 1 { " in all" } else { "" };
         let hit = Hit::new(case.program(), format!("sleeping for a fixed time in {}", case.program()))

@@ -47,7 +47,8 @@ const PAGE: Page = Page {
           command) and wait for the answer. All of the helper's own start is then part of theirs.",
     measured: "The critical path while the start waited for its child, or for a pipe that a younger process held, as far as it leads through other processes.",
     fix: "Keep the answer (a file, an environment variable), ask later or only when it is needed, ask in parallel, \
-          or read the information where the helper reads it. What makes the helper slow stands in its own start.",
+          or read the information where the helper reads it. What makes the helper slow stands in its own start. For a \
+          worker of a pool, or a child that only sleeps, the finding advises what fits those instead.",
     mistaken: "A program whose task it is to run another (a shell with -c, make, a supervisor that waits for its \
                service) is told as well.",
 };
@@ -103,13 +104,18 @@ impl Rule for HelperWait {
             // A name that is known by those who waited for it is good enough; else it may come later.
             let pid = case.process(&id);
             let helper = case.command(&id).unwrap_or_else(|| ABOUT.to_owned());
+            let advice = if case.known.is_worker(&id) {
+                "What makes the worker slow stands in its own start: start it earlier, give it less to do before it is there, or do not wait for it"
+            } else if only_sleeps(case, &id) {
+                "The child only sleeps: wait for what its sleep is meant for, or ask for that in ever longer steps that begin with 1 ms"
+            } else if runs_it {
+                "What makes the child slow stands in its own start; where it only answers something, keep the answer"
+            } else {
+                "Keep the child's answer (in a file, in a variable), ask for it later, or do meanwhile what does not need it"
+            };
             let mut hit = Hit::new(format!("{} {helper}", case.program()), format!("waiting for {helper}"))
                 .says(format!("{} waited {} for its child {helper}", case.name(), time(ns)))
-                .advises(if runs_it {
-                    "What makes the child slow stands in its own start; where it only answers something, keep the answer"
-                } else {
-                    "Keep the child's answer (in a file, in a variable), ask for it later, or do meanwhile what does not need it"
-                })
+                .advises(advice)
                 .shows("waited_ns", ns)
                 .shows("waits", n)
                 .shows("helper", id.clone())
@@ -119,4 +125,14 @@ impl Rule for HelperWait {
         }
         hits
     }
+}
+
+/// Does a process that the path leads through do next to nothing else there?
+fn only_sleeps(case: &Case<'_>, id: &str) -> bool {
+    let (mut all, mut slept) = (0u64, 0u64);
+    for segment in case.path().iter().filter(|segment| segment.start_id == id) {
+        all = all.saturating_add(segment.duration_ns);
+        slept = slept.saturating_add(if segment.state == "sleep" { segment.duration_ns } else { 0 });
+    }
+    slept as f64 >= ALL * all as f64
 }

@@ -6,6 +6,7 @@ use crate::diagnose::hit::Hit;
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
 use crate::trace::schema::{SHORT_START_NS, Segment};
+use crate::words::count;
 
 /// Processes that are remembered by name: as many as a path has pieces.
 const MAX_MEMBERS: usize = 2_000;
@@ -24,7 +25,9 @@ const PAGE: Page = Page {
           asked many times, keep the result in a file, or rewrite the script in a language that needs no processes.",
     mistaken: "A script that has to run many programs (a build) is told for what it is. Processes that are waited for no \
                longer than until they have their own image (posix_spawn) do not count. Processes that are started \
-               together and waited for at the end count only as far as the path leads through them.",
+               together and waited for at the end count only as far as the path leads through them. Where a path is too \
+               long to be followed to its beginning, the number is that of all short starts below, as far as they can have \
+               been one after the other, and the price still only what was followed.",
 };
 
 impl Rule for ProcessStorm {
@@ -107,6 +110,10 @@ impl Rule for ProcessStorm {
             .collect();
         members.sort_small_by_key(|(key, ns)| (std::cmp::Reverse(*ns), *key));
         members.truncate(MAX_MEMBERS);
+        let below = case.known.below(case.key);
+        // Those that it started are known, whether the path could be followed to them or not: one after the other they are
+        // if they have the time for it.
+        let all = Some(below.n).filter(|all| is_least && *all > n && below.sum_ns <= case.duration());
         let least = if is_least { "at least " } else { "" };
         let apart = match more_ns {
             0 => String::new(),
@@ -115,14 +122,19 @@ impl Rule for ProcessStorm {
                 time(more_ns)
             ),
         };
-        let mut hit = Hit::new(case.program(), format!("{least}{n} short processes, one after the other"))
+        let counted = all.map_or_else(|| format!("{least}{n}"), count);
+        let of_all = match all {
+            Some(_) => format!(", {least}{} in all (its path could be followed through {n} of them)", time(ns)),
+            None => format!(", {}", time(ns)),
+        };
+        let mut hit = Hit::new(case.program(), format!("{counted} short processes, one after the other"))
             .says(format!(
-                "{} waited for {least}{n} short processes one after the other, {}{apart}",
+                "{} waited for {counted} short processes one after the other{of_all}{apart}",
                 case.name(),
-                time(ns)
             ))
             .advises("Keep their results, or use the shell's own means instead of one process a step")
             .shows("processes", n)
+            .shows("short_starts_below", below.n)
             .shows("on_path_ns", ns);
         hit.members = members;
         vec![measured(hit, ns, claims)]

@@ -15,7 +15,7 @@ const PAGE: Page = Page {
     measured: "Scaled: the sum of their durations, less what they would take together: the longest of them, or their CPU time over the machine's CPUs, whichever is more; over the time in which they were starting.",
     fix: "Start them all, then wait for all (multiprocessing: call start() on every process before the first \
           join(); shells: & and wait, xargs -P; systemd: no After= between equal units).",
-    mistaken: "Each may need what the one before has made. What is tried again because it failed, `sleep` as a command and the runs of `startrace stat` are not told. Memory, a licence or a data base may allow only so many at a time. The price takes every CPU for free, as far as these processes do not use it themselves.",
+    mistaken: "Each may need what the one before has made. What is tried again because it failed, a `sleep` of a script and the runs of `startrace stat` are not told. Memory, a licence or a data base may allow only so many at a time. The price takes every CPU for free, as far as these processes do not use it themselves.",
 };
 
 impl Rule for SerialSpawn {
@@ -107,9 +107,10 @@ fn is_retried(family: &Family) -> bool {
     family.same_argv && family.all_exit && failed * 10 >= before.len() * 9
 }
 
-/// The command whose time is the point of it: between tries, or until something else is there.
+/// A script's `sleep`, whose time is the point of it: between tries, or until something else is there.
 fn only_sleeps(family: &Family) -> bool {
+    let by_script = ["shell.", "system", "popen", "subprocess"].iter().any(|of| family.method.contains(of));
     let mut words = family.command.split(' ');
     let program = words.next().map(|word| if word == "busybox" { words.next().unwrap_or(word) } else { word });
-    program.is_some_and(|program| matches!(program, "sleep" | "usleep"))
+    by_script && program.is_some_and(|program| matches!(program, "sleep" | "usleep"))
 }
