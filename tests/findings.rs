@@ -865,6 +865,20 @@ fn hostile_traces_do_no_harm() {
         *one.pointer_mut(place).unwrap() = json!(u64::MAX);
         shows_harmlessly(&trace(&[one.clone(), start(11, Some(10), 5, 10, &[(10, 11, "running", "")])]));
     }
+    for (own, others) in [(u64::MAX, u64::MAX), (0, u64::MAX), (u64::MAX, 0), (0, 0)] {
+        let path = [(40, 10, "running", ""), (50, 11, "sleep", ""), (10, 10, "running", "")];
+        let mut odd = start(10, None, 0, 100, &path);
+        put_together(&mut odd, 1, json!({evil.clone(): own, "sleep": own}), json!({"sleep": others, "disk": others}));
+        odd["timeline"]["critical_path"][1]["folded"]["short_ns"] = json!(u64::MAX);
+        odd["timeline"]["critical_path"][1]["folded"]["short_starts"] = json!(u64::MAX);
+        let child = start(11, Some(10), 40, 50, &[(50, 11, "sleep", "asked for 50 ms")]);
+        for joined in diagnose(&[child.clone(), odd.clone()]).diagnosis.findings {
+            assert!(joined.saves_ns.unwrap_or(0) <= 100 * MS, "{joined:?}");
+        }
+        shows_harmlessly(&trace(&[odd.clone(), child.clone()]));
+        odd["timeline"]["critical_path"][1]["duration_ns"] = json!(u64::MAX);
+        shows_harmlessly(&trace(&[odd, child]));
+    }
     let mut loud = trace(&[]);
     loud["findings"] = json!([{"id": evil, "severity": "critical", "saves_ns": u64::MAX, "basis": "scaled",
         "starts": [evil, evil], "n": u64::MAX, "overlaps": [evil, evil], "what": evil, "summary": evil, "evidence": {evil.clone(): 1},
@@ -1207,4 +1221,20 @@ fn who_waits_for_a_worker_or_a_sleep_is_not_advised_to_keep_an_answer() {
         start["method"]["pattern"] = json!("shell.substitution");
     });
     assert!(subshell.starts_with("Keep the child's answer"), "{subshell}");
+}
+
+#[test]
+fn a_stranger_that_has_the_cpu_is_named_and_nobody_is_to_start_fewer() {
+    let advice = |holder: u32, held_ms: u64| {
+        let mut start = start(10, None, 0, 100, &[(20, 10, "running", ""), (80, 10, "runnable", "")]);
+        let holder = json!({"pid": holder, "comm": "hog", "held_ns": held_ms * MS});
+        start["timeline"]["critical_path"][1]["holder"] = holder;
+        find(&diagnose(&[start]), "cpu-starved").advice.clone()
+    };
+    let named = advice(77, 60);
+    assert!(named.starts_with("Give this start more weight than hog (pid 77) "), "{named}");
+    // Its parent is none, and who had it for the smaller part is not to blame.
+    assert!(advice(1, 60).starts_with("Start fewer at once") && !advice(1, 60).contains("record -a"));
+    let few = advice(77, 30);
+    assert!(few.starts_with("Start fewer at once") && few.ends_with("record -a shows what else was started meanwhile"), "{few}");
 }

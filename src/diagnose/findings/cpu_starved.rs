@@ -14,7 +14,7 @@ const PAGE: Page = Page {
     what: "A start is ready to run and has to wait for a CPU, for a good part of its time.",
     why: "More tasks want to run than there are CPUs: other starts of the same storm, or what else the machine does.",
     measured: "The time on the critical path in which the start's tasks could run and did not; the evidence names who had the CPU last each time and for how much of the wait, by the scheduler's own clock. Who had it before them is not recorded: it would cost every switch of every process.",
-    fix: "Start fewer at once (as many as there are CPUs), give the start a higher weight (nice, CPUWeight=), move the competitors (CPUAffinity=, cpuset), or do less in each of them.",
+    fix: "A single stranger that has the CPU is named with its pid: give it less weight, or CPUs of its own. Else start fewer at once (as many as there are CPUs), give the start a higher weight (nice, CPUWeight=), move the competitors (CPUAffinity=, cpuset), or do less in each of them.",
     mistaken: "The price takes a CPU for free at any time. Where the competitors are parts of the same start, more CPUs help, and another order does not. startrace itself runs as well, some 20 us a start.",
 };
 
@@ -46,7 +46,7 @@ impl Rule for CpuStarved {
         if case.share(ns) < limits.min_share || !case.is_worth(ns, limits.min_cost) {
             return Vec::new();
         }
-        let holders = Holders::of(case.own_in(&["runnable"]));
+        let holders = Holders::of(&case.own_in(&["runnable"]).collect::<Vec<_>>());
         let among_equals = holders.are_mostly(&quoted(&case.start.comm));
         let mut hit = Hit::new("", "waiting for a CPU")
             .says(format!(
@@ -56,10 +56,14 @@ impl Rule for CpuStarved {
                 percent(ns, case.duration()),
                 holders.said(ns)
             ))
-            .advises(if among_equals {
-                "Start fewer at once, as many as there are CPUs: most of those that had it are called as it is"
-            } else {
-                "Start fewer at once, or give this start more weight than its competitors (nice, CPUWeight=, affinity)"
+            .advises(match holders.stranger(case, ns) {
+                _ if among_equals => {
+                    "Start fewer at once, as many as there are CPUs: most of those that had it are called as it is".to_owned()
+                }
+                Some(one) => format!(
+                    "Give this start more weight than {one} (nice, CPUWeight=), or keep that off its CPUs (affinity, cpuset): it is not a part of this start"
+                ),
+                None => format!("{FEWER}{}", if holders.is_mostly_unknown(ns) { MORE } else { "" }),
             })
             .shows("runnable_ns", ns)
             .shows("held_ns", holders.held_ns)
@@ -69,16 +73,28 @@ impl Rule for CpuStarved {
     }
 }
 
+const FEWER: &str =
+    "Start fewer at once, or give this start more weight than its competitors (nice, CPUWeight=, affinity)";
+const MORE: &str = "; record -a shows what else was started meanwhile";
+
 /// Who had the CPU last in waits for it.
 struct Holders {
+    /// Processes by pid, with the time measured.
+    pids: Vec<(String, u64, Vec<u32>)>,
     /// By name, with the time measured and that of each wait: many processes of one name are one competitor.
     list: Vec<(String, u64, Vec<Option<u64>>)>,
     held_ns: u64,
 }
 
 impl Holders {
-    fn of<'a>(waits: impl Iterator<Item = &'a Segment>) -> Self {
-        let named = waits.filter_map(|segment| {
+    fn of(waits: &[&Segment]) -> Self {
+        let processes = waits.iter().filter_map(|segment| {
+            let holder = segment.holder.as_ref()?;
+            let name = format!("{} (pid {})", quoted(&holder.comm), holder.pid);
+            Some((name, holder.held_ns?.min(segment.duration_ns), holder.pid))
+        });
+        let pids = by_name(processes, 256);
+        let named = waits.iter().filter_map(|segment| {
             if let Some(holder) = &segment.holder {
                 let held_ns = holder.held_ns.map(|ns| ns.min(segment.duration_ns));
                 return Some((quoted(&holder.comm), held_ns.unwrap_or(0), held_ns));
@@ -91,7 +107,24 @@ impl Holders {
         let mut list = by_name(named, 256);
         list.sort_small_by_key(|(_, ns, waits)| std::cmp::Reverse((*ns, waits.len())));
         let held_ns = list.iter().fold(0, |sum: u64, (_, ns, _)| sum.saturating_add(*ns));
-        Self { list, held_ns }
+        Self { pids, list, held_ns }
+    }
+
+    /// One process that had it for most of the wait, and is none that this start waited for or was started by.
+    fn stranger(&self, case: &Case<'_>, ns: u64) -> Option<&str> {
+        let (name, held_ns, pids) = self.pids.first()?;
+        let pid = *pids.first()?;
+        let is_own = |id: &str| id.split('@').next().and_then(|own| own.parse().ok()) == Some(pid);
+        let related = pid == case.start.pid
+            || case.start.parent.as_ref().is_some_and(|parent| parent.pid == pid)
+            || case.known.is_child(&case.start.start_id, pid)
+            || case.path().iter().any(|segment| is_own(&segment.start_id));
+        (!related && held_ns.saturating_mul(2) >= ns).then_some(name)
+    }
+
+    /// Less than half of the wait was seen.
+    fn is_mostly_unknown(&self, ns: u64) -> bool {
+        self.held_ns.saturating_mul(2) < ns
     }
 
     /// Most of what was measured was had by tasks of that name.
