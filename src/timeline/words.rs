@@ -365,8 +365,6 @@ fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, believed: bool, wait:
             _ if wait.signal => ("signal", None),
             WaitKind::Disk | WaitKind::PageFault => ("io", None),
             WaitKind::Sleep => ("timer", None),
-            // Whoever was interrupted.
-            _ if over => ("timer", None),
             _ => ("unknown", None),
         },
         Waker::Task { pid, comm, .. } => {
