@@ -247,13 +247,19 @@ fn a_storm_that_could_not_be_followed_to_its_first_process_is_one_at_least() {
         assert!(storm.summary.contains(said), "{}", storm.summary);
     }
     // How many it started is known, if those are in the trace: 60 that can have been one after the other.
-    let child = |n: u32, ms: u64| start(1_000 + n, Some(10), 2 * u64::from(n), ms, &[(ms, 1_000 + n, "running", "")]);
+    let child =
+        |n: u32, ms: u64| start(1_000 + n, Some(10), 2 * u64::from(n), ms, &[(ms, 1_000 + n, "running", "")]);
     let seen = |n: u32, ms: u64| {
         let mut starts: Vec<Value> = (0..n).map(|n| child(n, ms)).collect();
         starts.push(start(10, None, 0, 160, &path("too long to follow")));
         let found = diagnose(&starts);
         let storm = find(&found, "process-storm");
-        (storm.summary.clone(), storm.what.clone(), storm.evidence["short_starts_below"].clone(), storm.saves_ns)
+        (
+            storm.summary.clone(),
+            storm.what.clone(),
+            storm.evidence["short_starts_below"].clone(),
+            storm.saves_ns,
+        )
     };
     let (summary, what, below, saves_ns) = seen(60, 2);
     assert!(
@@ -262,7 +268,10 @@ fn a_storm_that_could_not_be_followed_to_its_first_process_is_one_at_least() {
         ),
         "{summary}"
     );
-    assert_eq!((&*what, below, saves_ns), ("60 short processes, one after the other", json!(60), Some(40 * MS)));
+    assert_eq!(
+        (&*what, below, saves_ns),
+        ("60 short processes, one after the other", json!(60), Some(40 * MS))
+    );
     // Some of those were there at the same time, so that nobody can say so of all.
     let (summary, ..) = seen(60, 19);
     assert!(summary.contains("waited for at least 20 short"), "{summary}");
@@ -868,7 +877,12 @@ fn hostile_traces_do_no_harm() {
     for (own, others) in [(u64::MAX, u64::MAX), (0, u64::MAX), (u64::MAX, 0), (0, 0)] {
         let path = [(40, 10, "running", ""), (50, 11, "sleep", ""), (10, 10, "running", "")];
         let mut odd = start(10, None, 0, 100, &path);
-        put_together(&mut odd, 1, json!({evil.clone(): own, "sleep": own}), json!({"sleep": others, "disk": others}));
+        put_together(
+            &mut odd,
+            1,
+            json!({evil.clone(): own, "sleep": own}),
+            json!({"sleep": others, "disk": others}),
+        );
         odd["timeline"]["critical_path"][1]["folded"]["short_ns"] = json!(u64::MAX);
         odd["timeline"]["critical_path"][1]["folded"]["short_starts"] = json!(u64::MAX);
         let child = start(11, Some(10), 40, 50, &[(50, 11, "sleep", "asked for 50 ms")]);
@@ -1118,7 +1132,13 @@ fn runs_of_stat_are_each_a_whole_of_their_own() {
     let run = |n: u32| {
         let ms = 100 + u64::from(n);
         let at = 10 + 120 * u64::from(n);
-        start(20 + n, None, at, ms, &[(20 + u64::from(n), 20 + n, "running", ""), (80, 20 + n, "sleep", "asked for 80 ms")])
+        start(
+            20 + n,
+            None,
+            at,
+            ms,
+            &[(20 + u64::from(n), 20 + n, "running", ""), (80, 20 + n, "sleep", "asked for 80 ms")],
+        )
     };
     let starts: Vec<Value> = (0..6).map(run).collect();
     let runs: Vec<Value> = (20..26)
@@ -1196,7 +1216,8 @@ fn who_waits_for_a_worker_or_a_sleep_is_not_advised_to_keep_an_answer() {
     let advice = |state: &str, of: &dyn Fn(&mut Value)| {
         let mut helper = start(11, Some(10), 20, 60, &[(2, 11, "running", ""), (58, 11, state, "")]);
         of(&mut helper);
-        let path = [(20, 10, "running", ""), (2, 11, "running", ""), (58, 11, state, ""), (20, 10, "running", "")];
+        let path =
+            [(20, 10, "running", ""), (2, 11, "running", ""), (58, 11, state, ""), (20, 10, "running", "")];
         let mut parent = start(10, None, 0, 100, &path);
         parent["timeline"]["waits"] = json!([{"at_ns": 20 * MS, "duration_ns": 60 * MS, "runnable_ns": 0, "tid": 10,
             "kind": "child", "syscall": "wait4", "detail": "pid 11 (app)", "woken_by": {"kind": "task", "pid": 11, "comm": "app"}}]);
@@ -1236,5 +1257,9 @@ fn a_stranger_that_has_the_cpu_is_named_and_nobody_is_to_start_fewer() {
     // Its parent is none, and who had it for the smaller part is not to blame.
     assert!(advice(1, 60).starts_with("Start fewer at once") && !advice(1, 60).contains("record -a"));
     let few = advice(77, 30);
-    assert!(few.starts_with("Start fewer at once") && few.ends_with("record -a shows what else was started meanwhile"), "{few}");
+    assert!(
+        few.starts_with("Start fewer at once")
+            && few.ends_with("record -a shows what else was started meanwhile"),
+        "{few}"
+    );
 }

@@ -128,10 +128,13 @@ impl Known {
 
     /// A short start counts for all that it descends from, by way of its parent.
     fn learn_below(&mut self, key: u64, parent: Option<u64>, start: &Start) {
-        let Some(parent) = parent.filter(|parent| !self.names.contains_key(&Key::of(*parent))) else { return };
+        let Some(parent) = parent.filter(|parent| !self.names.contains_key(&Key::of(*parent))) else {
+            return;
+        };
         let mut more = self.below.get(&key).copied().unwrap_or_default();
         let states = start.timeline.states.as_ref();
-        let busy_ns = start.timeline.duration_ns.saturating_sub(states.map_or(0, |states| states.runnable_ns));
+        let busy_ns =
+            start.timeline.duration_ns.saturating_sub(states.map_or(0, |states| states.runnable_ns));
         let ran = start.timeline.phases.iter().any(|phase| phase.name == "app");
         // What waits for others has their time.
         let itself_ns = busy_ns.saturating_sub(more.sum_ns);

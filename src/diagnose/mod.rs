@@ -275,7 +275,10 @@ impl Diagnoser {
             let tid = if own_ns.is_none() { segment.tid } else { 0 };
             match runs.last_mut() {
                 _ if to <= from => {}
-                Some(last) if own_ns.is_none() && (last.of, last.tid, last.to, last.own_ns) == (of, tid, from, None) => {
+                Some(last)
+                    if own_ns.is_none()
+                        && (last.of, last.tid, last.to, last.own_ns) == (of, tid, from, None) =>
+                {
                     last.to = to;
                 }
                 _ => runs.push(Run { of, tid, from, to, own_ns }),

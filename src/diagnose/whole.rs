@@ -121,10 +121,11 @@ impl Wholes {
         let mut by_creator: HashMap<(u64, bool), u32> = HashMap::default();
         for at in 0..entries.len() as u32 {
             let root = root_of.get(at as usize).copied().flatten().unwrap_or(at);
-            let creator = entries.get(root as usize).map_or((0, false), |root| match runs.contains(&root.key) {
-                true => (root.key, true),
-                false => (root.creator, false),
-            });
+            let creator =
+                entries.get(root as usize).map_or((0, false), |root| match runs.contains(&root.key) {
+                    true => (root.key, true),
+                    false => (root.creator, false),
+                });
             let place = *by_creator.entry(creator).or_insert_with(|| {
                 wholes.list.push(Whole::default());
                 (wholes.list.len() - 1) as u32

@@ -443,13 +443,17 @@ mod tests {
             (Wait { timeout_ns: Some(50), ..wait(WaitKind::Poll, Waker::Hardirq) }, "timer", None),
             (Wait { timeout_ns: Some(5000), ..wait(WaitKind::Poll, Waker::Hardirq) }, "unknown", None),
             // It ran for a moment within the call; and whoever was interrupted did not wake it.
-            (Wait { timeout_ns: Some(50), off_ns: 101, ..wait(WaitKind::Poll, Waker::Hardirq) }, "unknown", None),
             (
-                Wait { timeout_ns: Some(64_000_000), ..wait(WaitKind::Poll, Waker::Hardirq) },
+                Wait { timeout_ns: Some(50), off_ns: 101, ..wait(WaitKind::Poll, Waker::Hardirq) },
                 "unknown",
                 None,
             ),
-            (Wait { timeout_ns: Some(50), waker_exact: false, ..wait(WaitKind::Poll, task()) }, "timer", None),
+            (Wait { timeout_ns: Some(64_000_000), ..wait(WaitKind::Poll, Waker::Hardirq) }, "unknown", None),
+            (
+                Wait { timeout_ns: Some(50), waker_exact: false, ..wait(WaitKind::Poll, task()) },
+                "timer",
+                None,
+            ),
             (
                 Wait { timeout_ns: Some(5000), waker_exact: false, ..wait(WaitKind::Poll, task()) },
                 "unknown",

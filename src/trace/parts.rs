@@ -42,7 +42,9 @@ pub fn shares(segment: &Segment, own: &str) -> (u64, u64) {
         let is_own = segment.start_id == own;
         return if is_own { (segment.duration_ns, 0) } else { (0, segment.duration_ns) };
     };
-    let sum = |of: &std::collections::BTreeMap<String, u64>| of.values().fold(0u64, |sum, ns| sum.saturating_add(*ns));
+    let sum = |of: &std::collections::BTreeMap<String, u64>| {
+        of.values().fold(0u64, |sum, ns| sum.saturating_add(*ns))
+    };
     let own_ns = sum(&folded.own_ns).min(segment.duration_ns);
     (own_ns, sum(&folded.others_ns).min(segment.duration_ns - own_ns))
 }
@@ -116,7 +118,8 @@ mod tests {
             // More than there is, in all and of each.
             segment(110, 50, "a", Some(folded(&[("running", 40)], &[("disk", u64::MAX), ("running", 1)]))),
         ];
-        let found: Vec<_> = of(&start).map(|part| (part.at_ns, part.duration_ns, part.of, part.state)).collect();
+        let found: Vec<_> =
+            of(&start).map(|part| (part.at_ns, part.duration_ns, part.of, part.state)).collect();
         assert_eq!(
             found,
             [

@@ -51,12 +51,21 @@ impl Rule for ConnectWait {
             let connects = connect_ns > ns / 2;
             let how = if connects { "to be connected to" } else { "for answers of" };
             let advice = if connects {
-                format!("Connect to {peer} when it is needed first or beside other work, and with a shorter time-out")
+                format!(
+                    "Connect to {peer} when it is needed first or beside other work, and with a shorter time-out"
+                )
             } else {
-                format!("Ask {peer} less often, later or beside other work, or look into why it answers late: it was connected by then")
+                format!(
+                    "Ask {peer} less often, later or beside other work, or look into why it answers late: it was connected by then"
+                )
             };
             let hit = Hit::new(peer.clone(), format!("waiting for {peer}"))
-                .says(format!("{} waited {} {how} {peer}, {}", case.name(), time(ns), crate::words::counted(n as u64, "time")))
+                .says(format!(
+                    "{} waited {} {how} {peer}, {}",
+                    case.name(),
+                    time(ns),
+                    crate::words::counted(n as u64, "time")
+                ))
                 .advises(advice)
                 .shows("peer", peer)
                 .shows("waited_ns", ns)

@@ -124,7 +124,9 @@ impl Rule for ProcessStorm {
         };
         let counted = all.map_or_else(|| format!("{least}{n}"), count);
         let of_all = match all {
-            Some(_) => format!(", {least}{} in all (its path could be followed through {n} of them)", time(ns)),
+            Some(_) => {
+                format!(", {least}{} in all (its path could be followed through {n} of them)", time(ns))
+            }
             None => format!(", {}", time(ns)),
         };
         let mut hit = Hit::new(case.program(), format!("{counted} short processes, one after the other"))

@@ -111,6 +111,7 @@ fn is_retried(family: &Family) -> bool {
 fn only_sleeps(family: &Family) -> bool {
     let by_script = ["shell.", "system", "popen", "subprocess"].iter().any(|of| family.method.contains(of));
     let mut words = family.command.split(' ');
-    let program = words.next().map(|word| if word == "busybox" { words.next().unwrap_or(word) } else { word });
+    let program =
+        words.next().map(|word| if word == "busybox" { words.next().unwrap_or(word) } else { word });
     by_script && program.is_some_and(|program| matches!(program, "sleep" | "usleep"))
 }
