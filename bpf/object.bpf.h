@@ -252,56 +252,123 @@ __noinline int epoll_has(__u64 table, __u32 fd, __u64 listener)
 
 /*
  * Nothing tells of a unix socket that listens, nor of sockets that came from another process. For those
- * the lowest descriptors are looked through; seldom, unless descriptors came or went.
+ * the lowest descriptors are looked through, which takes 10 us where there are many: when descriptors came or
+ * went, else ever more seldom. Meanwhile only those are looked at that were sockets without a peer: hardly any
+ * process has more than one or two.
  */
 #define LOOK_FDS 256
-#define LOOK_AGAIN_NS 5000000
+#define LOOK_AGAIN_US 5000
+#define LOOK_SELDOM_US 1000000
 #define LOOK_LEAST_NS 100000
+#define MAY_LISTEN 4
 #define NO_FD 0xffffffff
 
 struct listener_search {
 	__u64 table;
 	__u64 ep;
+	__u64 met;                    /* sockets that may come to listen: see struct task_state */
+	__u64 met_count;
 	__u32 n;
 	__u32 found;
 };
+
+#define TCP_CLOSE 7
+#define SOCK_STREAM 1
+#define SOCK_SEQPACKET 5
+
+/* Can it listen, and has no peer? */
+static __always_inline bool may_listen(struct sock *sk)
+{
+	__u16 type = READ(struct sock, sk, sk_type);
+	__u8 state = READ(struct sock, sk, __sk_common.skc_state);
+
+	return (type == SOCK_STREAM || type == SOCK_SEQPACKET) && (state == TCP_CLOSE || state == TCP_LISTEN);
+}
 
 static long try_listener(__u32 i, void *ctx)
 {
 	struct listener_search *w = ctx;
 	struct file *file;
+	struct sock *sk;
 
 	if (i >= w->n)
 		return 1;
 	file = fd_file((void *)w->table, i);
-	if (!file || !listens(sock_of(file)) || !epoll_holds(w->ep, NUMBER(file)))
+	sk = file ? sock_of(file) : NULL;
+	if (!sk || !may_listen(sk))
+		return 0;
+	w->met = w->met << 8 | (i & 0xff);
+	w->met_count++;
+	if (!listens(sk) || !epoll_holds(w->ep, NUMBER(file)))
 		return 0;
 	w->found = i;
 	return 1;
+}
+
+/* One of those that were met before: does it listen now, and is in the set? */
+static long try_met(__u32 i, void *ctx)
+{
+	struct listener_search *w = ctx;
+	__u32 fd = w->met & 0xff;
+	struct file *file;
+
+	if (i >= w->met_count)
+		return 1;
+	w->met >>= 8;
+	file = fd < w->n ? fd_file((void *)w->table, fd) : NULL;
+	if (!file || !listens(sock_of(file)) || !epoll_holds(w->ep, NUMBER(file)))
+		return 0;
+	w->found = fd;
+	return 1;
+}
+
+/* Is it time to look through all descriptors, of which `next` is the next to be given? */
+static __always_inline bool look_at_all(struct task_state *leader, __u32 next, __u64 now)
+{
+	__u64 since = now - leader->looked_ns;
+
+	if (leader->looked_ns && next == leader->looked_fd) {
+		if (since < leader->look_pause_us * 1000ULL)
+			return false;
+		if (leader->may_listen_count <= MAY_LISTEN && leader->look_pause_us < LOOK_SELDOM_US)
+			leader->look_pause_us *= 4;
+	} else {
+		if (since < LOOK_LEAST_NS)
+			return false;
+		leader->look_pause_us = LOOK_AGAIN_US;
+	}
+	leader->looked_ns = now;
+	leader->looked_fd = next;
+	return true;
 }
 
 /* The descriptor of a socket that listens and is in an epoll set; NO_FD if there is none. */
 __noinline __u32 epoll_listener(struct task_state *leader, __u64 files, __u32 fd)
 {
 	struct listener_search w = { .found = NO_FD };
-	__u64 now = bpf_ktime_get_boot_ns(), since;
 	struct file *epfile;
-	__u32 next;
+	bool all;
 
 	if (!leader || !files)
 		return NO_FD;
-	next = READ(struct files_struct, (void *)files, next_fd);
-	since = now - leader->looked_ns;
-	if (since < (next == leader->looked_fd ? LOOK_AGAIN_NS : LOOK_LEAST_NS))
+	all = look_at_all(leader, READ(struct files_struct, (void *)files, next_fd), bpf_ktime_get_boot_ns());
+	if (!all && (!leader->may_listen_count || leader->may_listen_count > MAY_LISTEN))
 		return NO_FD;
-	leader->looked_ns = now;
-	leader->looked_fd = next;
 	w.table = NUMBER(READ(struct files_struct, (void *)files, fdt));
 	epfile = file_of(w.table, fd);
 	if (!epfile)
 		return NO_FD;
 	w.ep = (__u64)BPF_CORE_READ(epfile, private_data);
 	w.n = READ(struct fdtable, (void *)w.table, max_fds);
-	bpf_loop(LOOK_FDS, try_listener, &w, 0);
+	if (all) {
+		w.met = w.met_count = some_zero;
+		bpf_loop(LOOK_FDS, try_listener, &w, 0);
+		leader->may_listen = w.met;
+		leader->may_listen_count = w.met_count;
+	} else {
+		w.met = leader->may_listen;
+		w.met_count = leader->may_listen_count;
+		bpf_loop(MAY_LISTEN, try_met, &w, 0);
+	}
 	return w.found;
 }

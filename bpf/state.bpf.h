@@ -93,8 +93,10 @@ struct task_state {
 	__u32 listen_port;                  /* of a process: its last listening socket's port ... */
 	__u64 listener;                     /* ... and file */
 	__u64 looked_ns;                    /* its descriptors were looked through for such a socket ... */
-	__u32 looked_fd;                    /* ... when this was the next to be given */
-	__u32 reserved;
+	__u32 looked_fd;                    /* ... when this was the next to be given ... */
+	__u32 look_pause_us;                /* ... and are so soon again, if it still is */
+	__u64 may_listen;                   /* those that may come to listen, as of then: a byte each ... */
+	__u64 may_listen_count;             /* ... of so many, of which the bytes are the last */
 	__u64 entry;                        /* of a static image: where it begins, until it does */
 	__u64 fault;                        /* where its last page fault was */
 	/* Of a watched task: how it spent the time since its last record (see task.bpf.h). */

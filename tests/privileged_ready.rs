@@ -177,7 +177,7 @@ fn what_is_ready_is_watched_no_longer() {
 fn unix_servers() {
     common::require_root();
     let serve = program("serve");
-    for how in ["unix-accept", "unix-poll", "unix-epoll"] {
+    for how in ["unix-accept", "unix-poll", "unix-epoll", "unix-late"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let recorded =

@@ -1,7 +1,8 @@
 /* serve HOW WHERE [MS]: a server that works for MS milliseconds (60) before and after it listens, then
  * waits for clients and answers each with one byte; a client that sends 'q' ends it.
  * HOW: accept, poll, select, epoll, select-high (TCP on 127.0.0.1, WHERE is the port; the last by a descriptor
- * above 64), unix-accept, unix-poll, unix-epoll (WHERE is a path), inherited-epoll (the socket comes from another
+ * above 64), unix-accept, unix-poll, unix-epoll (WHERE is a path), unix-late (an event loop that runs already when the
+ * socket comes to listen, and no descriptor comes or goes then), inherited-epoll (the socket comes from another
  * process), daemon (epoll, after two forks and setsid; the first process ends at once).
  * Prints {"self", "before", "after", "waits"} once it listens: CLOCK_BOOTTIME before and after listen(2),
  * and right before it first waits for a client.
@@ -13,6 +14,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <arpa/inet.h>
+
+static int ep = -1;
 
 static uint64_t now(void)
 {
@@ -39,7 +42,6 @@ static int is(const char *how, const char *what)
 
 static void await_client(const char *how, int fd)
 {
-	static int ep = -1;
 	struct pollfd one = { fd, POLLIN, 0 };
 	struct epoll_event event = { .events = EPOLLIN };
 	fd_set set;
@@ -50,7 +52,7 @@ static void await_client(const char *how, int fd)
 		FD_ZERO(&set);
 		FD_SET(fd, &set);
 		select(fd + 1, &set, NULL, NULL, NULL);
-	} else if (is(how, "epoll") || is(how, "daemon")) {
+	} else if (is(how, "epoll") || is(how, "late") || is(how, "daemon")) {
 		if (ep < 0) {
 			ep = epoll_create1(EPOLL_CLOEXEC);
 			if (ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event) < 0)
@@ -60,8 +62,21 @@ static void await_client(const char *how, int fd)
 	}
 }
 
+/* Turns of a loop with nothing to do, a millisecond each. */
+static void turns(long n)
+{
+	struct epoll_event event;
+
+	ep = epoll_create1(EPOLL_CLOEXEC);
+	if (ep < 0)
+		die("epoll_create1");
+	for (; n > 0; n--)
+		epoll_wait(ep, &event, 1, 1);
+}
+
 int main(int argc, char **argv)
 {
+	struct epoll_event event = { .events = EPOLLIN };
 	long ms = number(argc, argv, 3, 60);
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
@@ -93,10 +108,17 @@ int main(int argc, char **argv)
 	strncpy(un.sun_path, argv[2], sizeof un.sun_path - 1);
 	if (bind(fd, is_unix ? (void *)&un : (void *)&in, is_unix ? sizeof un : sizeof in) < 0)
 		die("bind");
+	if (is(argv[1], "late"))
+		turns(ms);
 	before = now();
 	if (listen(fd, 64) < 0)
 		die("listen");
 	after = now();
+	if (is(argv[1], "late")) {
+		if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event) < 0)
+			die("epoll_ctl");
+		ms = 0;
+	}
 	if (is(argv[1], "high"))
 		fd = dup2(fd, 700);
 	if (!strncmp(argv[1], "inherited-", 10) && !getenv("SERVE_SOCKET")) {
