@@ -13,10 +13,10 @@ const RECENT: usize = 16;
 fn parse(id: &str) -> Option<(u32, u64, u32)> {
     let (pid, rest) = id.split_once('@')?;
     let (birth, seq) = rest.split_once('/')?;
-    let parsed = (pid.parse().ok()?, birth.parse().ok()?, seq.parse().ok()?);
     // A file may write them as it likes: what would not come back as it was is kept as it is.
-    let (pid, birth, seq) = parsed;
-    (format!("{pid}@{birth}/{seq}") == id).then_some(parsed)
+    let as_written = |number: &str| number == "0" || !number.starts_with(['0', '+']);
+    let parsed = (pid.parse().ok()?, birth.parse().ok()?, seq.parse().ok()?);
+    [pid, birth, seq].into_iter().all(as_written).then_some(parsed)
 }
 
 /// Writes an id that is near a time.

@@ -29,6 +29,23 @@ impl Id {
         let (pid, birth_ns) = text.split_once('@')?;
         Some(Self { pid: pid.parse().ok()?, birth_ns: birth_ns.parse().ok()? })
     }
+
+    /// `PID@BIRTH`; dozens of times a start, so without the way through a formatter.
+    pub fn text(self) -> String {
+        let mut text = String::with_capacity(32);
+        text.push_str(itoa::Buffer::new().format(self.pid));
+        text.push('@');
+        text.push_str(itoa::Buffer::new().format(self.birth_ns));
+        text
+    }
+
+    /// `PID@BIRTH/SEQ`, the id of one of the process's starts.
+    pub fn start(self, seq: u32) -> String {
+        let mut text = self.text();
+        text.push('/');
+        text.push_str(itoa::Buffer::new().format(seq));
+        text
+    }
 }
 
 impl std::fmt::Display for Id {
@@ -347,6 +364,7 @@ mod tests {
     fn an_id_is_what_it_says() {
         let id = Id { pid: 7, birth_ns: 12 };
         assert_eq!(Id::parse(&id.to_string()), Some(id));
+        assert_eq!((id.text(), id.start(3)), (id.to_string(), format!("{id}/3")));
         assert_eq!(Id::parse("7"), None);
         assert_eq!(Id::parse("x@1"), None);
     }

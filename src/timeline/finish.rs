@@ -188,7 +188,7 @@ impl Builder {
             start::note_daemonised(&mut built);
             let owner = built.owner.unwrap_or_default();
             let owner_start = self.processes.get(&owner).and_then(start::current_start_id);
-            let owner_start = owner_start.map(|seq| format!("{owner}/{seq}"));
+            let owner_start = owner_start.map(|seq| owner.start(seq));
             self.groups.add(owner, owner_start.as_deref(), &built.start);
             self.out.push(Output::Start(Box::new(built.start)));
             if let Some(kept) = &mut self.facts {

@@ -43,7 +43,7 @@ impl Builder {
                 let own = start.execs.iter().any(|exec| exec.error.is_none());
                 let image = own.then_some(&process.program.image);
                 UnderWay {
-                    start_id: format!("{id}/{}", start.seq),
+                    start_id: id.start(start.seq),
                     parent,
                     pid: id.pid,
                     comm: process.comm.clone(),

@@ -469,8 +469,8 @@ impl Builder {
     fn reference(&self, id: Id) -> ProcessRef {
         let process = self.processes.get(&id);
         ProcessRef {
-            start_id: process.and_then(start::current_start_id).map(|seq| format!("{id}/{seq}")),
-            id: Some(id.to_string()),
+            start_id: process.and_then(start::current_start_id).map(|seq| id.start(seq)),
+            id: Some(id.text()),
             pid: id.pid,
             comm: process.map(|process| process.comm.clone()),
         }

@@ -57,8 +57,8 @@ pub(super) struct Story {
 
 /// Where a story is, and whose.
 #[derive(Debug, Clone, Copy)]
-struct Slot {
-    origin_ns: u64,
+pub(super) struct Slot {
+    pub(super) origin_ns: u64,
     end_ns: u64,
     /// Its place; the lowest bit says whether the process ended.
     at: u64,
@@ -159,19 +159,15 @@ impl Past {
     }
 
     /// Where the start is that a process with this number was in then.
-    fn slot(&self, pid: u32, time_ns: u64) -> Option<&Slot> {
+    pub(super) fn slot(&self, pid: u32, time_ns: u64) -> Option<&Slot> {
         self.slots(pid)
             .filter(|slot| slot.origin_ns < time_ns && (slot.exited() || time_ns <= slot.end_ns))
             .max_by_key(|slot| slot.origin_ns)
     }
 
-    /// The origin of the start that a process with this number was in then.
-    pub(super) fn origin(&self, pid: u32, time_ns: u64) -> Option<u64> {
-        self.slot(pid, time_ns).map(|slot| slot.origin_ns)
-    }
-
     /// The start that a process with this number was in then.
-    pub(super) fn at(&self, pid: u32, time_ns: u64) -> Option<Story> {
+    #[cfg(test)]
+    fn at(&self, pid: u32, time_ns: u64) -> Option<Story> {
         self.read(self.slot(pid, time_ns)?)
     }
 
@@ -180,7 +176,8 @@ impl Past {
         self.read(self.slots(pid).filter(|slot| slot.origin_ns == origin_ns).last()?)
     }
 
-    fn read(&self, slot: &Slot) -> Option<Story> {
+    /// The start that is there.
+    pub(super) fn read(&self, slot: &Slot) -> Option<Story> {
         code::read(&self.store.get(slot.at >> 1)?, slot.pid, slot.origin_ns, slot.end_ns, slot.exited())
     }
 

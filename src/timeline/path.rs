@@ -243,17 +243,17 @@ impl<'a> Walk<'a> {
             return Some(self.keep(view));
         }
         let builder = self.builder;
-        let Some(origin_ns) = builder.past.origin(pid, time_ns) else {
+        let Some(slot) = builder.past.slot(pid, time_ns) else {
             let evicted = builder.past.evicted_ns;
             let is_cut = evicted > self.views.first().map_or(u64::MAX, |own| own.origin_ns)
                 && !builder.by_pid.contains_key(&pid);
             self.missed.set(self.missed.get() || is_cut);
             return None;
         };
-        if let Some(&known) = self.index.get(&(pid, origin_ns)) {
+        if let Some(&known) = self.index.get(&(pid, slot.origin_ns)) {
             return Some(known);
         }
-        let Some(story) = builder.past.at(pid, time_ns) else {
+        let Some(story) = builder.past.read(slot) else {
             self.missed.set(true);
             return None;
         };
@@ -314,13 +314,25 @@ impl<'a> Walk<'a> {
         self.told(view).tasks
     }
 
+    /// A look at what is known of a start. It must not lead to another one.
+    fn look<R>(&self, at: usize, look: impl FnOnce(&Told<'a>) -> R) -> R {
+        if let Some(told) = self.views.get(at).and_then(|view| view.living.as_deref()) {
+            return look(told);
+        }
+        if let Some(told) = self.read.borrow().told.get(&at) {
+            return look(told);
+        }
+        look(&self.told(at))
+    }
+
     fn phase(&self, view: usize, before_ns: u64) -> Option<(&'static str, u64)> {
-        self.views.get(view)?.phase(&self.told(view).phases, before_ns)
+        let own = self.views.get(view)?;
+        self.look(view, |told| own.phase(&told.phases, before_ns))
     }
 
     fn tid(&self, frame: &Frame) -> u32 {
         let pid = self.views.get(frame.view).map_or(0, |view| view.id.pid);
-        self.tasks(frame.view).lanes.get(frame.lane).map_or(pid, |lane| lane.tid)
+        self.look(frame.view, |told| told.tasks.lanes.get(frame.lane).map_or(pid, |lane| lane.tid))
     }
 
     /// Where the walk is in a frame's lane, of these tasks of its start.
@@ -411,10 +423,12 @@ impl<'a> Walk<'a> {
 
     /// The thread that the task was until just then.
     fn was(&self, frame: &Frame) -> Option<usize> {
-        let lanes = &self.tasks(frame.view).lanes;
-        let taken = lanes.get(frame.lane)?.taken_over.iter().find(|(from, _)| *from == self.now)?;
-        let begin = lanes.get(taken.1)?.begin_ns()?;
-        (begin < self.now && taken.1 != frame.lane).then_some(taken.1)
+        self.look(frame.view, |told| {
+            let lanes = &told.tasks.lanes;
+            let taken = lanes.get(frame.lane)?.taken_over.iter().find(|(from, _)| *from == self.now)?;
+            let begin = lanes.get(taken.1)?.begin_ns()?;
+            (begin < self.now && taken.1 != frame.lane).then_some(taken.1)
+        })
     }
 
     /// The task of the top frame becomes another.
@@ -624,7 +638,7 @@ impl<'a> Walk<'a> {
         Segment {
             at_ns: step.lo - origin_ns,
             duration_ns: step.hi - step.lo,
-            start_id: view.map(|view| format!("{}/{}", view.id, view.seq)).unwrap_or_default(),
+            start_id: view.map(|view| view.id.start(view.seq)).unwrap_or_default(),
             tid: step.tid,
             phase: step.phase.map(str::to_owned),
             state: self.builder.state_name(step.state).into_owned(),

@@ -218,7 +218,7 @@ impl Builder {
         let origin_ns = open.origin_ns;
         let phases = phases_of(&open, end_ns);
         let duration_ns = end_ns - origin_ns;
-        let start_id = format!("{id}/{}", open.seq);
+        let start_id = id.start(open.seq);
         let verdict = process.ready.as_ref().and_then(|state| state.verdict.clone());
         let (kind, inferred, detail) = match end {
             End::Exit(_) => ("exit", false, None),
@@ -270,7 +270,7 @@ impl Builder {
         let program = &process.program;
         let start = Start {
             start_id: start_id.clone(),
-            id: id.to_string(),
+            id: id.text(),
             seq: open.seq,
             partial: open.partial,
             pid: id.pid,

@@ -32,6 +32,10 @@ fn is_its_own(phase: Option<&str>) -> bool {
 impl Walk<'_> {
     /// Of each step; `None` where it stands alone. The start of the path is the first view.
     pub(super) fn folds(&self, steps: &[Step], origin_ns: u64) -> Vec<Option<Box<Folded>>> {
+        // Of nearly every start.
+        if steps.iter().all(|step| step.all.is_none()) {
+            return vec![None; steps.len()];
+        }
         let alone = || steps.iter().filter(|step| step.all.is_none());
         let seen: HashSet<usize> = alone().map(|step| step.view).collect();
         let seen_running: HashSet<usize> =
@@ -57,7 +61,7 @@ impl Walk<'_> {
                     continue;
                 }
                 match seen.contains(&at) {
-                    true => folded.also.push(format!("{}/{}", view.id, view.seq)),
+                    true => folded.also.push(view.id.start(view.seq)),
                     false => folded.short_starts += 1,
                 }
             }

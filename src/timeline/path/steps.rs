@@ -53,15 +53,15 @@ impl Step {
             && last.phase == self.phase
     }
 
-    /// Puts the one before it in time to this one.
-    fn join(&mut self, mut before: Self) {
+    /// Puts the one before it in time to this one. What is left of that is of no use.
+    fn join(&mut self, before: &mut Self) {
         let longest_ns = |step: &Self| step.all.as_ref().map_or(step.length(), |all| all.longest_ns);
         let own_ns = longest_ns(self);
         let mut all = self.all.take().unwrap_or_else(|| {
             let of = BTreeMap::from([((self.view, self.state), self.length())]);
             Box::new(Together { n: 1, of, longest_ns: own_ns })
         });
-        let (hi, lo, their_ns) = (self.hi, before.lo, longest_ns(&before));
+        let (hi, lo, their_ns) = (self.hi, before.lo, longest_ns(before));
         match before.all.take() {
             None => {
                 all.n += 1;
@@ -78,7 +78,7 @@ impl Step {
         }
         all.longest_ns = own_ns.max(their_ns);
         if their_ns > own_ns {
-            *self = before;
+            std::mem::swap(self, before);
         }
         (self.hi, self.lo, self.all) = (hi, lo, Some(all));
     }
@@ -125,14 +125,13 @@ impl Steps {
         }
         let limit_ns = self.limit_ns;
         let is_short = |step: &Step| step.all.is_some() || step.length() < limit_ns;
-        let mut out: Vec<Step> = Vec::with_capacity(MAX_KEPT);
-        for step in self.list.drain(..) {
-            match out.last_mut() {
-                Some(last) if is_short(last) && is_short(&step) => last.join(step),
-                _ => out.push(step),
+        self.list.dedup_by(|step, last| {
+            let short = is_short(last) && is_short(step);
+            if short {
+                last.join(step);
             }
-        }
-        self.list = out;
+            short
+        });
     }
 
     /// All in order of time, at most [`MAX_SEGMENTS`].
