@@ -558,3 +558,28 @@ fn findings_and_libraries_that_changed_are_named() {
     let same = std::slice::from_ref(&old);
     assert_eq!(changes(&sides(same, same, &[], &Options::default())), []);
 }
+
+#[test]
+fn short_pieces_that_were_put_together_are_not_all_of_the_longest() {
+    // 100 ms of the root's own, and 100 ms in short pieces, which stand under the root: 30 of them are its own, the others
+    // of two helpers, of which one takes three times as long as the other.
+    let side = |path: u64| {
+        let mut root = spec(100, None, "app", 200 * MS);
+        root.path = vec![("running", 100 * MS), ("child", 100 * MS)];
+        let helpers = [spec(900, Some(100), "helper -a", 5 * MS), spec(901, Some(100), "helper -b", 15 * MS)];
+        let [a, b] = helpers;
+        let mut trace = trace(&[root, a, b]);
+        let folded = json!({"pieces": 900, "own_ns": {"running": 30 * MS}, "others_ns": {"running": path * MS}});
+        trace["starts"][0]["timeline"]["critical_path"][1]["folded"] = folded;
+        trace
+    };
+    let comparison = sides(&[side(70)], &[side(70)], &[], &Options::default());
+    let on_path = |label: &str| pair(&comparison, label).new.tally.on_path_ns.map(|ns| ns / MS);
+    assert_eq!(on_path("app"), Some(130));
+    let shares = [on_path("helper -a").unwrap(), on_path("helper -b").unwrap()];
+    assert_eq!(shares, [17, 52], "a quarter and three quarters of 70 ms");
+    // A file that says more than the piece is long: no more than that.
+    let comparison = sides(&[side(u64::MAX / MS)], &[side(u64::MAX / MS)], &[], &Options::default());
+    let all: u64 = comparison.pairs.iter().filter_map(|pair| pair.new.tally.on_path_ns).sum();
+    assert!(all <= 200 * MS && all > 199 * MS, "{all}");
+}
