@@ -569,7 +569,8 @@ fn short_pieces_that_were_put_together_are_not_all_of_the_longest() {
         let helpers = [spec(900, Some(100), "helper -a", 5 * MS), spec(901, Some(100), "helper -b", 15 * MS)];
         let [a, b] = helpers;
         let mut trace = trace(&[root, a, b]);
-        let folded = json!({"pieces": 900, "own_ns": {"running": 30 * MS}, "others_ns": {"running": path * MS}});
+        let folded =
+            json!({"pieces": 900, "own_ns": {"running": 30 * MS}, "others_ns": {"running": path * MS}});
         trace["starts"][0]["timeline"]["critical_path"][1]["folded"] = folded;
         trace
     };
