@@ -26,8 +26,8 @@ const PAGE: Page = Page {
     mistaken: "A script that has to run many programs (a build) is told for what it is. Processes that are waited for no \
                longer than until they have their own image (posix_spawn) do not count. Processes that are started \
                together and waited for at the end count only as far as the path leads through them. Where a path is too \
-               long to be followed to its beginning, the number is that of all short starts below, as far as they can have \
-               been one after the other, and the price still only what was followed.",
+               long to be followed to its beginning, or leads through nearly all of them, the number is that of all short \
+               starts below, if those can have been one after the other; the price is only what is on the path.",
 };
 
 impl Rule for ProcessStorm {
@@ -113,7 +113,8 @@ impl Rule for ProcessStorm {
         let below = case.known.below(case.key);
         // Those that it started are known, whether the path could be followed to them or not: one after the other they are
         // if they have the time for it.
-        let all = Some(below.n).filter(|all| is_least && *all > n && below.sum_ns <= case.duration());
+        let nearly = n.saturating_mul(10) >= below.n.saturating_mul(9);
+        let all = Some(below.n).filter(|all| *all > n && (is_least || nearly) && below.sum_ns <= case.duration());
         let least = if is_least { "at least " } else { "" };
         let apart = match more_ns {
             0 => String::new(),
@@ -125,7 +126,8 @@ impl Rule for ProcessStorm {
         let counted = all.map_or_else(|| format!("{least}{n}"), count);
         let of_all = match all {
             Some(_) => {
-                format!(", {least}{} in all (its path could be followed through {n} of them)", time(ns))
+                let leads = if is_least { "could be followed" } else { "leads" };
+                format!(", {least}{} in all (its path {leads} through {n} of them)", time(ns))
             }
             None => format!(", {}", time(ns)),
         };
