@@ -138,7 +138,8 @@ impl Rule for ProcessStorm {
             ))
             .advises("Keep their results, or use the shell's own means instead of one process a step")
             .shows("processes", n)
-            .shows("short_starts_below", below.n)
+            // Unknown where they come after it, as in a trace that is read.
+            .shows("short_starts_below", Some(below.n).filter(|below| *below >= n))
             .shows("on_path_ns", ns);
         hit.members = members;
         vec![measured(hit, ns, claims)]
