@@ -114,7 +114,8 @@ impl Rule for ProcessStorm {
         // Those that it started are known, whether the path could be followed to them or not: one after the other they are
         // if they have the time for it.
         let nearly = n.saturating_mul(10) >= below.n.saturating_mul(9);
-        let all = Some(below.n).filter(|all| *all > n && (is_least || nearly) && below.sum_ns <= case.duration());
+        let all =
+            Some(below.n).filter(|all| *all > n && (is_least || nearly) && below.sum_ns <= case.duration());
         let least = if is_least { "at least " } else { "" };
         let apart = match more_ns {
             0 => String::new(),
