@@ -14,6 +14,7 @@ mod words;
 
 pub use words::Pseudonyms;
 
+use crate::sort;
 use crate::trace::schema::{
     Binary, Connect, Container, Counters, Exec, Exit, FailedFork, Folded, Group, Header, Holder, Host,
     Method, Milestone, Phase, ProcessRef, Ready, Run, Runtime, RuntimeStage, RuntimeThreads, Segment,
@@ -315,7 +316,7 @@ impl Pseudonyms {
     }
 
     fn named(&self, map: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-        map.into_iter().map(|(name, ns)| (self.name(&name), ns)).collect()
+        sort::by_name(&mut map.into_iter().map(|(name, ns)| (self.name(&name), ns)))
     }
 
     fn wait(&self, wait: Wait) -> Wait {

@@ -5,6 +5,7 @@
 //! Use the standard library's where a list may have a million items, or numbers to sort (`sort_unstable`, shared).
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 /// Up to so many items are put in place one by one, without memory of their own.
 const FEW: usize = 16;
@@ -35,6 +36,15 @@ impl<T> SortSmall<T> for [T] {
         let order = sorted_positions(self.len(), &mut |a, b| compare(&self[a], &self[b]));
         put_in_order(order, &mut |a, b| self.swap(a, b));
     }
+}
+
+/// What `collect` makes of them, but put in one by one: a map that is collected sorts first.
+pub(crate) fn by_name(items: &mut dyn Iterator<Item = (String, u64)>) -> BTreeMap<String, u64> {
+    let mut map = BTreeMap::new();
+    items.for_each(|(name, n)| {
+        map.insert(name, n);
+    });
+    map
 }
 
 /// The positions of the items, sorted as the items are to be.

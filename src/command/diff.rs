@@ -7,6 +7,7 @@ use super::{Exit, Misuse, record};
 use crate::compare::{self, Comparison, Digest, Limit, Map, Outcome, Representative, Side};
 use crate::export::ExportError;
 use crate::report::{ColorWhen, MAX_WIDTH, MIN_WIDTH, Style};
+use crate::sort::SortSmall;
 use crate::trace::read;
 use crate::trace::write::OutputTarget;
 use anyhow::{Context, Result, bail};
@@ -202,7 +203,7 @@ fn traces(path: &Path) -> Result<Vec<PathBuf>> {
     if files.is_empty() {
         bail!("{shown}: a folder without traces (*.json, *.ndjson, *.json.spool)");
     }
-    files.sort();
+    files.sort_small_by(Ord::cmp);
     Ok(files)
 }
 

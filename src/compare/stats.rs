@@ -5,6 +5,8 @@
 //! Hodges-Lehmann shift with the interval that belongs to that test. A bootstrap would need random
 //! numbers, thousands of rounds, and is too narrow for few samples.
 
+use crate::sort::SortSmall;
+
 /// How a sample lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Summary {
@@ -289,7 +291,7 @@ fn nth_difference(a: &[u64], b: &[u64], nth: u128) -> i64 {
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     let p = |i: usize| p_values.get(i).copied().unwrap_or(1.0);
-    order.sort_by(|&i, &j| p(i).total_cmp(&p(j)));
+    order.sort_small_by(|&i, &j| p(i).total_cmp(&p(j)));
     let mut out = vec![1.0; p_values.len()];
     let mut largest: f64 = 0.0;
     for (place, &i) in order.iter().enumerate() {
@@ -306,7 +308,7 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
 pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     let p = |i: usize| p_values.get(i).copied().unwrap_or(1.0);
-    order.sort_by(|&i, &j| p(i).total_cmp(&p(j)));
+    order.sort_small_by(|&i, &j| p(i).total_cmp(&p(j)));
     let mut out = vec![1.0; p_values.len()];
     let mut smallest: f64 = 1.0;
     for (place, &i) in order.iter().enumerate().rev() {

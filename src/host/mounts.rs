@@ -1,5 +1,6 @@
 //! The mounts that a process sees, and files by their place in a file system.
 
+use crate::sort::SortSmall;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
@@ -166,7 +167,7 @@ impl Mounts {
             .filter(|mount| mount.dev == dev && (mount.is_overlay || self.first.contains(mount)))
             .filter_map(|mount| Some((mount, mount.below(path)?)))
             .collect();
-        places.sort_by_key(|(mount, _)| mount.at.as_os_str().len());
+        places.sort_small_by_key(|(mount, _)| mount.at.as_os_str().len());
         places.iter().take(MAX_TRIES).find_map(|(mount, below)| mount.open(below, inode))
     }
 }

@@ -3,6 +3,7 @@
 use super::{Error, Probe};
 use crate::event::Id;
 use crate::event::decode;
+use crate::sort::SortSmall;
 use libbpf_rs::{Iter, MapCore, MapFlags};
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -50,7 +51,7 @@ impl Probe {
         }
         self.set_seeding(false);
         let mut processes: Vec<Id> = found.into_iter().collect();
-        processes.sort_by_key(|id| id.birth_ns);
+        processes.sort_small_by_key(|id| id.birth_ns);
         Ok(Seeded { processes, since_ns, unsettled })
     }
 }

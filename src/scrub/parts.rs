@@ -1,6 +1,7 @@
 //! What a start imported, opened and ran: the numbers stay, names of others become pseudonyms.
 
 use super::words::Pseudonyms;
+use crate::sort;
 use crate::trace::schema::{
     FileSums, Files, FolderMisses, Import, Imports, OpenedFile, Profile, ProfiledFunction, ProfiledStack,
     SourcedFile,
@@ -79,7 +80,7 @@ impl Pseudonyms {
             missed,
             spent_ns,
             sums: sums.collect(),
-            errors: errors.into_iter().map(|(error, n)| (self.error(error), n)).collect(),
+            errors: sort::by_name(&mut errors.into_iter().map(|(error, n)| (self.error(error), n))),
             misses: misses.collect(),
             misses_left_out,
             files: files.collect(),

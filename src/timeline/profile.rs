@@ -4,6 +4,7 @@ use super::world::{Frame, World};
 use super::{Builder, start};
 use crate::event::{Id, Sample};
 use crate::hash::{HashMap, HashSet};
+use crate::sort::SortSmall;
 use crate::trace::schema::{self, Phase, ProfiledFunction, ProfiledStack};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -153,7 +154,7 @@ impl Profile {
         functions.sort_unstable_by_key(|(key, (own, all))| (Reverse(*own), Reverse(*all), *key));
         let left = functions.split_off(functions.len().min(LISTED_FUNCTIONS));
         let mut stacks: Vec<((usize, u32), u64)> = counts.into_iter().collect();
-        stacks.sort_by_key(|(key, n)| (Reverse(*n), *key));
+        stacks.sort_small_by_key(|(key, n)| (Reverse(*n), *key));
         let other = stacks.split_off(stacks.len().min(LISTED_STACKS));
         let phase = |at: usize| phases.get(at).map(|p| (p.name.clone(), p.exec)).unwrap_or_default();
         Some(schema::Profile {

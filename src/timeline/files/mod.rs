@@ -8,7 +8,7 @@ use super::{Builder, errno_name, start};
 use crate::event::Id;
 use crate::event::file::{Call, Op, Sums};
 use crate::hash::HashMap;
-use crate::sort::SortSmall;
+use crate::sort::{self, SortSmall};
 use crate::trace::schema::{self, FileSums, FolderMisses, OpenedFile, Phase, SourcedFile};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -200,7 +200,7 @@ impl Files {
             found: sum(|s| s.found),
             missed: sum(|s| s.missed),
             spent_ns: sum(|s| s.spent_ns),
-            errors: total.errors.into_iter().map(|(errno, n)| (errno_name(errno), n)).collect(),
+            errors: sort::by_name(&mut total.errors.into_iter().map(|(errno, n)| (errno_name(errno), n))),
             misses,
             misses_left_out: total.misses_left_out + rest.iter().map(|folder| folder.n).sum::<u64>(),
             files_left_out: total.files_left_out,
