@@ -9,6 +9,7 @@ use anyhow::Context;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use libbpf_cargo::SkeletonBuilder;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,6 +73,7 @@ fn main() -> anyhow::Result<()> {
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
         leave_out_unwinding(&out)?;
         pack_relocations();
+        fold_same_functions(&out)?;
     }
     std::fs::write(out.join("kernel_types.rs"), kernel_types(&std::fs::read(&object)?)?)?;
     Ok(())
@@ -109,6 +111,29 @@ fn pack_relocations() {
 /// musl reads them from 1.2.4 on, and does not tell its version.
 #[cfg(not(target_env = "gnu"))]
 fn pack_relocations() {}
+
+/// Functions that came out the same, instruction for instruction, are kept once, where the linker can: lld, which Rust
+/// brings for x86-64 from 1.90 on. No code here compares the addresses of functions, which Rust does not promise to
+/// differ either.
+fn fold_same_functions(out: &Path) -> anyhow::Result<()> {
+    const FOLD: &str = "-Wl,--icf=all";
+    let set = |name| std::env::var_os(name).unwrap_or_default();
+    let source = out.join("empty.rs");
+    std::fs::write(&source, "fn main() {}\n")?;
+    let flags = set("CARGO_ENCODED_RUSTFLAGS").into_string().unwrap_or_default();
+    let mut rustc = Command::new(set("RUSTC"));
+    rustc.args(flags.split('\x1f').filter(|flag| !flag.is_empty()));
+    rustc.arg("--target").arg(set("TARGET")).arg("-Clink-arg=".to_owned() + FOLD);
+    if let Some(linker) = std::env::var_os("RUSTC_LINKER") {
+        rustc.arg("-C").arg([OsStr::new("linker="), &linker].into_iter().collect::<OsString>());
+    }
+    let tried =
+        rustc.arg("-o").arg(out.join("empty")).arg(source).output().context("rustc cannot be started")?;
+    if tried.status.success() {
+        println!("cargo:rustc-link-arg-bins={FOLD}");
+    }
+    Ok(())
+}
 
 fn pack(path: &str, to: &Path) -> anyhow::Result<()> {
     let from = Path::new("src").join(path);
