@@ -275,7 +275,7 @@ fn a_storm_that_could_not_be_followed_to_its_first_process_is_one_at_least() {
     // Some of those were there at the same time, so that nobody can say so of all.
     let (summary, ..) = seen(60, 19);
     assert!(summary.contains("waited for at least 20 short"), "{summary}");
-    // Nearly all of them are on the path: there were 21.
+    // Most of them are on the path: there were 21.
     let mut starts: Vec<Value> = (0..21).map(|n| child(n, 2)).collect();
     starts.push(start(10, None, 0, 160, &path("")));
     let found = diagnose(&starts);

@@ -26,7 +26,7 @@ const PAGE: Page = Page {
     mistaken: "A script that has to run many programs (a build) is told for what it is. Processes that are waited for no \
                longer than until they have their own image (posix_spawn) do not count. Processes that are started \
                together and waited for at the end count only as far as the path leads through them. Where a path is too \
-               long to be followed to its beginning, or leads through nearly all of them, the number is that of all short \
+               long to be followed to its beginning, or leads through most of them, the number is that of all short \
                starts below, if those can have been one after the other; the price is only what is on the path.",
 };
 
@@ -113,9 +113,9 @@ impl Rule for ProcessStorm {
         let below = case.known.below(case.key);
         // Those that it started are known, whether the path could be followed to them or not: one after the other they are
         // if they have the time for it.
-        let nearly = n.saturating_mul(10) >= below.n.saturating_mul(9);
+        let mostly = n.saturating_mul(4) >= below.n.saturating_mul(3);
         let all =
-            Some(below.n).filter(|all| *all > n && (is_least || nearly) && below.sum_ns <= case.duration());
+            Some(below.n).filter(|all| *all > n && (is_least || mostly) && below.sum_ns <= case.duration());
         let least = if is_least { "at least " } else { "" };
         let apart = match more_ns {
             0 => String::new(),
