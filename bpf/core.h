@@ -237,6 +237,10 @@ struct task_io_accounting {
 	__u64 read_bytes;
 };
 
+struct sigpending {
+	sigset_t signal;
+};
+
 struct signal_struct {
 	struct task_io_accounting ioac;
 	atomic_t live;
@@ -244,6 +248,7 @@ struct signal_struct {
 	int group_exit_code;
 	unsigned int flags;
 	int leader;
+	struct sigpending shared_pending;
 	struct pid *pids[4];
 	struct tty_struct *tty;
 };
@@ -350,6 +355,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct sighand_struct *sighand;
 	sigset_t blocked;
+	struct sigpending pending;
 	struct mm_struct *mm;
 	struct sched_entity se;
 	struct sched_info sched_info;

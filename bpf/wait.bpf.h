@@ -4,7 +4,6 @@
  */
 
 #define SOFTIRQ_SERVED 0x100
-#define TIF_SIGPENDING_BIT (1 << 2)
 
 /* ---- who is watched ---- */
 
@@ -443,6 +442,19 @@ struct wait_what {
 	__u64 wake_ns;
 };
 
+/*
+ * Does a signal interrupt the task? There is a flag for that, but its place among the flags is in no type information,
+ * and moved (x86, 6.18).
+ */
+static __always_inline bool is_signalled(struct task_struct *task)
+{
+	struct signal_struct *all = READ(struct task_struct, task, signal);
+	__u64 pending = READ(struct task_struct, task, pending.signal.sig[0]);
+
+	pending |= READ(struct signal_struct, all, shared_pending.signal.sig[0]);
+	return pending & ~READ(struct task_struct, task, blocked.sig[0]);
+}
+
 /* Describes the descriptor that a wait was on. */
 static __always_inline void fill_wait_fd(struct event_wait *ev, struct scratch *s,
 					 struct task_struct *task, __u64 faulted)
@@ -520,7 +532,7 @@ static __always_inline void fill_wait(struct event_wait *ev, struct task_state *
 	else
 		bpf_probe_read_kernel(ev->rival_comm, COMM_LEN,
 				      (void *)rival + bpf_core_field_offset(struct task_struct, comm));
-	if (READ(struct task_struct, task, thread_info.flags) & TIF_SIGPENDING_BIT)
+	if (is_signalled(task))
 		ev->facts |= FACT_SIGNAL;
 	st->since_ns = what->now;
 }

@@ -100,6 +100,8 @@ static BATCH: LazyLock<Batch> = LazyLock::new(|| {
         "",
         &[
             ("spend#child", &["child", "120"]),
+            ("spend#child-signal", &["child-signal", "120"]),
+            ("spend#child-pidfd", &["child-pidfd", "120"]),
             ("spend#vfork", &["vfork", "120"]),
             ("spend#pipe", &["pipe", "120"]),
             ("spend#futex", &["futex", "120"]),
@@ -221,6 +223,8 @@ fn check(kind: &str, state: &str, detail: &str, woken_by: &str, by_helper: bool)
 fn for_a_child() {
     check("child", "child", "pid HELPER (spend child 120)", "task", true);
     check("vfork", "vfork", "pid HELPER (spend vfork 120)", "task", true);
+    check("child-signal", "other:rt_sigtimedwait", "-", "signal", true);
+    check("child-pidfd", "poll", "fd *", "task", true);
 }
 
 #[test]

@@ -46,8 +46,9 @@ impl Builder {
             let told = Told { state, ..Told::default() };
             return Waited::new(wait.off_ns, wake_ns, back_ns.max(wait.off_ns), &told);
         }
-        // A shell that waits for SIGCHLD in sigsuspend is woken by the child's end as well.
-        let by_child = matches!(wait.waker, Waker::Task { pid, .. } if wait.signal && self.is_child(id, pid));
+        // Who waits for SIGCHLD in sigsuspend, or for a pidfd, is woken by the child's end as well.
+        let by_child = matches!(wait.waker, Waker::Task { pid, .. }
+            if self.is_child(id, pid) && (wait.signal || self.has_ended(pid, wake_ns)));
         let believed = by_child || is_believed(id, wait);
         let told = Told {
             back_unseen: wait.wake_ns.is_none() && wait.rival.as_ref().is_some_and(|(pid, _)| *pid == id.pid),
@@ -152,6 +153,14 @@ impl Builder {
         match self.by_pid.get(&pid).and_then(|id| self.processes.get(id)) {
             Some(process) => process.creator == Some(id),
             None => self.past.creator(pid) == Some(id),
+        }
+    }
+
+    /// Had the process come to its end by then? What is forgotten of ended before.
+    fn has_ended(&self, pid: u32, time_ns: u64) -> bool {
+        match self.by_pid.get(&pid).and_then(|id| self.processes.get(id)) {
+            Some(process) => process.ended.as_ref().is_some_and(|ended| ended.at_ns <= time_ns),
+            None => self.past.creator(pid).is_some(),
         }
     }
 

@@ -3,7 +3,6 @@
 //! Everything here is pure data and file handling; nothing knows where the events come from.
 
 pub mod document;
-mod json;
 pub mod json_schema;
 mod lines;
 mod names;

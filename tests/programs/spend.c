@@ -7,6 +7,7 @@
 #include "starter.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <pty.h>
 #include <linux/userfaultfd.h>
@@ -352,6 +353,28 @@ int main(int argc, char **argv)
 		HELPER();
 		start();
 		reap_ok(helper);
+		report(kind);
+	} else if (!strcmp(kind, "child-signal")) {
+		/* As tini, timeout and shells' `wait` do. */
+		sigset_t ended;
+		int got;
+
+		sigemptyset(&ended);
+		sigaddset(&ended, SIGCHLD);
+		sigprocmask(SIG_BLOCK, &ended, NULL);
+		HELPER();
+		start();
+		sigwait(&ended, &got);
+		report(kind);
+	} else if (!strcmp(kind, "child-pidfd")) {
+		/* As asyncio and libuv do. */
+		HELPER();
+		struct pollfd poll_for = { .fd = (int)syscall(SYS_pidfd_open, helper, 0), .events = POLLIN };
+
+		if (poll_for.fd < 0)
+			die("pidfd_open");
+		start();
+		poll(&poll_for, 1, -1);
 		report(kind);
 	} else if (!strcmp(kind, "vfork")) {
 		start();
