@@ -1274,3 +1274,23 @@ fn a_stranger_that_has_the_cpu_is_named_and_nobody_is_to_start_fewer() {
         "{few}"
     );
 }
+
+#[test]
+fn a_daemon_that_was_left_behind_is_in_the_verdict() {
+    let said = |pattern: &str, kind: &str| {
+        let launcher = start(42, None, 0, 37, &[(37, 42, "running", "")]);
+        let mut daemon = start(44, Some(42), 28, 601, &[(1, 44, "running", ""), (600, 44, "sleep", "")]);
+        daemon["method"]["pattern"] = json!(pattern);
+        daemon["timeline"]["path_ns"] = json!({"running": MS, "sleep": 600 * MS});
+        daemon["timeline"]["ready"] = json!({"kind": kind, "at_ns": 601 * MS, "inferred": false, "detail": "tcp 127.0.0.1:80"});
+        diagnose(&[daemon, launcher]).verdict
+    };
+    let told = "It left app behind, which was ready 629 ms after it began (accept: tcp 127.0.0.1:80); 600 ms of its own 601 ms \
+                sleeping.";
+    for pattern in ["daemon", "double_fork"] {
+        assert_eq!(said(pattern, "accept")[1], told);
+    }
+    for (pattern, kind) in [("subprocess", "accept"), ("daemon", "exit"), ("daemon", "timeout")] {
+        assert!(said(pattern, kind).iter().all(|sentence| !sentence.contains("left")));
+    }
+}

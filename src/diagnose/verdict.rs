@@ -26,6 +26,7 @@ struct Root {
     detail: Option<String>,
     code: Option<i32>,
     signal: Option<String>,
+    origin_ns: u64,
     duration: u64,
     partial: bool,
     /// Its process was there before the recording.
@@ -34,10 +35,25 @@ struct Root {
     path: Vec<(String, u64)>,
 }
 
+/// A server that left the command behind: what somebody waits for, though the command is over before.
+#[derive(Debug)]
+struct Daemon {
+    name: Sym,
+    /// On the boottime clock.
+    ready_ns: u64,
+    /// By what, in words.
+    by: String,
+    duration: u64,
+    /// Its critical path by state, the largest first.
+    path: Vec<(String, u64)>,
+}
+
 /// What the verdict needs of the starts.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     roots: HashMap<u64, Root>,
+    /// The last to be ready.
+    daemon: Option<Daemon>,
     starts: u64,
     failed: u64,
     timed_out: u64,
@@ -63,13 +79,13 @@ impl Facts {
         self.failed += u64::from(timeline.ready.kind == "exit" && start.exit.as_ref().is_some_and(bad));
         self.timed_out += u64::from(timeline.ready.kind == "timeout");
         let is_root = start.parent.as_ref().is_none_or(|parent| parent.start_id.is_none());
-        if !is_root || self.roots.len() >= MAX_ROOTS {
+        if !is_root {
+            return self.add_daemon(start, name);
+        }
+        if self.roots.len() >= MAX_ROOTS {
             return;
         }
-        let mut path: Vec<(String, u64)> =
-            timeline.path_ns.iter().take(64).map(|(state, ns)| (quoted(state), *ns)).collect();
-        path.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
-        path.truncate(2);
+        let path = by_state(start);
         self.roots.insert(
             key,
             Root {
@@ -79,12 +95,40 @@ impl Facts {
                 detail: timeline.ready.detail.as_deref().map(|detail| label::harmless(detail, MAX_DETAIL)),
                 code: start.exit.as_ref().and_then(|exit| exit.code),
                 signal: start.exit.as_ref().and_then(|exit| exit.signal.as_deref()).map(quoted),
+                origin_ns: timeline.origin_boottime_ns,
                 duration: timeline.duration_ns,
                 partial: start.partial,
                 older: is_older(start),
                 path,
             },
         );
+    }
+
+    fn add_daemon(&mut self, start: &Start, name: impl FnOnce() -> Sym) {
+        let timeline = &start.timeline;
+        let detaches = matches!(start.method.pattern.as_deref(), Some("daemon" | "double_fork"));
+        let ready_ns = timeline.origin_boottime_ns.saturating_add(timeline.duration_ns);
+        let later = self.daemon.as_ref().is_none_or(|known| known.ready_ns < ready_ns);
+        if !detaches || !later || matches!(&*timeline.ready.kind, "exit" | "timeout") {
+            return;
+        }
+        let detail = timeline.ready.detail.as_deref().map(|detail| label::harmless(detail, MAX_DETAIL));
+        let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        let by = format!("{}{detail}", ready_by(&quoted(&timeline.ready.kind), timeline.ready.inferred));
+        let path = by_state(start);
+        self.daemon = Some(Daemon { name: name(), ready_ns, by, duration: timeline.duration_ns, path });
+    }
+
+    /// What it has left behind, where the command itself was done before that was ready.
+    fn left_behind(&self, root: &Root, texts: &Interner) -> Option<String> {
+        let daemon = self.daemon.as_ref().filter(|_| root.ready == "exit" && root.code == Some(0))?;
+        let after = daemon.ready_ns.checked_sub(root.origin_ns).filter(|after| *after > root.duration)?;
+        let (name, by) = (quoted(texts.get(daemon.name)), &daemon.by);
+        let own = daemon.path.first().map(|(state, ns)| {
+            format!("; {} of its own {} {}", time(*ns), time(daemon.duration), in_words(state))
+        });
+        let own = own.unwrap_or_default();
+        Some(format!("It left {name} behind, which was ready {} after it began ({by}){own}.", time(after)))
     }
 
     /// Sentences, without what is missing of the trace: that is the report's to say.
@@ -155,6 +199,7 @@ impl Facts {
         }
         first.push('.');
         out.push(first);
+        out.extend(root.filter(|_| is_command).and_then(|root| self.left_behind(root, trial.texts)));
         let second: Vec<String> = top
             .filter(matters)
             .map(|top| {
@@ -225,6 +270,15 @@ pub(super) fn born(id: &str) -> Option<u64> {
 /// Was its process there before the recording?
 pub(super) fn is_older(start: &Start) -> bool {
     start.partial && born(&start.id).is_some_and(|ns| ns < start.timeline.origin_boottime_ns)
+}
+
+/// A start's critical path by state, the two largest, that first.
+fn by_state(start: &Start) -> Vec<(String, u64)> {
+    let states = start.timeline.path_ns.iter().take(64);
+    let mut path: Vec<(String, u64)> = states.map(|(state, ns)| (quoted(state), *ns)).collect();
+    path.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+    path.truncate(2);
+    path
 }
 
 /// A state of the path, after "3.1 s of it (74 %)".
