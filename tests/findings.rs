@@ -1211,6 +1211,47 @@ fn an_event_loops_time_out_is_a_fixed_sleep_and_its_events_are_none() {
 }
 
 #[test]
+fn a_server_that_waits_for_clients_elsewhere_than_ready_looks_is_no_client() {
+    let told = |waited: Option<&str>, state: &str, detail: &str, looks: &str| {
+        let mut start = start(10, None, 0, 2_000, &[(300, 10, "running", ""), (1_700, 10, state, detail)]);
+        start["exit"] = Value::Null;
+        start["timeline"]["ready"] = json!({"kind": "timeout", "at_ns": 2_000 * MS, "inferred": false,
+            "detail": format!("the window ended; it waits for clients in accept4 (tcp 127.0.0.1:70){looks}")});
+        if let Some(at) = waited {
+            start["timeline"]["milestones"] =
+                json!([{"name": "first_accept_wait", "at_ns": 300 * MS, "detail": at, "inferred": false}]);
+        }
+        start["timeline"]["path_ns"] = json!({"running": 300 * MS, state: 1_700 * MS});
+        let said = diagnose(&[start]);
+        assert!(!has(&said, "connect-wait") && !has(&said, "peer-wait"), "{said:?}");
+        let found = find(&said, "never-ready");
+        (said.verdict[0].clone(), found.summary.clone(), found.advice.clone())
+    };
+    let at = "tcp 127.0.0.1:70";
+    let elsewhere =
+        "it waited for clients at tcp 127.0.0.1:70 after 300 ms, but --ready looks at tcp 127.0.0.1:80";
+    for (state, detail) in
+        [("network", "tcp 127.0.0.1:70 (accept)"), ("poll", "fd 3: tcp 127.0.0.1:70 (accept)"), ("poll", "")]
+    {
+        let (verdict, summary, advice) = told(Some(at), state, detail, "; --ready looks at tcp 127.0.0.1:80");
+        assert_eq!(verdict, format!("app was not ready after 2.00 s: {elsewhere}."));
+        assert_eq!(summary, format!("app was not ready within its window of 2.00 s: {elsewhere}"));
+        assert!(advice.contains("--ready accept"), "{advice}");
+    }
+    // It looks at the right place, or at none.
+    for looks in ["; --ready looks at tcp 127.0.0.1:70", ""] {
+        let (verdict, ..) = told(Some(at), "network", "tcp 127.0.0.1:70 (accept)", looks);
+        assert!(verdict.ends_with(": it waited for clients at tcp 127.0.0.1:70 after 300 ms."), "{verdict}");
+    }
+    // Another process's own unix socket makes it no server.
+    let (verdict, ..) = told(Some("unix /tmp/a in pid 11"), "unix_socket", "unix /tmp/a (accept)", "");
+    assert!(!verdict.contains("clients") && verdict.contains("of it (85 %)"), "{verdict}");
+    // One that waits for clients late still computed for most of its time.
+    let (verdict, ..) = told(Some(at), "sleep", "", "");
+    assert!(verdict.contains("after 300 ms; ") && verdict.contains("sleeping"), "{verdict}");
+}
+
+#[test]
 fn who_waits_for_an_answer_is_not_advised_to_connect() {
     let advice = |what: &str| {
         let path = [(20, 10, "running", ""), (80, 10, "network", what)];

@@ -693,6 +693,50 @@ fn a_task_that_sleeps_at_the_end_is_asked_for() {
 }
 
 #[test]
+fn who_waits_on_a_socket_at_the_end_is_told_as_if_the_wait_were_over() {
+    use startrace::timeline::world::{Answer, Doing, TaskNow};
+    for (doing, call, object, expected) in [
+        (Doing::Clients, "accept4", "tcp 127.0.0.1:80", ("network", "tcp 127.0.0.1:80 (accept)")),
+        (Doing::Clients, "accept", "tcp 127.0.0.1:53", ("network", "tcp 127.0.0.1:53 (accept)")),
+        (Doing::Clients, "poll", "tcp 127.0.0.1:80", ("network", "tcp 127.0.0.1:80 (accept)")),
+        (Doing::Clients, "epoll_wait", "tcp 127.0.0.1:80", ("poll", "tcp 127.0.0.1:80 (accept)")),
+        (Doing::Clients, "accept4", "unix /run/a", ("unix_socket", "unix /run/a (accept)")),
+        (Doing::Peer, "connect", "tcp 10.0.0.9:80", ("network", "tcp 10.0.0.9:80 (connect)")),
+        (Doing::Peer, "recvfrom", "tcp 10.0.0.9:80", ("network", "tcp 10.0.0.9:80 (receive)")),
+        (Doing::Peer, "recvfrom", "udp 10.0.0.2:53", ("dns", "udp 10.0.0.2:53 (receive)")),
+        (Doing::Idle, "read", "pipe:[7]", ("pipe", "pipe:[7]")),
+    ] {
+        let mut s = Stream::default();
+        s.fork((1, 1), 10, [0, 1, 2]);
+        s.mark((10, 10), 5, Moment::Sums);
+        let mut builder = Builder::new(Options { level: Level::Timeline, ..Options::default() });
+        let mut world = Replay::default();
+        let now = TaskNow {
+            tid: 10,
+            doing: doing.clone(),
+            call: Some(call.into()),
+            object: Some(object.into()),
+            running_ns: None,
+        };
+        for _ in 0..2 {
+            world.answers.push_back(Answer::Tasks(id(10), Some(vec![now.clone()])));
+        }
+        for event in s.events {
+            builder.event(event, &mut world);
+        }
+        builder.end(100 * MS, &mut world);
+        let Some(Output::Start(start)) = builder.drain().next() else { panic!() };
+        let start = serde_json::to_value(*start).unwrap();
+        let wait = &start["timeline"]["waits"][0];
+        assert_eq!(
+            (&wait["kind"], &wait["detail"]),
+            (&json!(expected.0), &json!(expected.1)),
+            "{doing:?} {call}"
+        );
+    }
+}
+
+#[test]
 fn at_lifecycle_nothing_is_said() {
     let mut s = Stream::default();
     s.fork((1, 1), 10, [0, 1, 2]);

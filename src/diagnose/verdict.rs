@@ -1,6 +1,7 @@
 //! One or two sentences with the number that matters.
 
 use super::case::{quoted, time};
+use super::findings::never_ready::clients;
 use super::whole::{Entry, Wholes};
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
@@ -31,6 +32,8 @@ struct Root {
     partial: bool,
     /// Its process was there before the recording.
     older: bool,
+    /// It was not ready although it waited for clients, and where.
+    clients: Option<String>,
     /// Its critical path by state, the largest first.
     path: Vec<(String, u64)>,
 }
@@ -98,6 +101,7 @@ impl Facts {
                 origin_ns: timeline.origin_boottime_ns,
                 duration: timeline.duration_ns,
                 partial: start.partial,
+                clients: (timeline.ready.kind == "timeout").then(|| clients(start)).flatten(),
                 older: is_older(start),
                 path,
             },
@@ -181,6 +185,10 @@ impl Facts {
         }
         // Where the time went, instead of a cause, or where the dearest one is the smaller part of it by far.
         let part = root.and_then(|root| Some((root.path.first()?, root.duration)));
+        // That was for clients, and has been said.
+        let served = root.is_some_and(|root| root.clients.is_some());
+        let for_clients = |state: &str| served && matches!(state, "network" | "unix_socket" | "poll");
+        let part = part.filter(|((state, _), _)| !for_clients(state));
         let caused = why.as_ref().map(|(ns, _)| *ns);
         let part = part.filter(|((_, ns), all)| match caused {
             Some(caused) => *ns >= all / 2 && caused < *ns / 2,
@@ -230,7 +238,10 @@ impl Facts {
                 (None, Some(code)) if code != 0 => format!("{begin} failed with status {code} after {after}"),
                 _ => format!("{begin} was done after {after}"),
             },
-            "timeout" => format!("{begin} was not ready after {after}"),
+            "timeout" => {
+                let clients = root.clients.as_ref().map(|clients| format!(": {clients}")).unwrap_or_default();
+                format!("{begin} was not ready after {after}{clients}")
+            }
             kind => {
                 let (by, detail) = (ready_by(kind, root.inferred), detail(root));
                 format!("{begin} was ready after {after} ({by}{detail})")

@@ -76,7 +76,7 @@ impl Builder {
             task.tid,
             &spent,
             state.map(|(state, call)| {
-                let detail = task.object.as_deref().map(|object| words::short(object).into());
+                let detail = detail(task).map(Into::into);
                 Waited::new(until_ns, end_ns, end_ns, &Told { state, call, detail, ..Told::default() })
             }),
         );
@@ -102,10 +102,24 @@ impl Builder {
                 "vfork" | "clone" | "clone3" => WaitKind::Vfork,
                 _ => WaitKind::Disk,
             },
-            Doing::Peer | Doing::Clients | Doing::Idle => of_object(name, task.object.as_deref()),
+            Doing::Clients => match of_object(name, task.object.as_deref()) {
+                // A name server asks nobody.
+                WaitKind::Dns => WaitKind::Network,
+                kind => kind,
+            },
+            Doing::Peer | Doing::Idle => of_object(name, task.object.as_deref()),
         };
         Some((State::of(kind, call), call))
     }
+}
+
+/// What a task waits for, in the words for a wait that is over: a socket with what is done on it.
+fn detail(task: &TaskNow) -> Option<String> {
+    let object = words::short(task.object.as_deref()?);
+    let call = task.call.as_deref().unwrap_or("");
+    let is_socket = ["tcp ", "udp ", "unix "].iter().any(|kind| object.starts_with(kind));
+    let does = if is_socket { words::on_socket(call, task.doing == Doing::Clients) } else { "" };
+    Some(object + does)
 }
 
 /// The kind of a wait by its system call and, in words, what it is on.

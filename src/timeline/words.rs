@@ -202,13 +202,7 @@ impl Builder {
 
     fn socket(&self, id: Id, name: &str, wait: &Wait, socket: &Socket) -> String {
         const LISTENS: u32 = 10;
-        let does = match name {
-            "connect" => " (connect)",
-            _ if socket.state == LISTENS || name.starts_with("accept") => " (accept)",
-            _ if name.starts_with("recv") || name.contains("read") => " (receive)",
-            _ if name.starts_with("send") || name.contains("write") => " (send)",
-            _ => "",
-        };
+        let does = on_socket(name, socket.state == LISTENS);
         if i32::from(socket.family) == libc::AF_UNIX {
             let at = match (&wait.path, wait.inode) {
                 (Some(path), _) => path.clone(),
@@ -250,6 +244,17 @@ fn named(path: &str) -> String {
     match path.strip_prefix('/') {
         Some(name) if name.starts_with('[') && name.ends_with(']') => format!("anon_inode:{name}"),
         _ => path.to_owned(),
+    }
+}
+
+/// What a call does on a socket, after the socket's name.
+pub(super) fn on_socket(name: &str, listens: bool) -> &'static str {
+    match name {
+        "connect" => " (connect)",
+        _ if listens || name.starts_with("accept") => " (accept)",
+        _ if name.starts_with("recv") || name.contains("read") => " (receive)",
+        _ if name.starts_with("send") || name.contains("write") => " (send)",
+        _ => "",
     }
 }
 

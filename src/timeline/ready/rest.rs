@@ -1,7 +1,7 @@
 //! Starts that are ready once they rest, and those whose time is over.
 
 use super::quiet::Threads;
-use super::rule::Kind;
+use super::rule::{Kind, Url};
 use super::{SELDOM_NS, Verdict, cut};
 use crate::event::Id;
 use crate::event::task::Spent;
@@ -191,6 +191,11 @@ impl Builder {
             Some(doing) if !doing.is_empty() => format!("{why}; it {doing}"),
             _ => why.to_owned(),
         };
+        // A server may well have come up, elsewhere.
+        let detail = match looked_at(self.kind(id)) {
+            Some(place) => format!("{detail}; --ready looks at {place}"),
+            None => detail,
+        };
         if let Some(state) = self.state(id) {
             state.verdict = Some(Verdict { kind: "timeout", inferred: false, detail: Some(detail) });
         }
@@ -200,6 +205,13 @@ impl Builder {
 
 /// At the end of a recording so many starts are asked what they do: it has to end.
 const MAX_ASKED: u32 = 256;
+
+/// Where somebody from outside looks for a server.
+fn looked_at(kind: &Kind) -> Option<String> {
+    let (Kind::Tcp(at) | Kind::Http(Url { at, .. })) = kind else { return None };
+    let at: Vec<String> = at.iter().map(|address| format!("tcp {address}")).collect();
+    (!at.is_empty()).then(|| at.join(" or "))
+}
 
 /// What its threads do, in words, the main thread's first.
 fn doing(tasks: &[TaskNow]) -> String {
@@ -214,6 +226,7 @@ fn doing(tasks: &[TaskNow]) -> String {
             (Doing::Stopped, _) => "is stopped".to_owned(),
             (Doing::Busy, Some(call)) => object(format!("is held up in {call}")),
             (Doing::Busy, None) => "is held up in the kernel".to_owned(),
+            (Doing::Clients, Some(call)) => object(format!("waits for clients in {call}")),
             (_, Some(call)) => object(format!("waits in {call}")),
             (_, None) => "waits".to_owned(),
         };

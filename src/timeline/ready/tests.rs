@@ -488,6 +488,22 @@ fn notify_and_nothing_else() {
 }
 
 #[test]
+fn where_the_window_ends_with_a_server_elsewhere_both_addresses_are_told() {
+    for (rule, looks) in [
+        ("tcp:127.0.0.1:80", "; --ready looks at tcp 127.0.0.1:80"),
+        ("http://127.0.0.1:81/up", "; --ready looks at tcp 127.0.0.1:81"),
+        ("mark:up", ""),
+    ] {
+        let mut stage = self::stage(&[rule]);
+        stage.fork(0, 1, 5).exec(10, 5, "/bin/service").doing(5, Doing::Clients);
+        let starts = stage.end(30_000);
+        assert_eq!(ready(&starts[0]), ("timeout", 20_000));
+        let detail = starts[0].timeline.ready.detail.clone().unwrap();
+        assert_eq!(detail, format!("the window ended; it waits for clients in call{looks}"), "{rule}");
+    }
+}
+
+#[test]
 fn the_tree_counts_but_for_a_helpers_own_unix_socket() {
     // A shell that starts a server.
     let mut stage = stage(&[]);
