@@ -233,7 +233,11 @@ impl Scope<'_> {
         if !self.digest.has_findings {
             line.result = Result::Unknown;
             line.actual = None;
-            line.detail = Some("the trace has no findings: record it with a newer startrace".to_owned());
+            // They are written at the end.
+            line.detail = Some(match self.digest.files.iter().find_map(|file| file.cut_off.as_deref()) {
+                Some(why) => format!("the trace is cut off before its findings: {why}"),
+                None => "the trace has no findings: record it with a newer startrace".to_owned(),
+            });
         }
         line
     }
