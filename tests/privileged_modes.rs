@@ -393,6 +393,26 @@ fn a_command_goes_on_after_the_reader_of_its_watch_has_gone() {
     common::live::until("the command to end", || folder.path().join("ran").exists());
 }
 
+/// Where its lines have no room it fails, and says that the command goes on.
+#[test]
+fn a_watch_that_cannot_write_says_that_the_command_is_still_running() {
+    require_root();
+    for json in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(startrace());
+        let script = "echo $$ > pid; for n in 1 2 3 4 5; do /bin/true; sleep 0.2; done; : > ran";
+        command.arg("watch").args(json.then_some("--json")).args(["--", "sh", "-c", script]);
+        let output = command.current_dir(&folder).stdin(Stdio::null()).stdout(full).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
+        assert_eq!(output.status.code(), Some(125), "{said}");
+        assert!(said.contains("No space left on device"), "{said}");
+        assert!(said.contains(&format!("the command is still running (pid {})", pid.trim())), "{said}");
+        common::live::until("the command to end", || folder.path().join("ran").exists());
+    }
+}
+
 /// A shell at a terminal of its own, and what of its session lives.
 struct Session {
     shell: std::process::Child,

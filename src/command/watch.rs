@@ -146,16 +146,18 @@ fn conclude(sink: Box<dyn Watching>, finished: Finished, targets_command: bool) 
         }
         None => sink.finish(groups, session),
     };
-    if let Err(error) = done {
-        return record::fail(&error, if targets_command { Exit::Own } else { Exit::Failure });
-    }
-    if !reader_gone {
+    let failed =
+        done.err().map(|error| record::fail(&error, if targets_command { Exit::Own } else { Exit::Failure }));
+    if failed.is_none() && !reader_gone {
         // The terminal has just shown ^C in this line.
         let clear = if signal.is_some() && io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
         tell!("{clear}startrace: {summary}");
     }
     if let Some(pid) = left_running {
         tell!("startrace: the command is still running (pid {pid})");
+    }
+    if let Some(exit) = failed {
+        return exit;
     }
     match (command, signal) {
         (Some(ended), _) => Exit::Code(ended.exit_code()),
