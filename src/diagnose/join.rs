@@ -271,8 +271,7 @@ fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_
         };
         let mut costs: Vec<u64> = all.iter().filter_map(|hit| hit.cost_ns).collect();
         costs.sort_unstable();
-        let middle = costs.get(costs.len().saturating_sub(1) / 2).copied();
-        let each = middle.map_or(String::new(), |ns| format!(", {} each (p50)", super::case::time(ns)));
+        let each = spread(&costs);
         summary = format!("{} starts{who}{each}. The dearest: {summary}", crate::words::count(kind.n));
     }
     let joined = Joined {
@@ -294,6 +293,22 @@ fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_
         advice,
     };
     Priced { joined, among_equals: kind.words.among_equals, pieces, whole: number }
+}
+
+/// What each of several cost, of a sorted list: of two both, of more their largest and the middle one.
+fn spread(costs: &[u64]) -> String {
+    let time = super::case::time;
+    let (Some(least), Some(most)) = (costs.first(), costs.last()) else { return String::new() };
+    match costs {
+        // The others have no price, and this is told with the dearest.
+        [_] => String::new(),
+        _ if time(*least) == time(*most) => format!(", {} each", time(*most)),
+        [_, _] => format!(", {} and {}", time(*most), time(*least)),
+        _ => {
+            let middle = costs.get(costs.len().saturating_sub(1) / 2).copied().unwrap_or(*most);
+            format!(", up to {}, p50 {}", time(*most), time(middle))
+        }
+    }
 }
 
 /// What hits save on a path: each nanosecond once, and of it the share that would go away.
@@ -387,5 +402,16 @@ mod tests {
         assert_eq!(saved(&[kept(0.5, &[(0, 10)])]), 5);
         assert_eq!(saved(&[kept(0.5, &[(0, 10)]), kept(1.0, &[(5, 10)]), kept(0.1, &[(0, 20)])]), 9);
         assert_eq!(saved(&[]), 0);
+    }
+
+    #[test]
+    fn an_average_is_told_of_three_or_more() {
+        let told = |ms: &[u64]| spread(&ms.iter().map(|ms| ms * 1_000_000).collect::<Vec<_>>());
+        assert_eq!(told(&[]), "");
+        assert_eq!(told(&[100]), "");
+        assert_eq!(told(&[100, 592]), ", 592 ms and 100 ms");
+        assert_eq!(told(&[100, 100]), ", 100 ms each");
+        assert_eq!(told(&[100, 120, 592]), ", up to 592 ms, p50 120 ms");
+        assert_eq!(told(&[1, 2, 3, 4]), ", up to 4.00 ms, p50 2.00 ms");
     }
 }
