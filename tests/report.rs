@@ -317,6 +317,53 @@ fn failed_forks_are_told_once_for_each_process_and_error() {
 }
 
 #[test]
+fn whose_exec_failed_is_told_with_the_path_and_why() {
+    let ended = |pid, code: i32, execs: &[(&str, Option<&str>)]| {
+        let mut start = start(pid, 1);
+        start["exit"] =
+            json!({"code": code, "signal": null, "core": false, "killed_by": null, "at_ns": 1000});
+        let exec = |(path, error): &(&str, Option<&str>)| json!({"at_ns": 0, "duration_ns": 1, "path": path, "interpreter": null, "error": error});
+        start["execs"] = execs.iter().map(exec).collect();
+        start
+    };
+    let wide = Style { width: 240, ..PLAIN };
+    let note = |starts: Vec<Value>| {
+        let text = show_value(&trace(starts), false, &wide);
+        let note = text.lines().find(|line| line.contains(" failed")).unwrap_or_default().to_owned();
+        (note.split_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default(), text)
+    };
+    let nowhere = |pid| ended(pid, 255, &[("/bin/true", None), ("/nowhere", Some("ENOENT"))]);
+    let denied = |pid| ended(pid, 255, &[("/etc/passwd", Some("EACCES"))]);
+    // A search in PATH: what was there and could not be executed is why.
+    let search = |pid| {
+        ended(pid, 126, &[("/a/x", Some("ENOENT")), ("/b/x", Some("EACCES")), ("/c/x", Some("ENOENT"))])
+    };
+    let nothing = |pid| ended(pid, 127, &[("/a/y", Some("ENOENT")), ("/c/y", Some("ENOENT"))]);
+    let plain = |pid| ended(pid, 3, &[("/a/z", Some("ENOENT")), ("/c/z", None)]);
+    // It went on, and all was well.
+    let tried = |pid| ended(pid, 0, &[("/nowhere", Some("ENOENT"))]);
+    for (starts, expected) in [
+        (vec![nowhere(5), tried(6)], ", its exec failed: /nowhere (ENOENT)."),
+        (vec![nothing(5)], ", its exec failed: /c/y (ENOENT)."),
+        (vec![search(5), tried(6)], ", its exec failed: /b/x (EACCES)."),
+        (vec![nowhere(5), denied(6)], ", their execs failed: /nowhere (ENOENT), /etc/passwd (EACCES)."),
+        (
+            vec![nowhere(5), denied(6), nowhere(7), nothing(8), search(9)],
+            ", their execs failed: /nowhere (ENOENT) 2 times, /etc/passwd (EACCES) and 2 others.",
+        ),
+        (vec![plain(5), nowhere(6)], ", the exec of 1 of them failed: /nowhere (ENOENT)."),
+        (
+            vec![plain(5), nowhere(6), denied(7)],
+            ", the execs of 2 of them failed: /nowhere (ENOENT), /etc/passwd (EACCES).",
+        ),
+        (vec![plain(5), tried(6)], "."),
+    ] {
+        let (note, text) = note(starts);
+        assert_eq!(note.replace('\u{a0}', " "), expected, "{text}");
+    }
+}
+
+#[test]
 fn who_was_told_to_end_has_not_failed() {
     let by = json!({"start_id": null, "id": "1@1", "pid": 1, "comm": "p"});
     let ended = |pid, signal, by: &Value, method| {
@@ -569,6 +616,20 @@ fn a_standard_error_that_cannot_be_written_changes_nothing() {
     for made in ["rows.csv", "page.html", "copy.json"] {
         assert!(fs::metadata(dir.path().join(made)).unwrap().len() > 0, "{made}");
     }
+}
+
+/// Who has a report before him asks for a finding's page with the same words.
+#[test]
+fn a_findings_page_is_shown_beside_a_trace_that_need_not_be_there() {
+    let run = |args: &[&str]| {
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_startrace")).args(args).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap())
+    };
+    let alone = run(&["report", "--explain", "connect-wait"]);
+    assert!(alone.0 == Some(0) && alone.1.contains("connect-wait") && alone.2.is_empty(), "{alone:?}");
+    assert_eq!(run(&["report", "/nowhere/app.json", "--explain", "connect-wait"]), alone);
+    let (code, _, said) = run(&["report", "/nowhere/app.json", "--explain", "no-such"]);
+    assert!(code == Some(2) && said.contains("there is no such finding"), "{said}");
 }
 
 /// Where a disk is full: each command names the file, or standard output, and says what to do.

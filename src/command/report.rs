@@ -75,7 +75,7 @@ pub struct Options {
     pub slower_than: Option<Duration>,
 
     /// Show the page on a finding, such as 'path-walk', or on 'all' of them, and no trace
-    #[arg(long, value_name = "FINDING", conflicts_with_all = ["file", "html"])]
+    #[arg(long, value_name = "FINDING", conflicts_with = "html")]
     pub explain: Option<String>,
 
     /// Look for findings anew, with the thresholds in this file (TOML)

@@ -45,6 +45,8 @@ pub(crate) struct Row {
     pub(crate) ready: Sym,
     pub(crate) end: End,
     pub(crate) failed_execs: u32,
+    /// It failed after an exec that did: of what, and why.
+    pub(crate) exec_error: Option<Sym>,
     /// Row of the parent.
     pub(crate) parent: Option<u32>,
     /// Index into [`Digest::outside`]: the parent, where it has no row.

@@ -18,7 +18,8 @@ fn within(ns: u64) -> String {
 
 fn name(import: &Import) -> String {
     let name = import.module.as_deref().map(|module| harmless(module, MAX_NAME));
-    name.unwrap_or_else(|| "(a module without a name)".to_owned())
+    let name = name.unwrap_or_else(|| "(a module without a name)".to_owned());
+    if import.found == Some(false) { format!("{name} (not there)") } else { name }
 }
 
 /// The longest by some measure, those aside that hardly count.
@@ -76,6 +77,28 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::trace::schema::Imports;
+
+    #[test]
+    fn what_was_looked_for_in_vain_is_not_told_as_imported() {
+        let import = |module: &str, found: Option<bool>| Import {
+            module: Some(module.to_owned()),
+            at_ns: 0,
+            duration_ns: 2_000_000,
+            own_ns: 1_000_000,
+            depth: 0,
+            importer: None,
+            tid: 1,
+            found,
+        };
+        let modules = vec![import("msvcrt", Some(false)), import("json", Some(true)), import("old", None)];
+        let mut start = Start::default();
+        start.timeline.imports =
+            Some(Imports { importing_ns: 6_000_000, count: 3, modules, ..Imports::default() });
+        let told = sentences(&start, false).join("; ").replace(crate::report::style::NO_BREAK, " ");
+        let whole = "longest imports: msvcrt (not there) 2.00 ms, json 2.00 ms, old 2.00 ms";
+        let own = "without what they import: msvcrt (not there) 1.00 ms, json 1.00 ms, old 1.00 ms";
+        assert!(told.ends_with(&format!("{whole}; {own}")), "{told}");
+    }
 
     #[test]
     fn imports_that_took_no_time_of_their_own_are_said_to_be_elsewhere() {

@@ -17,6 +17,8 @@ const MAX_ROWS: usize = 20;
 const SLOWEST: usize = 5;
 /// Findings.
 const FINDINGS: usize = 6;
+/// Failed execs that are named beside who failed.
+const FAILED_EXECS: usize = 2;
 /// Characters of a finding's sentences.
 const MAX_SUMMARY: usize = 400;
 /// Processes whose failed forks are named.
@@ -183,21 +185,10 @@ pub(crate) fn headline<'d>(digest: &'d Digest, style: &Style, out: &mut dyn Writ
     text.push('.');
     say(style, if digest.verdict.is_empty() { Ink::Bold } else { Ink::Plain }, &text, out)?;
 
-    let mut failures = digest.rows.iter().filter(|row| digest.is_failed(row));
-    let first = failures.next();
-    let failed = failures.count() as u64 + u64::from(first.is_some());
     let open = digest.rows.iter().filter(|row| digest.is_unfinished(row)).count() as u64;
     let partial = digest.rows.iter().filter(|row| row.partial).count() as u64;
     let mut notes = Vec::new();
-    if let Some(first) = first {
-        let (end, _) = table::ending(digest, first);
-        let which = style.fit(digest.text(first.label), style.width / 2);
-        let which = format!("{which} ({end})");
-        notes.push(match failed {
-            1 => format!("1 failed: {which}"),
-            _ => format!("{} failed, such as {which}", human::count(failed)),
-        });
-    }
+    notes.extend(failures(digest, style));
     if open > 0 {
         notes.push(format!("{} still running when the recording or its window ended", human::count(open)));
     }
@@ -208,6 +199,56 @@ pub(crate) fn headline<'d>(digest: &'d Digest, style: &Style, out: &mut dyn Writ
         say(style, Ink::Plain, &format!("{}.", notes.join("; ")), out)?;
     }
     failed_forks(digest, style, out)
+}
+
+/// How many failed; of those whose exec did, of what and why, which is the cause.
+fn failures(digest: &Digest, style: &Style) -> Option<String> {
+    let failed: Vec<&Row> = digest.rows.iter().filter(|row| digest.is_failed(row)).collect();
+    let first = failed.first()?;
+    let mut errors: Vec<(Sym, u64)> = Vec::new();
+    let (mut at_exec, mut told) = (0u64, 0u64);
+    for error in failed.iter().filter_map(|row| row.exec_error) {
+        at_exec += 1;
+        let room = errors.len() < FAILED_EXECS;
+        match errors.iter_mut().find(|(other, _)| *other == error) {
+            Some((_, n)) => *n += 1,
+            None if room => errors.push((error, 1)),
+            None => continue,
+        }
+        told += 1;
+    }
+    let n = failed.len() as u64;
+    let other = failed.iter().find(|row| row.exec_error.is_none());
+    let which = |row: &Row| {
+        let (end, _) = table::ending(digest, row);
+        format!("{} ({end})", style.fit(digest.text(row.label), style.width / 2))
+    };
+    let mut text = match (n, other) {
+        (1, _) => format!("1 failed: {}", which(first)),
+        // With what has no cause of its own.
+        (_, other) => format!("{} failed, such as {}", human::count(n), which(other.unwrap_or(first))),
+    };
+    if at_exec == 0 {
+        return Some(text);
+    }
+    let errors: Vec<String> = errors
+        .into_iter()
+        .map(|(error, n)| match n {
+            1 => digest.text(error).to_owned(),
+            n => format!("{} {} times", digest.text(error), human::count(n)),
+        })
+        .collect();
+    let whose = match (n, at_exec) {
+        (1, _) => "its exec failed".to_owned(),
+        (n, all) if n == all => "their execs failed".to_owned(),
+        (_, 1) => "the exec of 1 of them failed".to_owned(),
+        (_, some) => format!("the execs of {} of them failed", human::count(some)),
+    };
+    text.push_str(&format!(", {whose}: {}", errors.join(", ")));
+    if at_exec > told {
+        text.push_str(&format!(" and {}", counted(at_exec - told, "other")));
+    }
+    Some(text)
 }
 
 /// What makes it slow, and what would help: the dearest first.

@@ -14,6 +14,7 @@ use crate::trace::schema::{Exit, FailedFork, ProcessRef, Start};
 use crate::words::ORDERS;
 use crate::words::intern::{Interner, Sym};
 use crate::words::known::{Labels, Names};
+use crate::words::label;
 use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 
@@ -246,6 +247,8 @@ impl Builder {
             self.note_sender(self.state.hash_one(&*start.start_id), exit);
         }
         let failed = start.execs.iter().filter(|exec| exec.error.is_some());
+        let exec_error =
+            exec_error(start).map(|text| self.names.of(&text, 120, &mut self.texts, &self.state));
         let row = Row {
             origin: start.timeline.origin_boottime_ns,
             duration: start.timeline.duration_ns,
@@ -261,6 +264,7 @@ impl Builder {
             ready: look.ready,
             end,
             failed_execs: u32::try_from(failed.count()).unwrap_or(u32::MAX),
+            exec_error,
             parent: None,
             outside: None,
         };
@@ -420,4 +424,27 @@ fn note(start: &Start) -> Note {
     path_ns.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
     path_ns.truncate(MAX_STATES);
     Note { start_id: start.start_id.clone(), path_ns, findings: start.findings.clone() }
+}
+
+/// Of a start that ended badly after its last exec had failed: `/nowhere (ENOENT)`.
+fn exec_error(start: &Start) -> Option<String> {
+    let exit = start.exit.as_ref()?;
+    if exit.signal.is_none() && exit.code.unwrap_or(0) == 0 {
+        return None;
+    }
+    // Of a search in PATH, what was there but could not be executed is why, as for execvp(3); else the last.
+    let tried = start.execs.iter().rev().take(1_000).map_while(|exec| Some((exec, exec.error.as_deref()?)));
+    let mut last = None;
+    for (exec, error) in tried {
+        let is_there = !matches!(error, "ENOENT" | "ENOTDIR" | "unknown");
+        if is_there || last.is_none() {
+            last = Some((exec, error));
+        }
+        if is_there {
+            break;
+        }
+    }
+    let (exec, error) = last?;
+    let path = label::harmless(exec.path.as_deref().unwrap_or("(a path that was not read)"), 90);
+    Some(format!("{path} ({})", label::harmless(error, 20)))
 }
