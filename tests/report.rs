@@ -328,7 +328,11 @@ fn whose_exec_failed_is_told_with_the_path_and_why() {
     };
     let wide = Style { width: 240, ..PLAIN };
     let note = |starts: Vec<Value>| {
-        let text = show_value(&trace(starts), false, &wide);
+        let mut trace = trace(starts);
+        // As a recorder writes it: with its own findings, so that most starts are only glanced at.
+        trace["findings"] = json!([]);
+        trace["not_examined"] = json!([]);
+        let text = show_value(&trace, false, &wide);
         let note = text.lines().find(|line| line.contains(" failed")).unwrap_or_default().to_owned();
         (note.split_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default(), text)
     };
@@ -360,6 +364,28 @@ fn whose_exec_failed_is_told_with_the_path_and_why() {
     ] {
         let (note, text) = note(starts);
         assert_eq!(note.replace('\u{a0}', " "), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_server_that_was_looked_for_elsewhere_is_told_first() {
+    let mut server = start(5, 1);
+    server["parent"] = Value::Null;
+    server["exit"] = Value::Null;
+    server["timeline"]["ready"] = json!({"kind": "timeout", "at_ns": 1000, "inferred": false,
+        "detail": "the window ended; it waits for clients in poll (tcp 127.0.0.1:70); --ready looks at tcp 127.0.0.1:80"});
+    server["timeline"]["milestones"] =
+        json!([{"name": "first_accept_wait", "at_ns": 300, "detail": "tcp 127.0.0.1:70", "inferred": false}]);
+    // With its own findings, of a recorder, and with those that are looked for now.
+    for known in [true, false] {
+        let mut trace = trace(vec![server.clone()]);
+        trace["session"]["mode"] = json!("command");
+        if known {
+            (trace["findings"], trace["not_examined"]) = (json!([]), json!([]));
+        }
+        let text = show_value(&trace, false, &Style { width: 240, ..PLAIN }).replace('\u{a0}', " ");
+        let place = ": it waited for clients at tcp 127.0.0.1:70 after 300 ns, but --ready looks at tcp 127.0.0.1:80.";
+        assert!(text.lines().next().unwrap().ends_with(place), "{known}: {text}");
     }
 }
 

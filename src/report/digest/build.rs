@@ -34,8 +34,8 @@ impl Take for Reading<'_> {
     fn glance(&mut self, start: &Start) -> Glance {
         let builder = &mut self.builder;
         let look = builder.look(start);
-        // Its story needs all of it.
-        if builder.is_slowest(start, &look) {
+        // Its story needs all of it, as do some words about it.
+        if builder.is_slowest(start, &look) || has_more_to_tell(start) {
             return Glance::Whole;
         }
         (self.also)(Seen::Start(start));
@@ -424,6 +424,13 @@ fn note(start: &Start) -> Note {
     path_ns.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
     path_ns.truncate(MAX_STATES);
     Note { start_id: start.start_id.clone(), path_ns, findings: start.findings.clone() }
+}
+
+/// Is there something to be said of it that a glance does not show: which exec failed, or where a server that was not
+/// ready waits for clients?
+fn has_more_to_tell(start: &Start) -> bool {
+    let is_root = start.parent.as_ref().is_none_or(|parent| parent.start_id.is_none());
+    exec_error(start).is_some() || (is_root && start.timeline.ready.kind == "timeout")
 }
 
 /// Of a start that ended badly after its last exec had failed: `/nowhere (ENOENT)`.
