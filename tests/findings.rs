@@ -1323,7 +1323,8 @@ fn a_daemon_that_was_left_behind_is_in_the_verdict() {
         let mut daemon = start(44, Some(42), 28, 601, &[(1, 44, "running", ""), (600, 44, "sleep", "")]);
         daemon["method"]["pattern"] = json!(pattern);
         daemon["timeline"]["path_ns"] = json!({"running": MS, "sleep": 600 * MS});
-        daemon["timeline"]["ready"] = json!({"kind": kind, "at_ns": 601 * MS, "inferred": false, "detail": "tcp 127.0.0.1:80"});
+        daemon["timeline"]["ready"] =
+            json!({"kind": kind, "at_ns": 601 * MS, "inferred": false, "detail": "tcp 127.0.0.1:80"});
         diagnose(&[daemon, launcher]).verdict
     };
     let told = "It left app behind, which was ready 629 ms after it began (accept: tcp 127.0.0.1:80); 600 ms of its own 601 ms \
