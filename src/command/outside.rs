@@ -11,7 +11,7 @@ use nix::sys::socket::{
 };
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -115,7 +115,11 @@ impl Lookout {
         for target in &mut self.targets {
             let (What::Tcp(caller) | What::Http(caller, _)) = &mut target.what else { continue };
             let local = caller.at.iter().filter(|address| address.ip().is_loopback());
-            let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, AT_ONCE).is_ok();
+            let answers = |address: &&SocketAddr| {
+                // Not the socket itself, as where nobody listens.
+                TcpStream::connect_timeout(address, AT_ONCE)
+                    .is_ok_and(|stream| stream.local_addr().is_ok_and(|own| own != **address))
+            };
             if let Some(address) = local.copied().find(|address| answers(&address)) {
                 caller.answered_before = true;
                 told = told.or(Some(format!(
@@ -228,11 +232,38 @@ fn request(url: &Url) -> Vec<u8> {
     .into_bytes()
 }
 
+/// A socket to call from, with a port of its own that is not the one to be called: where nobody listens there, TCP would
+/// connect the socket with itself, and keep the port from who is to listen on it.
+fn caller_socket(to: &SocketAddr) -> Option<OwnedFd> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let bound = || {
+        let (family, any): (_, &dyn SockaddrLike) = match to {
+            SocketAddr::V4(_) => (AddressFamily::Inet, &SockaddrIn::new(0, 0, 0, 0, 0)),
+            SocketAddr::V6(_) => {
+                let any = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0);
+                (AddressFamily::Inet6, &SockaddrIn6::from(any))
+            }
+        };
+        let fd = socket::socket(family, SockType::Stream, flags, SockProtocol::Tcp).ok()?;
+        socket::bind(fd.as_raw_fd(), any).ok()?;
+        let own = socket::getsockname::<SockaddrStorage>(fd.as_raw_fd()).ok()?;
+        let v4 = own.as_sockaddr_in().map(SockaddrIn::port);
+        Some((fd, v4.or_else(|| own.as_sockaddr_in6().map(SockaddrIn6::port))?))
+    };
+    match bound()? {
+        (first, port) if port == to.port() => {
+            // Held until there is another, which is another port then.
+            let other = bound();
+            drop(first);
+            other.map(|(fd, _)| fd)
+        }
+        (fd, _) => Some(fd),
+    }
+}
+
 /// A connection that is being made or is made already; `None`: refused.
 fn connect(address: &SocketAddr) -> Option<(File, bool)> {
-    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let fd: OwnedFd = socket::socket(family, SockType::Stream, flags, SockProtocol::Tcp).ok()?;
+    let fd = caller_socket(address)?;
     let to: &dyn SockaddrLike = match address {
         SocketAddr::V4(v4) => &SockaddrIn::from(*v4),
         SocketAddr::V6(v6) => &SockaddrIn6::from(*v6),
@@ -325,6 +356,21 @@ mod tests {
         let detail = until_seen(&mut lookout);
         assert!(detail.starts_with(&format!("tcp {address} accepts; asked ")), "{detail}");
         assert!(detail.contains("in vain") && !lookout.is_active());
+    }
+
+    /// A port that nobody listens on can be the caller's own: TCP then connects the socket with itself.
+    #[test]
+    fn a_caller_does_not_answer_itself() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // The kernel takes even and odd ones by turns, and goes through half of them in a row.
+        for port in [port, port ^ 1] {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            for n in 0..40_000 {
+                let Some((stream, _)) = connect(&address) else { continue };
+                let own = socket::getsockname::<SockaddrIn>(stream.as_raw_fd()).unwrap();
+                assert_ne!(own.port(), port, "attempt {n}");
+            }
+        }
     }
 
     #[test]
