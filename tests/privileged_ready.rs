@@ -389,6 +389,31 @@ fn what_never_is_ready_says_what_it_waits_for() {
 }
 
 #[test]
+fn a_server_that_is_looked_for_elsewhere_waits_for_clients() {
+    common::require_root();
+    for mode in ["accept", "poll"] {
+        let where_ = port();
+        let recorded = record_unchecked(
+            &["--window", "700ms", "--kill-when-ready", "--ready", "tcp:127.0.0.1:1"],
+            &[program("serve").to_str().unwrap(), mode, &where_.to_string()],
+        );
+        common::check_all(&recorded);
+        let start = command(&recorded);
+        let detail = start["timeline"]["ready"]["detail"].as_str().unwrap();
+        assert!(detail.starts_with("the window ended; it waits for clients in "), "{mode}: {detail}");
+        assert!(detail.ends_with("; --ready looks at tcp 127.0.0.1:1"), "{mode}: {detail}");
+        let last = start["timeline"]["waits"].as_array().unwrap().last().unwrap();
+        assert!(
+            last["detail"].as_str().is_some_and(|detail| detail.ends_with(" (accept)")),
+            "{mode}: {last}"
+        );
+        let ids: Vec<&str> =
+            start["findings"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+        assert!(ids.contains(&"never-ready") && !ids.contains(&"connect-wait"), "{mode}: {ids:?}");
+    }
+}
+
+#[test]
 fn stop_when_ready_leaves_the_command_running() {
     common::require_root();
     let where_ = port().to_string();
