@@ -230,11 +230,13 @@ impl Scope<'_> {
         let with = |row: &Row| self.digest.found(row).any(|name| glob(pattern, name));
         let found: Vec<&Row> = self.rows.iter().copied().filter(|row| with(row)).collect();
         let mut line = self.forbidden(&format!("finding {pattern}"), &found);
-        if !self.digest.has_findings {
+        // The joined ones, of which some stand nowhere else, are written at the end.
+        let mut without = self.digest.files.iter().filter(|file| !file.has_findings);
+        let cut = without.find_map(|file| file.cut_off.as_deref());
+        if !self.digest.has_findings || (found.is_empty() && cut.is_some()) {
             line.result = Result::Unknown;
             line.actual = None;
-            // They are written at the end.
-            line.detail = Some(match self.digest.files.iter().find_map(|file| file.cut_off.as_deref()) {
+            line.detail = Some(match cut {
                 Some(why) => format!("the trace is cut off before its findings: {why}"),
                 None => "the trace has no findings: record it with a newer startrace".to_owned(),
             });
