@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// Sizes are multiples of this, and all pieces are so aligned.
 const STEP: usize = 16;
-/// The largest piece.
-const LARGEST: usize = 2048;
+/// The largest piece: what was once of a size stays of that size, and 2 KiB made 7 MiB more of a recording.
+const LARGEST: usize = 512;
 /// The region: addresses; memory is taken as it is used.
 const REGION: usize = 64 << 20;
 /// No address is within [`REGION`] of it.
