@@ -188,6 +188,21 @@ fn servers_are_ended_when_they_are_ready_and_their_memory_is_read() {
     }
 }
 
+/// The end of a run is told some 20 ms later, when the next one has ended too.
+#[test]
+fn servers_that_are_ready_at_once_have_not_failed_either() {
+    require_root();
+    let dir = tempfile::tempdir().unwrap();
+    let kept = dir.path().join("servers.json").into_os_string().into_string().unwrap();
+    let serve = common::programs::program("serve");
+    let text = ["-n", "20", "--kill-when-ready", "--json", "-o", &kept, "--"];
+    json(&stat(&[&text[..], &[serve.to_str().unwrap(), "accept", "0", "1"]].concat()));
+    let trace: Value = serde_json::from_slice(&std::fs::read(&kept).unwrap()).unwrap();
+    assert_eq!(starts(&trace).len(), 20);
+    let ends: Vec<&Value> = starts(&trace).iter().map(|start| &start["exit"]).collect();
+    assert!(ends.iter().all(|end| end.is_null()), "{ends:?}");
+}
+
 const SERVER: &str = "\
 import socket, sys, time
 keep = bytearray(8 << 20)

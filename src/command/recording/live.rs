@@ -62,8 +62,9 @@ pub(super) struct Live<'a> {
     pub(super) failure: Option<anyhow::Error>,
     /// The end of the recording; what came later is not part of it.
     pub(super) until_ns: u64,
-    /// While a run is ended by us; how its processes end then is not their doing.
-    pub(super) ending_ns: std::ops::Range<u64>,
+    /// While the latest runs were ended by us; how their processes end then is not their doing. An end is told some 20 ms
+    /// later, when the next run may be ended already.
+    pub(super) endings_ns: VecDeque<std::ops::Range<u64>>,
     /// Of the event that was looked at last.
     pub(super) event_ns: u64,
     /// When probes in other roots were gone through last.
@@ -98,7 +99,7 @@ impl<'a> Live<'a> {
             enough: false,
             failure: None,
             until_ns: u64::MAX,
-            ending_ns: 0..0,
+            endings_ns: VecDeque::new(),
             event_ns: 0,
             swept_ns: 0,
             timeline: request.wanted.level > Level::Lifecycle,
@@ -298,14 +299,13 @@ impl<'a> Live<'a> {
         }
         let mut large = false;
         let mut out = std::mem::take(&mut self.failure);
+        let ours = |time_ns: u64| self.endings_ns.iter().any(|ending| ending.contains(&time_ns));
         for mut output in self.builder.drain() {
             match &mut output {
-                Output::Exit { .. } if self.ending_ns.contains(&self.event_ns) => continue,
+                Output::Exit { .. } if ours(self.event_ns) => continue,
                 Output::Start(start) => {
                     let origin_ns = start.timeline.origin_boottime_ns;
-                    let ours =
-                        |exit: &mut Exit| self.ending_ns.contains(&origin_ns.saturating_add(exit.at_ns));
-                    start.exit.take_if(ours);
+                    start.exit.take_if(|exit: &mut Exit| ours(origin_ns.saturating_add(exit.at_ns)));
                 }
                 Output::Exit { .. } | Output::FailedFork(_) => {}
             }

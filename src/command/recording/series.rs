@@ -30,6 +30,9 @@ const PATIENCE_NS: u64 = 5_000_000_000;
 /// What a command leaves behind, and that is to be ended, gets this long to be ready.
 const LEFT_NS: u64 = 10_000_000_000;
 
+/// Ends of runs that may still be on their way to us.
+const ENDINGS: usize = 64;
+
 /// One run that is to be.
 #[derive(Debug, Clone, Copy)]
 pub struct Planned {
@@ -307,7 +310,9 @@ impl Running<'_> {
         }
         self.rounds.look_for(lookout);
         let asked_ns = boottime_ns();
-        self.live.ending_ns.end = asked_ns;
+        if let Some(last) = self.live.endings_ns.back_mut() {
+            last.end = asked_ns;
+        }
         if !planned.warmup && standing.measured_from_ns.get() == u64::MAX {
             standing.measured_from_ns.set(asked_ns);
         }
@@ -392,8 +397,11 @@ impl Running<'_> {
     fn end(&mut self, asked_ns: u64, pid: u32, over_ns: &mut Option<u64>) -> Result<(), Error> {
         let begun_ns = boottime_ns();
         // Asked once more, for what is left, it has begun before.
-        if self.live.ending_ns.end != u64::MAX {
-            self.live.ending_ns = begun_ns..u64::MAX;
+        if self.live.endings_ns.back().is_none_or(|last| last.end != u64::MAX) {
+            self.live.endings_ns.push_back(begun_ns..u64::MAX);
+            if self.live.endings_ns.len() > ENDINGS {
+                self.live.endings_ns.pop_front();
+            }
         }
         let tree = self.tree(asked_ns);
         if pid != 0 {
