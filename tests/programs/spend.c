@@ -367,7 +367,7 @@ int main(int argc, char **argv)
 		sigwait(&ended, &got);
 		report(kind);
 	} else if (!strcmp(kind, "child-pidfd")) {
-		/* As asyncio and libuv do. */
+		/* As asyncio does (from CPython 3.12 on). */
 		HELPER();
 		struct pollfd poll_for = { .fd = (int)syscall(SYS_pidfd_open, helper, 0), .events = POLLIN };
 
