@@ -654,18 +654,32 @@ fn an_exec_in_place_begins_anew() {
     assert_eq!(starts[1]["timeline"]["counters"]["user_ns"].as_u64(), Some(10 * MS));
 }
 
+/// A start that the recording's end cuts short, with what its one task is found doing then.
+fn cut_short_with(now: startrace::timeline::world::TaskNow) -> Value {
+    use startrace::timeline::world::Answer;
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.mark((10, 10), 5, Moment::Sums);
+    let mut builder = Builder::new(Options { level: Level::Timeline, ..Options::default() });
+    let mut world = Replay::default();
+    for _ in 0..2 {
+        world.answers.push_back(Answer::Tasks(id(10), Some(vec![now.clone()])));
+    }
+    for event in s.events {
+        builder.event(event, &mut world);
+    }
+    builder.end(100 * MS, &mut world);
+    let Some(Output::Start(start)) = builder.drain().next() else { panic!() };
+    serde_json::to_value(*start).unwrap()
+}
+
 #[test]
 fn a_task_that_sleeps_at_the_end_is_asked_for() {
-    use startrace::timeline::world::{Answer, Doing, TaskNow};
+    use startrace::timeline::world::{Doing, TaskNow};
     for (running_ms, expected) in [
         (Some(9), json!({"running_ns": 9 * MS, "unknown_ns": 0, "blocked": {"futex": 89 * MS}})),
         (None, json!({"running_ns": 3 * MS, "unknown_ns": 20 * MS, "blocked": {"futex": 75 * MS}})),
     ] {
-        let mut s = Stream::default();
-        s.fork((1, 1), 10, [0, 1, 2]);
-        s.mark((10, 10), 5, Moment::Sums);
-        let mut builder = Builder::new(Options { level: Level::Timeline, ..Options::default() });
-        let mut world = Replay::default();
         let now = TaskNow {
             tid: 10,
             doing: Doing::Idle,
@@ -673,15 +687,7 @@ fn a_task_that_sleeps_at_the_end_is_asked_for() {
             object: None,
             running_ns: running_ms.map(|ms: u64| ms * MS),
         };
-        for _ in 0..2 {
-            world.answers.push_back(Answer::Tasks(id(10), Some(vec![now.clone()])));
-        }
-        for event in s.events {
-            builder.event(event, &mut world);
-        }
-        builder.end(100 * MS, &mut world);
-        let Some(Output::Start(start)) = builder.drain().next() else { panic!() };
-        let start = serde_json::to_value(*start).unwrap();
+        let start = cut_short_with(now);
         check::timelines(&json!({"starts": [start], "session": {"starts": 1}})).unwrap();
         for (name, value) in expected.as_object().unwrap() {
             assert_eq!(states(&start)[name], *value, "{name} {running_ms:?}");
@@ -694,7 +700,7 @@ fn a_task_that_sleeps_at_the_end_is_asked_for() {
 
 #[test]
 fn who_waits_on_a_socket_at_the_end_is_told_as_if_the_wait_were_over() {
-    use startrace::timeline::world::{Answer, Doing, TaskNow};
+    use startrace::timeline::world::{Doing, TaskNow};
     for (doing, call, object, expected) in [
         (Doing::Clients, "accept4", "tcp 127.0.0.1:80", ("network", "tcp 127.0.0.1:80 (accept)")),
         (Doing::Clients, "accept", "tcp 127.0.0.1:53", ("network", "tcp 127.0.0.1:53 (accept)")),
@@ -706,11 +712,6 @@ fn who_waits_on_a_socket_at_the_end_is_told_as_if_the_wait_were_over() {
         (Doing::Peer, "recvfrom", "udp 10.0.0.2:53", ("dns", "udp 10.0.0.2:53 (receive)")),
         (Doing::Idle, "read", "pipe:[7]", ("pipe", "pipe:[7]")),
     ] {
-        let mut s = Stream::default();
-        s.fork((1, 1), 10, [0, 1, 2]);
-        s.mark((10, 10), 5, Moment::Sums);
-        let mut builder = Builder::new(Options { level: Level::Timeline, ..Options::default() });
-        let mut world = Replay::default();
         let now = TaskNow {
             tid: 10,
             doing: doing.clone(),
@@ -718,15 +719,7 @@ fn who_waits_on_a_socket_at_the_end_is_told_as_if_the_wait_were_over() {
             object: Some(object.into()),
             running_ns: None,
         };
-        for _ in 0..2 {
-            world.answers.push_back(Answer::Tasks(id(10), Some(vec![now.clone()])));
-        }
-        for event in s.events {
-            builder.event(event, &mut world);
-        }
-        builder.end(100 * MS, &mut world);
-        let Some(Output::Start(start)) = builder.drain().next() else { panic!() };
-        let start = serde_json::to_value(*start).unwrap();
+        let start = cut_short_with(now);
         let wait = &start["timeline"]["waits"][0];
         assert_eq!(
             (&wait["kind"], &wait["detail"]),
