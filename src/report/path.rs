@@ -3,6 +3,7 @@
 use super::style::NO_BREAK;
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
+use crate::trace::parts;
 use crate::trace::schema::{Segment, Start, States};
 use crate::words::human::{counted, duration, percent};
 use crate::words::label::harmless;
@@ -71,10 +72,9 @@ impl Story {
             };
             folded.0 = folded.0.saturating_add(of.pieces);
             folded.1 = folded.1.saturating_add(segment.duration_ns);
-            for (sums, id) in [(&of.own_ns, &*start.start_id), (&of.others_ns, OTHERS)] {
-                for (state, ns) in sums.iter().take(64) {
-                    goes(id, *ns, words(&Segment { state: state.clone(), ..Segment::default() }));
-                }
+            for part in parts::of_segment(segment, &start.start_id) {
+                let alone = Segment { state: part.state.to_owned(), ..Segment::default() };
+                goes(part.of.unwrap_or(OTHERS), part.duration_ns, words(&alone));
             }
         }
         if total == 0 {
