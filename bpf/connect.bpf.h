@@ -105,10 +105,9 @@ static __always_inline void listen_begins(const struct sock *sk)
 		leader->listener = (__u64)BPF_CORE_READ(sk, sk_socket, file);
 		leader->listen_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	}
-	what.now = bpf_ktime_get_boot_ns();
 	what.sock = (__u64)sk;
 	what.value = BPF_CORE_READ(sk, sk_max_ack_backlog);
-	write_mark(st, &what);
+	mark_as_of_now(st, &what);
 }
 
 SEC("?tp_btf/inet_sock_set_state")

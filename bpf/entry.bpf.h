@@ -181,7 +181,7 @@ static __always_inline bool stamp(__u64 *at, __u32 *flags, __u32 flag)
 }
 
 SEC("?tp_btf/percpu_alloc_percpu")
-int BPF_PROG(on_percpu_alloc)
+int BPF_PROG_THAT_STAYS(on_percpu_alloc)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_state *st = state_of_current(task);

@@ -4,7 +4,7 @@
  */
 
 SEC("?tp_btf/sched_prepare_exec")
-int BPF_PROG(on_prepare_exec, struct task_struct *task)
+int BPF_PROG_THAT_STAYS(on_prepare_exec, struct task_struct *task)
 {
 	struct task_state *st = state_of_caller(task);
 
@@ -83,7 +83,7 @@ __noinline int describe_exec(struct event_exec *ev, struct task_state *st, __u32
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm *bprm)
+int BPF_PROG_THAT_STAYS(on_exec, struct task_struct *task, int old_tid, struct linux_binprm *bprm)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct task_state *st = state_of_current(task);

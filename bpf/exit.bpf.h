@@ -68,7 +68,7 @@ static __always_inline bool leaves_unmarked(struct task_struct *task)
 }
 
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_exit, struct task_struct *task)
+int BPF_PROG_THAT_STAYS(on_exit, struct task_struct *task)
 {
 	struct task_struct *about = plain(task);
 	struct signal_struct *signal = about->signal;

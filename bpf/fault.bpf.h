@@ -29,6 +29,7 @@ static __always_inline void entry_expect(struct task_struct *task, struct task_s
 SEC("?tp_btf/page_fault_user")
 int BPF_PROG(on_page_fault, unsigned long address)
 {
+	struct mark_what what = { .mark = MARK_ENTRY, .fd = -1 };
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_state *st = state_of(task);
 
@@ -37,7 +38,7 @@ int BPF_PROG(on_page_fault, unsigned long address)
 	st->fault = address;
 	if (st->entry && address == st->entry) {
 		st->entry = 0;
-		mark_now(st, MARK_ENTRY, bpf_ktime_get_boot_ns());
+		mark_as_of_now(st, &what);
 	}
 	return 0;
 }

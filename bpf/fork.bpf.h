@@ -112,7 +112,7 @@ __noinline int forks_are_followed(struct task_state *st)
 }
 
 SEC("tp_btf/task_newtask")
-int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
+int BPF_PROG_THAT_STAYS(on_newtask, struct task_struct *child, __u64 clone_flags)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct task_struct *parent = bpf_get_current_task_btf();

@@ -48,9 +48,6 @@ static __always_inline void link_expect(struct task_state *st)
 	st->link = link_probes ? LINK_EXPECTED : 0;
 }
 
-extern void bpf_preempt_disable(void) __ksym __weak;
-extern void bpf_preempt_enable(void) __ksym __weak;
-
 /*
  * Writes a mark of the current task, which is watched, as write_mark() does. A uprobe may be preempted, and
  * the switch would count into the same sums: kernels from 6.10 on can keep that out, as long as no

@@ -75,9 +75,8 @@ int BPF_PROG(on_sock_send, struct sock *sk, int ret)
 		leader->flags |= TASK_ANSWERED;
 		what.mark = MARK_ANSWER;
 	}
-	what.now = bpf_ktime_get_boot_ns();
 	what.sock = (__u64)sk;
-	write_mark(st, &what);
+	mark_as_of_now(st, &what);
 	return 0;
 }
 
@@ -93,9 +92,8 @@ static __always_inline void received_from_client(struct sock *sk, struct task_st
 	if (!is_clients(sk, leader, TASK_ACCEPTED))
 		return;
 	leader->flags |= TASK_ACCEPTED;
-	what.now = bpf_ktime_get_boot_ns();
 	what.sock = (__u64)sk;
-	write_mark(st, &what);
+	mark_as_of_now(st, &what);
 }
 
 /* ---- names ---- */
@@ -130,11 +128,10 @@ int BPF_PROG(on_rename, struct task_struct *task, const char *name)
 		what.mark = MARK_THREAD_NAME;
 		what.value = plain(task)->pid;
 	}
-	what.now = bpf_ktime_get_boot_ns();
 	what.text = (__u64)name;
 	for (what.text_len = 0; what.text_len < COMM_LEN - 1 && text[what.text_len & 15]; what.text_len++)
 		;
-	write_mark(st, &what);
+	mark_as_of_now(st, &what);
 	return 0;
 }
 
@@ -151,11 +148,10 @@ static __always_inline void output_begins(__u64 fd, __u64 text, __u64 len)
 	if (!is_watched(st) || (!output_all && (st->flags & TASK_HAS_WRITTEN)))
 		return;
 	st->flags |= TASK_HAS_WRITTEN;
-	what.now = bpf_ktime_get_boot_ns();
 	what.fd = fd;
 	what.text = text;
 	what.text_len = len > TEXT_CAP ? TEXT_CAP : len;
-	write_mark(st, &what);
+	mark_as_of_now(st, &what);
 }
 
 SEC("?tp/syscalls/sys_enter_write")

@@ -13,6 +13,7 @@ const volatile bool cgroup_v1 = false;      /* where the v2 path is the root, na
 const volatile __u32 ring_bytes = 4 << 20;
 const volatile bool link_probes = false;    /* ld.so and libc are probed */
 const volatile bool watching = false;       /* account for the time of starts (levels above lifecycle) */
+const volatile bool preemptible = false;    /* tracepoints call their programs with preemption on: stay() */
 const volatile bool waker_exact = false;    /* the CPU's count of nested interrupts can be read */
 const volatile bool faults_told = false;    /* page faults are looked at */
 const volatile bool output_all = false;     /* tell every write to standard output, not the first only */
@@ -290,6 +291,46 @@ static __always_inline void scratch_give(struct scratch *s)
  * 6.16 or so do not see what that says of the variable itself.
  */
 #define barrier_var(var) asm volatile("" : "+r"(var))
+
+/* ---- staying on the CPU ---- */
+
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
+
+/*
+ * Since 7.0 a tracepoint's programs can be preempted. The switch would count into the very sums that a program is about to
+ * tell, as of a time that it read before; and another task that comes to the same program on that CPU meanwhile
+ * would be passed over (lost.recursion_misses). Where interrupts are off, as in the scheduler and where signals are sent, it
+ * can not happen. Whatever is called in between must not be able to sleep, which the verifier can tell of global
+ * functions since 6.15.
+ */
+static __always_inline void stay(void)
+{
+	if (preemptible && bpf_ksym_exists(bpf_preempt_disable))
+		bpf_preempt_disable();
+}
+
+static __always_inline void stay_no_more(void)
+{
+	if (preemptible && bpf_ksym_exists(bpf_preempt_disable))
+		bpf_preempt_enable();
+}
+
+/* As BPF_PROG(), and stays on its CPU from the first instruction to the last. */
+#define BPF_PROG_THAT_STAYS(name, args...)                                                         \
+	name(unsigned long long *ctx);                                                             \
+	static __always_inline int name##_itself(unsigned long long *ctx, ##args);                 \
+	int name(unsigned long long *ctx)                                                          \
+	{                                                                                          \
+		_Pragma("GCC diagnostic push")                                                     \
+		_Pragma("GCC diagnostic ignored \"-Wint-conversion\"")                             \
+		stay();                                                                            \
+		name##_itself(___bpf_ctx_cast(args));                                              \
+		_Pragma("GCC diagnostic pop")                                                      \
+		stay_no_more();                                                                    \
+		return 0;                                                                          \
+	}                                                                                          \
+	static __always_inline int name##_itself(unsigned long long *ctx, ##args)
 
 /* ---- reading tasks ---- */
 

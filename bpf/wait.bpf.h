@@ -340,6 +340,15 @@ static __always_inline void name_of_unix(struct mark_what *what)
 	what->text_is_kernel = 1;
 }
 
+/* The same, of this moment. */
+static __always_inline void mark_as_of_now(struct task_state *st, struct mark_what *what)
+{
+	stay();
+	what->now = bpf_ktime_get_boot_ns();
+	write_mark(st, what);
+	stay_no_more();
+}
+
 /* A mark of the current task without anything to it. */
 static __always_inline void mark_now(struct task_state *st, __u32 mark, __u64 now)
 {

@@ -35,6 +35,9 @@ pub struct Features {
     pub helpers: bool,
     /// Programs can read the CPU's count of nested interrupts.
     pub interrupt_count: bool,
+    /// Programs on tracepoints can be preempted: since 7.0, where those are guarded by SRCU. What is looked for is the kind
+    /// of SRCU that came for them (in 6.19); a kernel that has it for something else loses a few nanoseconds a start.
+    pub preemptible_programs: bool,
     /// The kernel names the functions that fentry is for; whether it takes it is another question.
     pub fentry_named: bool,
     /// Programs may be attached to functions (fentry). Kernels without BPF trampolines refuse it.
@@ -74,6 +77,7 @@ pub fn look() -> Features {
         helpers: has("bpf_loop"),
         uprobe_multi: has("bpf_uprobe_multi_link"),
         interrupt_count: interrupt_count(count.or(hot)),
+        preemptible_programs: has("init_srcu_struct_fast"),
         fentry_named,
         fentry: fentry_named && clone.is_some_and(fentry_works),
     }

@@ -69,6 +69,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
     rodata.scratch_count = scratches;
     rodata.link_probes = plan.uprobes().start;
     rodata.watching = plan.watches();
+    rodata.preemptible = plan.features.preemptible_programs;
     rodata.waker_exact = plan.features.interrupt_count;
     // A fault that tests provoke: the kernel refuses to make every so manieth mark.
     if cfg!(debug_assertions)
