@@ -40,6 +40,14 @@ fn diagnose(replayed: &mut Replayed) -> Value {
     }
     let said = diagnoser.finish(&replayed.groups, None, None);
     assert!(!said.verdict.is_empty());
+    // Of workers that nothing tells the readiness of, the end is known.
+    if let Some(first) = said.verdict.first().filter(|first| first.contains("workers, the last ready ")) {
+        let ready = |start: &Start| {
+            let kind = start.timeline.ready.kind.as_str();
+            first.contains(&format!(" {} workers", start.method.name)) && !["exit", "timeout"].contains(&kind)
+        };
+        assert!(replayed.starts.iter().any(ready), "{first}");
+    }
     json!(said.diagnosis.findings)
 }
 
@@ -55,6 +63,38 @@ fn sound(job: &str, starts: &[Start], findings: &Value) {
             let whole = start.timeline.duration_ns;
             assert!(finding.cost_ns.unwrap_or(0) <= whole, "{job}: {finding:?} of {whole}");
             assert_eq!(finding.cost_ns.is_some(), finding.basis.is_some(), "{job}: {finding:?}");
+            if finding.id == "fixed-sleep" {
+                // No more than the path has of it, however many threads sleep at the same time.
+                let path = ["sleep", "poll", "futex"].map(|state| start.timeline.path_ns.get(state));
+                let slept: u64 = path.into_iter().flatten().sum();
+                assert!(finding.cost_ns.unwrap_or(0) <= slept, "{job}: {finding:?} of {slept}");
+            }
+            if finding.id == "constructors" {
+                // A constructor is not slow because its process has to wait for a CPU.
+                let path = start.timeline.critical_path.iter().filter(|segment| segment.state != "runnable");
+                let phases = start.timeline.phases.iter().filter(|phase| phase.name == "init");
+                let both = |(from, to): (u64, u64), (at, end): (u64, u64)| end.min(to).saturating_sub(at.max(from));
+                let init: Vec<_> = phases.map(|phase| (phase.at_ns, phase.at_ns + phase.duration_ns)).collect();
+                let busy: u64 = path
+                    .map(|segment| (segment.at_ns, segment.at_ns + segment.duration_ns))
+                    .map(|segment| init.iter().map(|init| both(*init, segment)).sum::<u64>())
+                    .sum();
+                assert!(finding.cost_ns.unwrap_or(0) <= busy, "{job}: {finding:?} of {busy}");
+            }
+            if finding.summary.contains(" for its child ") {
+                // A grandchild has most of the time, and is no child.
+                let helper = finding.evidence["helper"].as_str().unwrap();
+                let process = |id: &str| id.split('/').next().unwrap().to_owned();
+                let parent = starts.iter().find(|other| other.start_id == helper).and_then(|it| it.parent.as_ref());
+                let parent = parent.and_then(|parent| parent.id.clone());
+                // With CLONE_PARENT the kernel's word for it is the wait.
+                let pid = format!("pid {} ", helper.split('@').next().unwrap());
+                let details = start.timeline.waits.iter().filter(|wait| wait.kind == "child");
+                let is_waited_for =
+                    details.filter_map(|wait| wait.detail.as_deref()).any(|detail| detail.starts_with(&pid));
+                let is_parent = parent.is_none_or(|parent| parent == process(&start.start_id));
+                assert!(is_parent || is_waited_for, "{job}: {finding:?}");
+            }
             assert!(!finding.summary.is_empty() && !finding.advice.is_empty(), "{job}: {finding:?}");
         }
     }

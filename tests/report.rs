@@ -722,15 +722,25 @@ fn a_report_of_some_starts_is_of_those_and_what_belongs_to_them() {
             .collect();
         assert_eq!(json["starts_in_all"], 7);
         assert_eq!(json["verdict"], "", "it is about all of them");
-        let ids: Vec<&str> =
-            json["findings"].as_array().unwrap().iter().map(|found| found["id"].as_str().unwrap()).collect();
+        let found = json["findings"].as_array().unwrap();
+        // What is found is of those alone.
+        assert_eq!(json["findings_of"], "picked");
+        assert_eq!(text.contains("\nWhat would help those that were picked\n"), !found.is_empty(), "{text}");
+        for found in found {
+            let n = found["n"].as_u64().unwrap();
+            assert!(n <= json["starts"].as_u64().unwrap(), "{found}");
+            assert_eq!(found["starts"].as_array().unwrap().len() as u64, n, "{found}");
+            assert_eq!(found["summary"].as_str().unwrap().contains("The dearest"), n > 1, "{found}");
+        }
+        let ids: Vec<&str> = found.iter().map(|found| found["id"].as_str().unwrap()).collect();
         (json["starts"].as_u64().unwrap(), tree, ids.join(" "))
     };
     let list = |texts: &[&str]| -> Vec<String> { texts.iter().map(|&text| text.to_owned()).collect() };
     // By pid, by a process's id and by a start's: with what is below it, and with what was found of that.
     for name in ["31625", "31625@18110586364851", "31625@18110586364851/0"] {
         let (starts, tree, findings) = picked(Pick { starts: list(&[name]), ..Pick::default() });
-        assert_eq!((starts, findings.as_str()), (2, "fixed-sleep"), "{name}");
+        // Its wait for its own child is one of theirs, though of all starts a longer one has that time.
+        assert_eq!((starts, findings.as_str()), (2, "helper-wait fixed-sleep"), "{name}");
         assert!(tree[0].starts_with("dash -c 'sleep 0.05;") && tree[1] == "└ sleep 0.1", "{tree:?}");
     }
     // By name: of a parent that is left out, the nearest that is not.
@@ -747,4 +757,35 @@ fn a_report_of_some_starts_is_of_those_and_what_belongs_to_them() {
     assert_eq!((starts, tree, findings.as_str()), (1, list(&["sleep 0.1"]), "fixed-sleep"));
     let (starts, tree, findings) = picked(Pick { starts: list(&["99"]), ..Pick::default() });
     assert_eq!((starts, tree, findings.as_str()), (0, Vec::new(), ""));
+}
+
+#[test]
+fn what_was_picked_is_priced_by_its_own_path() {
+    use startrace::report::{Pick, View, render_view, write_json};
+    let file = folder("fixtures/traces/critical-path.json");
+    let json = |digest: &Digest| -> Value {
+        let mut json = Vec::new();
+        write_json(digest, View { all: true, top: None }, &mut json).unwrap();
+        serde_json::from_slice(&json).unwrap()
+    };
+    let pick = Pick {
+        exes: vec!["sleep".to_owned()],
+        slower_than_ns: Some(100_000_000),
+        ..Pick::default()
+    };
+    let all = json(&Digest::pick(read::open(&file).unwrap(), None, &Pick::default()).unwrap());
+    assert_eq!(all["findings_of"], "all");
+    // One of the two that sleep: it costs what it slept, not what both did.
+    let one = json(&Digest::pick(read::open(&file).unwrap(), None, &pick).unwrap());
+    let (found, slowest) = (&one["findings"][0], &one["slowest"][0]);
+    assert_eq!(found["starts"], json!([slowest["start_id"]]), "{one:#}");
+    assert_eq!(found["saves_ns"], slowest["path_ns"]["sleep"], "{one:#}");
+    // A pipe cannot be read twice: what was found of all is what there is, and it is said.
+    let piped = read::Reader::new("pipe".to_owned(), Box::new(fs::File::open(&file).unwrap())).unwrap();
+    let digest = Digest::pick(piped, None, &pick).unwrap();
+    assert_eq!(json(&digest)["findings_of"], "all");
+    let mut text = Vec::new();
+    render_view(&digest, View { all: false, top: None }, &PLAIN, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("What would help: what was found of all starts"), "{text}");
 }

@@ -295,15 +295,23 @@ pub fn run(args: &RecordArgs) -> Exit {
     let redactor = request.redactor.clone();
     let mut sink = ToFile { file, diagnoser, status };
     let selectors = request.selectors.clone();
+    let absent = |selectors: &crate::timeline::select::Selectors| {
+        let there = selectors.names_cgroups().then(crate::host::cgroups::all).flatten();
+        there.map(|paths| selectors.without_cgroup(&paths)).unwrap_or_default().join(", ")
+    };
+    // With a command, that may start it; else somebody else has to, and a slip of the pen would be waited for in vain.
+    let missing = if args.what.command.is_empty() { absent(&selectors) } else { String::new() };
+    if !missing.is_empty() {
+        say(args, &format!("{missing}: there is no such cgroup on this machine now; waiting for it"));
+    }
     match recording::run(request, &mut sink) {
         Ok(finished) => {
             let ToFile { file, diagnoser, status } = sink;
             drop(status);
-            if finished.session.starts == 0 && selectors.names_cgroups() {
-                let there = crate::host::cgroups::all();
-                let absent = there.map(|paths| selectors.without_cgroup(&paths)).unwrap_or_default();
-                if !absent.is_empty() {
-                    say(args, &format!("{}: there is no such cgroup on this machine now", absent.join(", ")));
+            if finished.session.starts == 0 {
+                let missing = absent(&selectors);
+                if !missing.is_empty() {
+                    say(args, &format!("{missing}: there is no such cgroup on this machine now"));
                 }
             }
             conclude(args, file, diagnoser, finished, redactor)

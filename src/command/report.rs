@@ -83,7 +83,7 @@ pub struct Options {
     pub thresholds: Option<PathBuf>,
 
     /// Show the usual thresholds, as such a file, and no trace
-    #[arg(long, conflicts_with_all = ["file", "html", "explain"])]
+    #[arg(long, conflicts_with_all = ["html", "explain"])]
     pub print_thresholds: bool,
 
     /// What becomes of credentials.

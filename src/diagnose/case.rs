@@ -82,6 +82,11 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// With keys that somebody else has, too.
+    pub(super) fn hashed_with(state: RandomState) -> Self {
+        Self { state, ..Self::default() }
+    }
+
     /// A start or a process by its id.
     pub(crate) fn key(&self, id: &str) -> u64 {
         self.state.hash_one(id)
@@ -476,6 +481,24 @@ impl<'a> Case<'a> {
         (ns, claims)
     }
 
+    /// The same without its waits for a CPU, which are the machine's; and how long those are.
+    pub(crate) fn in_phases_but_for_cpu(&self, name: &'static str) -> (u64, Vec<Claim>, u64) {
+        let (all, claims) = self.in_phases(name);
+        if self.path().is_empty() {
+            return (all, claims, 0);
+        }
+        let kept = |segment: &&Segment| !matches!(segment.state.as_str(), "runnable" | "throttled");
+        let mut busy = Vec::new();
+        for (at, length) in self.phases(name) {
+            let (from, to) = self.on_clock(at, at.saturating_add(length));
+            let claims = self.path().iter().filter(kept).map(|segment| self.claim(segment));
+            let cut = |claim: Claim| Claim { from: claim.from.max(from), to: claim.to.min(to), ..claim };
+            busy.extend(claims.map(cut).filter(|claim| claim.from < claim.to));
+        }
+        let ns = sum(&busy);
+        (ns, busy, all.saturating_sub(ns))
+    }
+
     /// The waits that the path leads into, with what it did meanwhile.
     pub(crate) fn waits(&self) -> impl Iterator<Item = OnPath<'a>> {
         self.waits_where(|_| true)
@@ -506,11 +529,18 @@ impl<'a> Case<'a> {
                 if !returns || !alone {
                     return None;
                 }
+                // Where the wait ended by itself, the path may have come into its midst, from another thread that began
+                // to wait for this one: what was on the path before is that one's matter.
+                let within = path.get(at..after)?;
+                let still = |segment: &&Segment| segment.start_id == own && segment.tid == wait.tid;
+                let came = within.iter().rev().take_while(still).last();
+                let from = came.map_or(wait.at_ns, |segment| segment.at_ns.max(wait.at_ns));
+                let within = within.iter().filter(|segment| segment.at_ns.saturating_add(segment.duration_ns) > from);
                 // Until it is woken: for how long it then waits for a CPU is the machine's doing.
-                let (ns, claims) = self.between(wait.at_ns, until.min(end));
+                let (ns, claims) = self.between(from, until.min(end));
                 let mut others: Vec<(&str, u64)> = Vec::new();
                 let named = |segment: &&Segment| segment.start_id != own && segment.start_id != OTHERS;
-                for segment in path.get(at..after)?.iter().filter(named) {
+                for segment in within.filter(named) {
                     let full = others.len() >= 64;
                     match others.iter_mut().find(|(id, _)| *id == segment.start_id) {
                         Some((_, ns)) => *ns = ns.saturating_add(segment.duration_ns),

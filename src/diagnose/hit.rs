@@ -137,6 +137,8 @@ pub(crate) struct Hit {
     pub(crate) members: Vec<(u64, u64)>,
     /// What stays, once, of all that is claimed: of many imports the one that a fork server makes.
     pub(crate) stays_ns: u64,
+    /// The price is told as the least where it is below that: why stands beside.
+    pub(crate) least: Option<(u64, String)>,
     /// It comes of what starts of its own kind do at the same time: what says why they do it goes first.
     pub(crate) among_equals: bool,
     /// The starts that it concerns, where that is not only the one that was looked at.
@@ -160,6 +162,7 @@ impl Hit {
             about: None,
             members: Vec::new(),
             stays_ns: 0,
+            least: None,
             among_equals: false,
             starts: Vec::new(),
         }

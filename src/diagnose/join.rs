@@ -273,6 +273,15 @@ fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_
         costs.sort_unstable();
         let each = spread(&costs);
         summary = format!("{} starts{who}{each}. The dearest: {summary}", crate::words::count(kind.n));
+    } else if let (Some(cost), Some(Basis::Measured)) = (kind.words.cost_ns, kind.words.basis)
+        && saved > 0
+        && saved < cost
+        && super::case::time(saved) != super::case::time(cost)
+    {
+        summary.push_str(&format!("; the whole waits for {} of that", super::case::time(saved)));
+    }
+    if let Some((_, why)) = kind.words.least.as_ref().filter(|(least, _)| priced && saved < *least) {
+        summary.push_str(&format!("; at least, {why}"));
     }
     let joined = Joined {
         id: kind.id.to_owned(),
@@ -302,11 +311,11 @@ fn spread(costs: &[u64]) -> String {
     match costs {
         // The others have no price, and this is told with the dearest.
         [_] => String::new(),
-        _ if time(*least) == time(*most) => format!(", {} each", time(*most)),
-        [_, _] => format!(", {} and {}", time(*most), time(*least)),
+        _ if time(*least) == time(*most) => format!(", {} of each one's own time", time(*most)),
+        [_, _] => format!(", {} and {} of their own time", time(*most), time(*least)),
         _ => {
             let middle = costs.get(costs.len().saturating_sub(1) / 2).copied().unwrap_or(*most);
-            format!(", up to {}, p50 {}", time(*most), time(middle))
+            format!(", up to {} of each one's own time, p50 {}", time(*most), time(middle))
         }
     }
 }
@@ -409,9 +418,9 @@ mod tests {
         let told = |ms: &[u64]| spread(&ms.iter().map(|ms| ms * 1_000_000).collect::<Vec<_>>());
         assert_eq!(told(&[]), "");
         assert_eq!(told(&[100]), "");
-        assert_eq!(told(&[100, 592]), ", 592 ms and 100 ms");
-        assert_eq!(told(&[100, 100]), ", 100 ms each");
-        assert_eq!(told(&[100, 120, 592]), ", up to 592 ms, p50 120 ms");
-        assert_eq!(told(&[1, 2, 3, 4]), ", up to 4.00 ms, p50 2.00 ms");
+        assert_eq!(told(&[100, 592]), ", 592 ms and 100 ms of their own time");
+        assert_eq!(told(&[100, 100]), ", 100 ms of each one's own time");
+        assert_eq!(told(&[100, 120, 592]), ", up to 592 ms of each one's own time, p50 120 ms");
+        assert_eq!(told(&[1, 2, 3, 4]), ", up to 4.00 ms of each one's own time, p50 2.00 ms");
     }
 }

@@ -20,7 +20,7 @@ mod whole;
 pub use catalogue::{Page, page, pages};
 pub use thresholds::Thresholds;
 
-use crate::hash::{HashMap, HashSet};
+use crate::hash::{HashMap, HashSet, RandomState};
 use crate::sort::SortSmall;
 use crate::trace::parts;
 use crate::trace::read::Item;
@@ -55,11 +55,22 @@ struct Seen {
     runtimes: HashSet<String>,
 }
 
+/// Starts that are asked for, where that are not all.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// Each by a hash of its id, with the nearest above it that is asked for as well.
+    pub(crate) parents: HashMap<u64, Option<u64>>,
+    /// What the ids were hashed with.
+    pub(crate) state: RandomState,
+}
+
 /// Takes the starts of a trace and says what makes them slow.
 #[derive(Debug)]
 pub struct Diagnoser {
     thresholds: Thresholds,
     known: Known,
+    /// The others are known, but nothing is found of them, and nobody waits for them.
+    asked: Option<HashMap<u64, Option<u64>>>,
     quota: Option<f64>,
     cpus: u32,
     entries: Entries,
@@ -94,6 +105,7 @@ impl Diagnoser {
         Self {
             thresholds,
             known: Known::default(),
+            asked: None,
             quota: None,
             cpus: 0,
             entries: Entries::default(),
@@ -108,6 +120,16 @@ impl Diagnoser {
             seen: Seen::default(),
             unplaced: 0,
         }
+    }
+
+    /// For some of a trace's starts: what would help those, as though they were all that it has.
+    pub(crate) fn of(asked: Asked, thresholds: Thresholds) -> Self {
+        let known = Known::hashed_with(asked.state);
+        Self { known, asked: Some(asked.parents), ..Self::new(thresholds) }
+    }
+
+    fn is_asked_for(&self, key: u64) -> bool {
+        self.asked.as_ref().is_none_or(|asked| asked.contains_key(&key))
     }
 
     /// Where the trace was made: to be told before the first start.
@@ -169,6 +191,10 @@ impl Diagnoser {
     /// Looks at a start: what it could do without, dearest first.
     pub fn start(&mut self, start: &Start) -> Vec<Finding> {
         let (key, name) = self.take_in(start);
+        if !self.is_asked_for(key) {
+            self.known.done(key);
+            return Vec::new();
+        }
         let timeline = &start.timeline;
         let path = case::unfolded(start);
         let mut case = Case {
@@ -221,6 +247,9 @@ impl Diagnoser {
 
     /// Its place in time and in the tree.
     fn place(&mut self, key: u64, start: &Start) {
+        if !self.is_asked_for(key) {
+            return;
+        }
         if self.entries.len() >= MAX_ENTRIES {
             self.unplaced += 1;
             return;
@@ -235,7 +264,10 @@ impl Diagnoser {
             Some((None, pid)) => self.known.key(&pid.to_string()),
             None => self.known.key(&start.id),
         };
-        let of_start = parent.and_then(|parent| parent.start_id.as_deref()).map(|id| self.known.key(id));
+        let of_start = match &self.asked {
+            Some(asked) => asked.get(&key).copied().flatten(),
+            None => parent.and_then(|parent| parent.start_id.as_deref()).map(|id| self.known.key(id)),
+        };
         let entry = Entry {
             key,
             parent: of_start,

@@ -3,7 +3,7 @@
 use super::case::{quoted, time};
 use super::findings::never_ready::clients;
 use super::whole::{Entry, Wholes};
-use crate::hash::HashMap;
+use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
 use crate::trace::schema::{Diagnosis, Group, Joined, Session, Severity, Start};
 use crate::words::intern::{Interner, Sym};
@@ -11,6 +11,8 @@ use crate::words::{count, counted, label, percent, ready_by};
 
 /// Starts that may be the one that everybody waits for.
 const MAX_ROOTS: usize = 100_000;
+/// Methods that are told apart.
+const MAX_METHODS: usize = 1_000;
 /// Characters of what made a start ready: a URL, a path, a line of text.
 const MAX_DETAIL: usize = 200;
 /// From this share of the whole on, a saving is worth the second half of the verdict.
@@ -57,6 +59,8 @@ pub(super) struct Facts {
     roots: HashMap<u64, Root>,
     /// The last to be ready.
     daemon: Option<Daemon>,
+    /// Methods of which a start was ready by something else than its end.
+    ready: HashSet<String>,
     starts: u64,
     failed: u64,
     timed_out: u64,
@@ -81,6 +85,13 @@ impl Facts {
         };
         self.failed += u64::from(timeline.ready.kind == "exit" && start.exit.as_ref().is_some_and(bad));
         self.timed_out += u64::from(timeline.ready.kind == "timeout");
+        let method = &start.method.name;
+        if !matches!(&*timeline.ready.kind, "exit" | "timeout")
+            && self.ready.len() < MAX_METHODS
+            && !self.ready.contains(method)
+        {
+            self.ready.insert(method.clone());
+        }
         let is_root = start.parent.as_ref().is_none_or(|parent| parent.start_id.is_none());
         if !is_root {
             return self.add_daemon(start, name);
@@ -179,8 +190,9 @@ impl Facts {
         if let Some(pool) = pool {
             let last = pool.makespan_ns.map(time).unwrap_or_default();
             let (n, method) = (count(pool.n), quoted(&pool.method));
+            let done = if self.ready.contains(&pool.method) { "ready" } else { "done" };
             first.push_str(&format!(
-                ", with {n} {method} workers, the last ready {last} after the first began"
+                ", with {n} {method} workers, the last {done} {last} after the first began"
             ));
         }
         // Where the time went, instead of a cause, or where the dearest one is the smaller part of it by far.

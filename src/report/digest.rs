@@ -3,7 +3,7 @@
 mod build;
 
 use super::path::Story;
-use crate::diagnose::{Diagnoser, Thresholds};
+use crate::diagnose::{Asked, Diagnoser, Thresholds};
 use crate::hash::HashMap;
 use crate::timeline::select::glob;
 use crate::trace::read::{self, Ending, Loaded, ReadError};
@@ -183,6 +183,11 @@ pub struct Digest {
     pub(crate) verdict: Vec<String>,
     /// Where only some starts were asked for: how many there are in all.
     pub(crate) picked_of: Option<u64>,
+    /// ... and what is found is theirs alone, as though there were no others. Else (of a pipe, which cannot be read
+    /// twice) it is what was found of all, as far as it concerns any of them.
+    pub(crate) found_of_picked: bool,
+    /// Those that were asked for, until what is found of them has been found.
+    asked: Asked,
     /// What was asked for, of each row: an id, and what was found of it.
     pub(crate) notes: HashMap<u32, Note>,
     pub(crate) session: Option<Session>,
@@ -244,26 +249,44 @@ impl Digest {
 
     fn run(
         mut builder: Builder,
-        mut reader: read::Reader,
+        reader: read::Reader,
         thresholds: Option<Thresholds>,
         also: &mut dyn FnMut(Seen<'_>),
     ) -> Result<Self, ReadError> {
         builder.anew = thresholds.is_some();
         // Traces of before there were findings, and those without an end, have none of their own.
-        builder.diagnoser = Diagnoser::new(thresholds.unwrap_or_default());
+        builder.diagnoser = Diagnoser::new(thresholds.clone().unwrap_or_default());
         // Looking for findings needs every start whole; what the trace says of them itself need not be found anew.
-        let again = if builder.anew { None } else { reader.is_diagnosed() };
-        let mut reading = Reading { builder, known: again.is_some(), also };
+        let known = !builder.anew && reader.is_diagnosed();
+        let again = reader.once_more();
+        let mut reading = Reading { builder, known, also };
         let ending = reader.take(&mut reading)?;
         let mut builder = reading.builder;
-        if let Some(again) = again.filter(|_| ending.diagnosis.is_none()) {
-            // It is cut off in the middle of what it says.
-            let mut diagnoser = Diagnoser::new(Thresholds::default());
-            again()?.read(&mut |item| {
+        let look = |mut diagnoser: Diagnoser, again: read::Reader| {
+            again.read(&mut |item| {
                 diagnoser.item(&item);
                 ControlFlow::Continue(())
             })?;
-            builder.diagnoser = diagnoser;
+            Ok::<_, ReadError>(diagnoser)
+        };
+        if builder.pick.is_some()
+            && let Some(again) = again
+        {
+            // Which ones are asked for, all that is below them among it, is known at the end only.
+            let (groups, session) = (ending.groups.clone(), ending.session.clone());
+            let mut digest = builder.finish(ending);
+            let asked = std::mem::take(&mut digest.asked);
+            let diagnoser = Diagnoser::of(asked, thresholds.unwrap_or_default());
+            let said = look(diagnoser, again()?)?.finish(&groups, session.as_ref(), None);
+            digest.diagnosis = said.diagnosis;
+            digest.found_of_picked = true;
+            return Ok(digest);
+        }
+        if known && ending.diagnosis.is_none()
+            && let Some(again) = again
+        {
+            // It is cut off in the middle of what it says.
+            builder.diagnoser = look(Diagnoser::new(Thresholds::default()), again()?)?;
         }
         Ok(builder.finish(ending))
     }

@@ -33,6 +33,10 @@ pub fn write(digest: &Digest, view: View, out: &mut dyn Write) -> io::Result<()>
         "failed": digest.rows.iter().filter(|row| digest.is_failed(row)).count(),
         "unfinished": digest.rows.iter().filter(|row| digest.is_unfinished(row)).count(),
         "findings": findings,
+        "findings_of": match (digest.picked_of, digest.found_of_picked) {
+            (Some(_), true) => "picked",
+            _ => "all",
+        },
         "not_examined": digest.diagnosis.not_examined,
         "slowest": slowest,
         "groups": digest.groups,

@@ -257,7 +257,12 @@ pub(crate) fn findings(digest: &Digest, view: View, style: &Style, out: &mut dyn
     let found = &digest.diagnosis.findings;
     let told: Vec<&Joined> = found.iter().filter(|joined| all || joined.is_told()).collect();
     if !told.is_empty() {
-        heading(style, "What would help", out)?;
+        let of = match (digest.picked_of, digest.found_of_picked) {
+            (None, _) => "",
+            (Some(_), true) => " those that were picked",
+            (Some(_), false) => ": what was found of all starts, where it concerns those that were picked",
+        };
+        heading(style, &format!("What would help{of}"), out)?;
     }
     let most = view.top.unwrap_or(if all { usize::MAX } else { FINDINGS });
     let shown = told.len().min(most);

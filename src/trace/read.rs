@@ -147,8 +147,10 @@ pub struct Reader {
     input: BufReader<Box<dyn Read>>,
     form: sniff::Form,
     redactor: Option<Rc<Redactor>>,
-    /// The file once more, where its end says what was found: see [`Self::is_diagnosed`].
+    /// The file once more, where it can be read twice: a pipe cannot.
     again: Option<File>,
+    /// Its end says what was found: see [`Self::is_diagnosed`].
+    diagnosed: bool,
 }
 
 impl std::fmt::Debug for Reader {
@@ -199,6 +201,7 @@ impl Reader {
             form,
             redactor: None,
             again: None,
+            diagnosed: false,
         })
     }
 
@@ -211,15 +214,21 @@ impl Reader {
     pub(crate) fn from_file(name: String, file: File) -> Result<Self, ReadError> {
         // A pipe has no size.
         let size = file.metadata().ok().filter(|m| m.is_file()).map_or(0, |m| m.len());
-        let again = (size > 0 && ends_with_diagnosis(&file, size)).then(|| file.try_clone().ok()).flatten();
+        let again = (size > 0).then(|| file.try_clone().ok()).flatten();
+        let diagnosed = again.is_some() && ends_with_diagnosis(&file, size);
         let watched = progress::watched(file, &name, size);
-        Ok(Self { again, ..Self::new(name, Box::new(watched))? })
+        Ok(Self { again, diagnosed, ..Self::new(name, Box::new(watched))? })
     }
 
     /// Does its end look as if it said what makes the starts slow? Where [`Ending::diagnosis`] is `None` all
-    /// the same, it is to be read once more: with the reader that this gives.
-    pub(crate) fn is_diagnosed(&mut self) -> Option<impl FnOnce() -> Result<Self, ReadError> + use<>> {
-        let mut file = self.again.take()?;
+    /// the same, it is to be read [once more](Self::once_more).
+    pub(crate) fn is_diagnosed(&self) -> bool {
+        self.diagnosed
+    }
+
+    /// What reads it once more, after it has been read; nothing of a pipe.
+    pub(crate) fn once_more(&self) -> Option<impl FnOnce() -> Result<Self, ReadError> + use<>> {
+        let mut file = self.again.as_ref()?.try_clone().ok()?;
         let (name, redactor) = (self.name.clone(), self.redactor.clone());
         Some(move || {
             file.rewind().map_err(|e| ReadError::io(&name, e))?;

@@ -1,9 +1,12 @@
 """loop.py HOW MS TIMES: an event loop that sleeps for so long so many times (`sleep`), or that waits for the byte of a
-child that computes as long each time, with a time-out that is never over (`event`). The cost is what that took."""
+child that computes as long each time, with a time-out that is never over (`event`); a condition's time-out as often
+(`condition`), or one that another thread fulfils before (`fulfilled`); three threads that sleep as often, each a little
+longer than the one before (`threads`). The cost is what that took."""
 import asyncio
 import json
 import os
 import sys
+import threading
 import time
 
 
@@ -22,6 +25,39 @@ async def event(ms):
     os.wait()
 
 
+def fulfilled(ms):
+    came = threading.Event()
+
+    def compute():
+        until = time.thread_time() + ms / 1000
+        while time.thread_time() < until:
+            pass
+        came.set()
+
+    other = threading.Thread(target=compute)
+    other.start()
+    came.wait(60)
+    other.join()
+
+
+def sleeping(ms, times):
+    for _ in range(times):
+        time.sleep(ms / 1000)
+
+
+def threaded(how, ms, times):
+    began = time.monotonic_ns()
+    if how == "threads":
+        threads = [threading.Thread(target=sleeping, args=(ms + 3 * n, times)) for n in range(3)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    for _ in range(0 if how == "threads" else times):
+        fulfilled(ms) if how == "fulfilled" else threading.Event().wait(ms / 1000)
+    print(json.dumps({"self": os.getpid(), "cost_ns": time.monotonic_ns() - began}))
+
+
 async def main(how, ms, times):
     began = time.monotonic_ns()
     for _ in range(times):
@@ -29,4 +65,8 @@ async def main(how, ms, times):
     print(json.dumps({"self": os.getpid(), "cost_ns": time.monotonic_ns() - began}))
 
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+HOW, MS, TIMES = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+if HOW in ("sleep", "event"):
+    asyncio.run(main(HOW, MS, TIMES))
+else:
+    threaded(HOW, MS, TIMES)

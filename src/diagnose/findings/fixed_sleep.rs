@@ -22,14 +22,26 @@ fn is_time_out_of_a_loop(wait: &Wait) -> bool {
     wait.kind == "poll" && is_epoll && timed && !of_peer
 }
 
+/// What pthread_cond_timedwait and its like are at the kernel: a JVM's Thread.sleep, Event.wait(5) of Python.
+const CONDITION: &str = "time-outs of conditions";
+
+/// Shorter ones are of those that ask for a lock again and again: CPython's threads for the interpreter's, each 5 ms.
+const CONDITION_NS: u64 = 10_000_000;
+
+/// A wait for another thread that none ended before its time was over.
+fn is_time_out_of_a_condition(wait: &Wait) -> bool {
+    let timed = wait.woken_by.as_ref().is_some_and(|by| by.kind == "timer");
+    wait.kind == "futex" && timed && wait.duration_ns >= CONDITION_NS
+}
+
 pub(crate) struct FixedSleep;
 
 const PAGE: Page = Page {
     what: "A start sleeps for a fixed time, and everything else waits for it.",
     why: "A sleep that waits for something else to be ready is either too long or too short; one within a loop that asks again and again adds half its length on average.",
-    measured: "Waits in nanosleep and clock_nanosleep that a timer ended, on the critical path; and of an event loop (asyncio.sleep, setTimeout) those in epoll_wait that ended because the time asked for was over, with nothing from a peer on the network. Sleeps of less than 100 us are not counted.",
+    measured: "Waits in nanosleep and clock_nanosleep that a timer ended, on the critical path; and of an event loop (asyncio.sleep, setTimeout) those in epoll_wait that ended because the time asked for was over, with nothing from a peer on the network; and those for a condition of another thread (a futex) that nobody fulfilled before their time was over, as a JVM's Thread.sleep is, from 10 ms on. Sleeps of less than 100 us are not counted.",
     fix: "Wait for the event itself: READY=1, a listening socket, inotify for a file, pidfd or waitpid for a process, a condition variable; or ask in ever longer steps, beginning with 1 ms.",
-    mistaken: "A sleep that keeps a rate limit, or whose length is the point (sleep 5 as a command), is told as well, and so is an event loop that looks after something else from time to time. Time-outs of poll and select with descriptors, and of futex, are no fixed sleeps. A timerfd is not told from other events; of a start that was not ready in the end only sleeps count, as an idle loop waits for ever.",
+    mistaken: "A sleep that keeps a rate limit, or whose length is the point (sleep 5 as a command), is told as well, and so is an event loop that looks after something else from time to time. A condition whose time-out is over each time is told, whether it was meant to be fulfilled or not. Time-outs of poll and select with descriptors are no fixed sleeps. A timerfd is not told from other events; of a start that was not ready in the end only sleeps count, as an idle loop waits for ever.",
 };
 
 impl Rule for FixedSleep {
@@ -46,9 +58,12 @@ impl Rule for FixedSleep {
     }
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
-        let (mut ns, mut claims, mut lengths, mut loops) = (0u64, Vec::new(), Vec::new(), 0usize);
-        let is_loop = |wait: &Wait| case.is_whole() && is_time_out_of_a_loop(wait);
-        for on in case.waits_where(|wait| wait.kind == "sleep" || is_loop(wait)) {
+        let (mut ns, mut claims, mut lengths) = (0u64, Vec::new(), Vec::new());
+        let (mut loops, mut conditions) = (0usize, 0usize);
+        let times_out = |wait: &Wait| {
+            case.is_whole() && (is_time_out_of_a_loop(wait) || is_time_out_of_a_condition(wait))
+        };
+        for on in case.waits_where(|wait| wait.kind == "sleep" || times_out(wait)) {
             if on.wait.woken_by.as_ref().is_some_and(|by| by.kind != "timer") {
                 continue;
             }
@@ -57,6 +72,10 @@ impl Rule for FixedSleep {
             let asked = on.wait.detail.as_deref().and_then(|detail| detail.strip_prefix("asked for "));
             let asked = match on.wait.kind.as_str() {
                 "sleep" => quoted(asked.unwrap_or(UNTIL)),
+                "futex" => {
+                    conditions += 1;
+                    CONDITION.to_owned()
+                }
                 _ => {
                     loops += 1;
                     LOOP.to_owned()
@@ -75,7 +94,7 @@ impl Rule for FixedSleep {
             lengths.iter().take(3).map(|(asked, _, list)| times(list.len(), asked)).collect();
         let asked: Vec<String> = lengths
             .iter()
-            .filter(|(asked, ..)| asked != UNTIL && asked != LOOP)
+            .filter(|(asked, ..)| ![UNTIL, LOOP, CONDITION].contains(&asked.as_str()))
             .map(|(asked, _, list)| times(list.len(), asked))
             .collect();
         let mut parts = Vec::new();
@@ -91,6 +110,11 @@ impl Rule for FixedSleep {
             0 => {}
             all if all == n => parts.push(format!("in {LOOP}")),
             loops => parts.push(format!("{loops} in {LOOP}")),
+        }
+        match conditions {
+            0 => {}
+            all if all == n => parts.push(format!("in {CONDITION} that nobody fulfilled")),
+            some => parts.push(format!("{some} in {CONDITION} that nobody fulfilled")),
         }
         let asked = parts.join("; ");
         let often = if n > 1 { format!("{} times, ", count(n as u64)) } else { String::new() };

@@ -99,22 +99,28 @@ impl Rule for HelperWait {
                 break;
             }
             let n = waits.len();
+            // The path may lead through a child that waits itself: most of the time is then one's further below.
+            let child = is_child(case, &id, &waits);
             let runs_it = RUNNERS.contains(&case.program().as_str()) || case.share(ns) >= ALL;
             let claims = waits.into_iter().flat_map(|on| on.claims).collect();
             // A name that is known by those who waited for it is good enough; else it may come later.
             let pid = case.process(&id);
             let helper = case.command(&id).unwrap_or_else(|| ABOUT.to_owned());
+            let (whose, it) = match child {
+                true => ("its child ", "the child"),
+                false => ("", "that process"),
+            };
             let advice = if case.known.is_worker(&id) {
-                "What makes the worker slow stands in its own start: start it earlier, give it less to do before it is there, or do not wait for it"
+                "What makes the worker slow stands in its own start: start it earlier, give it less to do before it is there, or do not wait for it".to_owned()
             } else if only_sleeps(case, &id) {
-                "The child only sleeps: wait for what its sleep is meant for, or ask for that in ever longer steps that begin with 1 ms"
+                format!("{} only sleeps: wait for what its sleep is meant for, or ask for that in ever longer steps that begin with 1 ms", capital(it))
             } else if runs_it {
-                "What makes the child slow stands in its own start; where it only answers something, keep the answer"
+                format!("What makes {it} slow stands in its own start; where it only answers something, keep the answer")
             } else {
-                "Keep the child's answer (in a file, in a variable), ask for it later, or do meanwhile what does not need it"
+                format!("Keep {it}'s answer (in a file, in a variable), ask for it later, or do meanwhile what does not need it")
             };
             let mut hit = Hit::new(format!("{} {helper}", case.program()), format!("waiting for {helper}"))
-                .says(format!("{} waited {} for its child {helper}", case.name(), time(ns)))
+                .says(format!("{} waited {} for {whose}{helper}", case.name(), time(ns)))
                 .advises(advice)
                 .shows("waited_ns", ns)
                 .shows("waits", n)
@@ -125,6 +131,22 @@ impl Rule for HelperWait {
         }
         hits
     }
+}
+
+/// Is the process that most of the path leads through a child of its own?
+fn is_child(case: &Case<'_>, id: &str, waits: &[OnPath<'_>]) -> bool {
+    let Some(pid) = id.split('@').next().and_then(|pid| pid.parse::<u32>().ok()) else { return false };
+    let told = format!("pid {pid} ");
+    let waited_for = |on: &OnPath<'_>| {
+        let details = on.wait.detail.as_deref().filter(|_| matches!(&*on.wait.kind, "child" | "vfork"));
+        details.is_some_and(|detail| detail.starts_with(&told))
+    };
+    case.known.is_child(&case.start.start_id, pid) || waits.iter().any(waited_for)
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Does a process that the path leads through do next to nothing else there?

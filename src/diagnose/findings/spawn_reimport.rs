@@ -13,7 +13,7 @@ const PAGE: Page = Page {
     what: "Each worker of a pool by multiprocessing's spawn is a new interpreter, which imports the main module and all that it imports once more.",
     why: "spawn starts python anew: interpreter, site, multiprocessing, and then everything that the main module \
           imports at its top level, in every worker; on few CPUs one after the other.",
-    measured: "Where imports are seen (a Python with static probes, or --level deep): from the origin of each worker until its interpreter is ready, and its imports, less what a fork takes, as far as that is on the path of the whole, less one of them, which the server pays. Else not priced.",
+    measured: "Where imports are seen (a Python with static probes, or --level deep): from the origin of each worker until its interpreter is ready, and its imports, less what a fork takes, as far as that is on the path of the whole, less one of them, which the server pays. Where that is less than what they compute, shared among all CPUs, others waited for a CPU meanwhile, and the price is said to be the least. Else not priced.",
     fix: "multiprocessing.set_start_method('forkserver') with set_forkserver_preload([...]) pays the imports once. \
           Or keep heavy imports out of the main module's top level (if __name__ == '__main__', imports within functions). \
           fork is fastest, where no threads run yet.",
@@ -33,7 +33,7 @@ impl Rule for SpawnReimport {
         Feed::Lifecycle
     }
 
-    fn look_at_siblings(&self, family: &Family, thresholds: &Thresholds, _cpus: u32) -> Option<Hit> {
+    fn look_at_siblings(&self, family: &Family, thresholds: &Thresholds, cpus: u32) -> Option<Hit> {
         let n = family.n;
         if family.method != "multiprocessing.spawn" || n < thresholds.spawn_reimport.min_workers {
             return None;
@@ -54,9 +54,11 @@ impl Rule for SpawnReimport {
             [] => String::new(),
             modules => format!(", with {}", modules.join(", ")),
         };
+        // Nothing tells when a worker of a pool is ready: what is known of most is their whole life.
+        let until = if family.all_exit { "until it ended" } else { "until ready" };
         let mut hit = Hit::new(format!("{}", family.parent_pid), format!("{n} spawn workers, each importing the program again"))
             .says(format!(
-                "{n} workers by multiprocessing spawn, each a new interpreter that imports the program again: {} each until ready, {} for all{imports}",
+                "{n} workers by multiprocessing spawn, each a new interpreter that imports the program again: {} each {until}, {} for all{imports}",
                 time(each),
                 time(family.makespan())
             ))
@@ -69,6 +71,11 @@ impl Rule for SpawnReimport {
         if known && spared > fork {
             hit = hit.costs(spared - fork, Basis::Scaled, claims);
             hit.stays_ns = once;
+            // On the path of a parent that has to wait for a CPU its workers have, they have less than they take.
+            let all = family.members.iter().fold(0u64, |sum, member| sum.saturating_add(member.alone));
+            let wall = all.saturating_sub(once).saturating_sub(fork) / u64::from(cpus).clamp(1, n);
+            let why = format!("as what is done again takes {} of {cpus} CPUs, and who waits for them meanwhile is not in the price", time(wall));
+            hit.least = Some((wall, why));
         }
         hit.starts = family.members.iter().map(|member| member.key).collect();
         Some(hit)

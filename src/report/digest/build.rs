@@ -4,7 +4,7 @@ use super::{
     Digest, End, Failure, Link, MAX_FAILURES, MAX_SPANS, MAX_STATES, Note, ParentLink, Pick, Row, Seen, Span,
     Told,
 };
-use crate::diagnose::{Diagnoser, Thresholds};
+use crate::diagnose::{Asked, Diagnoser, Thresholds};
 use crate::hash::{HashMap, RandomState};
 use crate::report::path::{MAX_STORIES, Story};
 use crate::report::{link, phase};
@@ -333,11 +333,12 @@ impl Builder {
         let outside = link::join(&mut self.rows, &self.links, &by_start);
         self.tell_the_told(&by_start);
         let (mut diagnosis, mut verdict) = (said.diagnosis, said.verdict);
-        let mut picked_of = None;
+        let (mut picked_of, mut asked) = (None, Asked::default());
         let (mut stories, mut notes) = (stories, std::mem::take(&mut self.notes));
         if self.pick.is_some() {
             picked_of = Some(self.rows.len() as u64);
             let places = self.keep_picked();
+            asked = self.asked(&places);
             let place = |row: u32| places.get(row as usize).copied().flatten();
             stories = stories.into_iter().filter_map(|(row, told)| Some((place(row)?, told))).collect();
             notes = notes.into_iter().filter_map(|(row, note)| Some((place(row)?, note))).collect();
@@ -353,6 +354,8 @@ impl Builder {
             diagnosis,
             verdict,
             picked_of,
+            found_of_picked: false,
+            asked,
             notes,
             session: ending.session,
             cut_off: ending.cut_off,
@@ -367,6 +370,15 @@ impl Builder {
             exit_kind: self.exit_kind,
             timeout_kind: self.timeout_kind,
         }
+    }
+
+    /// The starts that were kept, each with the nearest above it that was, too.
+    fn asked(&self, places: &[Option<u32>]) -> Asked {
+        let kept = self.links.iter().zip(places).filter(|(_, place)| place.is_some());
+        let keys: Vec<u64> = kept.map(|(link, _)| link.start).collect();
+        let parent = |row: &Row| row.parent.and_then(|at| keys.get(at as usize)).copied();
+        let parents = keys.iter().copied().zip(self.rows.iter().map(parent)).collect();
+        Asked { parents, state: self.state.clone() }
     }
 
     /// Leaves out the rows that were not asked for; where each one is then.
