@@ -73,8 +73,10 @@ fn sound(job: &str, starts: &[Start], findings: &Value) {
                 // A constructor is not slow because its process has to wait for a CPU.
                 let path = start.timeline.critical_path.iter().filter(|segment| segment.state != "runnable");
                 let phases = start.timeline.phases.iter().filter(|phase| phase.name == "init");
-                let both = |(from, to): (u64, u64), (at, end): (u64, u64)| end.min(to).saturating_sub(at.max(from));
-                let init: Vec<_> = phases.map(|phase| (phase.at_ns, phase.at_ns + phase.duration_ns)).collect();
+                let both =
+                    |(from, to): (u64, u64), (at, end): (u64, u64)| end.min(to).saturating_sub(at.max(from));
+                let init: Vec<_> =
+                    phases.map(|phase| (phase.at_ns, phase.at_ns + phase.duration_ns)).collect();
                 let busy: u64 = path
                     .map(|segment| (segment.at_ns, segment.at_ns + segment.duration_ns))
                     .map(|segment| init.iter().map(|init| both(*init, segment)).sum::<u64>())
@@ -85,7 +87,8 @@ fn sound(job: &str, starts: &[Start], findings: &Value) {
                 // A grandchild has most of the time, and is no child.
                 let helper = finding.evidence["helper"].as_str().unwrap();
                 let process = |id: &str| id.split('/').next().unwrap().to_owned();
-                let parent = starts.iter().find(|other| other.start_id == helper).and_then(|it| it.parent.as_ref());
+                let parent =
+                    starts.iter().find(|other| other.start_id == helper).and_then(|it| it.parent.as_ref());
                 let parent = parent.and_then(|parent| parent.id.clone());
                 // With CLONE_PARENT the kernel's word for it is the wait.
                 let pid = format!("pid {} ", helper.split('@').next().unwrap());

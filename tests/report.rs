@@ -768,11 +768,7 @@ fn what_was_picked_is_priced_by_its_own_path() {
         write_json(digest, View { all: true, top: None }, &mut json).unwrap();
         serde_json::from_slice(&json).unwrap()
     };
-    let pick = Pick {
-        exes: vec!["sleep".to_owned()],
-        slower_than_ns: Some(100_000_000),
-        ..Pick::default()
-    };
+    let pick = Pick { exes: vec!["sleep".to_owned()], slower_than_ns: Some(100_000_000), ..Pick::default() };
     let all = json(&Digest::pick(read::open(&file).unwrap(), None, &Pick::default()).unwrap());
     assert_eq!(all["findings_of"], "all");
     // One of the two that sleep: it costs what it slept, not what both did.

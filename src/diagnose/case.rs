@@ -535,7 +535,8 @@ impl<'a> Case<'a> {
                 let still = |segment: &&Segment| segment.start_id == own && segment.tid == wait.tid;
                 let came = within.iter().rev().take_while(still).last();
                 let from = came.map_or(wait.at_ns, |segment| segment.at_ns.max(wait.at_ns));
-                let within = within.iter().filter(|segment| segment.at_ns.saturating_add(segment.duration_ns) > from);
+                let within =
+                    within.iter().filter(|segment| segment.at_ns.saturating_add(segment.duration_ns) > from);
                 // Until it is woken: for how long it then waits for a CPU is the machine's doing.
                 let (ns, claims) = self.between(from, until.min(end));
                 let mut others: Vec<(&str, u64)> = Vec::new();

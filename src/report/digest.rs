@@ -282,7 +282,8 @@ impl Digest {
             digest.found_of_picked = true;
             return Ok(digest);
         }
-        if known && ending.diagnosis.is_none()
+        if known
+            && ending.diagnosis.is_none()
             && let Some(again) = again
         {
             // It is cut off in the middle of what it says.

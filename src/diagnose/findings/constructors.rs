@@ -38,7 +38,11 @@ impl Rule for Constructors {
             String::new()
         };
         let hit = Hit::new(case.program(), format!("constructors of {}'s libraries", case.program()))
-            .says(format!("constructors of the libraries of {} took {} before main(){busy}", case.name(), time(ns)))
+            .says(format!(
+                "constructors of the libraries of {} took {} before main(){busy}",
+                case.name(),
+                time(ns)
+            ))
             .advises("Initialise libraries at their first use, or load those that are seldom used by dlopen")
             .shows("init_ns", ns)
             .shows("runnable_ns", waited);

@@ -113,11 +113,18 @@ impl Rule for HelperWait {
             let advice = if case.known.is_worker(&id) {
                 "What makes the worker slow stands in its own start: start it earlier, give it less to do before it is there, or do not wait for it".to_owned()
             } else if only_sleeps(case, &id) {
-                format!("{} only sleeps: wait for what its sleep is meant for, or ask for that in ever longer steps that begin with 1 ms", capital(it))
+                format!(
+                    "{} only sleeps: wait for what its sleep is meant for, or ask for that in ever longer steps that begin with 1 ms",
+                    capital(it)
+                )
             } else if runs_it {
-                format!("What makes {it} slow stands in its own start; where it only answers something, keep the answer")
+                format!(
+                    "What makes {it} slow stands in its own start; where it only answers something, keep the answer"
+                )
             } else {
-                format!("Keep {it}'s answer (in a file, in a variable), ask for it later, or do meanwhile what does not need it")
+                format!(
+                    "Keep {it}'s answer (in a file, in a variable), ask for it later, or do meanwhile what does not need it"
+                )
             };
             let mut hit = Hit::new(format!("{} {helper}", case.program()), format!("waiting for {helper}"))
                 .says(format!("{} waited {} for {whose}{helper}", case.name(), time(ns)))

@@ -74,7 +74,10 @@ impl Rule for SpawnReimport {
             // On the path of a parent that has to wait for a CPU its workers have, they have less than they take.
             let all = family.members.iter().fold(0u64, |sum, member| sum.saturating_add(member.alone));
             let wall = all.saturating_sub(once).saturating_sub(fork) / u64::from(cpus).clamp(1, n);
-            let why = format!("as what is done again takes {} of {cpus} CPUs, and who waits for them meanwhile is not in the price", time(wall));
+            let why = format!(
+                "as what is done again takes {} of {cpus} CPUs, and who waits for them meanwhile is not in the price",
+                time(wall)
+            );
             hit.least = Some((wall, why));
         }
         hit.starts = family.members.iter().map(|member| member.key).collect();
