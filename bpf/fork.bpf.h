@@ -107,7 +107,11 @@ __noinline int inherit_from_process(struct task_state *pst, struct task_state *s
 __noinline int forks_are_followed(struct task_state *st)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	struct refused_state *kept = st ? NULL : refused_of(task);
 
+	/* Its state is refused still. */
+	if (kept && (kept->flags & TASK_TRACKED))
+		return 1;
 	return is_tracked(st) || is_spawner(task) || (seeding && descends_from_root(task));
 }
 

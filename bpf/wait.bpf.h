@@ -44,6 +44,25 @@ static __always_inline __u32 kind_of_child(struct task_state *st)
 	}
 }
 
+/* The longest time that the kernel has (KTIME_MAX, 292 years): whoever asks for more waits as long. */
+#define LONGEST_NS 0x7fffffffffffffffULL
+#define NS_OF_S 1000000000ULL
+
+/*
+ * A length of time as programs give it, in nanoseconds: as the kernel takes it, and never less, for what overflowed
+ * would be a short time-out that is over. (Negative numbers are large ones here. The kernel refuses them, but another
+ * thread may have written one since.)
+ */
+static __always_inline __u64 length_ns(__u64 sec, __u64 part, __u64 unit)
+{
+	__u64 ns;
+
+	if (sec > LONGEST_NS / NS_OF_S || part > LONGEST_NS / 1000)
+		return LONGEST_NS;
+	ns = sec * NS_OF_S + part * unit;
+	return ns < LONGEST_NS ? ns : LONGEST_NS;
+}
+
 /* How long a task waits at most in poll, select or epoll_wait; 0: not at all, for ever, or in another call. */
 static __always_inline __u64 time_out(struct pt_regs *regs, __s32 nr)
 {
@@ -73,7 +92,7 @@ static __always_inline __u64 time_out(struct pt_regs *regs, __s32 nr)
 	}
 	if (at)
 		bpf_probe_read_user(&length, sizeof(length), (void *)at);
-	return ms > 0 ? ms * 1000000ULL : length.sec * 1000000000ULL + length.part * unit;
+	return ms > 0 ? ms * 1000000ULL : length_ns(length.sec, length.part, unit);
 }
 
 /*
@@ -103,13 +122,13 @@ __noinline __u64 kind_of_call(struct task_state *st, __u64 table, __u64 listener
 		return none | WAIT_RANDOM;
 	case CALL_NANOSLEEP:
 		bpf_probe_read_user(&length, sizeof(length), (void *)st->args[0]);
-		st->timeout_ns = length.sec * 1000000000ULL + length.nsec;
+		st->timeout_ns = length_ns(length.sec, length.nsec, 1);
 		return none | WAIT_SLEEP;
 	case CALL_CLOCK_NANOSLEEP:
 		/* An absolute time says nothing of the length. */
 		if (!(st->args[1] & 1)) {
 			bpf_probe_read_user(&length, sizeof(length), (void *)st->args[2]);
-			st->timeout_ns = length.sec * 1000000000ULL + length.nsec;
+			st->timeout_ns = length_ns(length.sec, length.nsec, 1);
 		}
 		return none | WAIT_SLEEP;
 	case CALL_FLOCK:

@@ -265,6 +265,49 @@ fn for_a_time() {
     check("poll", "poll", "fd *: anon_inode:[eventpoll]", "timer|unknown", false);
 }
 
+/// Times that overflow nanoseconds are no short ones that are over: who ended such a wait is told.
+#[test]
+fn for_longer_than_the_kernel_can() {
+    common::require_root();
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events");
+    let batch = Batch::record(&["--events", events.to_str().unwrap()], "", &[("endless", &["30"])]);
+    let (told, start) = (batch.told_by("endless"), batch.start("endless", "self"));
+    let (ended, helper) = (told["ended"].as_u64().unwrap(), told["helper"].as_u64());
+    assert!(ended >= 11, "{told}");
+    let is_long = |ns: Option<u64>| ns.is_some_and(|ns| ns >= 30 * MS);
+    let waits = start["timeline"]["waits"].as_array().unwrap().iter();
+    let waits: Vec<&Value> = waits
+        .filter(|wait| wait["kind"] != "child" && is_long(wait["duration_ns"].as_u64()))
+        .filter(|wait| wait["tid"] == start["pid"])
+        .collect();
+    assert_eq!(waits.len() as u64, ended, "{waits:#?}");
+    for wait in waits {
+        let by = &wait["woken_by"];
+        let (kind, detail) = match wait["kind"].as_str().unwrap() {
+            "sleep" => ("signal", Some("asked for 292 years")),
+            // Where the kernel does not tell interrupts from tasks, what ends a wait for a set may be either.
+            "poll" if by["kind"] == "unknown" => continue,
+            _ => ("task", wait["detail"].as_str()),
+        };
+        assert_eq!((&by["kind"], by["pid"].as_u64()), (&kind.into(), helper), "{wait}");
+        assert_eq!(wait["detail"].as_str(), detail, "{wait}");
+    }
+    // Where it does, only the stream has the time-out itself.
+    let kept = fs::read_to_string(&events).unwrap();
+    let events = kept.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].take());
+    let times: Vec<Value> = events
+        .filter(|event| event["tid"] == start["pid"] && event["what"]["wait"]["kind"] != "child")
+        .filter(|event| {
+            let wait = &event["what"]["wait"];
+            let until = wait["wake_ns"].as_u64();
+            is_long(until.map(|until| until - wait["off_ns"].as_u64().unwrap()))
+        })
+        .map(|mut event| event["what"]["wait"]["timeout_ns"].take())
+        .collect();
+    assert_eq!(times, vec![Value::from(i64::MAX); ended as usize]);
+}
+
 #[test]
 fn for_the_network() {
     check("accept", "network", "tcp 127.0.0.1:* (accept)", "softirq", true);

@@ -20,6 +20,7 @@ const C: &[(&str, &[&str], &[&str])] = &[
     ("daemonize", &["20"], &["self", "launcher", "daemon"]),
     ("double_fork", &["20"], &["self", "middle", "daemon"]),
     ("empty_argv", &[], &["self", "child"]),
+    ("endless", &["5"], &["self", "helper"]),
     ("exec_from_thread", &[], &["self", "child", "thread"]),
     ("execveat_fd", &[], &["self", "child"]),
     ("exit_codes", &[], &["self"]),

@@ -321,6 +321,10 @@ pub(super) fn plain(address: SocketAddr) -> SocketAddr {
 
 /// `120 ms`; no more digits than it takes.
 fn length(ns: u64) -> String {
+    // The kernel's longest time, whatever was asked for beyond it.
+    if ns >= i64::MAX as u64 {
+        return "292 years".to_owned();
+    }
     let (unit, name) = match ns {
         0..1_000 => (1, "ns"),
         1_000..1_000_000 => (1_000, "us"),
@@ -430,6 +434,7 @@ mod tests {
             (120_000_000, "120 ms"),
             (1_000_001, "1 ms"),
             (1_050_000_000, "1.05 s"),
+            (i64::MAX as u64, "292 years"),
         ] {
             assert_eq!(length(ns), text);
         }

@@ -105,27 +105,6 @@ static void stay_on(unsigned long cpus)
 		die("sched_setaffinity");
 }
 
-/* Until a task does not run. */
-static void until_it_waits(pid_t pid)
-{
-	char name[64], text[512], *end;
-
-	snprintf(name, sizeof(name), "/proc/%d/stat", pid);
-	for (;;) {
-		int fd = open(name, O_RDONLY);
-		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-		if (n <= 0)
-			die(name);
-		close(fd);
-		text[n] = 0;
-		end = strrchr(text, ')');
-		if (end && end[1] && end[2] != 'R')
-			return;
-		sleep_ms(1);
-	}
-}
-
 /* In a child that ends the parent's wait: all of its sleep is waited for, however late the parent comes to that. */
 #define HELPER(...)                          \
 	do {                                 \

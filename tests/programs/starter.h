@@ -64,6 +64,27 @@ __attribute__((unused)) static void sleep_ms(long ms)
 		;
 }
 
+/* Until a task does not run. */
+__attribute__((unused)) static void until_it_waits(pid_t pid)
+{
+	char name[64], text[512], *end;
+
+	snprintf(name, sizeof(name), "/proc/%d/stat", pid);
+	for (;;) {
+		int fd = open(name, O_RDONLY);
+		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+		if (n <= 0)
+			die(name);
+		close(fd);
+		text[n] = 0;
+		end = strrchr(text, ')');
+		if (end && end[1] && end[2] != 'R')
+			return;
+		sleep_ms(1);
+	}
+}
+
 /* Until the creator has ended, however late a busy machine lets it. */
 __attribute__((unused)) static void outlive(pid_t creator)
 {
