@@ -1,6 +1,6 @@
 //! Where each start stands in time and in the tree, in some twenty bytes a start until the trace ends.
 
-use super::case::Key;
+use super::known::Key;
 use super::whole::Entry;
 use crate::dense::{Reader, Writer};
 use crate::hash::HashMap;

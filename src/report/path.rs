@@ -3,7 +3,7 @@
 use super::style::NO_BREAK;
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
-use crate::trace::parts;
+use crate::trace::parts::{self, OTHERS};
 use crate::trace::schema::{Segment, Start, States};
 use crate::words::human::{counted, duration, percent};
 use crate::words::label::harmless;
@@ -16,9 +16,6 @@ const MAX_PARTS: usize = 16;
 const MAX_SEGMENTS: usize = 10_000;
 /// Characters of a name.
 const MAX_TEXT: usize = 60;
-
-/// Stands for the starts of short pieces that were put together.
-const OTHERS: &str = "";
 
 /// A start's critical path, in sums.
 #[derive(Debug, Clone, Default)]

@@ -2,6 +2,9 @@
 
 use super::schema::{Segment, Start};
 
+/// Stands in place of a start's id for short pieces of several starts, of which nobody knows which.
+pub(crate) const OTHERS: &str = "";
+
 /// A piece of a path that is one start's, or of several other starts of which nobody knows which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part<'a> {

@@ -1,8 +1,9 @@
 //! `dependency-retry`: a start tries again and again to connect to what is not there yet.
 
-use crate::diagnose::case::{Attempt, Case, OnPath, by_name, measured, quoted, sum, time};
+use crate::diagnose::case::{Case, OnPath, by_name, measured, quoted, sum, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::{Claim, Hit};
+use crate::diagnose::known::Attempt;
 use crate::hash::HashSet;
 use crate::sort::SortSmall;
 use crate::words::counted;

@@ -37,7 +37,7 @@ impl Rule for ForkAfterThreads {
         if forks > 0 {
             out.push(hit(&case.program(), forks, threads));
         }
-        if super::super::case::is_copy(case.start)
+        if super::super::known::is_copy(case.start)
             && let Some(parent) = case.start.parent.as_ref()
             && let Some(id) = &parent.start_id
         {

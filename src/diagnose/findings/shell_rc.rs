@@ -1,10 +1,11 @@
 //! `shell-rc`: an interactive or login shell whose start files take long.
 
-use crate::diagnose::case::{Case, OTHERS, listed, measured, quoted, time};
+use crate::diagnose::case::{Case, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use crate::hash::HashSet;
 use crate::sort::SortSmall;
+use crate::trace::parts::OTHERS;
 
 pub(crate) struct ShellRc;
 
