@@ -292,23 +292,31 @@ fn a_storm_that_could_not_be_followed_to_its_first_process_is_one_at_least() {
 
 #[test]
 fn sleeps_are_told_with_what_was_asked_for() {
-    let said = |sleeps: &[(u64, &str)]| {
+    // What ended a sleep is known, but for one that was not over.
+    let said = |sleeps: &[(u64, &str)], by: &[Option<&str>]| {
         let path: Vec<_> = sleeps.iter().map(|(ms, asked)| (*ms, 1, "sleep", *asked)).collect();
-        let summary =
-            find(&diagnose(&[start(1, None, 0, path.iter().map(|p| p.0).sum(), &path)]), "fixed-sleep")
-                .summary
-                .clone();
+        let mut start = start(1, None, 0, path.iter().map(|p| p.0).sum(), &path);
+        for (wait, by) in start["timeline"]["waits"].as_array_mut().unwrap().iter_mut().zip(by) {
+            wait["woken_by"] = by.map_or(json!(null), |by| json!({"kind": by, "pid": null, "comm": null}));
+        }
+        let summary = find(&diagnose(&[start]), "fixed-sleep").summary.clone();
         summary.strip_prefix("app slept ").unwrap().to_owned()
     };
-    assert_eq!(said(&[(104, "asked for 100 ms")]), "104 ms (asked for 100 ms)");
-    assert_eq!(said(&[(104, "")]), "104 ms (until a set time)");
+    let timer = [Some("timer"); 3];
+    assert_eq!(said(&[(104, "asked for 100 ms")], &timer), "104 ms (asked for 100 ms)");
+    assert_eq!(said(&[(104, "")], &timer), "104 ms (until a set time)");
+    assert_eq!(said(&[(104, "")], &[None]), "104 ms (still asleep at the end)");
     assert_eq!(
-        said(&[(104, "asked for 100 ms"), (101, "asked for 100 ms"), (50, "asked for 50 ms")]),
+        said(&[(104, "asked for 100 ms"), (101, "asked for 100 ms"), (50, "asked for 50 ms")], &timer),
         "3 times, 255 ms in all (asked for 2 × 100 ms, 50 ms)"
     );
     assert_eq!(
-        said(&[(104, "asked for 100 ms"), (101, ""), (50, "")]),
+        said(&[(104, "asked for 100 ms"), (101, ""), (50, "")], &timer),
         "3 times, 255 ms in all (asked for 100 ms; 2 until a set time)"
+    );
+    assert_eq!(
+        said(&[(104, "asked for 100 ms"), (101, ""), (50, "")], &[timer[0], timer[0], None]),
+        "3 times, 255 ms in all (asked for 100 ms; 1 until a set time; 1 still asleep at the end)"
     );
 }
 

@@ -9,6 +9,9 @@ use crate::words::count;
 /// A sleep whose end was given, not its length.
 const UNTIL: &str = "until a set time";
 
+/// A sleep that was not over when the start was: what it was for is not known, only where it stood.
+const UNFINISHED: &str = "still asleep at the end";
+
 /// An event loop's time-out, as long as it was asked for.
 const LOOP: &str = "an event loop's time-outs";
 
@@ -71,7 +74,11 @@ impl Rule for FixedSleep {
             claims.extend(on.claims);
             let asked = on.wait.detail.as_deref().and_then(|detail| detail.strip_prefix("asked for "));
             let asked = match on.wait.kind.as_str() {
-                "sleep" => quoted(asked.unwrap_or(UNTIL)),
+                "sleep" => match asked {
+                    Some(asked) => quoted(asked),
+                    None if on.wait.woken_by.is_none() => UNFINISHED.to_owned(),
+                    None => UNTIL.to_owned(),
+                },
                 "futex" => {
                     conditions += 1;
                     CONDITION.to_owned()
@@ -88,13 +95,15 @@ impl Rule for FixedSleep {
         }
         let n = lengths.len();
         let lengths = by_name(lengths.into_iter(), 64);
-        let until = lengths.iter().find(|(asked, ..)| asked == UNTIL).map_or(0, |(_, _, list)| list.len());
+        let of =
+            |kind: &str| lengths.iter().find(|(asked, ..)| asked == kind).map_or(0, |found| found.2.len());
+        let (until, unfinished) = (of(UNTIL), of(UNFINISHED));
         let times = |n: usize, asked: &str| if n > 1 { format!("{n} × {asked}") } else { asked.to_owned() };
         let shown: Vec<String> =
             lengths.iter().take(3).map(|(asked, _, list)| times(list.len(), asked)).collect();
         let asked: Vec<String> = lengths
             .iter()
-            .filter(|(asked, ..)| ![UNTIL, LOOP, CONDITION].contains(&asked.as_str()))
+            .filter(|(asked, ..)| ![UNTIL, UNFINISHED, LOOP, CONDITION].contains(&asked.as_str()))
             .map(|(asked, _, list)| times(list.len(), asked))
             .collect();
         let mut parts = Vec::new();
@@ -105,6 +114,11 @@ impl Rule for FixedSleep {
             0 => {}
             all if all == n => parts.push(UNTIL.to_owned()),
             until => parts.push(format!("{until} {UNTIL}")),
+        }
+        match unfinished {
+            0 => {}
+            all if all == n => parts.push(UNFINISHED.to_owned()),
+            unfinished => parts.push(format!("{unfinished} {UNFINISHED}")),
         }
         match loops {
             0 => {}
