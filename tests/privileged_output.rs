@@ -180,6 +180,30 @@ fn files_are_named_and_never_written_over() {
 }
 
 #[test]
+fn a_path_that_is_cut_is_counted_and_each_counter_explained() {
+    require_root();
+    let folder = tempfile::tempdir().unwrap();
+    let deep = (0..80).fold(folder.path().to_owned(), |at, _| at.join("d"));
+    fs::create_dir_all(&deep).unwrap();
+    fs::copy("/bin/true", deep.join("true")).unwrap();
+    let program = deep.join("true");
+    let done = run(folder.path(), &["-q", "-o", "t.json", "--", program.to_str().unwrap()]);
+    assert!(done.status.success(), "{done:?}");
+    let trace = read(&folder.path().join("t.json"));
+    let (session, exe) = (&trace["session"], trace["starts"][0]["exe"].as_str().unwrap());
+    assert!(exe.starts_with(".../d/d/") && exe.ends_with("/d/true"), "{exe}");
+    assert!(session["lost"]["file_paths_cut"].as_u64() >= Some(1), "{session}");
+    assert_eq!(session["complete"], false);
+    let page = include_str!("../docs/trace.md");
+    for name in session["lost"].as_object().unwrap().keys() {
+        assert!(
+            page.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{name}`"))),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn stdout_belongs_to_the_trace_if_asked() {
     require_root();
     let folder = tempfile::tempdir().unwrap();

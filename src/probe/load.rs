@@ -366,7 +366,7 @@ impl Probe {
                 ("scratch_buffers", &mut counters.scratch),
                 ("task_storage", &mut counters.storage),
                 ("argv_unreadable", &mut counters.argv),
-                ("paths_cut", &mut counters.paths),
+                ("file_paths_cut", &mut counters.paths),
                 ("seeds_missed", &mut counters.seeds),
             ] {
                 lost.insert(name.to_owned(), counter_of(counter).load(Ordering::Relaxed));

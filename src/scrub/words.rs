@@ -433,6 +433,7 @@ const NAMES: &[&str] = &[
     "argv_unreadable",
     "execs_dropped",
     "exits_unseen",
+    "file_paths_cut",
     "forks_unseen",
     "late_events",
     "paths_cut",
