@@ -13,7 +13,24 @@ pub fn command(args: &[String]) -> Result<()> {
     }
     println!("dependencies: {}", dependencies()?);
     println!("unsafe: {}", unsafe_code()?);
+    locks()?;
     deny()
+}
+
+/// Every lock file is what its manifests ask for: a change of ours that leaves the other one behind would be told only
+/// to whoever builds that with `--locked`.
+fn locks() -> Result<()> {
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let mut metadata = shell::cargo();
+        metadata.args(["metadata", "--locked", "--format-version=1", "--manifest-path", manifest]);
+        let output = metadata.output().with_context(|| shell::show(&metadata))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("{manifest}: cargo update --workspace --manifest-path {manifest} would help\n{said}");
+        }
+        println!("{manifest}: its lock file is as it asks for");
+    }
+    Ok(())
 }
 
 /// Licences, sources, duplicates and, where the database can be reached, advisories.
