@@ -27,6 +27,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
+/// How long a copy that works alone waits for a sibling before it is written down without a name: nobody waits for a file.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 const EXAMPLES: &str = "\
 Examples:
   sudo startrace record -- python3 app.py    a program and all that it starts
@@ -234,6 +237,8 @@ pub fn run(args: &RecordArgs) -> Exit {
         Err(error) => return fail(&error, failure),
     };
     request.when_ready = when_ready;
+    // Who asks for so many starts waits for them.
+    request.patience = if args.what.count.is_some() { Duration::ZERO } else { PATIENCE };
     let target = match &args.output {
         Some(option) => OutputTarget::from_option(option),
         None => OutputTarget::Unnamed {

@@ -68,6 +68,8 @@ pub struct Request {
     pub ready: Rules,
     /// How long quiet has to last; `None`: the usual.
     pub quiet_for: Option<Duration>,
+    /// How long a copy that works alone is held back for a sibling, which tells what it is.
+    pub patience: Duration,
     /// What to do once the command's start is finished.
     pub when_ready: WhenReady,
     /// Variables of the environment that are kept.

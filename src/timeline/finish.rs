@@ -14,6 +14,10 @@ const HOLD_NS: u64 = 100_000_000;
 /// A copy that is ready is held back until it is this old: whether it and its siblings live for long
 /// tells workers from other copies.
 const GROWN_NS: u64 = 1_100_000_000;
+/// A copy that is alone so far is looked at again after this time: a master may make its workers one by one.
+const AGAIN_NS: u64 = 1_000_000_000;
+/// With more starts held back than these, those that are alone are let go.
+const MANY_HELD: usize = 1_000;
 
 impl Builder {
     /// Gives a start out.
@@ -125,6 +129,29 @@ impl Builder {
         if let Some(process) = self.processes.get_mut(&id) {
             process.held = true;
         }
+        self.keep(until_ns, id, built);
+    }
+
+    /// When a start that was held back long enough is to be looked at again: a copy that works, unnamed and so far alone,
+    /// while its creator may still make another.
+    pub(super) fn look_again(&mut self, id: Id, built: &start::Built, now_ns: u64) -> Option<u64> {
+        let start = &built.start;
+        let is_copy = start.seq == 0 && start.execs.is_empty() && built.creator.is_some();
+        let goes_on = start.exit.is_none() && built.facts.child.exit.is_none();
+        let too_late = built.finished.origin_ns.saturating_add(self.options.patience_ns) <= now_ns;
+        if !is_copy || !goes_on || too_late || start.method.pattern.is_some() || self.held.len() >= MANY_HELD
+        {
+            return None;
+        }
+        self.processes.get(&id).filter(|process| process.ended.is_none() && process.execs == built.execs)?;
+        let creator = self.processes.get_mut(&built.creator?)?;
+        let may_make_more = creator.ended.is_none() && creator.execs == built.creator_execs;
+        let alone = creator.kids.siblings(id, now_ns).execless_long_lived < 2;
+        (may_make_more && alone).then_some(now_ns.saturating_add(AGAIN_NS))
+    }
+
+    /// Among those that are held back, in order of time.
+    pub(super) fn keep(&mut self, until_ns: u64, id: Id, built: start::Built) {
         let at = self.held.iter().rposition(|(until, ..)| *until <= until_ns).map_or(0, |at| at + 1);
         self.held.insert(at, (until_ns, id, built));
     }

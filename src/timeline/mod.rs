@@ -74,6 +74,9 @@ pub struct Options {
     pub ready: ready::rule::Rules,
     /// How long a tree has to be quiet; 0: [`ready::QUIET_NS`].
     pub quiet_ns: u64,
+    /// How long a copy that is ready is held back for a sibling to show that it is one of a master's workers; see
+    /// [`finish`].
+    pub patience_ns: u64,
     /// Samples a second of what is on a CPU; 0: none.
     pub profile_hz: u32,
     /// Replaces credentials in arguments; `None`: they are kept.
@@ -414,7 +417,10 @@ impl Builder {
         self.now_ns = self.now_ns.max(now_ns);
         while self.held.front().is_some_and(|(until, ..)| *until <= now_ns) {
             let Some((until, id, built)) = self.held.pop_front() else { break };
-            self.release(id, built, until);
+            match self.look_again(id, &built, until) {
+                Some(later) => self.keep(later, id, built),
+                None => self.release(id, built, until),
+            }
         }
         self.look(now_ns, world);
         while let Some(&(deadline, id, seq)) = self.deadlines.front() {

@@ -46,6 +46,9 @@ pub enum Recorded {
         /// How long a tree had to be quiet.
         #[serde(default)]
         quiet_ns: u64,
+        /// How long a lone copy was held back.
+        #[serde(default)]
+        patience_ns: u64,
         /// Samples a second.
         #[serde(default)]
         profile_hz: u32,
@@ -177,6 +180,7 @@ impl Player {
             level,
             ready,
             quiet_ns,
+            patience_ns,
             profile_hz,
             env,
         } = line
@@ -193,6 +197,7 @@ impl Player {
                 level,
                 ready,
                 quiet_ns,
+                patience_ns,
                 profile_hz,
                 redactor: None,
                 env,

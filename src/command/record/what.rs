@@ -262,6 +262,7 @@ impl WhatArgs {
             selectors: checked.selectors,
             ready: checked.ready,
             quiet_for: self.quiet_for,
+            patience: Duration::ZERO,
             when_ready: Default::default(),
             env: self.env.clone(),
             events: None,

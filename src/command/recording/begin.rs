@@ -68,6 +68,7 @@ pub(super) fn options(request: &Request, began: Began) -> Options {
         level: request.wanted.level,
         ready: request.ready.clone(),
         quiet_ns: request.quiet_for.map_or(0, nanoseconds),
+        patience_ns: nanoseconds(request.patience),
         profile_hz: request.wanted.profile_hz,
         redactor: request.redactor.clone(),
         env: request.env.clone(),

@@ -121,6 +121,7 @@ impl<'a> Live<'a> {
             level: options.level,
             ready: options.ready.clone(),
             quiet_ns: options.quiet_ns,
+            patience_ns: options.patience_ns,
             profile_hz: options.profile_hz,
             env: options.env.clone(),
         });

@@ -57,6 +57,12 @@ fn id(pid: u32) -> Id {
     Id { pid, birth_ns: u64::from(pid) }
 }
 
+fn patient_stage(patience_ms: u64) -> Stage {
+    let patience_ns = patience_ms * MS;
+    let options = Options { level: Level::Timeline, patience_ns, ..Options::default() };
+    Stage { builder: Builder::new(options), world: Fake::default(), now_ms: 0 }
+}
+
 fn stage(ready: &[&str]) -> Stage {
     let list = ready.iter().map(|text| Rule::parse(text).unwrap()).collect();
     let options = Options {
@@ -485,6 +491,45 @@ fn notify_and_nothing_else() {
     assert_eq!(ready(&starts[0]), ("timeout", 20_000));
     let detail = starts[0].timeline.ready.detail.as_deref();
     assert_eq!(detail, Some("the window ended; it waits in call"));
+}
+
+/// The first of a master's workers is alone for two seconds: it is named when the second has shown itself.
+#[test]
+fn workers_that_are_made_far_apart_are_all_named() {
+    let given = |stage: &mut Stage| {
+        let starts = stage.builder.drain().filter_map(|output| match output {
+            Output::Start(start) if start.pid > 5 => Some((start.pid, start.method.pattern)),
+            _ => None,
+        });
+        let mut starts: Vec<_> = starts.collect();
+        starts.sort();
+        starts
+    };
+    let worker = || Some("prefork_worker".to_owned());
+    let mut stage = patient_stage(10_000);
+    stage.fork(0, 1, 5).exec(10, 5, "/opt/master").mark(20, 5, Moment::Listen, "", tcp(80));
+    for (at, pid) in [(100, 6), (2100, 7), (4100, 8)] {
+        stage.fork(at, 5, pid).mark(at + 5, pid, Moment::AcceptWait, "", tcp(80));
+    }
+    // Each as soon as two of them have lived for a second.
+    assert_eq!(given(&mut stage), [(6, worker()), (7, worker())]);
+    stage.until(5_300);
+    assert_eq!(given(&mut stage), [(8, worker())]);
+
+    // Who stays alone is let go when patience is over, or when nothing more can come.
+    for (patience_ms, ends, by_ms) in [(10_000, None, 10_200), (10_000, Some(2000), 2_200), (0, None, 1_200)]
+    {
+        let mut stage = patient_stage(patience_ms);
+        stage.fork(0, 1, 5).exec(10, 5, "/opt/master").mark(20, 5, Moment::Listen, "", tcp(80));
+        stage.fork(100, 5, 6).mark(105, 6, Moment::AcceptWait, "", tcp(80));
+        if let Some(ms) = ends {
+            stage.exit(ms, 6);
+        }
+        stage.until(by_ms - 20);
+        assert_eq!(given(&mut stage), []);
+        stage.until(by_ms);
+        assert_eq!(given(&mut stage), [(6, None)]);
+    }
 }
 
 #[test]
