@@ -452,7 +452,7 @@ impl Builder {
         {
             let killed_by = self.killer(id, status);
             let exit = start::exit(status, time_ns.saturating_sub(last.origin_ns), killed_by);
-            self.out.push(Output::Exit { start_id: last.start_id, exit });
+            self.out.push((Output::Exit { start_id: last.start_id, exit }, None));
         }
         self.bury(id, time_ns, status == 0);
     }

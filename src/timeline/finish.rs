@@ -170,9 +170,6 @@ impl Builder {
 
     /// Gives out what was held back, with what is known now of it and its siblings.
     pub(super) fn release(&mut self, id: Id, mut built: start::Built, now_ns: u64) {
-        if let Some(shelf) = built.waits.take() {
-            built.start.timeline.waits = shelf.waits();
-        }
         self.lighten(id, &mut built);
         let before = (built.facts.siblings.clone(), built.facts.child.clone());
         // It was ready, and is a process still or was one for some time.
@@ -217,7 +214,9 @@ impl Builder {
             let owner_start = self.processes.get(&owner).and_then(start::current_start_id);
             let owner_start = owner_start.map(|seq| owner.start(seq));
             self.groups.add(owner, owner_start.as_deref(), &built.start);
-            self.out.push(Output::Start(Box::new(built.start)));
+            // Several may be given out before any is taken, at the end all that was held back.
+            let waits = built.waits.take().or_else(|| Shelf::take(&mut built.start.timeline.waits));
+            self.out.push((Output::Start(Box::new(built.start)), waits));
             if let Some(kept) = &mut self.facts {
                 kept.push(built.facts);
             }

@@ -151,7 +151,8 @@ pub struct Builder {
     spill: Option<Rc<spill::Spill>>,
     /// Processes that were asked at the end of the recording what they do.
     asked_standing: u32,
-    out: Vec<Output>,
+    /// What is finished; a start with many waits has them written down.
+    out: Vec<(Output, Option<shelf::Shelf>)>,
     /// Starts by the time at which they may have come to rest; stale entries are passed over.
     due: BinaryHeap<Reverse<(u64, Id, u32)>>,
     /// Of the rules that have one.
@@ -230,8 +231,13 @@ impl Builder {
     }
 
     /// Takes out what is finished.
-    pub fn drain(&mut self) -> std::vec::Drain<'_, Output> {
-        self.out.drain(..)
+    pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
+        self.out.drain(..).map(|(mut output, waits)| {
+            if let (Output::Start(start), Some(shelf)) = (&mut output, waits) {
+                start.timeline.waits = shelf.waits();
+            }
+            output
+        })
     }
 
     /// Takes out the processes whose start is finished and that go on: nothing more has to be known of
@@ -354,13 +360,14 @@ impl Builder {
                 }
                 if self.is_selected(id) {
                     let by = self.reference(id);
-                    self.out.push(Output::FailedFork(FailedFork {
+                    let failed = FailedFork {
                         boottime_ns: entry_ns.unwrap_or(time_ns),
                         duration_ns: entry_ns.map(|entry| time_ns.saturating_sub(entry)),
                         by,
                         primitive: start::call_name(call).map(str::to_owned),
                         error: errno_name(errno),
-                    }));
+                    };
+                    self.out.push((Output::FailedFork(failed), None));
                 }
             }
             What::Signal { signal, by, comm } => {
@@ -443,7 +450,7 @@ impl Builder {
             .iter()
             .filter_map(|(id, process)| Some((process.start.as_ref()?.origin_ns, *id)))
             .collect();
-        open.sort_unstable();
+        open.sort_small_by(Ord::cmp);
         for (_, id) in open {
             self.finish(id, now_ns, start::End::Recording, world);
         }

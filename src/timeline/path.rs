@@ -623,7 +623,7 @@ impl<'a> Walk<'a> {
             (None, Words::Fixed(text)) => Some((*text).to_owned()),
             (Some(all), _) => {
                 let mut sums: BTreeMap<State, u64> = BTreeMap::new();
-                all.of.iter().for_each(|((_, state), ns)| *sums.entry(*state).or_default() += ns);
+                all.states.iter().for_each(|((_, state), ns)| *sums.entry(*state).or_default() += ns);
                 let mut sums: Vec<_> = sums.into_iter().collect();
                 sums.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
                 let parts: Vec<String> = sums

@@ -151,7 +151,7 @@ impl Profile {
             }
         }
         let mut functions: Vec<((usize, u32), (u64, u64))> = functions.into_iter().collect();
-        functions.sort_unstable_by_key(|(key, (own, all))| (Reverse(*own), Reverse(*all), *key));
+        functions.sort_small_by_key(|(key, (own, all))| (Reverse(*own), Reverse(*all), *key));
         let left = functions.split_off(functions.len().min(LISTED_FUNCTIONS));
         let mut stacks: Vec<((usize, u32), u64)> = counts.into_iter().collect();
         stacks.sort_small_by_key(|(key, n)| (Reverse(*n), *key));

@@ -47,7 +47,7 @@ pub(super) struct Built {
     pub execs: u32,
     /// Its readiness was looked for.
     pub timeline: bool,
-    /// Its waits, while it is held back.
+    /// Its waits, while they are written down.
     pub waits: Option<super::shelf::Shelf>,
     /// What its main thread did last was not told yet: see [`Dark`].
     pub dark: Option<Box<Dark>>,
@@ -386,6 +386,7 @@ impl Builder {
         // Where still nothing was told, what was asked is better.
         if unknown(&account.states) < before {
             built.start.timeline.take_account(account);
+            built.waits = None;
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a trace says of steps that were put together: whose time it is, and how many short starts are in it.
 
-use super::steps::Step;
+use super::steps::{Step, Whose};
 use super::{State, Walk};
 use crate::hash::HashSet;
 use crate::trace::schema::{Folded, SHORT_START_NS};
@@ -48,10 +48,16 @@ impl Walk<'_> {
                 continue;
             };
             let mut folded = Folded { pieces: all.n as u64, ..Folded::default() };
-            for (&(at, state), &ns) in &all.of {
-                let sums = if at == 0 { &mut folded.own_ns } else { &mut folded.others_ns };
+            for (&(whose, state), &ns) in &all.states {
+                let sums = match whose {
+                    Whose::Own => &mut folded.own_ns,
+                    Whose::Others => &mut folded.others_ns,
+                };
                 *sums.entry(self.builder.state_name(state).into_owned()).or_default() += ns;
-                let Some(view) = self.views.get(at).filter(|_| at != 0) else { continue };
+            }
+            for &(at, ns) in &all.of {
+                let at = at as usize;
+                let Some(view) = self.views.get(at) else { continue };
                 let Share { busy_ns, ran } = view.share;
                 if busy_ns >= SHORT_START_NS || !ran || view.id.birth_ns < origin_ns {
                     continue;

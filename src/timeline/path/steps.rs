@@ -37,9 +37,62 @@ pub(super) struct Step {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Together {
     pub(super) n: usize,
-    /// Whose time it is, and in which states.
-    pub(super) of: BTreeMap<(usize, State), u64>,
+    /// In which states the time was spent, by other starts than that of the path and by that.
+    pub(super) states: BTreeMap<(Whose, State), u64>,
+    /// The other starts, by their views, and how long the path was in each. Lists and no sums, for a walk through
+    /// thousands of starts has an entry for each: in order, and each view once, only after [`Steps::finish`].
+    pub(super) of: Vec<(u64, u64)>,
     longest_ns: u64,
+}
+
+/// A piece's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Whose {
+    /// The one that the path belongs to: the first view.
+    Own,
+    Others,
+}
+
+impl Together {
+    /// One step alone.
+    fn of(step: &Step) -> Self {
+        let longest_ns = step.length();
+        let mut all = Self { n: 0, states: BTreeMap::new(), of: Vec::new(), longest_ns };
+        all.add(step);
+        all
+    }
+
+    fn add(&mut self, step: &Step) {
+        self.n += 1;
+        let (whose, ns) = (if step.view == 0 { Whose::Own } else { Whose::Others }, step.length());
+        *self.states.entry((whose, step.state)).or_default() += ns;
+        let view = step.view as u64;
+        match self.of.last_mut() {
+            _ if whose == Whose::Own => {}
+            Some((last, sum)) if *last == view => *sum += ns,
+            _ => self.of.push((view, ns)),
+        }
+    }
+
+    /// All of another. The order of the list does not matter: the fewer go to the more.
+    fn add_all(&mut self, mut more: Self) {
+        self.n += more.n;
+        more.states.into_iter().for_each(|(of, ns)| *self.states.entry(of).or_default() += ns);
+        if more.of.len() > self.of.len() {
+            std::mem::swap(&mut more.of, &mut self.of);
+        }
+        self.of.append(&mut more.of);
+    }
+
+    /// Each view once.
+    fn sum_up(&mut self) {
+        self.of.sort_unstable();
+        self.of.dedup_by(|(view, ns), (last, sum)| {
+            let same = view == last;
+            *sum += if same { *ns } else { 0 };
+            same
+        });
+    }
 }
 
 impl Step {
@@ -56,25 +109,12 @@ impl Step {
     /// Puts the one before it in time to this one. What is left of that is of no use.
     fn join(&mut self, before: &mut Self) {
         let longest_ns = |step: &Self| step.all.as_ref().map_or(step.length(), |all| all.longest_ns);
-        let own_ns = longest_ns(self);
-        let mut all = self.all.take().unwrap_or_else(|| {
-            let of = BTreeMap::from([((self.view, self.state), self.length())]);
-            Box::new(Together { n: 1, of, longest_ns: own_ns })
-        });
-        let (hi, lo, their_ns) = (self.hi, before.lo, longest_ns(before));
+        let (own_ns, their_ns) = (longest_ns(self), longest_ns(before));
+        let mut all = self.all.take().unwrap_or_else(|| Box::new(Together::of(self)));
+        let (hi, lo) = (self.hi, before.lo);
         match before.all.take() {
-            None => {
-                all.n += 1;
-                *all.of.entry((before.view, before.state)).or_default() += before.length();
-            }
-            Some(mut more) => {
-                all.n += more.n;
-                // A walk through thousands of starts has as many sums: the fewer go to the more.
-                if more.of.len() > all.of.len() {
-                    std::mem::swap(&mut more.of, &mut all.of);
-                }
-                more.of.into_iter().for_each(|(whose, ns)| *all.of.entry(whose).or_default() += ns);
-            }
+            None => all.add(before),
+            Some(more) => all.add_all(*more),
         }
         all.longest_ns = own_ns.max(their_ns);
         if their_ns > own_ns {
@@ -140,6 +180,7 @@ impl Steps {
             self.put_together();
         }
         self.list.reverse();
+        self.list.iter_mut().filter_map(|step| step.all.as_mut()).for_each(|all| all.sum_up());
         self.list
     }
 }
@@ -161,10 +202,16 @@ mod tests {
         let runs = steps.chunk_by(|a, b| a.length() < limit && b.length() < limit);
         let one = |run: &[Step]| {
             let longest = run.iter().max_by_key(|step| step.length()).unwrap().clone();
-            let mut of = BTreeMap::new();
-            run.iter().for_each(|step| *of.entry((step.view, step.state)).or_default() += step.length());
-            let longest_ns = longest.length();
-            let all = (run.len() > 1).then(|| Box::new(Together { n: run.len(), of, longest_ns }));
+            let (mut of, mut states) = (BTreeMap::new(), BTreeMap::new());
+            for step in run {
+                let whose = if step.view == 0 { Whose::Own } else { Whose::Others };
+                *states.entry((whose, step.state)).or_default() += step.length();
+                if step.view > 0 {
+                    *of.entry(step.view as u64).or_default() += step.length();
+                }
+            }
+            let (longest_ns, of) = (longest.length(), of.into_iter().collect());
+            let all = (run.len() > 1).then(|| Box::new(Together { n: run.len(), states, of, longest_ns }));
             Step { lo: run[0].lo, hi: run[run.len() - 1].hi, all, ..longest }
         };
         runs.map(one).collect()
@@ -187,7 +234,10 @@ mod tests {
                     now -= 1 + (seed >> 20) % spread + at / 100;
                     let state = states[(seed >> 9) as usize % 3];
                     let words = if seed >> 13 & 1 == 0 { Words::None } else { Words::Fixed("x") };
-                    Step { lo: now, hi, view: at as usize, tid: 1, state, words, phase: None, all: None }
+                    // Back in the path's own start, or in one that it was in before, every now and then.
+                    let view = if seed >> 30 & 1 == 0 { at as usize } else { (seed >> 34) as usize % 3 };
+                    // None continues another.
+                    Step { lo: now, hi, view, tid: at as u32, state, words, phase: None, all: None }
                 })
                 .collect();
             let mut steps = Steps::default();
