@@ -6,6 +6,7 @@ use super::{Exit, record};
 use crate::compare::budget::{self, Budget, Checked};
 use crate::compare::{Digest, Side};
 use crate::report::{ColorWhen, Style};
+use crate::trace::json;
 use crate::trace::read;
 use anyhow::{Context, Result, anyhow};
 use std::io::{self, BufWriter, Read, Write};
@@ -105,9 +106,7 @@ fn read_budget(path: &Path) -> Result<Budget> {
 fn show(checked: &Checked, options: &Options) -> Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let done = if options.json {
-        serde_json::to_writer_pretty(&mut out, checked)
-            .map_err(io::Error::from)
-            .and_then(|()| out.write_all(b"\n"))
+        json::pretty(checked).map_err(io::Error::from).and_then(|text| out.write_all(&text))
     } else if options.markdown {
         budget::markdown(checked, &mut out)
     } else {

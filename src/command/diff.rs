@@ -8,6 +8,7 @@ use crate::compare::{self, Comparison, Digest, Limit, Map, Outcome, Representati
 use crate::export::ExportError;
 use crate::report::{ColorWhen, MAX_WIDTH, MIN_WIDTH, Style};
 use crate::sort::SortSmall;
+use crate::trace::json;
 use crate::trace::read;
 use crate::trace::write::OutputTarget;
 use anyhow::{Context, Result, bail};
@@ -220,9 +221,7 @@ fn show(comparison: &Comparison, runs: &Runs, options: &Options) -> Result<()> {
     }
     let mut out = BufWriter::new(io::stdout().lock());
     let done = if options.json {
-        serde_json::to_writer_pretty(&mut out, comparison)
-            .map_err(io::Error::from)
-            .and_then(|()| out.write_all(b"\n"))
+        json::pretty(comparison).map_err(io::Error::from).and_then(|text| out.write_all(&text))
     } else if options.markdown {
         compare::markdown(comparison, &mut out)
     } else {

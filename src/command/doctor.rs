@@ -6,6 +6,7 @@ pub mod kernel;
 use crate::host::checks::{self, Check, State};
 use crate::host::facts;
 use crate::host::{Error, elsewhere};
+use crate::trace::json;
 use crate::trace::schema::{Host, Tool};
 use crate::trace::text::sanitize;
 use serde::Serialize;
@@ -57,14 +58,11 @@ pub fn run(
 ) -> Result<u8, Error> {
     let diagnosis = diagnose(checks::gather()?, probe);
     let text = if options.json {
-        let mut text = serde_json::to_string_pretty(&diagnosis)
-            .map_err(|e| Error::io("cannot write the diagnosis as JSON", e))?;
-        text.push('\n');
-        text
+        json::pretty(&diagnosis).map_err(|e| Error::io("cannot write the diagnosis as JSON", e))?
     } else {
-        render(&diagnosis)
+        render(&diagnosis).into_bytes()
     };
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(&text).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io(
             format!("cannot write the diagnosis to the standard output ({})", elsewhere(&e)),
             e,

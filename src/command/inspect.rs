@@ -7,6 +7,7 @@ mod text;
 use super::printed::printed;
 use crate::elf::resolve::{Resolution, resolve};
 use crate::elf::{self, Error, Facts, Kind, Probe};
+use crate::trace::json;
 use crate::trace::text::{encode, sanitize};
 use anyhow::anyhow;
 use script::Script;
@@ -131,12 +132,8 @@ pub struct Totals {
 /// where `out` cannot be written to.
 pub fn run(options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
     let inspection = inspect(options)?;
-    let shown = if options.json {
-        let text = serde_json::to_string_pretty(&inspection)?;
-        writeln!(out, "{text}")
-    } else {
-        text::write(&inspection, out)
-    };
+    let shown =
+        if options.json { out.write_all(&json::pretty(&inspection)?) } else { text::write(&inspection, out) };
     printed("the answer", shown.and_then(|()| out.flush()))
 }
 

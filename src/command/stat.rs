@@ -16,6 +16,7 @@ use crate::redact::Redactor;
 use crate::report::{ColorWhen, Style};
 use crate::stderr::tell;
 use crate::timeline::Output;
+use crate::trace::json;
 use crate::trace::read::{Ending, Item};
 use crate::trace::schema::{self, Header, Line, Session};
 use crate::trace::text::{decode, shell_line};
@@ -560,9 +561,7 @@ fn show(
         if streams { Box::new(crate::stderr::writer()) } else { Box::new(io::stdout().lock()) };
     let mut out = io::BufWriter::new(out);
     let done = if args.json {
-        serde_json::to_writer_pretty(&mut out, &stat)
-            .map_err(io::Error::from)
-            .and_then(|()| out.write_all(b"\n"))
+        json::pretty(&stat).map_err(io::Error::from).and_then(|text| out.write_all(&text))
     } else {
         let style =
             if streams { Style::for_stderr(None, args.color) } else { Style::for_stdout(None, args.color) };

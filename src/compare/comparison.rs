@@ -367,7 +367,7 @@ impl Work<'_> {
         let mut out: Vec<u64> = match unit {
             Unit::Start => values.into_iter().map(|(_, value)| value).collect(),
             Unit::Run => {
-                values.sort_unstable();
+                values.sort_small_by(Ord::cmp);
                 let runs = values.chunk_by(|a, b| a.0 == b.0);
                 runs.map(|run| stats::median(&mut run.iter().map(|(_, v)| *v).collect::<Vec<_>>())).collect()
             }
@@ -409,7 +409,7 @@ impl Work<'_> {
     /// How many runs have a start of this kind that can be compared.
     fn runs_of(&self, group: &Group) -> usize {
         let rows = self.rows(group).filter(|row| row.is_measured(self.digest));
-        let mut runs: Vec<u32> = rows.map(|row| row.run).collect();
+        let mut runs: Vec<u64> = rows.map(|row| row.run.into()).collect();
         runs.sort_unstable();
         runs.dedup();
         runs.len()

@@ -317,7 +317,7 @@ fn pair(base: &str, a: &Runs<'_>, new: &str, b: &Runs<'_>, alpha: f64) -> Compar
     let parts = |kind| {
         let mut names = a.names(kind);
         names.extend(b.names(kind));
-        names.sort_unstable();
+        names.sort_small_by(Ord::cmp);
         names.dedup();
         let mut out: Vec<Part> = names
             .into_iter()

@@ -83,7 +83,8 @@ impl Sums {
     /// `ranks`: doubled, so that those of ties are whole numbers too.
     fn of(ranks: &[u64], few: usize) -> Self {
         let mut largest: Vec<u64> = ranks.to_vec();
-        largest.sort_unstable_by(|a, b| b.cmp(a));
+        largest.sort_unstable();
+        largest.reverse();
         let most = largest.iter().take(few).sum::<u64>() as usize;
         // ways[k][s]: of the ranks looked at so far, k with the sum s.
         let mut ways = vec![vec![0.0_f64; most + 1]; few + 1];

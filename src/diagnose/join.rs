@@ -212,7 +212,7 @@ impl Hits {
                     overlaps.push(theirs.joined.id.clone());
                 }
             }
-            overlaps.sort_unstable();
+            overlaps.sort_small_by(Ord::cmp);
             overlaps.dedup();
             if let Some(own) = kept.get_mut(at) {
                 own.joined.overlaps = overlaps;

@@ -376,7 +376,7 @@ impl Diagnoser {
         }
         let mut not_examined = self.not_examined();
         let mut counted: Vec<_> = self.hits.counted.iter().map(|(id, n)| (*id, *n)).collect();
-        counted.sort_unstable();
+        counted.sort_small_by(Ord::cmp);
         for (finding, n) in counted {
             let needs = format!("fewer starts: {} of it are not in its price", crate::words::count(n));
             not_examined.push(NotExamined { finding: finding.to_owned(), needs });

@@ -6,6 +6,7 @@
 
 use super::{Exporter, Outline};
 use crate::report::phase::CLASSES;
+use crate::trace::json;
 use crate::trace::schema::{Start, States};
 use crate::trace::text;
 use crate::trace::vocabulary::STATES;
@@ -177,7 +178,7 @@ impl Exporter for Csv {
 
 /// The list as JSON, in which also those control characters are escaped that JSON need not escape.
 fn json(list: &[String]) -> Option<String> {
-    let json = serde_json::to_string(list).ok()?;
+    let json = String::from_utf8(json::text(list).ok()?).ok()?;
     if !json.contains(char::is_control) {
         return Some(json);
     }

@@ -16,6 +16,7 @@ use crate::report::digest::{Digest, End, Row};
 use crate::report::markup::{self, escape};
 use crate::report::{headline, headline_and_rest, phase};
 use crate::sort::SortSmall;
+use crate::trace::json;
 use crate::trace::schema::Start;
 use crate::words::intern::{Interner, Sym};
 use flate2::Compression;
@@ -234,7 +235,7 @@ impl Html {
 impl Exporter for Html {
     fn begin(&mut self, trace: &Outline, out: &mut dyn Write) -> io::Result<()> {
         self.kept = keep(&trace.digest);
-        let overview = serde_json::to_vec(&overview(trace, &self.kept))?;
+        let overview = json::text(&overview(trace, &self.kept))?;
         // In this order they are one script.
         let script = [
             packed::text!("export/html/base.js"),
@@ -272,9 +273,10 @@ impl Exporter for Html {
         if !self.kept.get(row as usize).is_some_and(|&kept| kept) {
             return Ok(());
         }
-        let mut value = serde_json::to_value(start)?;
+        // By way of its text: to make such a value of all of the schema is much code for little.
+        let mut value = serde_json::from_slice(&json::text(start)?)?;
         prune(&mut value);
-        self.chunk.push(serde_json::to_vec(&value)?);
+        self.chunk.push(json::text(&value)?);
         self.ids.push(start.start_id.clone());
         if self.chunk.len() >= CHUNK {
             self.write_chunk(out)?;
@@ -284,7 +286,7 @@ impl Exporter for Html {
 
     fn end(&mut self, _trace: &Outline, out: &mut dyn Write) -> io::Result<()> {
         self.write_chunk(out)?;
-        block("ids", &serde_json::to_vec(&self.ids)?, out)?;
+        block("ids", &json::text(&self.ids)?, out)?;
         out.write_all(b"</body>\n</html>\n")
     }
 }

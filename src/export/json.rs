@@ -1,5 +1,6 @@
 //! Small JSON texts, one after the other.
 
+use crate::trace::json;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -17,13 +18,13 @@ impl List {
         self.text.clear();
         self.text.extend_from_slice(if self.begun { b",\n" } else { b"\n" });
         self.begun = true;
-        serde_json::to_writer(&mut self.text, value)?;
+        json::append(&mut self.text, value)?;
         out.write_all(&self.text)
     }
 }
 
 pub(super) fn write(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(&serde_json::to_vec(value)?)
+    out.write_all(&json::text(value)?)
 }
 
 /// An object without its empty fields: `null`, `""`, `[]`, `{}`.

@@ -2,6 +2,7 @@
 //! recording, so that a line is all there is to know of it. Every reading command takes it.
 
 use super::{Exporter, Outline};
+use crate::trace::json;
 use crate::trace::schema::{FailedFork, Line, Session, Start};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -19,7 +20,7 @@ enum Borrowed<'a> {
 
 fn line(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     // At once: the parts that serde makes of it are tiny.
-    let mut text = serde_json::to_vec(value)?;
+    let mut text = json::text(value)?;
     text.push(b'\n');
     out.write_all(&text)
 }

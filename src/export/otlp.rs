@@ -23,6 +23,7 @@ pub use send::{Patience, Sender, parse_header};
 
 use super::{Exporter, Options, Outline};
 use crate::sort::SortSmall;
+use crate::trace::json;
 use crate::trace::schema::{Header, Start, Wait};
 use crate::words::label;
 use ids::Ids;
@@ -351,7 +352,7 @@ impl Exporter for Otlp {
         let spans = json!({"resource": {"attributes": self.resource(start)}, "scopeSpans": [{
             "scope": {"name": tool.name, "version": tool.version}, "spans": self.spans(trace, row, start)}]});
         let spans = match self.options.encoding {
-            Encoding::Json => serde_json::to_vec(&spans)?,
+            Encoding::Json => json::text(&spans)?,
             Encoding::Protobuf => wire::resource_spans(&spans),
         };
         if self.bytes + spans.len() > MAX_BATCH_BYTES {

@@ -6,6 +6,7 @@
 use super::Outline;
 use crate::hash::HashSet;
 use crate::report::digest::Digest;
+use crate::sort::SortSmall;
 
 /// Linux's largest pid limit on 64-bit machines (`PID_MAX_LIMIT`, include/linux/threads.h).
 const PID_MAX: u32 = 4 << 20;
@@ -38,7 +39,7 @@ impl Processes {
         firsts.extend((0u32..).zip(&digest.rows).map(|(row, _)| first_row(digest, row)));
         let mut by_origin: Vec<u32> =
             (0u32..).zip(&firsts).filter(|&(row, &first)| row == first).map(|(row, _)| row).collect();
-        by_origin.sort_by_key(|&row| digest.row(row).map(|row| row.origin));
+        by_origin.sort_small_by_key(|&row| digest.row(row).map(|row| row.origin));
         let mut numbers = vec![0; digest.rows.len()];
         for row in by_origin {
             if let (Some(slot), Some(found)) = (numbers.get_mut(row as usize), digest.row(row)) {

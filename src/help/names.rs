@@ -5,6 +5,7 @@ use super::{Entry, Topic, topics};
 use crate::diagnose;
 use crate::method::names::{Axis, Name, named, names};
 use crate::report::{Ink, Style, wrap};
+use crate::sort::SortSmall;
 use std::io::{self, Write};
 
 /// As a topic: every name that a method can have.
@@ -73,7 +74,7 @@ pub fn like(topic: Option<&str>, name: &str) -> Vec<&'static str> {
     let far = |one: &str| if within(one) { 1 } else { distance(one, name) };
     let mut near: Vec<(usize, &str)> = all.iter().map(|one| (far(one), *one)).collect();
     near.retain(|(far, _)| *far <= 1 + name.len().min(24) / 4);
-    near.sort_unstable();
+    near.sort_small_by(Ord::cmp);
     near.dedup();
     near.into_iter().map(|(_, one)| one).take(OFFERED).collect()
 }

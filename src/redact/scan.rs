@@ -2,6 +2,7 @@
 
 use super::names::{Class, Place};
 use super::{MARK, Program, Redactor};
+use crate::sort::SortSmall;
 use std::ops::Range;
 
 /// What the next word is.
@@ -115,7 +116,7 @@ impl<'r> Scan<'r> {
         if self.cuts.is_empty() {
             return None;
         }
-        self.cuts.sort_unstable_by_key(|cut| cut.start);
+        self.cuts.sort_small_by_key(|cut| cut.start);
         let mut out = String::with_capacity(argument.len());
         let (mut done, mut values) = (0, 0);
         for cut in self.cuts.drain(..) {

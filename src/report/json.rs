@@ -3,6 +3,7 @@
 use super::digest::{Digest, End, Row};
 use super::{View, headline};
 use crate::sort::SortSmall;
+use crate::trace::json;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -42,8 +43,7 @@ pub fn write(digest: &Digest, view: View, out: &mut dyn Write) -> io::Result<()>
         "groups": digest.groups,
         "session": digest.session,
     });
-    serde_json::to_writer_pretty(&mut *out, &report)?;
-    writeln!(out)
+    out.write_all(&json::pretty(&report)?)
 }
 
 fn start(digest: &Digest, place: u32, row: &Row) -> Value {

@@ -5,6 +5,7 @@ mod prose;
 
 use crate::event::task::WaitKind;
 use crate::method::names::names;
+use crate::sort::SortSmall;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
@@ -62,7 +63,7 @@ impl Pseudonyms {
         // The parts of its names are words of its sentences too.
         let names = names().flat_map(|name| name.name.split(|c: char| !c.is_ascii_alphanumeric()));
         let mut own: Vec<_> = OWN.lines().chain(names).collect();
-        own.sort_unstable();
+        own.sort_small_by(Ord::cmp);
         own.dedup();
         Self { key, own }
     }

@@ -7,8 +7,11 @@
 //! called, who its parent is), the second reads the lines again in their new order. A line that
 //! nothing amends is copied as it is.
 
+use super::json;
+use super::parse;
 use super::schema::{Diagnosis, Exit, FailedFork, Group, Header, Method, Session, Start};
 use crate::hash::RandomState;
+use crate::sort::SortSmall;
 use serde::Deserialize;
 use std::fs::File;
 use std::hash::BuildHasher;
@@ -185,7 +188,7 @@ fn index(spool: &File) -> Result<Index, Trouble> {
         if line.pop() != Some(b'\n') {
             return Err(bad("it is cut off or too long".into()));
         }
-        let peek: Peek = serde_json::from_slice(&line).map_err(|e| bad(e.to_string()))?;
+        let peek: Peek = parse::json(&line).map_err(|e| bad(e.to_string()))?;
         let length = length as u32 - 1;
         let too_many = |_| bad("too many starts for one document".into());
         match peek.kind.as_str() {
@@ -219,7 +222,7 @@ fn index(spool: &File) -> Result<Index, Trouble> {
         }
     }
     // Stable: the last method that was written is the one that holds.
-    index.amendments.sort_by_key(|amendment| amendment.start);
+    index.amendments.sort_small_by_key(|amendment| amendment.start);
     Ok(index)
 }
 
@@ -236,7 +239,7 @@ impl Index {
 /// is cut.
 fn order(index: &Index) -> Vec<u32> {
     let mut by_origin: Vec<u32> = (0..index.starts.len() as u32).collect();
-    by_origin.sort_by_key(|&i| index.starts[i as usize].origin_ns);
+    by_origin.sort_small_by_key(|&i| index.starts[i as usize].origin_ns);
     let mut placed = vec![false; index.starts.len()];
     let mut order = Vec::with_capacity(index.starts.len());
     let mut line = Vec::new();
@@ -295,11 +298,11 @@ fn read(spool: &File, (offset, length): (u64, u32)) -> Result<Vec<u8>, Trouble> 
 
 /// What a line holds, by its own type and not as one of all lines: that would be a second parser of everything.
 fn parse<T: serde::de::DeserializeOwned>(line: &[u8]) -> Result<T, Trouble> {
-    serde_json::from_slice(line).map_err(|e| Trouble::Line { number: 0, why: e.to_string() })
+    parse::json(line).map_err(|e| Trouble::Line { number: 0, why: e.to_string() })
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Trouble> {
-    serde_json::to_vec(value).map_err(|e| Trouble::Write(e.into()))
+    json::text(value).map_err(|e| Trouble::Write(e.into()))
 }
 
 fn put(out: &mut impl Write, bytes: &[u8]) -> Result<(), Trouble> {

@@ -1,5 +1,6 @@
 //! Lines into a file: in large writes, and never half a line that stays.
 
+use super::json;
 use super::schema::Line;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use std::fs::File;
@@ -14,38 +15,6 @@ const ROOM: usize = BUFFER + BUFFER / 2;
 /// How long [`Lines::write_due`] lets lines gather: less than from one look at the ring to the next, so that each
 /// regular one writes what it brought, and those that come on each other's heels write together.
 const MAX_AGE: Duration = Duration::from_millis(10);
-
-/// JSON as it is written: a thousand times a start some sign alone, for which the usual way is a long one.
-struct Text<'a>(&'a mut Vec<u8>);
-
-impl Text<'_> {
-    /// Called, for there are hundreds of places.
-    #[inline(never)]
-    fn sign(&mut self, sign: u8) {
-        self.0.push(sign);
-    }
-}
-
-impl Write for Text<'_> {
-    #[inline(always)]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes)?;
-        Ok(bytes.len())
-    }
-
-    #[inline(always)]
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match bytes {
-            [sign] => self.sign(*sign),
-            _ => self.0.extend_from_slice(bytes),
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A buffered writer of whole lines.
 #[derive(Debug)]
@@ -78,7 +47,7 @@ impl Lines {
 
     pub(super) fn push(&mut self, line: &Line) -> io::Result<()> {
         let before = self.buffer.len();
-        if let Err(e) = serde_json::to_writer(Text(&mut self.buffer), line) {
+        if let Err(e) = json::append(&mut self.buffer, line) {
             self.buffer.truncate(before);
             return Err(e.into());
         }

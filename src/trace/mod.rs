@@ -3,9 +3,11 @@
 //! Everything here is pure data and file handling; nothing knows where the events come from.
 
 pub mod document;
+pub mod json;
 pub mod json_schema;
 mod lines;
 mod names;
+pub mod parse;
 pub mod parts;
 mod place;
 pub mod read;

@@ -6,6 +6,7 @@ use crate::report::phase;
 use crate::sort::SortSmall;
 use crate::timeline::live::UnderWay;
 use crate::trace::schema::{Exit, FailedFork, Line, Start};
+use crate::trace::{json, parse};
 use crate::words::label;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -277,7 +278,7 @@ impl State {
         self.failed += u64::from(failed.is_some());
         let command = label::of_start(start);
         // A start is plain data: that it cannot be written does not happen, and it would be as if it had been dropped.
-        let Ok(json) = serde_json::to_vec(start) else {
+        let Ok(json) = json::text(start) else {
             self.dropped += 1;
             return;
         };
@@ -325,7 +326,7 @@ impl State {
     /// A fork failed.
     pub fn failed_fork(&mut self, failed: FailedFork) {
         self.failed_forks += 1;
-        if let Ok(line) = serde_json::to_vec(&failed)
+        if let Ok(line) = json::text(&failed)
             && self.forks.len() < MOST_FAILED
         {
             self.forks.push_back(line);
@@ -439,8 +440,7 @@ impl State {
 
     /// All that is kept, as a trace's lines; the filter is for the eye only.
     pub fn trace_lines(&self) -> impl Iterator<Item = Line> {
-        let forks =
-            self.forks.iter().filter_map(|json| serde_json::from_slice(json).ok()).map(Line::FailedFork);
+        let forks = self.forks.iter().filter_map(|json| parse::json(json).ok()).map(Line::FailedFork);
         self.rows.iter().filter_map(|row| Some(Line::Start(Box::new(row.whole()?)))).chain(forks)
     }
 
@@ -554,7 +554,7 @@ impl Row {
     }
 
     fn whole(&self) -> Option<Start> {
-        let mut start: Start = serde_json::from_slice(&self.json).ok()?;
+        let mut start: Start = parse::json(&self.json).ok()?;
         start.exit = self.exit.clone().or(start.exit);
         Some(start)
     }

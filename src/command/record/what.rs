@@ -5,6 +5,7 @@ use crate::command::redaction::RedactArgs;
 use crate::host::caller;
 use crate::level::Level;
 use crate::probe::{Scope, Wanted};
+use crate::sort::SortSmall;
 use crate::timeline::ready::rule::{Kind, Rule, Rules};
 use crate::timeline::select::Selectors;
 use clap::Args;
@@ -177,7 +178,7 @@ impl WhatArgs {
         };
         let scope = if !self.pid.is_empty() {
             let mut pids = self.pid.clone();
-            pids.sort_unstable();
+            pids.sort_small_by(Ord::cmp);
             pids.dedup();
             if pids[0] == 0 {
                 return Err("-p 0: process ids begin at 1".to_owned());

@@ -2,6 +2,7 @@
 
 use super::glance::{Detail, glance};
 use super::{ErrorKind, Item, MAX_RECORD, ReadError, check_schema};
+use crate::trace::parse;
 use crate::trace::schema::{Exit, Group, Joined, Method, NotExamined, Session, Start};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -86,36 +87,36 @@ impl Kind {
 
     fn parse(self, record: &[u8]) -> Result<Parsed, Problem> {
         if self.is_start(record) {
-            return Ok(Parsed::Item(Item::Start(serde_json::from_slice(record)?)));
+            return Ok(Parsed::Item(Item::Start(parse::json(record)?)));
         }
         match self {
             Self::Line | Self::Start => line(record),
-            Self::FailedFork => Ok(Parsed::Item(Item::FailedFork(serde_json::from_slice(record)?))),
+            Self::FailedFork => Ok(Parsed::Item(Item::FailedFork(parse::json(record)?))),
         }
     }
 }
 
 fn line(line: &[u8]) -> Result<Parsed, Problem> {
-    let typed: Typed<'_> = serde_json::from_slice(line)?;
+    let typed: Typed<'_> = parse::json(line)?;
     Ok(match &*typed.kind {
-        "start" => Parsed::Item(Item::Start(serde_json::from_slice(line)?)),
+        "start" => Parsed::Item(Item::Start(parse::json(line)?)),
         "exit" => {
-            let ExitLine { start_id, exit } = serde_json::from_slice(line)?;
+            let ExitLine { start_id, exit } = parse::json(line)?;
             Parsed::Item(Item::Exit { start_id, exit })
         }
         "method" => {
-            let MethodLine { start_id, method } = serde_json::from_slice(line)?;
+            let MethodLine { start_id, method } = parse::json(line)?;
             Parsed::Item(Item::Method { start_id, method })
         }
-        "failed_fork" => Parsed::Item(Item::FailedFork(serde_json::from_slice(line)?)),
-        "footer" => Parsed::Footer(serde_json::from_slice(line)?),
+        "failed_fork" => Parsed::Item(Item::FailedFork(parse::json(line)?)),
+        "footer" => Parsed::Footer(parse::json(line)?),
         "header" => {
             let schema = typed
                 .schema
                 .ok_or_else(|| Problem::Other(ErrorKind::NotATrace("its header names no schema".into())))?;
             // Before the header's other fields: those of another version may differ.
             check_schema(&schema).map_err(Problem::Other)?;
-            Parsed::Item(Item::Header(serde_json::from_slice(line)?))
+            Parsed::Item(Item::Header(parse::json(line)?))
         }
         _ => Parsed::Unknown,
     })

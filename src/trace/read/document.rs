@@ -7,6 +7,7 @@ use super::batch::{Batch, Kind, Parsed, Problem, Record, SIZE, after};
 use super::parallel::{self, Cut};
 use super::scan::{Unclosed, value_end};
 use super::{Ending, ErrorKind, Glance, Item, MAX_DEPTH, MAX_RECORD, ReadError, Redacted, check_schema};
+use crate::trace::parse;
 use crate::trace::schema::{Group, Header, Host, Joined, NotExamined, Session, Tool};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -67,7 +68,7 @@ struct Fields {
 /// An element of a list, if there is still place for it.
 fn add<'de, T: Deserialize<'de>>(list: &mut Vec<T>, element: &'de [u8]) -> Result<(), serde_json::Error> {
     if list.len() < MAX_LIST {
-        list.push(serde_json::from_slice(element)?);
+        list.push(parse::json(element)?);
         return Ok(());
     }
     ignored(element)
@@ -106,13 +107,13 @@ impl Fields {
     fn value(&mut self, value: &[u8]) -> Result<(), Problem> {
         match &*self.key {
             "schema" => {
-                let schema: String = serde_json::from_slice(value)?;
+                let schema: String = parse::json(value)?;
                 check_schema(&schema).map_err(Problem::Other)?;
                 self.schema = Some(schema);
             }
-            "tool" => self.tool = Some(serde_json::from_slice(value)?),
-            "host" => self.host = Some(serde_json::from_slice(value)?),
-            "session" => self.session = Some(serde_json::from_slice(value)?),
+            "tool" => self.tool = Some(parse::json(value)?),
+            "host" => self.host = Some(parse::json(value)?),
+            "session" => self.session = Some(parse::json(value)?),
             // An error: a list was expected.
             "starts" | "failed_forks" | "groups" | "findings" | "not_examined" => {
                 serde_json::from_slice::<Vec<IgnoredAny>>(value)?;
@@ -246,7 +247,7 @@ impl<R: Read> Cutter<R> {
                 return Err(Problem::Syntax("expected an object"));
             }
             Next::Key | Next::FirstKey => {
-                self.fields.key = serde_json::from_slice(value)?;
+                self.fields.key = parse::json(value)?;
                 self.next = Next::Colon;
             }
             Next::Element(list) | Next::FirstElement(list) => {
