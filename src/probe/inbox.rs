@@ -7,9 +7,10 @@
 //! memory is bounded as well; beyond that, records stay in the ring, and what then finds no room is
 //! counted by the programs.
 
+use super::ring::Ring;
 use crate::event::{Event, decode};
 use crate::host::clock::boottime_ns;
-use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
+use libbpf_rs::MapHandle;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::VecDeque;
@@ -41,24 +42,27 @@ struct Queue {
 }
 
 impl Queue {
-    fn push(&mut self, record: &[u8]) {
+    /// Takes a record in, which is in two parts.
+    fn push(&mut self, record: &[u8], rest: &[u8]) {
+        let len = record.len() + rest.len();
         let now_ns = self.now_ns;
         let open = |block: &Block| block.drained_ns == now_ns && block.bytes.len() < BLOCK;
         if !self.blocks.back().is_some_and(open) {
             self.blocks.push_back(Block { drained_ns: now_ns, bytes: std::mem::take(&mut self.spare) });
         }
         if let Some(block) = self.blocks.back_mut() {
-            block.bytes.extend_from_slice(&(record.len() as u32).to_ne_bytes());
+            block.bytes.extend_from_slice(&(len as u32).to_ne_bytes());
             block.bytes.extend_from_slice(record);
-            self.bytes += record.len() + 4;
+            block.bytes.extend_from_slice(rest);
+            self.bytes += len + 4;
         }
     }
 }
 
 /// The ring and what was taken out of it.
 pub(super) struct Inbox {
-    ring: Mutex<RingBuffer<'static>>,
-    queue: Arc<Mutex<Queue>>,
+    ring: Mutex<Ring>,
+    queue: Mutex<Queue>,
     /// The programs force one wake-up and then none until this is reset.
     wake_sent: &'static AtomicBool,
 }
@@ -81,39 +85,25 @@ pub struct Batch {
 impl Inbox {
     /// `wake_sent` must stay valid for as long as this lives.
     pub(super) fn new(ring: &MapHandle, wake_sent: &'static AtomicBool) -> Result<Self, libbpf_rs::Error> {
-        let queue = Arc::new(Mutex::new(Queue::default()));
-        let target = queue.clone();
-        let mut builder = RingBufferBuilder::new();
-        builder.add(ring, move |record| {
-            lock(&target).push(record);
-            0
-        })?;
-        Ok(Self { ring: Mutex::new(builder.build()?), queue, wake_sent })
+        Ok(Self { ring: Mutex::new(Ring::new(ring)?), queue: Mutex::default(), wake_sent })
     }
 
     /// Takes out what is in the ring, as far as there is room for it. If there was room for all: the
     /// time at which it began.
-    pub(super) fn drain(&self) -> Result<Option<u64>, libbpf_rs::Error> {
-        let ring = lock(&self.ring);
+    pub(super) fn drain(&self) -> Option<u64> {
+        let mut ring = lock(&self.ring);
         let now_ns = boottime_ns();
-        {
+        lock(&self.queue).now_ns = now_ns;
+        loop {
             let mut queue = lock(&self.queue);
             if queue.bytes >= CAP {
-                return Ok(None);
+                return None;
             }
-            queue.now_ns = now_ns;
-        }
-        loop {
-            match ring.consume_raw_n(STEP) {
-                // Not before: a wake-up that is sent while this runs finds the ring empty, so that the drainer
-                // sleeps on, and with the flag still set nobody would send it another.
-                0 => {
-                    self.wake_sent.store(false, Ordering::Release);
-                    return Ok(Some(now_ns));
-                }
-                failed if failed < 0 => return Err(libbpf_rs::Error::from_raw_os_error(-failed)),
-                _ if lock(&self.queue).bytes >= CAP => return Ok(None),
-                _ => {}
+            // Not before: a wake-up that is sent while this runs finds the ring empty, so that the drainer sleeps on,
+            // and with the flag still set nobody would send it another.
+            if ring.take(STEP, |record, rest| queue.push(record, rest)) == 0 {
+                self.wake_sent.store(false, Ordering::Release);
+                return Some(now_ns);
             }
         }
     }
@@ -169,10 +159,7 @@ impl Drainer {
                     Ok(_) | Err(nix::Error::EINTR) => {}
                     Err(_) => return,
                 }
-                // A ring that cannot be read fails the recording loop as well, which says so.
-                if inbox.drain().is_err() {
-                    return;
-                }
+                inbox.drain();
             }
         })?;
         Ok(Self { thread: Some(thread), stop })
@@ -196,10 +183,10 @@ mod tests {
     fn blocks_keep_the_order_and_the_time_at_which_they_were_drained() {
         let mut queue = Queue { now_ns: 5, ..Queue::default() };
         for _ in 0..3 {
-            queue.push(&[7; 100_000]);
+            queue.push(&[7; 60_000], &[7; 40_000]);
         }
         queue.now_ns = 6;
-        queue.push(&[8; 3]);
+        queue.push(&[8; 3], &[]);
         let shape: Vec<_> = queue.blocks.iter().map(|block| (block.drained_ns, block.bytes.len())).collect();
         assert_eq!(shape, [(5, 300_012), (6, 7)]);
         assert_eq!(queue.bytes, 300_019);

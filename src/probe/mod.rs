@@ -11,6 +11,7 @@ mod load;
 mod object;
 mod opener;
 mod plan;
+mod ring;
 mod sampling;
 pub mod seed;
 mod tracefs;

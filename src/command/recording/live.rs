@@ -1,19 +1,20 @@
 //! What is live while recording: from records of the ring to finished starts.
 
 use super::begin::{self, Began};
-use super::{Error, Flow, Progress, Request, Sink};
+use super::{Flow, Progress, Request, Sink};
 use crate::event::order::Order;
 use crate::event::{Event, Exec, Id, What};
 use crate::hash::HashMap;
 use crate::host;
 use crate::host::world::Machine;
 use crate::level::Level;
-use crate::probe::{self, Probe, Started};
+use crate::probe::{Probe, Started};
 use crate::redact::Redactor;
 use crate::timeline::ready::Outside;
 use crate::timeline::replay::Recorded;
 use crate::timeline::world::{Answer, ImageKey, Recorder, World};
 use crate::timeline::{Builder, Options, Output};
+use crate::trace::json;
 use crate::trace::schema::{Binary, Exit};
 use std::collections::VecDeque;
 use std::io::Write;
@@ -143,8 +144,8 @@ impl<'a> Live<'a> {
 
     pub(super) fn keep(&mut self, line: &Recorded) {
         if let Some(events) = &mut self.events {
-            let written = serde_json::to_writer(&mut *events, line).map_err(std::io::Error::from);
-            if let Err(error) = written.and_then(|()| events.write_all(b"\n")) {
+            let text = json::text(line).map_err(std::io::Error::from);
+            if let Err(error) = text.and_then(|text| events.write_all(&[&text[..], b"\n"].concat())) {
                 tracing::warn!("the events are no longer kept: {error}");
                 self.events = None;
             }
@@ -250,10 +251,9 @@ impl<'a> Live<'a> {
 
     /// Takes in what the ring has and gives out what is finished; with `all`, also what is so young
     /// that something earlier could still come.
-    pub(super) fn pump(&mut self, all: bool) -> Result<(), Error> {
-        let failed = |error: probe::Error| Error::Other(anyhow::Error::new(error));
+    pub(super) fn pump(&mut self, all: bool) {
         loop {
-            let emptied = self.probe.drain().map_err(failed)?;
+            let emptied = self.probe.drain();
             let mut came = false;
             while let Some(batch) = self.probe.next_batch() {
                 came = true;
@@ -262,11 +262,10 @@ impl<'a> Live<'a> {
             }
             // Else there are records for which there was no room: once more, or the next time.
             if let Some(drained_ns) = emptied {
-                self.release(if all { u64::MAX } else { drained_ns });
-                return Ok(());
+                return self.release(if all { u64::MAX } else { drained_ns });
             }
             if !all && !came {
-                return Ok(());
+                return;
             }
         }
     }

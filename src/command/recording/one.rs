@@ -149,7 +149,7 @@ impl<'a> Recording<'a> {
         }
         self.pidfds.retain(|fd| !is_readable(fd));
 
-        self.live.pump(false)?;
+        self.live.pump(false);
         self.live.tick(now.saturating_sub(PERIOD.as_nanos() as u64));
         self.live.deliver();
         let most = self.live.sink.wants_under_way();
@@ -249,7 +249,7 @@ impl<'a> Recording<'a> {
         self.live.until_ns = ended_ns;
         self.live.probe.detach();
         if self.live.failure.is_none() {
-            self.live.pump(true)?;
+            self.live.pump(true);
         }
         let mut groups = Vec::new();
         self.live.step(|| Recorded::End(ended_ns), |builder, world| groups = builder.end(ended_ns, world));

@@ -257,7 +257,7 @@ impl Running<'_> {
             due.pass_on(&mut self.live.probe, pid);
         }
         self.give_up |= self.signal.is_some() && now.saturating_sub(self.signalled_ns) > GRACE_NS;
-        self.live.pump(false)?;
+        self.live.pump(false);
         self.live.tick(now.saturating_sub(PERIOD.as_nanos() as u64));
         self.live.deliver();
         self.live.tell_progress(now.saturating_sub(self.began.ns));
@@ -446,7 +446,7 @@ impl Running<'_> {
         live.until_ns = ended_ns;
         live.probe.detach();
         if live.failure.is_none() {
-            live.pump(true)?;
+            live.pump(true);
         }
         let groups = live.builder.end(ended_ns, &mut live.machine);
         live.enough = false;
