@@ -106,6 +106,85 @@ fn a_busy_machine_is_not_blamed_on_storage() {
 }
 
 #[test]
+fn threads_that_sleep_at_the_same_time_cost_what_the_path_has_of_it() {
+    // The first joins one thread, then another that had begun to sleep when the first of them did.
+    let path = [
+        (10, 1, "running", ""),
+        (40, 1, "sleep", ""),
+        (1, 1, "running", ""),
+        (20, 1, "sleep", ""),
+        (1, 1, "running", ""),
+        (28, 1, "running", ""),
+    ];
+    let mut app = start(1, None, 0, 100, &path);
+    for (at, tid) in [(1, 2), (2, 2), (3, 3), (4, 3)] {
+        app["timeline"]["critical_path"][at]["tid"] = json!(tid);
+    }
+    let wait = |tid: u32, ms: u64| {
+        json!({"at_ns": 10 * MS, "duration_ns": ms * MS, "runnable_ns": 0, "tid": tid, "kind": "sleep",
+            "syscall": "clock_nanosleep", "detail": null, "woken_by": {"kind": "timer", "pid": null, "comm": null}})
+    };
+    app["timeline"]["waits"] = json!([wait(2, 40), wait(3, 61)]);
+    let said = diagnose(&[app]);
+    let sleep = find(&said, "fixed-sleep");
+    assert_eq!((sleep.saves_ns, &sleep.evidence["slept_ns"]), (Some(60 * MS), &json!(60 * MS)));
+}
+
+#[test]
+fn a_condition_that_nobody_fulfils_in_time_is_a_sleep() {
+    let waited = |ms: u64, by: &str| {
+        let mut app = start(1, None, 0, ms + 20, &[(10, 1, "running", ""), (ms, 1, "futex", ""), (10, 1, "running", "")]);
+        app["timeline"]["waits"][0]["woken_by"] = json!({"kind": by, "pid": null, "comm": null});
+        diagnose(&[app])
+    };
+    assert_eq!(find(&waited(80, "timer"), "fixed-sleep").saves_ns, Some(80 * MS));
+    assert!(!has(&waited(80, "task"), "fixed-sleep"));
+    assert!(!has(&waited(80, "unknown"), "fixed-sleep"));
+    // Whoever asks for a lock again and again, as CPython's threads do.
+    assert!(!has(&waited(5, "timer"), "fixed-sleep"));
+}
+
+#[test]
+fn workers_on_the_cpus_that_their_parent_waits_for_cost_more_than_its_path_has() {
+    let spawned = |at: [u64; 4], path: &[(u64, u32, &str, &str)]| {
+        let worker = |pid: u32, at: u64| {
+            let mut worker = start(pid, Some(1), at, 200, &[(200, pid, "running", "")]);
+            worker["method"]["name"] = json!("multiprocessing.spawn");
+            worker["timeline"]["imports"] = json!({"language": "cpython", "provider": "usdt", "from_beginning": true,
+                "init_ns": 190 * MS, "importing_ns": 0, "code_ns": 0, "count": 0, "left_out": 0, "left_out_own_ns": 0,
+                "modules": []});
+            worker
+        };
+        let ms = path.iter().map(|(ms, ..)| ms).sum();
+        let mut starts: Vec<Value> = (2..).zip(at).map(|(pid, at)| worker(pid, at)).collect();
+        starts.push(start(1, None, 0, ms, path));
+        let said = diagnose(&starts);
+        let summary = &find(&said, "spawn-reimport").summary;
+        assert!(summary.contains("200 ms each until it ended"), "{summary}");
+        summary.contains("; at least, as what is done again takes ")
+    };
+    let own = (20, 1, "running", "");
+    assert!(spawned([20, 80, 80, 80], &[own, (200, 2, "running", ""), (60, 3, "running", ""), own]));
+    // One after the other, all of them are on the path: nothing is missing.
+    let all = [2, 3, 4, 5].map(|pid| (200, pid, "running", ""));
+    assert!(!spawned([20, 220, 420, 620], &[&[own][..], &all, &[own]].concat()));
+}
+
+#[test]
+fn a_command_that_is_ready_and_executes_another_program_is_told_of_both() {
+    let mut before = start(1, None, 0, 10, &[(10, 1, "running", "")]);
+    before["timeline"]["ready"] = json!({"kind": "output", "at_ns": 10 * MS, "inferred": false});
+    let mut after = start(1, None, 10, 50, &[(50, 1, "running", "")]);
+    (after["start_id"], after["seq"]) = (json!("1@1/1"), json!(1));
+    let said = diagnose(&[before, after]);
+    assert_eq!(
+        said.verdict,
+        ["app was ready after 10.0 ms (output); 10.0 ms after it began it executed another program: \
+          app was done after 50.0 ms."]
+    );
+}
+
+#[test]
 fn a_wait_for_a_cpu_is_no_part_of_the_wait_before_it() {
     let priced = |id: &str, state: &str, detail: &str, syscall: Option<&str>| {
         let path = [
@@ -515,7 +594,7 @@ fn parallel_workers_cost_the_wall_time_of_one() {
     let sleep = find(&said, "fixed-sleep");
     assert_eq!((sleep.saves_ns, sleep.n, sleep.starts.len()), (Some(80 * MS), 4, 4));
     assert_eq!(sleep.severity, Severity::Warning, "80 of 140 ms, but less than 100 ms");
-    assert!(sleep.summary.starts_with("4 starts of app, 80.0 ms each"), "{}", sleep.summary);
+    assert!(sleep.summary.starts_with("4 starts of app, 80.0 ms of each one's own time"), "{}", sleep.summary);
     assert_eq!(
         said.verdict[0],
         "app was done after 140 ms; 80.0 ms of it: sleeping for a fixed time in app."
@@ -1176,6 +1255,10 @@ fn runs_of_stat_are_each_a_whole_of_their_own() {
     let each = said(&session);
     assert!(!has(&each, "serial-spawn"), "{:?}", each.diagnosis);
     assert_eq!((find(&each, "fixed-sleep").saves_ns, find(&each, "fixed-sleep").n), (Some(80 * MS), 6));
+    // How many is of all of them, and the price of one.
+    let summary = &find(&each, "fixed-sleep").summary;
+    assert!(summary.starts_with("6 starts of app in 6 runs (the price is of one), 80.0 ms"), "{summary}");
+    assert!(find(&one, "fixed-sleep").summary.starts_with("6 starts of app, 80.0 ms"));
     assert_eq!(
         each.verdict[0],
         "the longest of 6 runs: app was done after 105 ms; 80.0 ms of it: sleeping for a fixed time in app."

@@ -119,6 +119,8 @@ pub(super) struct Trace<'a> {
     pub(super) name_of: &'a dyn Fn(u64) -> Option<String>,
     /// A command.
     pub(super) name: &'a dyn Fn(Sym) -> &'a str,
+    /// Its wholes are the runs of `stat`.
+    pub(super) has_runs: bool,
 }
 
 /// What a joined finding is on the path.
@@ -269,10 +271,15 @@ fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_
         } else {
             String::new()
         };
+        // Of several runs nobody waits for more than one; the number is of all.
+        let runs = match by_whole.len() {
+            n if trace.has_runs && n > 1 => format!(" in {n} runs (the price is of one)"),
+            _ => String::new(),
+        };
         let mut costs: Vec<u64> = all.iter().filter_map(|hit| hit.cost_ns).collect();
         costs.sort_unstable();
         let each = spread(&costs);
-        summary = format!("{} starts{who}{each}. The dearest: {summary}", crate::words::count(kind.n));
+        summary = format!("{} starts{who}{runs}{each}. The dearest: {summary}", crate::words::count(kind.n));
     } else if let (Some(cost), Some(Basis::Measured)) = (kind.words.cost_ns, kind.words.basis)
         && saved > 0
         && saved < cost
@@ -280,7 +287,7 @@ fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_
     {
         summary.push_str(&format!("; the whole waits for {} of that", super::case::time(saved)));
     }
-    if let Some((_, why)) = kind.words.least.as_ref().filter(|(least, _)| priced && saved < *least) {
+    if let Some((_, why)) = kind.words.least.as_ref().filter(|(least, _)| saved > 0 && saved < *least) {
         summary.push_str(&format!("; at least, {why}"));
     }
     let joined = Joined {

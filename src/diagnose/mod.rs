@@ -395,6 +395,7 @@ impl Diagnoser {
                 id_of: &|key| placed.get(key).or_else(|| ids.get(&key).cloned()),
                 name_of: &|key| known.name_of(key),
                 name: &|name| texts.get(name),
+                has_runs: runs.len() > 1,
             },
         );
         Diagnosis { findings, not_examined }

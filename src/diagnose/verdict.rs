@@ -2,7 +2,7 @@
 
 use super::case::{quoted, time};
 use super::findings::never_ready::clients;
-use super::whole::{Entry, Wholes};
+use super::whole::{Entry, Whole, Wholes};
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
 use crate::trace::schema::{Diagnosis, Group, Joined, Session, Severity, Start};
@@ -24,6 +24,8 @@ const POOL: f64 = 0.5;
 #[derive(Debug)]
 struct Root {
     name: Sym,
+    /// Its pid, and when it was born.
+    process: (u32, u64),
     ready: String,
     inferred: bool,
     detail: Option<String>,
@@ -104,6 +106,7 @@ impl Facts {
             key,
             Root {
                 name: name(),
+                process: (start.pid, born(&start.id).unwrap_or(0)),
                 ready: quoted(&timeline.ready.kind),
                 inferred: timeline.ready.inferred,
                 detail: timeline.ready.detail.as_deref().map(|detail| label::harmless(detail, MAX_DETAIL)),
@@ -167,6 +170,9 @@ impl Facts {
             _ => None,
         });
         let is_command = trial.session.is_none_or(|session| session.mode == "command");
+        if let Some(sentence) = main.filter(|_| is_command && is_one).and_then(|it| self.executed(it, trial)) {
+            return vec![sentence];
+        }
         let pool = trial.groups.iter().filter(|group| group.n > 2).max_by_key(|group| group.makespan_ns);
         let pool = pool.filter(|group| group.makespan_ns.is_some_and(|ns| ns as f64 >= POOL * length as f64));
         let why = top.filter(matters).map(|joined| (joined.saves_ns.unwrap_or(0), joined.what.clone()));
@@ -234,6 +240,24 @@ impl Facts {
             .collect();
         out.extend(second);
         out
+    }
+
+    /// Of a command that was ready, and then executed another program: what it was ready by is the first one's.
+    fn executed(&self, whole: &Whole, trial: &Trial<'_>) -> Option<String> {
+        let mut roots = whole.roots.iter().map(|at| {
+            let entry = trial.entries.get(*at as usize)?;
+            self.roots.get(&entry.key)
+        });
+        let first = roots.next()??;
+        let later: Vec<&Root> = roots.collect::<Option<_>>()?;
+        let last = later.last().filter(|_| later.iter().all(|root| root.process == first.process))?;
+        let after = last.origin_ns.saturating_sub(first.origin_ns);
+        Some(format!(
+            "{}; {} after it began it executed another program: {}.",
+            self.of_root(first, trial),
+            time(after),
+            self.of_root(last, trial)
+        ))
     }
 
     fn of_root(&self, root: &Root, trial: &Trial<'_>) -> String {
