@@ -133,7 +133,13 @@ fn threads_that_sleep_at_the_same_time_cost_what_the_path_has_of_it() {
 #[test]
 fn a_condition_that_nobody_fulfils_in_time_is_a_sleep() {
     let waited = |ms: u64, by: &str| {
-        let mut app = start(1, None, 0, ms + 20, &[(10, 1, "running", ""), (ms, 1, "futex", ""), (10, 1, "running", "")]);
+        let mut app = start(
+            1,
+            None,
+            0,
+            ms + 20,
+            &[(10, 1, "running", ""), (ms, 1, "futex", ""), (10, 1, "running", "")],
+        );
         app["timeline"]["waits"][0]["woken_by"] = json!({"kind": by, "pid": null, "comm": null});
         diagnose(&[app])
     };
@@ -594,7 +600,11 @@ fn parallel_workers_cost_the_wall_time_of_one() {
     let sleep = find(&said, "fixed-sleep");
     assert_eq!((sleep.saves_ns, sleep.n, sleep.starts.len()), (Some(80 * MS), 4, 4));
     assert_eq!(sleep.severity, Severity::Warning, "80 of 140 ms, but less than 100 ms");
-    assert!(sleep.summary.starts_with("4 starts of app, 80.0 ms of each one's own time"), "{}", sleep.summary);
+    assert!(
+        sleep.summary.starts_with("4 starts of app, 80.0 ms of each one's own time"),
+        "{}",
+        sleep.summary
+    );
     assert_eq!(
         said.verdict[0],
         "app was done after 140 ms; 80.0 ms of it: sleeping for a fixed time in app."

@@ -170,7 +170,8 @@ impl Facts {
             _ => None,
         });
         let is_command = trial.session.is_none_or(|session| session.mode == "command");
-        if let Some(sentence) = main.filter(|_| is_command && is_one).and_then(|it| self.executed(it, trial)) {
+        if let Some(sentence) = main.filter(|_| is_command && is_one).and_then(|it| self.executed(it, trial))
+        {
             return vec![sentence];
         }
         let pool = trial.groups.iter().filter(|group| group.n > 2).max_by_key(|group| group.makespan_ns);
