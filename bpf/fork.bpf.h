@@ -205,8 +205,16 @@ int BPF_PROG(on_wakeup_new, struct task_struct *task)
 	struct refused_state *kept;
 
 	if (st) {
-		if (st->flags & TASK_FRESH)
+		if (st->flags & TASK_FRESH) {
 			st->wakeup_ns = bpf_ktime_get_boot_ns();
+		} else if (st->flags & TASK_WATCHED) {
+			/* A thread: its time begins with a wait for a CPU. */
+			st->off_ns = bpf_ktime_get_boot_ns();
+			st->since_ns = st->off_ns;
+			st->kind = WAIT_CPU;
+			st->nr = -1;
+			st->fd = -1;
+		}
 	} else {
 		kept = refused_of(task);
 		if (kept && (kept->flags & TASK_FRESH))

@@ -379,6 +379,29 @@ fn for_a_cpu_that_a_kernel_thread_had_last() {
     assert!(held < blamed / 10, "{held} ns of {blamed} in {kernel} waits: {waits:#?}");
 }
 
+/// A thread's time begins when it is made, not when it first has a CPU.
+#[test]
+fn for_a_cpu_from_the_first_moment() {
+    common::require_root();
+    let script = "import _thread, os, time\n\
+                  os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n\
+                  os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))\n\
+                  _thread.start_new_thread(lambda: None, ())\n\
+                  began = time.monotonic()\n\
+                  while time.monotonic() < began + 0.06: pass\n\
+                  time.sleep(0.02)";
+    let recorded = common::record::<&str, _>(&[], &[common::python().to_str().unwrap(), "-c", script]);
+    let start = &recorded.starts()[0];
+    let mut waits = start["timeline"]["waits"].as_array().unwrap().iter();
+    let first = waits.find(|wait| wait["tid"] != start["pid"]).expect("of the thread");
+    assert_eq!(first["kind"], "runnable", "{first}");
+    let waited = first["runnable_ns"].as_u64().unwrap();
+    // At least as long as the main thread has the CPU; on a busy machine others have it then.
+    assert!((60 * MS..200 * MS).contains(&waited), "{first}");
+    let thread = &start["timeline"]["threads"][0];
+    assert!(thread["runnable_ns"].as_u64().unwrap() >= waited, "{thread}");
+}
+
 #[test]
 fn for_the_cgroups_quota() {
     let case = case("throttled", "throttled");

@@ -551,6 +551,47 @@ fn an_exec_by_another_thread_goes_on_as_the_main_thread() {
     );
 }
 
+/// It has the leader's number already when it is switched away from, and is not told to have executed yet.
+#[test]
+fn an_exec_by_another_thread_may_lose_the_cpu_on_its_way() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.thread(10, 12, 10);
+    s.wait((10, 10), WaitKind::Futex, [15, 51, 52], task(10, 12));
+    s.mark((10, 10), 53, Moment::End);
+    s.wait((10, 12), WaitKind::Other, [50, 54, 55], task(10, 10));
+    s.told.insert((10, 10), 55 * MS);
+    s.wait((10, 10), WaitKind::Cpu, [60, 60, 63], Waker::Unknown);
+    s.exec((10, 10), 45, 70, &["/bin/true"]);
+    if let What::Exec(exec) = &mut s.events.last_mut().unwrap().what {
+        exec.old_tid = 12;
+    }
+    s.exit(10, 80);
+    let start = &s.starts(100)[&10];
+    assert_eq!(
+        *states(start),
+        json!({"creating_ns": MS, "running_ns": 36 * MS, "runnable_ns": 6 * MS, "exited_ns": 0,
+            "unknown_ns": 0, "blocked": {"futex": 36 * MS, "other:kernel": MS}})
+    );
+    assert_eq!(
+        path(start),
+        [
+            (10, "creating", 0, 1),
+            (10, "runnable", 1, 2),
+            (10, "running", 2, 10),
+            (12, "running", 10, 45),
+            (12, "running", 45, 50),
+            (12, "other:kernel", 50, 53),
+            (10, "other:kernel", 53, 54),
+            (10, "runnable", 54, 55),
+            (10, "running", 55, 60),
+            (10, "runnable", 60, 63),
+            (10, "running", 63, 70),
+            (10, "running", 70, 80),
+        ]
+    );
+}
+
 #[test]
 fn a_leader_that_ends_early_has_exited() {
     let mut s = Stream::default();

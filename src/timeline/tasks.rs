@@ -15,6 +15,7 @@ use super::spill::Spill;
 pub(super) use super::waited::{Rival, Told, Waited};
 use crate::event::task::{Mark, Moment, Spent, Usage};
 use crate::hash::HashMap;
+use crate::sort::SortSmall;
 use std::rc::Rc;
 
 /// Waits that a start keeps singly: the longest.
@@ -257,11 +258,16 @@ impl Tasks {
                 self.lanes.len() - 1
             }
         };
-        let alone = self.lanes.get(leader).and_then(Lane::until_ns).unwrap_or(0);
+        let Some(lane) = self.lanes.get_mut(leader) else { return };
+        let alone = lane.ended_ns.or(lane.until_ns()).unwrap_or(0);
         let from = alone.max(entry).min(time_ns);
+        let mut moved = Vec::new();
+        // What came under the leader's number after its end, before the exec was told, is the thread's as well.
+        while let Some(piece) = lane.pieces.pop_if(|piece| piece.since_ns() >= from) {
+            moved.push(piece);
+        }
         let Some(old) = self.lanes.get_mut(thread) else { return };
         // What the thread did from then on is the main thread's.
-        let mut moved = Vec::new();
         while let Some(piece) = old.pieces.pop_if(|piece| piece.until_ns() > from) {
             if piece.since_ns() >= from {
                 moved.push(piece);
@@ -293,7 +299,9 @@ impl Tasks {
                 sums.add(State::Exited, from - until);
                 lane.push(Piece::Sums { since_ns: until, until_ns: from, sums });
             }
-            moved.into_iter().rev().for_each(|piece| lane.push(piece));
+            moved.retain(|piece| !piece.is_gap());
+            moved.sort_small_by_key(Piece::since_ns);
+            moved.into_iter().for_each(|piece| lane.push(piece));
             lane.taken_over.push((from, thread));
         }
         self.count();

@@ -42,6 +42,11 @@ impl Piece {
         self.until_ns().saturating_sub(self.since_ns())
     }
 
+    /// Nothing is known of it: it stands where a record is missing.
+    pub(super) fn is_gap(&self) -> bool {
+        matches!(self, Self::Sums { sums, .. } if sums.iter().all(|(state, _)| state == State::Unknown))
+    }
+
     /// What it adds to the sums between two times.
     pub(in crate::timeline) fn within(&self, from_ns: u64, to_ns: u64) -> Sums {
         let (from, to) = (from_ns.max(self.since_ns()), to_ns.min(self.until_ns()));
