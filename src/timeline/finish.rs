@@ -125,7 +125,7 @@ impl Builder {
     }
 
     fn hold(&mut self, until_ns: u64, id: Id, mut built: start::Built) {
-        built.waits = Shelf::take(&mut built.start.timeline.waits);
+        built.shelf = Shelf::take(&mut built.start.timeline);
         if let Some(process) = self.processes.get_mut(&id) {
             process.held = true;
         }
@@ -215,8 +215,8 @@ impl Builder {
             let owner_start = owner_start.map(|seq| owner.start(seq));
             self.groups.add(owner, owner_start.as_deref(), &built.start);
             // Several may be given out before any is taken, at the end all that was held back.
-            let waits = built.waits.take().or_else(|| Shelf::take(&mut built.start.timeline.waits));
-            self.out.push((Output::Start(Box::new(built.start)), waits));
+            let shelf = built.shelf.take().or_else(|| Shelf::take(&mut built.start.timeline));
+            self.out.push((Output::Start(Box::new(built.start)), shelf));
             if let Some(kept) = &mut self.facts {
                 kept.push(built.facts);
             }

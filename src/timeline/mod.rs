@@ -151,7 +151,7 @@ pub struct Builder {
     spill: Option<Rc<spill::Spill>>,
     /// Processes that were asked at the end of the recording what they do.
     asked_standing: u32,
-    /// What is finished; a start with many waits has them written down.
+    /// What is finished; a start with many waits, or a long path, has them written down.
     out: Vec<(Output, Option<shelf::Shelf>)>,
     /// Starts by the time at which they may have come to rest; stale entries are passed over.
     due: BinaryHeap<Reverse<(u64, Id, u32)>>,
@@ -232,9 +232,9 @@ impl Builder {
 
     /// Takes out what is finished.
     pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
-        self.out.drain(..).map(|(mut output, waits)| {
-            if let (Output::Start(start), Some(shelf)) = (&mut output, waits) {
-                start.timeline.waits = shelf.waits();
+        self.out.drain(..).map(|(mut output, shelf)| {
+            if let (Output::Start(start), Some(shelf)) = (&mut output, shelf) {
+                shelf.put_back(&mut start.timeline);
             }
             output
         })

@@ -1,17 +1,20 @@
-//! The waits of a start that is held back until its siblings are known. A start that went on for hours has ten thousand,
-//! of 300 bytes each, and when a pool ends several are held at once: they are written down until they are given out.
+//! The waits and the critical path of a start that is held back until its siblings are known, or not yet taken. A start
+//! that went on for hours has ten thousand waits of 300 bytes each, and a path of two megabytes, and when a pool ends
+//! several are held at once: they are written down until they are given out.
 
 use crate::dense::{Reader, Writer};
 use crate::hash::HashMap;
-use crate::trace::schema::{Holder, Wait, WokenBy};
+use crate::trace::schema::{Folded, Holder, Segment, Timeline, Wait, WokenBy};
+use std::collections::BTreeMap;
 
 /// Fewer are not worth it.
 const FEW: usize = 500;
 
-/// Waits, written down.
+/// Waits and pieces of a path, written down.
 #[derive(Debug)]
 pub(super) struct Shelf {
-    n: usize,
+    waits: usize,
+    segments: usize,
     bytes: Vec<u8>,
     /// The words that come again and again: kinds, system calls, names of tasks.
     words: Vec<String>,
@@ -41,44 +44,29 @@ impl Words {
 }
 
 impl Shelf {
-    /// Takes the waits out of a start, where they are many.
-    pub(super) fn take(waits: &mut Vec<Wait>) -> Option<Self> {
-        if waits.len() < FEW {
+    /// Takes them out of a start, where they are many.
+    pub(super) fn take(timeline: &mut Timeline) -> Option<Self> {
+        let (waits, segments) = (timeline.waits.len(), timeline.critical_path.len());
+        if waits + segments < FEW {
             return None;
         }
-        let (mut out, mut words, n) = (Writer::default(), Words::default(), waits.len());
-        for Wait { at_ns, duration_ns, runnable_ns, tid, kind, syscall, detail, woken_by, holder } in
-            std::mem::take(waits)
-        {
-            [at_ns, duration_ns, runnable_ns, tid.into()].into_iter().for_each(|n| out.number(n));
-            out.number(words.place(&kind));
-            out.number(words.place_or_none(syscall.as_ref()));
-            out.number(detail.is_some().into());
-            if let Some(detail) = &detail {
-                out.text(detail);
-            }
-            out.number(woken_by.is_some().into());
-            if let Some(WokenBy { kind, pid, comm }) = &woken_by {
-                out.number(words.place(kind));
-                out.number(pid.map_or(0, |pid| u64::from(pid) + 1));
-                out.number(words.place_or_none(comm.as_ref()));
-            }
-            out.number(holder.is_some().into());
-            if let Some(Holder { pid, comm, held_ns }) = &holder {
-                out.number((*pid).into());
-                out.number(words.place(comm));
-                out.after_or_none(0, *held_ns);
-            }
+        let (mut out, mut words) = (Writer::default(), Words::default());
+        for wait in std::mem::take(&mut timeline.waits) {
+            write_wait(&mut out, &mut words, &wait);
         }
-        Some(Self { n, bytes: out.0, words: words.list })
+        for segment in std::mem::take(&mut timeline.critical_path) {
+            write_segment(&mut out, &mut words, &segment);
+        }
+        Some(Self { waits, segments, bytes: out.0, words: words.list })
     }
 
-    /// As they were.
-    pub(super) fn waits(self) -> Vec<Wait> {
+    /// Puts them back as they were.
+    pub(super) fn put_back(self, timeline: &mut Timeline) {
         let mut from = Reader(&self.bytes);
-        let mut waits = Vec::with_capacity(self.n);
-        waits.extend((0..self.n).map_while(|_| self.wait(&mut from)));
-        waits
+        timeline.waits.reserve_exact(self.waits);
+        timeline.waits.extend((0..self.waits).map_while(|_| self.wait(&mut from)));
+        timeline.critical_path.reserve_exact(self.segments);
+        timeline.critical_path.extend((0..self.segments).map_while(|_| self.segment(&mut from)));
     }
 
     fn word(&self, place: u64) -> Option<String> {
@@ -103,6 +91,39 @@ impl Shelf {
         })
     }
 
+    fn segment(&self, from: &mut Reader<'_>) -> Option<Segment> {
+        Some(Segment {
+            at_ns: from.number()?,
+            duration_ns: from.number()?,
+            start_id: from.text()?.to_owned(),
+            tid: from.small()?,
+            phase: self.word_or_none(from.number()?)?,
+            state: self.word(from.number()?)?,
+            detail: if from.number()? == 1 { Some(from.text()?.to_owned()) } else { None },
+            holder: if from.number()? == 1 { Some(self.holder(from)?) } else { None },
+            folded: if from.number()? == 1 { Some(self.folded(from)?.into()) } else { None },
+        })
+    }
+
+    fn folded(&self, from: &mut Reader<'_>) -> Option<Folded> {
+        Some(Folded {
+            pieces: from.number()?,
+            own_ns: self.sums(from)?,
+            others_ns: self.sums(from)?,
+            short_starts: from.number()?,
+            short_ns: from.number()?,
+            also: (0..from.count()?).map(|_| from.text().map(str::to_owned)).collect::<Option<_>>()?,
+        })
+    }
+
+    fn sums(&self, from: &mut Reader<'_>) -> Option<BTreeMap<String, u64>> {
+        let mut sums = BTreeMap::new();
+        for _ in 0..from.count()? {
+            sums.insert(self.word(from.number()?)?, from.number()?);
+        }
+        Some(sums)
+    }
+
     fn woken_by(&self, from: &mut Reader<'_>) -> Option<WokenBy> {
         Some(WokenBy {
             kind: self.word(from.number()?)?,
@@ -116,12 +137,65 @@ impl Shelf {
     }
 }
 
+fn write_text_or_none(out: &mut Writer, text: Option<&String>) {
+    out.number(text.is_some().into());
+    text.iter().for_each(|text| out.text(text));
+}
+
+fn write_wait(out: &mut Writer, words: &mut Words, wait: &Wait) {
+    let Wait { at_ns, duration_ns, runnable_ns, tid, kind, syscall, detail, woken_by, holder } = wait;
+    [*at_ns, *duration_ns, *runnable_ns, (*tid).into()].into_iter().for_each(|n| out.number(n));
+    out.number(words.place(kind));
+    out.number(words.place_or_none(syscall.as_ref()));
+    write_text_or_none(out, detail.as_ref());
+    out.number(woken_by.is_some().into());
+    if let Some(WokenBy { kind, pid, comm }) = woken_by {
+        out.number(words.place(kind));
+        out.number(pid.map_or(0, |pid| u64::from(pid) + 1));
+        out.number(words.place_or_none(comm.as_ref()));
+    }
+    write_holder(out, words, holder.as_ref());
+}
+
+fn write_holder(out: &mut Writer, words: &mut Words, holder: Option<&Holder>) {
+    out.number(holder.is_some().into());
+    if let Some(Holder { pid, comm, held_ns }) = holder {
+        out.number((*pid).into());
+        out.number(words.place(comm));
+        out.after_or_none(0, *held_ns);
+    }
+}
+
+fn write_segment(out: &mut Writer, words: &mut Words, segment: &Segment) {
+    let Segment { at_ns, duration_ns, start_id, tid, phase, state, detail, holder, folded } = segment;
+    [*at_ns, *duration_ns].into_iter().for_each(|n| out.number(n));
+    out.text(start_id);
+    out.number((*tid).into());
+    out.number(words.place_or_none(phase.as_ref()));
+    out.number(words.place(state));
+    write_text_or_none(out, detail.as_ref());
+    write_holder(out, words, holder.as_ref());
+    out.number(folded.is_some().into());
+    if let Some(Folded { pieces, own_ns, others_ns, short_starts, short_ns, also }) = folded.as_deref() {
+        out.number(*pieces);
+        for sums in [own_ns, others_ns] {
+            out.number(sums.len() as u64);
+            for (state, ns) in sums {
+                out.number(words.place(state));
+                out.number(*ns);
+            }
+        }
+        [*short_starts, *short_ns, also.len() as u64].into_iter().for_each(|n| out.number(n));
+        also.iter().for_each(|id| out.text(id));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn many_waits_come_back_as_they_were_and_few_stay() {
+    fn many_come_back_as_they_were_and_few_stay() {
         let wait = |n: u32| Wait {
             at_ns: u64::from(n) << 30,
             duration_ns: u64::MAX - u64::from(n),
@@ -141,13 +215,48 @@ mod tests {
                 held_ns: [None, Some(0), Some(u64::MAX)][n as usize % 3],
             }),
         };
-        let all: Vec<Wait> = (0..1000).map(wait).collect();
-        let mut waits = all.clone();
-        let shelf = Shelf::take(&mut waits).unwrap();
-        assert!(waits.is_empty() && shelf.bytes.len() < 60 * all.len(), "{}", shelf.bytes.len());
-        assert_eq!(shelf.waits(), all);
-        let mut few = all[..FEW - 1].to_vec();
+        let sums = |n: u32| (0..n % 4).map(|at| (format!("s{at}"), u64::MAX - u64::from(n))).collect();
+        let segment = |n: u32| Segment {
+            at_ns: u64::from(n) << 20,
+            duration_ns: (n % 5).into(),
+            start_id: format!("{n}@{}/0", u64::MAX - u64::from(n)),
+            tid: n,
+            phase: n.is_multiple_of(3).then(|| "setup".to_owned()),
+            state: ["running", "größe"][n as usize % 2].to_owned(),
+            detail: n.is_multiple_of(4).then(|| format!("{n} short pieces")),
+            holder: wait(n).holder,
+            folded: n.is_multiple_of(2).then(|| {
+                let also = (0..n % 3).map(|at| format!("{at}@{n}/1")).collect();
+                let (pieces, short_starts, short_ns) = (u64::MAX, n.into(), 7);
+                Box::new(Folded {
+                    pieces,
+                    own_ns: sums(n),
+                    others_ns: sums(n + 1),
+                    short_starts,
+                    short_ns,
+                    also,
+                })
+            }),
+        };
+        let waits: Vec<Wait> = (0..1000).map(wait).collect();
+        let critical_path: Vec<Segment> = (0..900).map(segment).collect();
+        let all = Timeline { waits, critical_path, ..Timeline::default() };
+        for (waits, segments) in [(1000, 900), (FEW, 0), (0, FEW), (1, FEW - 1)] {
+            let mut all = all.clone();
+            all.waits.truncate(waits);
+            all.critical_path.truncate(segments);
+            let mut timeline = all.clone();
+            let shelf = Shelf::take(&mut timeline).unwrap();
+            assert!(timeline.waits.is_empty() && timeline.critical_path.is_empty());
+            assert!(shelf.bytes.len() < 80 * (waits + segments), "{}", shelf.bytes.len());
+            shelf.put_back(&mut timeline);
+            assert_eq!(timeline, all);
+        }
+        let mut few = all.clone();
+        few.waits.truncate(FEW / 2);
+        few.critical_path.truncate(FEW / 2 - 1);
+        let kept = few.clone();
         assert!(Shelf::take(&mut few).is_none());
-        assert_eq!(few, all[..FEW - 1]);
+        assert_eq!(few, kept);
     }
 }

@@ -47,8 +47,8 @@ pub(super) struct Built {
     pub execs: u32,
     /// Its readiness was looked for.
     pub timeline: bool,
-    /// Its waits, while they are written down.
-    pub waits: Option<super::shelf::Shelf>,
+    /// Its waits and its path, while they are written down.
+    pub shelf: Option<super::shelf::Shelf>,
     /// What its main thread did last was not told yet: see [`Dark`].
     pub dark: Option<Box<Dark>>,
 }
@@ -337,7 +337,7 @@ impl Builder {
             creator_execs,
             path_cut: account.path_cut,
             timeline: process.ready.is_some(),
-            waits: None,
+            shelf: None,
             dark: None,
             execs: self.processes.get(&id).map_or(0, |process| process.execs),
         })
@@ -386,7 +386,7 @@ impl Builder {
         // Where still nothing was told, what was asked is better.
         if unknown(&account.states) < before {
             built.start.timeline.take_account(account);
-            built.waits = None;
+            built.shelf = None;
         }
     }
 
