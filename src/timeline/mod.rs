@@ -218,6 +218,7 @@ impl Builder {
     /// Puts there what processes that go on did long ago.
     pub fn keep_rows_in(&mut self, scratch: Box<dyn Scratch>) {
         self.spill = Some(spill::Spill::new(scratch));
+        self.past.keep_rows_in(self.spill.as_ref());
     }
 
     /// Keeps the facts of every start that is given out, for [`Self::take_facts`]: tests and benchmarks.

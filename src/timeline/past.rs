@@ -11,6 +11,7 @@ mod store;
 mod tests;
 
 use super::phases::Begun;
+use super::spill::Spill;
 use super::tasks::Tasks;
 use crate::event::Id;
 use crate::hash::HashMap;
@@ -83,6 +84,8 @@ pub(super) struct Past {
     /// The last slot of each process number.
     by_pid: HashMap<u32, u64>,
     store: Store,
+    /// Where the pieces of those go that are read again, where they are many.
+    spill: Option<Rc<Spill>>,
     sweep_at: usize,
     /// The end of the latest start that had to go before its time.
     pub evicted_ns: u64,
@@ -92,6 +95,11 @@ impl Past {
     /// Puts what is seldom asked for there, from now on.
     pub(super) fn keep_in(&mut self, scratch: Box<dyn Scratch>) {
         self.store.to(scratch);
+    }
+
+    /// Puts there what is read again of starts that went on for long.
+    pub(super) fn keep_rows_in(&mut self, spill: Option<&Rc<Spill>>) {
+        self.spill = spill.cloned();
     }
 
     /// Keeps a start. `oldest_ns` says when the oldest start in progress began: what ended before that
@@ -178,7 +186,8 @@ impl Past {
 
     /// The start that is there.
     pub(super) fn read(&self, slot: &Slot) -> Option<Story> {
-        code::read(&self.store.get(slot.at >> 1)?, slot.pid, slot.origin_ns, slot.end_ns, slot.exited())
+        let bytes = self.store.get(slot.at >> 1)?;
+        code::read(&bytes, slot.pid, slot.origin_ns, slot.end_ns, slot.exited(), self.spill.as_ref())
     }
 
     fn head(&self, slot: &Slot) -> Option<code::Head> {

@@ -8,8 +8,10 @@ use crate::dense::{Reader, Writer};
 use crate::event::Id;
 use crate::timeline::phases::Begun;
 use crate::timeline::row::{self, Row};
+use crate::timeline::spill::Spill;
 use crate::timeline::tasks::{Lane, Tasks};
 use crate::trace::vocabulary::PHASES;
+use std::rc::Rc;
 
 /// What comes before the tasks of a start.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +73,7 @@ fn read_head(from: &mut Reader<'_>, origin: u64) -> Option<Head> {
     Some(Head { creator, command: from.text()?.to_owned() })
 }
 
-fn tasks(from: &mut Reader<'_>, pid: u32, origin: u64) -> Option<Tasks> {
+fn tasks(from: &mut Reader<'_>, pid: u32, origin: u64, spill: Option<&Rc<Spill>>) -> Option<Tasks> {
     let mut tasks = Tasks::of(pid);
     for _ in 0..from.count()? {
         let tid = from.number()?;
@@ -81,7 +83,7 @@ fn tasks(from: &mut Reader<'_>, pid: u32, origin: u64) -> Option<Tasks> {
             taken_over.push((from.after(origin)?, usize::try_from(from.number()?).ok()?));
         }
         let n = from.count()?;
-        let mut pieces = Row::default();
+        let mut pieces = Row::kept_in(spill.cloned());
         let mut last = origin;
         for _ in 0..n {
             let piece = row::read(from, last)?;
@@ -93,13 +95,22 @@ fn tasks(from: &mut Reader<'_>, pid: u32, origin: u64) -> Option<Tasks> {
     }
     Some(tasks)
 }
+
 /// What comes first, of bytes that may be cut off behind it.
 pub(super) fn head(bytes: &[u8], origin_ns: u64) -> Option<Head> {
     read_head(&mut Reader(bytes), origin_ns)
 }
 
-/// A start from its bytes; what is known of it elsewhere is given.
-pub(super) fn read(bytes: &[u8], pid: u32, origin_ns: u64, end_ns: u64, exited: bool) -> Option<Story> {
+/// A start from its bytes; what is known of it elsewhere is given. Of one that went on for long, pieces leave memory for
+/// `spill`.
+pub(super) fn read(
+    bytes: &[u8],
+    pid: u32,
+    origin_ns: u64,
+    end_ns: u64,
+    exited: bool,
+    spill: Option<&Rc<Spill>>,
+) -> Option<Story> {
     let mut reader = Reader(bytes);
     let Head { creator, command } = read_head(&mut reader, origin_ns)?;
     let id = Id { pid, birth_ns: reader.after(origin_ns)? };
@@ -110,7 +121,7 @@ pub(super) fn read(bytes: &[u8], pid: u32, origin_ns: u64, end_ns: u64, exited: 
         let name = *PHASES.get(usize::try_from(reader.number()?).ok()?)?;
         begun.push(Begun { name, at_ns: reader.number()? });
     }
-    let tasks = tasks(&mut reader, pid, origin_ns)?.into();
+    let tasks = tasks(&mut reader, pid, origin_ns, spill)?.into();
     let phases = begun.into();
     Some(Story { id, seq, origin_ns, end_ns, exited, creator, run_ns, phases, command, tasks })
 }

@@ -113,7 +113,7 @@ fn a_start_is_read_as_it_was_written() {
         // Bytes that are cut off give nothing, and do not panic.
         let bytes = code::write(&want);
         for len in 4..bytes.len() - 1 {
-            assert!(code::read(&bytes[4..len], pid, 1 << 40, 0, false).is_none(), "{len}");
+            assert!(code::read(&bytes[4..len], pid, 1 << 40, 0, false, None).is_none(), "{len}");
         }
     }
 }
@@ -163,6 +163,22 @@ fn many_starts_leave_memory_and_come_back() {
     assert!(matches!(&*holes, [(0, until)] if *until > 1 << 20), "{holes:?}");
     past.sweep(None);
     assert!(past.slots.is_empty() && past.by_pid.is_empty() && past.evicted_ns == 0);
+}
+
+#[test]
+fn the_pieces_of_one_that_went_on_for_long_are_not_in_memory_when_it_is_read() {
+    let disk = Disk(Rc::default(), usize::MAX);
+    let mut past = Past::default();
+    past.keep_rows_in(Some(&Spill::new(Box::new(disk.clone()))));
+    let origin = 1 << 40;
+    let piece = |n: u64| Piece::Wait(Waited::new(origin + n, origin + n, origin + n + 1, &Told::default()));
+    let mut tasks = Tasks::of(3);
+    tasks.put(Lane::of(3, (0..5_000).map(piece).collect(), None, Vec::new()), true);
+    let want = Story { tasks: tasks.into(), ..story(3, origin, origin + 1_000_000, true) };
+    past.add(&want, || Some(0));
+    assert!(disk.0.borrow().0.is_empty());
+    is_whole(&past, 3, origin + 5, &want);
+    assert!(disk.0.borrow().0.len() > 200 << 10, "{}", disk.0.borrow().0.len());
 }
 
 #[test]
