@@ -131,6 +131,25 @@ fn threads_that_sleep_at_the_same_time_cost_what_the_path_has_of_it() {
 }
 
 #[test]
+fn of_ever_longer_steps_only_the_last_may_be_too_late() {
+    // As Popen.wait(timeout=) asks for its child.
+    let polls = |steps: &[u64]| {
+        let path: Vec<_> =
+            steps.iter().flat_map(|ms| [(1, 1, "running", ""), (*ms, 1, "sleep", "")]).collect();
+        let ms = path.iter().map(|(ms, ..)| ms).sum();
+        diagnose(&[start(1, None, 0, ms, &path)])
+    };
+    let said = polls(&[1, 2, 4, 8, 16, 32, 50, 50, 50, 50]);
+    let found = find(&said, "fixed-sleep");
+    assert_eq!((found.saves_ns, &found.evidence["slept_ns"]), (Some(50 * MS), &json!(263 * MS)));
+    assert!(found.summary.contains("slept 10 times, 263 ms in all"), "{}", found.summary);
+    assert!(found.summary.contains(", 9 times in steps to a longer one"), "{}", found.summary);
+    // Equal ones, and few, are what somebody chose.
+    assert_eq!(find(&polls(&[50; 10]), "fixed-sleep").saves_ns, Some(500 * MS));
+    assert_eq!(find(&polls(&[1, 2, 4, 80]), "fixed-sleep").saves_ns, Some(87 * MS));
+}
+
+#[test]
 fn a_condition_that_nobody_fulfils_in_time_is_a_sleep() {
     let waited = |ms: u64, by: &str| {
         let mut app = start(

@@ -1,10 +1,12 @@
 """loop.py HOW MS TIMES: an event loop that sleeps for so long so many times (`sleep`), or that waits for the byte of a
 child that computes as long each time, with a time-out that is never over (`event`); a condition's time-out as often
 (`condition`), or one that another thread fulfils before (`fulfilled`); three threads that sleep as often, each a little
-longer than the one before (`threads`). The cost is what that took."""
+longer than the one before (`threads`); a child that computes as long and is asked again and again (`popen`), or waited for
+(`child`). The cost is what that took."""
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -54,7 +56,14 @@ def threaded(how, ms, times):
         for each in threads:
             each.join()
     for _ in range(0 if how == "threads" else times):
-        fulfilled(ms) if how == "fulfilled" else threading.Event().wait(ms / 1000)
+        if how == "fulfilled":
+            fulfilled(ms)
+        elif how == "condition":
+            threading.Event().wait(ms / 1000)
+        else:
+            computing = f"import time\nwhile time.process_time() < {ms / 1000}: pass"
+            child = subprocess.Popen([sys.executable, "-c", computing])
+            child.wait(timeout=60 if how == "popen" else None)
     print(json.dumps({"self": os.getpid(), "cost_ns": time.monotonic_ns() - began}))
 
 

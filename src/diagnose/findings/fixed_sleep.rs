@@ -1,8 +1,9 @@
 //! `fixed-sleep`: a start sleeps for a time that was chosen beforehand.
 
-use crate::diagnose::case::{Case, by_name, listed, measured, quoted, time};
+use crate::diagnose::case::{Case, OnPath, by_name, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::hash::HashMap;
 use crate::trace::schema::Wait;
 use crate::words::count;
 
@@ -37,12 +38,49 @@ fn is_time_out_of_a_condition(wait: &Wait) -> bool {
     wait.kind == "futex" && timed && wait.duration_ns >= CONDITION_NS
 }
 
+/// Sleeps of one thread, one after the other, that are ever longer steps: so many, the first no longer than this.
+const STEPS: usize = 5;
+const FIRST_STEP_NS: u64 = 5_000_000;
+
+/// Of each sleep, whether it is a step to a longer one: what was asked for after it was not there yet, and whoever is told
+/// when it is waits as long. Popen.wait(timeout=) of Python asks so for its child, from 1 ms to 50 ms.
+fn steps(slept: &[OnPath<'_>]) -> Vec<bool> {
+    let mut is_step = vec![false; slept.len()];
+    let mut runs: HashMap<u32, Vec<usize>> = HashMap::default();
+    let close = |run: &[usize], is_step: &mut Vec<bool>| {
+        let ns = |at: Option<&usize>| at.and_then(|at| slept.get(*at)).map_or(0, |on| on.wait.duration_ns);
+        let (first, last) = (ns(run.first()), ns(run.last()));
+        if run.len() < STEPS || first > FIRST_STEP_NS || last < first.saturating_mul(4) {
+            return;
+        }
+        for at in run.iter().rev().skip(1) {
+            if let Some(step) = is_step.get_mut(*at) {
+                *step = true;
+            }
+        }
+    };
+    for (at, on) in slept.iter().enumerate().filter(|(_, on)| on.wait.kind == "sleep") {
+        let run = runs.entry(on.wait.tid).or_default();
+        let before = run.last().and_then(|last| slept.get(*last)).map_or(0, |last| last.wait.duration_ns);
+        let ns = on.wait.duration_ns;
+        // Equal ones are where the longest is reached; the very last may be cut to what is left of a time-out.
+        let goes_on = ns >= before.saturating_sub(before / 5) && ns <= before.saturating_mul(3);
+        if !run.is_empty() && !goes_on {
+            close(run, &mut is_step);
+            run.clear();
+        }
+        run.push(at);
+    }
+    runs.values().for_each(|run| close(run, &mut is_step));
+    is_step
+}
+
 pub(crate) struct FixedSleep;
 
 const PAGE: Page = Page {
     what: "A start sleeps for a fixed time, and everything else waits for it.",
     why: "A sleep that waits for something else to be ready is either too long or too short; one within a loop that asks again and again adds half its length on average.",
-    measured: "Waits in nanosleep and clock_nanosleep that a timer ended, on the critical path; and of an event loop (asyncio.sleep, setTimeout) those in epoll_wait that ended because the time asked for was over, with nothing from a peer on the network; and those for a condition of another thread (a futex) that nobody fulfilled before their time was over, as a JVM's Thread.sleep is, from 10 ms on. Sleeps of less than 100 us are not counted.",
+    measured: "Waits in nanosleep and clock_nanosleep that a timer ended, on the critical path; and of an event loop (asyncio.sleep, setTimeout) those in epoll_wait that ended because the time asked for was over, with nothing from a peer on the network; and those for a condition of another thread (a futex) that nobody fulfilled before their time was over, as a JVM's Thread.sleep is, from 10 ms on. Sleeps of less than 100 us are not counted. Of ever longer steps, as Python's Popen.wait(timeout=) asks for its child, only the last one costs: what was asked for was not there before.",
     fix: "Wait for the event itself: READY=1, a listening socket, inotify for a file, pidfd or waitpid for a process, a condition variable; or ask in ever longer steps, beginning with 1 ms.",
     mistaken: "A sleep that keeps a rate limit, or whose length is the point (sleep 5 as a command), is told as well, and so is an event loop that looks after something else from time to time. A condition whose time-out is over each time is told, whether it was meant to be fulfilled or not. Time-outs of poll and select with descriptors are no fixed sleeps. A timerfd is not told from other events; of a start that was not ready in the end only sleeps count, as an idle loop waits for ever.",
 };
@@ -66,12 +104,18 @@ impl Rule for FixedSleep {
         let times_out = |wait: &Wait| {
             case.is_whole() && (is_time_out_of_a_loop(wait) || is_time_out_of_a_condition(wait))
         };
-        for on in case.waits_where(|wait| wait.kind == "sleep" || times_out(wait)) {
-            if on.wait.woken_by.as_ref().is_some_and(|by| by.kind != "timer") {
-                continue;
+        let timed = |on: &OnPath<'_>| on.wait.woken_by.as_ref().is_none_or(|by| by.kind == "timer");
+        let waits = case.waits_where(|wait| wait.kind == "sleep" || times_out(wait));
+        let slept: Vec<OnPath<'_>> = waits.filter(timed).collect();
+        let is_step = steps(&slept);
+        let steps = is_step.iter().filter(|step| **step).count();
+        let mut all_ns = 0u64;
+        for (on, is_step) in slept.into_iter().zip(is_step) {
+            all_ns = all_ns.saturating_add(on.ns);
+            if !is_step {
+                ns = ns.saturating_add(on.ns);
+                claims.extend(on.claims);
             }
-            ns = ns.saturating_add(on.ns);
-            claims.extend(on.claims);
             let asked = on.wait.detail.as_deref().and_then(|detail| detail.strip_prefix("asked for "));
             let asked = match on.wait.kind.as_str() {
                 "sleep" => match asked {
@@ -133,11 +177,18 @@ impl Rule for FixedSleep {
         let asked = parts.join("; ");
         let often = if n > 1 { format!("{} times, ", count(n as u64)) } else { String::new() };
         let all = if n > 1 { " in all" } else { "" };
+        let steps = match steps {
+            0 => String::new(),
+            steps => format!(
+                ", {steps} times in steps to a longer one, which it would have waited all the same; the rest, {}, may be too late",
+                time(ns)
+            ),
+        };
         let hit = Hit::new(case.program(), format!("sleeping for a fixed time in {}", case.program()))
-            .says(format!("{} slept {often}{}{all} ({asked})", case.name(), time(ns)))
+            .says(format!("{} slept {often}{}{all} ({asked}){steps}", case.name(), time(all_ns)))
             .advises("Wait for the event that the sleep is meant for, or ask in ever longer steps that begin with 1 ms")
             .shows("sleeps", n)
-            .shows("slept_ns", ns)
+            .shows("slept_ns", all_ns)
             .shows("asked_for", shown);
         vec![measured(hit, ns, claims)]
     }
