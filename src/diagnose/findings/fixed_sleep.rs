@@ -177,6 +177,10 @@ impl Rule for FixedSleep {
         let asked = parts.join("; ");
         let often = if n > 1 { format!("{} times, ", count(n as u64)) } else { String::new() };
         let all = if n > 1 { " in all" } else { "" };
+        let advice = match steps {
+            0 => "Wait for the event that the sleep is meant for, or ask in ever longer steps that begin with 1 ms",
+            _ => "Wait for the event itself, as a plain waitpid or a pidfd does for a process, and inotify for a file",
+        };
         let steps = match steps {
             0 => String::new(),
             steps => format!(
@@ -186,7 +190,7 @@ impl Rule for FixedSleep {
         };
         let hit = Hit::new(case.program(), format!("sleeping for a fixed time in {}", case.program()))
             .says(format!("{} slept {often}{}{all} ({asked}){steps}", case.name(), time(all_ns)))
-            .advises("Wait for the event that the sleep is meant for, or ask in ever longer steps that begin with 1 ms")
+            .advises(advice)
             .shows("sleeps", n)
             .shows("slept_ns", all_ns)
             .shows("asked_for", shown);
