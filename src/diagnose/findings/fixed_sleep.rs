@@ -178,8 +178,12 @@ impl Rule for FixedSleep {
         let often = if n > 1 { format!("{} times, ", count(n as u64)) } else { String::new() };
         let all = if n > 1 { " in all" } else { "" };
         let advice = match steps {
-            0 => "Wait for the event that the sleep is meant for, or ask in ever longer steps that begin with 1 ms",
-            _ => "Wait for the event itself, as a plain waitpid or a pidfd does for a process, and inotify for a file",
+            0 => {
+                "Wait for the event that the sleep is meant for, or ask in ever longer steps that begin with 1 ms"
+            }
+            _ => {
+                "Wait for the event itself, as a plain waitpid or a pidfd does for a process, and inotify for a file"
+            }
         };
         let steps = match steps {
             0 => String::new(),
