@@ -247,6 +247,8 @@ fn a_cgroup_that_is_not_there_is_told_from_one_in_which_nothing_starts() {
     };
     let missing = said(&["--unit", "no-such-unit"]);
     assert!(missing.contains("startrace: --unit no-such-unit: there is no such cgroup"), "{missing}");
+    // At once, and not only when it has been waited for in vain.
+    assert!(missing.contains("now; waiting for it\n"), "{missing}");
     let quiet = Cgroup::new(&format!("startrace-q{}.service", std::process::id()));
     let name = quiet.0.file_name().unwrap().to_str().unwrap();
     let nothing = said(&["--unit", name]);

@@ -656,6 +656,10 @@ fn a_findings_page_is_shown_beside_a_trace_that_need_not_be_there() {
     assert_eq!(run(&["report", "/nowhere/app.json", "--explain", "connect-wait"]), alone);
     let (code, _, said) = run(&["report", "/nowhere/app.json", "--explain", "no-such"]);
     assert!(code == Some(2) && said.contains("there is no such finding"), "{said}");
+    // Nor is it read for the usual thresholds.
+    let alone = run(&["report", "--print-thresholds"]);
+    assert!(alone.0 == Some(0) && alone.1.contains("min_cost") && alone.2.is_empty(), "{alone:?}");
+    assert_eq!(run(&["report", "/nowhere/app.json", "--print-thresholds"]), alone);
 }
 
 /// Where a disk is full: each command names the file, or standard output, and says what to do.
