@@ -152,10 +152,8 @@ pub fn command(args: &[String]) -> Result<()> {
         Bench { rounds: options.rounds, startrace, classifier, peers: options.peers, folder: folder.clone() };
     // perf, bpftrace and tracexec look their tracepoints up there, and so may startrace.
     let _tracefs = Tracefs::mounted()?;
-    let figures = run(&bench, &options);
-    let removed = std::fs::remove_dir_all(&folder);
-    let figures = figures?;
-    removed.with_context(|| format!("{}", folder.display()))?;
+    let (figures, failed) = run(ROWS, &bench, &options);
+    std::fs::remove_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
 
     print!("{}", table::text(&figures));
     if let Some(file) = &options.json {
@@ -163,18 +161,28 @@ pub fn command(args: &[String]) -> Result<()> {
         std::fs::write(file, document + "\n").with_context(|| format!("{}", file.display()))?;
         eprintln!("bench: figures in {}", file.display());
     }
+    if !failed.is_empty() {
+        bail!("rows that failed: {}", failed.join(", "));
+    }
     Ok(())
 }
 
-fn run(bench: &Bench, options: &Options) -> Result<Vec<Figure>> {
-    let mut figures = Vec::new();
-    for (name, row) in ROWS {
-        if options.wants(name) {
-            eprintln!("bench: {name}");
-            figures.extend(row(bench).with_context(|| format!("row {name}"))?);
+/// The figures, and the rows that have none because something failed: the others took a quarter of an hour.
+fn run(rows: &[(&'static str, Row)], bench: &Bench, options: &Options) -> (Vec<Figure>, Vec<&'static str>) {
+    let (mut figures, mut failed) = (Vec::new(), Vec::new());
+    for (name, row) in rows.iter().copied().filter(|(name, _)| options.wants(name)) {
+        eprintln!("bench: {name}");
+        match row(bench) {
+            Ok(of_row) => figures.extend(of_row),
+            Err(why) => {
+                eprintln!("bench: {name}: {why:#}");
+                let (what, note) = ("failed".to_owned(), format!("{why:#}"));
+                figures.push(Figure { row: name, what, value: None, unit: "", goal: None, note });
+                failed.push(name);
+            }
         }
     }
-    Ok(figures)
+    (figures, failed)
 }
 
 #[cfg(test)]
@@ -183,6 +191,21 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_row_that_fails_takes_no_other_with_it() {
+        fn good(_: &Bench) -> Result<Vec<Figure>> {
+            let (what, note) = (String::new(), String::new());
+            Ok(vec![Figure { row: "good", what, value: None, unit: "", goal: None, note }])
+        }
+        let rows: [(&str, Row); 3] = [("good", good), ("bad", |_| bail!("no room")), ("later", good)];
+        let (startrace, folder) = (PathBuf::new(), PathBuf::new());
+        let bench = Bench { rounds: 1, startrace, classifier: None, peers: false, folder };
+        let (figures, failed) = run(&rows, &bench, &parse(&[]).unwrap());
+        assert_eq!(failed, ["bad"]);
+        assert_eq!(figures.len(), 3);
+        assert_eq!((figures[1].row, &*figures[1].note), ("bad", "no room"));
     }
 
     #[test]
