@@ -149,6 +149,36 @@ fn of_ever_longer_steps_only_the_last_may_be_too_late() {
     assert_eq!(find(&polls(&[1, 2, 4, 80]), "fixed-sleep").saves_ns, Some(87 * MS));
 }
 
+/// A thread waits for a child, and the main one has work of its own for most of that time, before it joins the thread.
+#[test]
+fn a_child_that_a_thread_waits_for_costs_what_the_path_has_of_it() {
+    let path = [(20, 1, "running", ""), (770, 1, "running", ""), (148, 2, "sleep", ""), (2, 1, "running", "")];
+    let mut app = start(1, None, 0, 940, &path);
+    app["timeline"]["critical_path"][3]["tid"] = json!(9);
+    app["timeline"]["waits"] = json!([{"at_ns": 26 * MS, "duration_ns": 912 * MS, "runnable_ns": 0, "tid": 9,
+        "kind": "child", "syscall": "wait4", "detail": "pid 2 (sleep 0.9)",
+        "woken_by": {"kind": "task", "pid": 2, "comm": "sleep"}}]);
+    let said = diagnose(&[app]);
+    let waited = find(&said, "helper-wait");
+    assert_eq!((waited.saves_ns, &waited.evidence["waited_ns"]), (Some(148 * MS), &json!(148 * MS)));
+}
+
+/// Who had the CPU is told in the same words as who is waited for.
+#[test]
+fn a_process_is_not_named_by_what_it_did_with_the_cpu() {
+    let path = [(10, 1, "running", ""), (20, 1, "runnable", ""), (200, 2, "running", ""), (10, 1, "running", "")];
+    let mut app = start(1, None, 0, 240, &path);
+    app["timeline"]["waits"] = json!([
+        {"at_ns": 10 * MS, "duration_ns": 0, "runnable_ns": 20 * MS, "tid": 1, "kind": "runnable", "syscall": null,
+            "detail": "pid 2 (python3) had the CPU for the last 1.231 ms", "woken_by": null},
+        {"at_ns": 30 * MS, "duration_ns": 200 * MS, "runnable_ns": 0, "tid": 1, "kind": "child", "syscall": "wait4",
+            "detail": "pid 2 (helper --now)", "woken_by": {"kind": "task", "pid": 2, "comm": "helper"}}
+    ]);
+    let said = diagnose(&[app]);
+    let summary = &find(&said, "helper-wait").summary;
+    assert!(summary.ends_with("waited 200 ms for its child helper --now"), "{summary}");
+}
+
 #[test]
 fn a_condition_that_nobody_fulfils_in_time_is_a_sleep() {
     let waited = |ms: u64, by: &str| {

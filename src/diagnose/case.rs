@@ -254,12 +254,12 @@ impl<'a> Case<'a> {
                 if !returns || !alone {
                     return None;
                 }
-                // Where the wait ended by itself, the path may have come into its midst, from another thread that began
-                // to wait for this one: what was on the path before is that one's matter.
+                // The path may have come into its midst, from another thread that began to wait for this one: what was on
+                // the path before is that one's matter.
                 let within = path.get(at..after)?;
-                let still = |segment: &&Segment| segment.start_id == own && segment.tid == wait.tid;
-                let came = within.iter().rev().take_while(still).last();
-                let from = came.map_or(wait.at_ns, |segment| segment.at_ns.max(wait.at_ns));
+                let others = |segment: &&Segment| segment.start_id == own && segment.tid != wait.tid;
+                let before = within.iter().rfind(others);
+                let from = before.map_or(wait.at_ns, |it| it.at_ns.saturating_add(it.duration_ns).max(wait.at_ns));
                 let within =
                     within.iter().filter(|segment| segment.at_ns.saturating_add(segment.duration_ns) > from);
                 // Until it is woken: for how long it then waits for a CPU is the machine's doing.
@@ -310,7 +310,9 @@ impl<'a> Case<'a> {
             return Some(label::harmless(name, MAX_TEXT));
         }
         let pid = format!("pid {} (", start_id.split('@').next()?);
-        let details = self.start.timeline.waits.iter().take(1_000).filter_map(|wait| wait.detail.as_deref());
+        // What is said of a wait for a CPU is about those that had it.
+        let waits = self.start.timeline.waits.iter().take(1_000).filter(|wait| wait.kind != "runnable");
+        let details = waits.filter_map(|wait| wait.detail.as_deref());
         let mut named = details.filter_map(|detail| detail.split_once(pid.as_str()));
         named.next().map(|(_, name)| label::harmless(name.strip_suffix(')').unwrap_or(name), MAX_TEXT))
     }
