@@ -592,6 +592,39 @@ fn an_exec_by_another_thread_may_lose_the_cpu_on_its_way() {
     );
 }
 
+/// A server forks for somebody who has ended since it asked; another process with the same number, born later, is not meant.
+#[test]
+fn who_asked_may_have_gone_by_the_time_of_the_fork() {
+    let main = "from multiprocessing.forkserver import main; main(3, 4, ['__main__'], **{})";
+    for again in [false, true] {
+        let mut s = Stream::default();
+        s.fork((1, 1), 10, [0, 1, 2]);
+        s.exec((10, 10), 3, 4, &["/usr/bin/python3", "-c", main]);
+        s.fork((1, 1), 11, [10, 11, 12]);
+        s.exec((11, 11), 13, 14, &["/bin/asks"]);
+        s.exit(11, 30);
+        if again {
+            let reused = s.events.len();
+            s.fork((1, 1), 11, [33, 34, 35]);
+            for event in &mut s.events[reused..] {
+                event.id = Id { pid: 11, birth_ns: 33 * MS };
+            }
+        }
+        s.fork((10, 10), 12, [40, 41, 42]);
+        for event in &mut s.events {
+            if let What::Fork(fork) = &mut event.what
+                && event.id.pid == 12
+            {
+                fork.peer = Some((11, 25 * MS));
+            }
+        }
+        s.exit(12, 60);
+        let start = &s.starts(3_000)[&12];
+        assert_eq!(start["method"]["name"], "multiprocessing.forkserver");
+        assert_eq!(start["requested_by"]["start_id"], "11@11/0", "{}", start["requested_by"]);
+    }
+}
+
 #[test]
 fn a_leader_that_ends_early_has_exited() {
     let mut s = Stream::default();

@@ -8,7 +8,7 @@ use super::{Builder, MANY_DEADLINES, Output, start, tasks};
 use crate::event::task::Waker;
 use crate::event::{Exec, Fork, Id, What};
 use crate::method::facts::{Creation, Fd, Image};
-use crate::trace::schema::{self, Origin};
+use crate::trace::schema::{self, Origin, ProcessRef};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -169,8 +169,7 @@ impl Builder {
         };
         let origin_ns = origin_ns.min(time_ns);
         let peer = fork.peer.map(|(pid, read_ns)| {
-            let known = self.by_pid.get(&pid).map(|&id| (id, self.reference(id)));
-            Box::new(Asker { pid, read_ns, known })
+            Box::new(Asker { pid, read_ns, known: self.who_asked(pid, read_ns, time_ns) })
         });
         let Some(creator) = self.processes.get_mut(&fork.creator) else { return };
         creator.forks += 1;
@@ -455,6 +454,26 @@ impl Builder {
             self.out.push((Output::Exit { start_id: last.start_id, exit }, None));
         }
         self.bury(id, time_ns, status == 0);
+    }
+
+    /// The process with this number that the creator heard of when it read from a socket. It may have gone since: `systemctl
+    /// start --no-block` waits for nothing.
+    fn who_asked(&self, pid: u32, read_ns: u64, now_ns: u64) -> Option<(Id, ProcessRef)> {
+        let there = self.by_pid.get(&pid).copied().filter(|id| id.birth_ns <= read_ns);
+        if there.is_some() || now_ns.saturating_sub(read_ns) > start::REQUEST_NS {
+            return there.map(|id| (id, self.reference(id)));
+        }
+        let mut gone = self.processes.iter().filter(|(id, process)| {
+            let ended = process.ended.as_ref();
+            id.pid == pid && id.birth_ns <= read_ns && ended.is_some_and(|ended| ended.at_ns >= read_ns)
+        });
+        if let Some((id, _)) = gone.next() {
+            return Some((*id, self.reference(*id)));
+        }
+        let story = self.past.read(self.past.slot(pid, read_ns)?)?;
+        let Id { pid, .. } = story.id;
+        let start_id = Some(story.id.start(story.seq));
+        Some((story.id, ProcessRef { start_id, id: Some(story.id.text()), pid, comm: None }))
     }
 
     /// Forgets a process that has ended, unless a child's start still needs it.

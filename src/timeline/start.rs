@@ -70,7 +70,7 @@ const DARK_PIECES: usize = 5_000;
 const MAX_DEPTH: u32 = 6;
 
 /// A socket read longer ago than this did not bring the request for a fork.
-const REQUEST_NS: u64 = 1_000_000_000;
+pub(super) const REQUEST_NS: u64 = 1_000_000_000;
 
 pub(super) fn call_name(call: Call) -> Option<&'static str> {
     match call {
