@@ -152,7 +152,8 @@ fn of_ever_longer_steps_only_the_last_may_be_too_late() {
 /// A thread waits for a child, and the main one has work of its own for most of that time, before it joins the thread.
 #[test]
 fn a_child_that_a_thread_waits_for_costs_what_the_path_has_of_it() {
-    let path = [(20, 1, "running", ""), (770, 1, "running", ""), (148, 2, "sleep", ""), (2, 1, "running", "")];
+    let path =
+        [(20, 1, "running", ""), (770, 1, "running", ""), (148, 2, "sleep", ""), (2, 1, "running", "")];
     let mut app = start(1, None, 0, 940, &path);
     app["timeline"]["critical_path"][3]["tid"] = json!(9);
     app["timeline"]["waits"] = json!([{"at_ns": 26 * MS, "duration_ns": 912 * MS, "runnable_ns": 0, "tid": 9,
@@ -166,7 +167,8 @@ fn a_child_that_a_thread_waits_for_costs_what_the_path_has_of_it() {
 /// Who had the CPU is told in the same words as who is waited for.
 #[test]
 fn a_process_is_not_named_by_what_it_did_with_the_cpu() {
-    let path = [(10, 1, "running", ""), (20, 1, "runnable", ""), (200, 2, "running", ""), (10, 1, "running", "")];
+    let path =
+        [(10, 1, "running", ""), (20, 1, "runnable", ""), (200, 2, "running", ""), (10, 1, "running", "")];
     let mut app = start(1, None, 0, 240, &path);
     app["timeline"]["waits"] = json!([
         {"at_ns": 10 * MS, "duration_ns": 0, "runnable_ns": 20 * MS, "tid": 1, "kind": "runnable", "syscall": null,

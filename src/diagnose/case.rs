@@ -259,7 +259,8 @@ impl<'a> Case<'a> {
                 let within = path.get(at..after)?;
                 let others = |segment: &&Segment| segment.start_id == own && segment.tid != wait.tid;
                 let before = within.iter().rfind(others);
-                let from = before.map_or(wait.at_ns, |it| it.at_ns.saturating_add(it.duration_ns).max(wait.at_ns));
+                let from =
+                    before.map_or(wait.at_ns, |it| it.at_ns.saturating_add(it.duration_ns).max(wait.at_ns));
                 let within =
                     within.iter().filter(|segment| segment.at_ns.saturating_add(segment.duration_ns) > from);
                 // Until it is woken: for how long it then waits for a CPU is the machine's doing.
