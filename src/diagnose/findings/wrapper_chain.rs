@@ -14,7 +14,8 @@ const PAGE: Page = Page {
     fix: "Call the real program (which -a and readlink -f find it), or have the wrapper's result kept: pyenv which, \
           an activated environment, a PATH with the version's own bin.",
     mistaken: "Some wrappers are there for what they do (sudo, setpriv, numactl, tini): their time is told, but \
-               cannot be spared.",
+               cannot be spared. So is that of a script which works or waits (for a database, in a sleep) before it \
+               executes its program: what it waits for is told by other findings, and is what to change.",
 };
 
 impl Rule for WrapperChain {
