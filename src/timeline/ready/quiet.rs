@@ -10,7 +10,7 @@ use crate::sort::SortSmall;
 use std::collections::VecDeque;
 
 /// A wait for a disk, a page or a CPU that is no rest.
-const DELAY_NS: u64 = 5_000_000;
+pub(super) const DELAY_NS: u64 = 5_000_000;
 /// Stretches that are closer than this are one, up to [`MERGED_NS`].
 const NEAR_NS: u64 = 2_000_000;
 const MERGED_NS: u64 = 20_000_000;
@@ -128,6 +128,8 @@ pub(crate) struct Thread {
     pub(crate) whole: bool,
     /// Up to where it was told.
     pub(crate) told_ns: u64,
+    /// Where looks alone tell of it, and find it on a CPU or waiting for one: since when, and its running time then.
+    runnable: Option<(u64, Option<u64>)>,
     /// The last sleep that it chose: system call and arguments, and how often in a row.
     sleep: Option<(i32, [u64; 3])>,
     sleeps: u32,
@@ -141,6 +143,24 @@ impl Thread {
     pub(crate) fn told(&mut self, spent: &Spent, at_ns: u64) {
         self.running_ns = self.running_ns.saturating_add(spent.running_ns);
         self.told_ns = self.told_ns.max(at_ns);
+        self.runnable = None;
+    }
+
+    /// A look found it running, or fit to: has it waited for a CPU meanwhile, with no record of that yet? One look
+    /// cannot say, as the kernel tells of such a wait only when it is over; whoever is throttled may wait for long.
+    pub(crate) fn seen_runnable(&mut self, now_ns: u64, running_ns: Option<u64>) -> bool {
+        let (since_ns, before) = *self.runnable.get_or_insert((now_ns, running_ns));
+        let ran_ns = running_ns.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
+        let waited = now_ns.saturating_sub(since_ns).saturating_sub(ran_ns) >= DELAY_NS;
+        if waited {
+            self.runnable = None;
+        }
+        waited
+    }
+
+    /// A look found it waiting for something else.
+    pub(crate) fn seen_waiting(&mut self) {
+        self.runnable = None;
     }
 
     /// Is that sleep one of a row?
@@ -282,6 +302,25 @@ mod tests {
             thread.failed();
             assert!(!thread.is_period(230, [1, 0, 7]));
         }
+    }
+
+    #[test]
+    fn who_is_seen_runnable_for_long_and_ran_less_waits_for_a_cpu() {
+        let mut thread = Thread::default();
+        let mut seen =
+            |at_ms, ran_ms: Option<u64>| thread.seen_runnable(at_ms * MS, ran_ms.map(|ms| ms * MS));
+        assert!(!seen(100, Some(7)), "one look");
+        assert!(!seen(104, Some(7)) && seen(105, Some(7)) && !seen(106, Some(7)));
+        // It ran all the time, or nearly: its budget says how long it may.
+        assert!(!seen(116, Some(17)) && !seen(126, Some(23)) && seen(127, Some(23)));
+        // Where nobody counts that, it is no rest either way.
+        assert!(!seen(200, None) && seen(205, None));
+        // Nor is it one wait with a record, or another wait, between.
+        assert!(!seen(300, Some(30)));
+        thread.told(&Spent::default(), 310 * MS);
+        assert!(!thread.seen_runnable(320 * MS, Some(30 * MS)));
+        thread.seen_waiting();
+        assert!(!thread.seen_runnable(340 * MS, Some(30 * MS)));
     }
 
     #[test]

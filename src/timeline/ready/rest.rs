@@ -1,6 +1,6 @@
 //! Starts that are ready once they rest, and those whose time is over.
 
-use super::quiet::Threads;
+use super::quiet::{DELAY_NS, Threads};
 use super::rule::{Kind, Url};
 use super::{SELDOM_NS, Verdict, cut};
 use crate::event::Id;
@@ -77,10 +77,17 @@ impl Builder {
                 }
                 None => 0,
             };
-            if task.doing == Doing::Running && since_told >= budget_ns {
-                state.quiet.active(now_ns);
-                again = Some(now_ns.saturating_add(quiet_ns));
-                break;
+            match &task.doing {
+                Doing::Running => {
+                    if since_told >= budget_ns || thread.seen_runnable(now_ns, task.running_ns) {
+                        state.quiet.active(now_ns);
+                        again = Some(now_ns.saturating_add(quiet_ns));
+                        break;
+                    }
+                    // A short awakening, or a wait for a CPU: the next look will tell.
+                    again = again.max(Some(now_ns.saturating_add(DELAY_NS)));
+                }
+                _ => thread.seen_waiting(),
             }
             match &task.doing {
                 Doing::Busy | Doing::Stopped => {

@@ -319,6 +319,41 @@ fn what_runs_unseen_is_not_quiet() {
     assert_eq!(ready(&starts[0]), ("quiet", 2602));
 }
 
+/// Of a task that was throttled, or preempted by somebody who keeps the CPU, no record comes until it is back.
+#[test]
+fn what_waits_for_a_cpu_is_not_quiet() {
+    for running_ns in [Some(5 * MS), None] {
+        let mut stage = stage(&[]);
+        stage.fork(0, 1, 5);
+        let task = TaskNow { tid: 5, doing: Doing::Running, running_ns, ..TaskNow::default() };
+        stage.world.tasks.insert(5, vec![task]);
+        stage.until(3500);
+        // Two looks for each time that would have been quiet.
+        assert!(stage.world.asked <= 7, "asked {} times", stage.world.asked);
+        stage.world.tasks.remove(&5);
+        // It was off from the fifth ms on.
+        stage.wait(5, 3500, 5, Wait { kind: WaitKind::Cpu, spent: spent(0, 5, 5_000), ..Wait::default() });
+        let starts = stage.end(6000);
+        assert_eq!(ready(&starts[0]), ("quiet", 3500));
+    }
+}
+
+/// One look may find an idle program in the middle of a short awakening.
+#[test]
+fn who_happens_to_run_at_the_look_is_quiet() {
+    let mut stage = stage(&[]);
+    stage.fork(0, 1, 5);
+    let running_ns = Some(2 * MS);
+    let task = TaskNow { tid: 5, doing: Doing::Running, running_ns, ..TaskNow::default() };
+    stage.world.tasks.insert(5, vec![task.clone()]);
+    stage.until(1000);
+    stage.world.tasks.insert(5, vec![TaskNow { doing: Doing::Idle, ..task }]);
+    stage.until(1100);
+    // A second look, and one for what it does at the end.
+    assert!(stage.world.asked <= 3, "asked {} times", stage.world.asked);
+    assert_eq!(ready(&stage.end(3000)[0]), ("quiet", 2));
+}
+
 #[test]
 fn work_that_does_not_run_is_no_quiet() {
     let asked = |socket| Wait { kind: WaitKind::Network, socket: Some(socket), ..Wait::default() };
