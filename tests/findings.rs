@@ -1415,6 +1415,72 @@ fn who_waits_for_an_answer_is_not_advised_to_connect() {
     assert!(asks.starts_with("Ask tcp 10.0.0.9:80 ") && asks.contains("answers late"), "{asks}");
 }
 
+/// Connects so long and pauses so long, so often, ms; the path is that of a client that polls for its connection.
+fn tries(hangs: u64, pauses: u64, times: u64, error: &str) -> Value {
+    let (mut path, mut connects) = (vec![(20, 10, "running", "")], Vec::new());
+    for n in 0..times {
+        connects.push(
+            json!({"at_ns": (20 + n * (hangs + pauses)) * MS - MS / 2, "duration_ns": hangs * MS + MS / 2,
+            "tid": 10, "peer": "tcp 127.0.0.1:80", "error": error}),
+        );
+        path.push((hangs, 10, "poll", "fd 3: tcp 127.0.0.1:80"));
+        path.push((pauses, 10, "sleep", ""));
+    }
+    let mut start = start(10, None, 0, 20 + times * (hangs + pauses), &path);
+    start["timeline"]["connects"] = json!(connects);
+    start
+}
+
+#[test]
+fn who_polls_for_a_connection_that_never_came_was_not_connected() {
+    let said = diagnose(&[tries(500, 10, 4, "given_up")]);
+    let found = find(&said, "connect-wait");
+    assert_eq!(found.summary, "app waited 2.00 s to be connected to tcp 127.0.0.1:80, 4 times");
+    assert!(
+        found.advice.contains("shorter time-out") && !found.advice.contains("connected by then"),
+        "{found:?}"
+    );
+    assert_eq!(found.evidence["connect_ns"].as_u64(), Some(2_000 * MS));
+    // One that is under way still, and that nothing is told of yet.
+    let mut pending = tries(500, 10, 4, "given_up");
+    pending["timeline"]["connects"].as_array_mut().unwrap().truncate(1);
+    let found = find(&diagnose(&[pending]), "connect-wait").clone();
+    assert!(found.summary.contains("to be connected to"), "{found:?}");
+    // Whose connection nobody saw is not said to be connected.
+    let mut unseen = tries(500, 10, 4, "given_up");
+    unseen["timeline"]["connects"] = json!([]);
+    let found = find(&diagnose(&[unseen]), "connect-wait").clone();
+    assert!(found.summary.contains("for answers of") && found.advice.ends_with("answers late"), "{found:?}");
+    // Connected at once, and then asked.
+    let mut asks = tries(500, 10, 4, "given_up");
+    asks["timeline"]["connects"] = json!([{"at_ns": 10 * MS, "duration_ns": MS, "tid": 10,
+        "peer": "tcp 127.0.0.1:80", "error": null}]);
+    let found = find(&diagnose(&[asks]), "connect-wait").clone();
+    assert!(found.advice.ends_with("it was connected by then"), "{found:?}");
+    assert_eq!(found.evidence["connect_ns"].as_u64(), Some(0));
+}
+
+#[test]
+fn tries_that_hang_are_advised_a_shorter_time_out_and_others_shorter_steps() {
+    let said = diagnose(&[tries(500, 10, 4, "given_up")]);
+    let found = find(&said, "dependency-retry");
+    let hung = "app tried in vain to connect to tcp 127.0.0.1:80 4 times (given up), and waited 2.03 s for these tries \
+                and between them; it was not connected within this start";
+    assert_eq!(found.summary, hung);
+    assert!(
+        found.advice.starts_with("Give each try a shorter time-out: the tries themselves took 2.00 s"),
+        "{found:?}"
+    );
+    assert!(!found.advice.contains("1 ms"), "{found:?}");
+    let said = diagnose(&[tries(1, 500, 4, "ECONNREFUSED")]);
+    let found = find(&said, "dependency-retry");
+    assert!(
+        found.summary.contains(" 4 times (ECONNREFUSED), and waited 1.50 s for the next try; "),
+        "{found:?}"
+    );
+    assert!(found.advice.ends_with("or retry in steps that begin with 1 ms"), "{found:?}");
+}
+
 #[test]
 fn who_waits_for_a_worker_or_a_sleep_is_not_advised_to_keep_an_answer() {
     let advice = |state: &str, of: &dyn Fn(&mut Value)| {

@@ -18,6 +18,11 @@ fn run(n: u64, ns: u64) -> [Spec; 2] {
 
 /// What is said of these runs, each with the name of its command.
 fn stat_of(runs: &[(&str, &[Spec])]) -> Stat {
+    warmed_up(runs, 0)
+}
+
+/// The same after so many others.
+fn warmed_up(runs: &[(&str, &[Spec])], warmup: u32) -> Stat {
     let starts: Vec<Spec> = runs.iter().flat_map(|(_, starts)| starts.iter().cloned()).collect();
     let mut whole = trace(&starts);
     let told = runs.iter().zip(0..).map(|((name, starts), n)| {
@@ -33,7 +38,7 @@ fn stat_of(runs: &[(&str, &[Spec])]) -> Stat {
         })
         .unwrap();
     let names = digest.end(reading, "a recording".to_owned(), ending, Sides::ByName);
-    stat(&digest, &names, 0.05)
+    stat(&digest, &names, warmup, 0.05)
 }
 
 /// Two commands take turns, 12 runs each: the seventh of the first waits 200 ms for a disk, and the second takes 30 ms
@@ -176,4 +181,47 @@ fn a_busy_machine_is_told_in_a_line() {
     assert!(line.contains("other programs, or its own processes among themselves, had"), "{line}");
     let (share, line) = said(5, false);
     assert!(share < 0.1 && line.is_empty(), "{share} {line}");
+}
+
+#[test]
+fn one_run_that_waited_for_a_cpu_makes_no_machine_busy() {
+    let runs: Vec<[Spec; 1]> = (0..5)
+        .map(|n| {
+            let mut start = spec(100 + n, None, "app", 20 * MS);
+            let waited = if n == 2 { 1_140 * MS } else { MS / 10 };
+            start.phases.push(("app", waited));
+            start.path.push(("runnable", waited));
+            [start]
+        })
+        .collect();
+    let stat = stat_of(&runs.iter().map(|starts| ("app", &starts[..])).collect::<Vec<_>>());
+    let share = stat.commands[0].waited_share.unwrap();
+    assert!(share < 0.01, "{share}");
+    let text = told(&stat, false);
+    assert!(!text.contains("busy: ") && text.contains("far off: run 3"), "{text}");
+}
+
+#[test]
+fn only_a_first_run_that_read_is_said_to_have_been_cold() {
+    let said = |state: &'static str, slow: u64, warmup: u32| {
+        let runs: Vec<[Spec; 1]> = (0..6)
+            .map(|n| {
+                let mut start = spec(100 + n, None, "app", jitter(100 * MS, n));
+                if n == slow {
+                    start.phases.push(("app", 200 * MS));
+                    start.path.push((state, 200 * MS));
+                }
+                [start]
+            })
+            .collect();
+        let stat = warmed_up(&runs.iter().map(|starts| ("app", &starts[..])).collect::<Vec<_>>(), warmup);
+        assert_eq!(stat.commands[0].outliers.len(), 1);
+        told(&stat, false).contains("caches were cold: --warmup 1")
+    };
+    assert!(said("disk", 0, 0) && said("page_fault", 0, 0));
+    for state in ["sleep", "runnable", "running", "network"] {
+        assert!(!said(state, 0, 0), "{state}");
+    }
+    assert!(!said("disk", 0, 1), "it was warmed up");
+    assert!(!said("disk", 3, 0), "not the first");
 }

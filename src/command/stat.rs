@@ -554,7 +554,7 @@ fn show(
         unknown_lines: 0,
     };
     let names = digest.end(reading, "this recording".to_owned(), ending, Sides::ByName);
-    let stat = compare::spread::stat(&digest, &names, 0.05);
+    let stat = compare::spread::stat(&digest, &names, args.warmup, 0.05);
     // With '-o -' standard output is the trace's.
     let streams = args.output.as_deref().is_some_and(|path| path == "-");
     let out: Box<dyn Write> =

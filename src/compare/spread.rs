@@ -27,6 +27,8 @@ pub struct Stat {
     pub trace: Option<TraceNote>,
     /// The commands, in the order in which they were run first.
     pub commands: Vec<CommandStat>,
+    /// Runs of each command before the measured ones; they are in nothing here.
+    pub warmup: u64,
     /// Each of the others compared with the first.
     pub compared: Vec<Compared>,
 }
@@ -58,7 +60,8 @@ pub struct CommandStat {
     pub phases: Vec<Spread>,
     /// Its critical path by state, the largest first.
     pub path: Vec<Spread>,
-    /// What of all its runs' time was spent waiting for a CPU; `null` where that was not observed.
+    /// What of a usual run's time was spent waiting for a CPU: the median of that, of the median time; `null` where that
+    /// was not observed.
     pub waited_share: Option<f64>,
     /// Runs that are far off, and what they were longer in.
     pub outliers: Vec<Outlier>,
@@ -170,20 +173,13 @@ impl<'d> Runs<'d> {
         out
     }
 
-    /// What of their time the runs waited for a CPU.
-    fn waited_share(&self) -> Option<f64> {
-        let (mut waited, mut all) = (0u64, 0u64);
-        for (_, row) in &self.finished {
-            let mut states =
-                self.digest.parts(row).iter().filter(|(of, ..)| *of == PartKind::State).peekable();
-            if states.peek().is_none() {
-                continue;
-            }
-            let runnable = states.filter(|(_, name, _)| self.digest.text(*name) == "runnable");
-            waited = runnable.fold(waited, |sum, (_, _, ns)| sum.saturating_add(*ns));
-            all = all.saturating_add(row.duration);
-        }
-        (all > 0).then(|| waited as f64 / all as f64)
+    /// What of its time a usual run waited for a CPU. By the medians: of one run that waited for long, the others are no
+    /// slower.
+    fn waited_share(&self, path: &[Spread]) -> Option<f64> {
+        let time = Summary::of(&self.times()).filter(|time| time.median_ns > 0 && !path.is_empty())?;
+        let waited =
+            path.iter().find(|state| state.name == "runnable").map_or(0, |state| state.time.median_ns);
+        Some(waited.min(time.median_ns) as f64 / time.median_ns as f64)
     }
 
     fn outliers(&self, phases: &[Spread], path: &[Spread]) -> Vec<Outlier> {
@@ -239,8 +235,8 @@ fn part(digest: &Digest, row: &Row, kind: PartKind, name: Sym) -> Option<u64> {
     Some(parts.filter(|(_, part, _)| *part == name).fold(0, |sum, (_, _, ns)| sum.saturating_add(*ns)))
 }
 
-/// Of all runs that were read with [`super::Sides::ByName`]; `names` as that told them.
-pub fn stat(digest: &Digest, names: &[String], alpha: f64) -> Stat {
+/// Of all runs that were read with [`super::Sides::ByName`]; `names` as that told them, `warmup` runs of each before.
+pub fn stat(digest: &Digest, names: &[String], warmup: u32, alpha: f64) -> Stat {
     let runs: Vec<(&String, Runs<'_>)> =
         names.iter().zip(0..).map(|(name, side)| (name, Runs::of(digest, Side(side)))).collect();
     let shape = shapes(digest);
@@ -261,7 +257,7 @@ pub fn stat(digest: &Digest, names: &[String], alpha: f64) -> Stat {
         host: file.hostname.clone(),
         kernel: file.kernel.clone(),
     });
-    Stat { schema: "startrace-stat/1", trace, commands, compared }
+    Stat { schema: "startrace-stat/1", trace, commands, warmup: warmup.into(), compared }
 }
 
 /// Of each run: how many processes, and when the last start of all was finished.
@@ -303,7 +299,7 @@ fn command(name: &str, runs: &Runs<'_>, shapes: &[(u64, u64)]) -> CommandStat {
         makespan: Summary::of(&runs.sorted(&|row| Some(shape(row)?.1.saturating_sub(row.origin)))),
         processes: Summary::of(&runs.sorted(&|row| Some(shape(row)?.0))),
         pss_bytes: Summary::of(&pss),
-        waited_share: runs.waited_share(),
+        waited_share: runs.waited_share(&path),
         outliers: runs.outliers(&phases, &path),
         phases,
         path,

@@ -72,7 +72,7 @@ pub fn text(stat: &Stat, all: bool, style: &Style, out: &mut dyn Write) -> io::R
             let rest = counted((command.outliers.len() - most) as u64, "more run");
             say(&format!("... and {rest} far off (use --all)"), "  ", "    ", Ink::Dim, out)?;
         }
-        if command.outliers.first().is_some_and(|outlier| outlier.run == 1 && outlier.off_by_ns > 0) {
+        if stat.warmup == 0 && command.outliers.first().is_some_and(is_cold) {
             say(
                 "the first run was slow, as caches were cold: --warmup 1 leaves it out",
                 "  ",
@@ -192,6 +192,13 @@ fn told(parts: &[Part], least: u64, most: usize) -> String {
         format!("{} {} ({from} -> {to})", part.name, change(part.shift_ns, None))
     });
     told.collect::<Vec<_>>().join(", ")
+}
+
+/// A first run that was slow for what storage took: that the next ones find in memory.
+fn is_cold(outlier: &Outlier) -> bool {
+    let storage = outlier.path.iter().filter(|part| matches!(part.name.as_str(), "disk" | "page_fault"));
+    let more = storage.fold(0i64, |sum, part| sum.saturating_add(part.shift_ns));
+    outlier.run == 1 && outlier.off_by_ns > 0 && more >= outlier.off_by_ns / 2
 }
 
 fn far_off(outlier: &Outlier) -> String {

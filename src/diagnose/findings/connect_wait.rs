@@ -3,13 +3,18 @@
 use crate::diagnose::case::{Case, by_name, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
+use crate::diagnose::whole::union;
+use crate::trace::schema::Wait;
+
+/// Tries that are looked at; a file can hold more than a recording makes.
+const MAX_TRIES: usize = 2_000;
 
 pub(crate) struct ConnectWait;
 
 const PAGE: Page = Page {
     what: "A start waits for a peer on the network: for a connection, or for an answer.",
     why: "A connection takes a round trip, TLS one or two more, and each question one. A peer that drops packets costs the whole time-out of the connection (two minutes by default).",
-    measured: "Waits in connect, and to send to or receive from TCP and UDP sockets, on the critical path, by peer; not those of a server for its clients.",
+    measured: "Waits in connect, and to send to or receive from TCP and UDP sockets, on the critical path, by peer; to poll while a try to connect is under way is to wait for that. Not those of a server for its clients.",
     fix: "Connect when it is needed first, or beside other work; lower the connection's time-out; ask once instead of many times; look into the peer's own timeline where it is on this machine.",
     mistaken: "A client whose whole purpose is the answer (curl) is told as well.",
 };
@@ -43,9 +48,10 @@ impl Rule for ConnectWait {
             if !case.is_worth(ns, case.thresholds.all.min_cost) {
                 break;
             }
-            let connects =
-                waits.iter().filter(|on| on.wait.detail.as_deref().is_some_and(|d| d.contains("(connect)")));
+            let tries = Tries::of(case, &peer);
+            let connects = waits.iter().filter(|on| tries.are_awaited_in(on.wait));
             let connect_ns = connects.fold(0u64, |sum, on| sum.saturating_add(on.ns));
+            let connected = tries.succeeded || waits.iter().any(|on| takes_what_comes(on.wait));
             let n = waits.len();
             let claims = waits.into_iter().flat_map(|on| on.claims).collect();
             let connects = connect_ns > ns / 2;
@@ -55,8 +61,9 @@ impl Rule for ConnectWait {
                     "Connect to {peer} when it is needed first or beside other work, and with a shorter time-out"
                 )
             } else {
+                let by_then = if connected { ": it was connected by then" } else { "" };
                 format!(
-                    "Ask {peer} less often, later or beside other work, or look into why it answers late: it was connected by then"
+                    "Ask {peer} less often, later or beside other work, or look into why it answers late{by_then}"
                 )
             };
             let hit = Hit::new(peer.clone(), format!("waiting for {peer}"))
@@ -75,6 +82,45 @@ impl Rule for ConnectWait {
         }
         hits
     }
+}
+
+/// The start's tries to connect to one peer.
+struct Tries {
+    /// From when to when any was under way, from the start's origin.
+    pieces: Vec<(u64, u64)>,
+    succeeded: bool,
+    failed: bool,
+}
+
+impl Tries {
+    fn of(case: &Case<'_>, peer: &str) -> Self {
+        let (mut pieces, mut succeeded, mut failed) = (Vec::new(), false, false);
+        let connects = case.start.timeline.connects.iter().take(MAX_TRIES);
+        for connect in connects.filter(|connect| connect.peer.as_deref().is_some_and(|of| quoted(of) == peer))
+        {
+            pieces.push((connect.at_ns, connect.at_ns.saturating_add(connect.duration_ns.unwrap_or(0))));
+            succeeded |= connect.error.is_none();
+            failed |= connect.error.is_some();
+        }
+        Self { pieces: union(pieces), succeeded, failed }
+    }
+
+    /// Does that wait for a connection? A program that connects without blocking polls for it meanwhile. One try may
+    /// be under way still when the start is over: where all before it failed, there is nothing else to wait for.
+    fn are_awaited_in(&self, wait: &Wait) -> bool {
+        let detail = wait.detail.as_deref().unwrap_or("");
+        if wait.kind != "poll" || detail.contains(" (") {
+            return detail.contains("(connect)");
+        }
+        let began = self.pieces.partition_point(|(from, _)| *from <= wait.at_ns);
+        let last = began.checked_sub(1).and_then(|at| self.pieces.get(at));
+        last.is_some_and(|(_, to)| wait.at_ns < *to) || (self.failed && !self.succeeded)
+    }
+}
+
+/// Nobody waits so at a TCP socket that is not connected: the call fails at once.
+fn takes_what_comes(wait: &Wait) -> bool {
+    wait.detail.as_deref().is_some_and(|detail| detail.contains("tcp ") && detail.ends_with(" (receive)"))
 }
 
 /// `tcp 10.0.0.2:5432` out of `fd 3: tcp 10.0.0.2:5432 (receive)`.

@@ -4,6 +4,7 @@ use crate::diagnose::case::{Case, OnPath, by_name, measured, quoted, sum, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::{Claim, Hit};
 use crate::diagnose::known::Attempt;
+use crate::diagnose::whole::{common, union};
 use crate::hash::HashSet;
 use crate::sort::SortSmall;
 use crate::words::counted;
@@ -15,7 +16,7 @@ const PAGE: Page = Page {
     what: "A start tries to connect to something that is not there yet, waits, and tries again.",
     why: "Services that are started together wait for each other in steps of a second and more: on average half a step is wasted even after the other one is ready.",
     measured: "On the critical path from the first attempt that failed to the one that succeeded (else to the last one): sleeps, time-outs, waits for the connection itself, and the helpers of a script: those that tried to connect and failed (nc), and those that slept.",
-    fix: "Order the services: After= with Type=notify, depends_on with a health check. Or socket activation: whoever connects waits in the queue until the service takes it. Or retry in ever longer steps that begin with 1 ms. Ordering moves the wait out of this start, it does not make the other one ready earlier.",
+    fix: "Order the services: After= with Type=notify, depends_on with a health check. Or socket activation: whoever connects waits in the queue until the service takes it. Or retry in ever longer steps that begin with 1 ms; where the tries themselves hang until they are given up, with a shorter time-out of the connection. Ordering moves the wait out of this start, it does not make the other one ready earlier.",
     mistaken: "A client that polls on purpose looks the same, and so do two tools of a script that fail for want of the same peer with other work's sleep between them. Refusals of unix sockets are seen at --level deep, and where the tracepoints of system calls are in use; those of UDP never.",
 };
 
@@ -60,6 +61,14 @@ fn place(peer: &str) -> String {
         }
     }
     peer.to_owned()
+}
+
+/// An error's name for a sentence.
+fn in_words(error: &str) -> String {
+    match error {
+        "given_up" => "given up".to_owned(),
+        name => quoted(name),
+    }
 }
 
 fn look_at_peer(case: &Case<'_>, waits: &[OnPath<'_>], attempts: &[&Attempt]) -> Option<Hit> {
@@ -112,6 +121,10 @@ fn look_at_peer(case: &Case<'_>, waits: &[OnPath<'_>], attempts: &[&Attempt]) ->
     if !case.is_worth(ns, case.thresholds.dependency_retry.min_cost) {
         return None;
     }
+    // A peer that does not even refuse: what takes the time are the tries, and not the pauses between them.
+    let tries = union(failed.iter().map(|attempt| (attempt.from, attempt.to)).collect());
+    let tries_ns = common(&union(claims.iter().map(|claim| (claim.from, claim.to)).collect()), &tries);
+    let hangs = tries_ns > ns / 2;
     let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
     for error in failed.iter().filter_map(|attempt| attempt.error.as_deref()) {
         *errors.entry(error).or_default() += 1;
@@ -121,21 +134,34 @@ fn look_at_peer(case: &Case<'_>, waits: &[OnPath<'_>], attempts: &[&Attempt]) ->
     let end =
         if success.is_some() { "then it was connected" } else { "it was not connected within this start" };
     let peer = quoted(peer);
+    let what_for = if hangs { "for these tries and between them" } else { "for the next try" };
+    let advice = if hangs {
+        format!(
+            "Give each try a shorter time-out: the tries themselves took {}. Or start it when {peer} answers (After= with READY=1, a health check)",
+            time(tries_ns)
+        )
+    } else {
+        format!(
+            "Start it when {peer} is there (After= with READY=1, a health check), let {peer} be opened beforehand (socket activation), or retry in steps that begin with 1 ms"
+        )
+    };
     let hit = Hit::new(peer.clone(), format!("waiting for {peer} to be there"))
         .says(format!(
-            "{} tried in vain to connect to {peer} {} ({}), and waited {} for the next try; {end}",
+            "{} tried in vain to connect to {peer} {} ({}), and waited {} {what_for}; {end}",
             case.name(),
             counted(n, "time"),
-            quoted(most),
+            in_words(most),
             time(ns)
         ))
-        .advises(format!(
-            "Start it when {peer} is there (After= with READY=1, a health check), let {peer} be opened beforehand (socket activation), or retry in steps that begin with 1 ms"
-        ))
+        .advises(advice)
         .shows("peer", peer)
         .shows("attempts", n)
-        .shows("errors", errors.into_iter().map(|(name, n)| (quoted(name), n.into())).collect::<serde_json::Map<_, _>>())
+        .shows(
+            "errors",
+            errors.into_iter().map(|(name, n)| (quoted(name), n.into())).collect::<serde_json::Map<_, _>>(),
+        )
         .shows("waited_ns", ns)
+        .shows("tries_ns", tries_ns)
         .shows("connected", success.is_some());
     Some(measured(hit, ns, claims))
 }
