@@ -1423,7 +1423,11 @@ fn tries(hangs: u64, pauses: u64, times: u64, error: &str) -> Value {
             json!({"at_ns": (20 + n * (hangs + pauses)) * MS - MS / 2, "duration_ns": hangs * MS + MS / 2,
             "tid": 10, "peer": "tcp 127.0.0.1:80", "error": error}),
         );
-        path.push((hangs, 10, "poll", "fd 3: tcp 127.0.0.1:80"));
+        // Of one descriptor, and of an event loop.
+        path.push(match n % 2 {
+            0 => (hangs, 10, "network", "tcp 127.0.0.1:80"),
+            _ => (hangs, 10, "poll", "fd 3: tcp 127.0.0.1:80"),
+        });
         path.push((pauses, 10, "sleep", ""));
     }
     let mut start = start(10, None, 0, 20 + times * (hangs + pauses), &path);

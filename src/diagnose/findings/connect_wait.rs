@@ -109,7 +109,8 @@ impl Tries {
     /// be under way still when the start is over: where all before it failed, there is nothing else to wait for.
     fn are_awaited_in(&self, wait: &Wait) -> bool {
         let detail = wait.detail.as_deref().unwrap_or("");
-        if wait.kind != "poll" || detail.contains(" (") {
+        // A poll says nothing of what it is for; one of a single socket is that socket's own kind.
+        if detail.contains(" (") {
             return detail.contains("(connect)");
         }
         let began = self.pieces.partition_point(|(from, _)| *from <= wait.at_ns);
