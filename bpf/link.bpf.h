@@ -49,9 +49,8 @@ static __always_inline void link_expect(struct task_state *st)
 }
 
 /*
- * Writes a mark of the current task, which is watched, as write_mark() does. A uprobe may be preempted, and
- * the switch would count into the same sums: kernels from 6.10 on can keep that out, as long as no
- * global function is called.
+ * Writes a mark of the current task, which is watched, as write_mark() does. A uprobe may be preempted on any
+ * kernel, and the switch would count into the same sums.
  */
 static __always_inline void link_mark(struct task_struct *task, struct task_state *st, __u32 mark,
 				      __u64 value)
@@ -73,8 +72,7 @@ static __always_inline void link_mark(struct task_struct *task, struct task_stat
 	ev->facts = 0;
 	ev->text_len = 0;
 	ev->fd = -1;
-	if (bpf_ksym_exists(bpf_preempt_disable))
-		bpf_preempt_disable();
+	cpu_keep();
 	now = bpf_ktime_get_boot_ns();
 	if (!st->since_ns)
 		st->since_ns = now;
@@ -84,8 +82,7 @@ static __always_inline void link_mark(struct task_struct *task, struct task_stat
 	st->since_ns = now;
 	if (st->on_ns)
 		st->on_ns = now;
-	if (bpf_ksym_exists(bpf_preempt_disable))
-		bpf_preempt_enable();
+	cpu_give();
 	head_fill(&ev->head, EVENT_MARK, sizeof(*ev), task, now);
 	bpf_ringbuf_submit(ev, wake_flags());
 }

@@ -16,6 +16,7 @@
 #define TASK_STATE_TRACED 8
 #define TASK_STATE_UNINTERRUPTIBLE 2
 #define HARDIRQ_BITS 0xf0000
+#define SOFTIRQ_SERVED 0x100
 
 /* ---- leaving the CPU and coming back ---- */
 

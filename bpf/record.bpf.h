@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How records leave.
+ */
+#ifndef STARTRACE_RECORD_H
+#define STARTRACE_RECORD_H
+
+/*
+ * Records do not wake the consumer, who comes by every 20 ms: a wake-up costs more than the event.
+ * One wake-up is forced when the ring is a quarter full. Whoever calls this has to send a record with the answer:
+ * until the consumer has emptied the ring, nobody else forces another.
+ */
+static __always_inline __u64 wake_flags(void)
+{
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < ring_bytes / 4 || wake_sent)
+		return BPF_RB_NO_WAKEUP;
+	wake_sent = true;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+static __always_inline void count_lost_event(__u64 bytes)
+{
+	__sync_fetch_and_add(&lost.events, 1);
+	__sync_fetch_and_add(&lost.bytes, bytes);
+}
+
+static __always_inline void head_fill(struct event_head *head, __u32 kind, __u32 size,
+				      struct task_struct *task, __u64 now)
+{
+	task = plain(task);
+	head->time_ns = now;
+	head->birth_ns = task->group_leader->start_boottime;
+	head->size = size;
+	head->kind = kind;
+	head->pid = task->tgid;
+	head->tid = task->pid;
+}
+
+/* Hands the record in the buffer over to the ring. */
+static __always_inline bool scratch_send(struct scratch *s)
+{
+	__u32 len = s->at;
+	__u64 flags;
+
+	if (len < sizeof(struct event_head))
+		return false;
+	barrier_var(len);
+	if (len > SCRATCH_CAP)
+		return false;
+	flags = wake_flags();
+	if (bpf_ringbuf_output(&ring, s->data, len, flags)) {
+		/* The wake-up was lost with it. */
+		if (flags == BPF_RB_FORCE_WAKEUP)
+			wake_sent = false;
+		count_lost_event(len);
+		return false;
+	}
+	return true;
+}
+
+#endif
