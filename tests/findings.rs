@@ -680,26 +680,128 @@ fn what_nobody_waits_for_saves_nothing() {
 
 #[test]
 fn overlapping_findings_say_so_and_are_not_added() {
-    // The wrapper's whole life, and the sleep within it.
-    let mut one = start(
-        10,
-        None,
-        0,
-        200,
-        &[(20, 10, "running", ""), (100, 10, "sleep", "asked for 100 ms"), (80, 10, "running", "")],
-    );
-    one["execs"] = json!([
-        {"at_ns": 10 * MS, "duration_ns": 0, "path": "/usr/bin/shim", "interpreter": null, "error": null},
-        {"at_ns": 150 * MS, "duration_ns": 0, "path": "/bin/app", "interpreter": null, "error": null}]);
-    let said = diagnose(&[one]);
-    let (wrapper, sleep) = (find(&said, "wrapper-chain"), find(&said, "fixed-sleep"));
-    assert_eq!((wrapper.saves_ns, sleep.saves_ns), (Some(140 * MS), Some(100 * MS)));
+    // A helper's whole life, and the sleep within it: the helper is dearer, and the sleep is why.
+    let helper = [(20, 11, "running", ""), (100, 11, "sleep", "asked for 100 ms"), (20, 11, "running", "")];
+    let child = start(11, Some(10), 10, 140, &helper);
+    let mut path = vec![(10, 10, "running", "")];
+    path.extend(helper);
+    path.push((50, 10, "running", ""));
+    let mut parent = start(10, None, 0, 200, &path);
+    parent["timeline"]["waits"] = json!([{"at_ns": 10 * MS, "duration_ns": 140 * MS, "runnable_ns": 0, "tid": 10,
+        "kind": "child", "syscall": "wait4", "detail": "pid 11 (app)", "woken_by": null}]);
+    let said = diagnose(&[child, parent]);
+    let (wait, sleep) = (find(&said, "helper-wait"), find(&said, "fixed-sleep"));
+    assert_eq!((wait.saves_ns, sleep.saves_ns), (Some(140 * MS), Some(100 * MS)));
     assert_eq!(
-        (&wrapper.overlaps[..], &sleep.overlaps[..]),
-        (&["fixed-sleep".to_owned()][..], &["wrapper-chain".to_owned()][..])
+        (&wait.overlaps[..], &sleep.overlaps[..]),
+        (&["fixed-sleep".to_owned()][..], &["helper-wait".to_owned()][..])
     );
-    assert_eq!(said.diagnosis.findings[0].id, "wrapper-chain", "the dearest first");
-    assert_eq!((wrapper.severity, sleep.severity), (Severity::Critical, Severity::Critical));
+    assert_eq!((wait.explained, sleep.explained), (true, false));
+    assert_eq!(said.diagnosis.findings[0].id, "helper-wait", "the dearest first");
+    assert!(said.verdict[0].contains("100 ms of it: sleeping for a fixed time"), "{:?}", said.verdict);
+}
+
+/// One start through an entry script: its image comes up in 10 ms, works for a while, and executes the program.
+fn entry_script(work: &[(u64, u32, &'static str, &'static str)], failed: &[u64]) -> Said {
+    let mut path = vec![(10, 10, "running", "")];
+    path.extend(work);
+    let before: u64 = path.iter().map(|(ms, ..)| ms).sum();
+    path.push((40, 10, "running", ""));
+    let mut app = start(10, None, 0, before + 40, &path);
+    let mut execs = vec![
+        json!({"at_ns": 0, "duration_ns": MS, "path": "/entrypoint.sh", "interpreter": "/bin/sh", "error": null}),
+    ];
+    execs.extend(failed.iter().map(|back| {
+        json!({"at_ns": (before - back) * MS, "duration_ns": MS, "path": "/x/app", "interpreter": null, "error": "ENOENT"})
+    }));
+    execs.push(json!({"at_ns": before * MS, "duration_ns": MS, "path": "/bin/app", "interpreter": null, "error": null}));
+    app["execs"] = json!(execs);
+    diagnose(&[app])
+}
+
+#[test]
+fn what_a_script_does_before_it_executes_its_program_is_not_the_price_of_wrappers() {
+    let price = |work: &[_], failed: &[u64]| find(&entry_script(work, failed), "wrapper-chain").saves_ns;
+    assert_eq!(price(&[], &[]), Some(10 * MS));
+    // Reading its interpreter from storage is the wrapper's, and so is computing before its first work.
+    assert_eq!(price(&[(20, 10, "disk", "/bin/sh"), (3, 10, "running", "")], &[]), Some(33 * MS));
+    for work in [
+        (200, 10, "sleep", "asked for 200 ms"),
+        (200, 10, "network", "tcp 10.0.0.2:5432 (connect)"),
+        (200, 10, "poll", ""),
+        (200, 10, "child", ""),
+        (200, 11, "running", ""),
+        (200, 11, "creating", ""),
+    ] {
+        assert_eq!(price(&[work], &[]), Some(10 * MS), "{work:?}");
+        // What it computes between two works is its work, too; looking for its program is not.
+        assert_eq!(price(&[work, (30, 10, "running", "")], &[]), Some(10 * MS), "{work:?}");
+        assert_eq!(price(&[work, (30, 10, "running", "")], &[5, 2]), Some(15 * MS), "{work:?}");
+    }
+    let said = entry_script(&[(200, 10, "sleep", "asked for 200 ms"), (30, 10, "running", "")], &[]);
+    let wrapper = find(&said, "wrapper-chain");
+    assert_eq!(
+        wrapper.summary,
+        "app was started through 1 wrapper: /entrypoint.sh 10.0 ms; 230 ms more passed in that wrapper with what it did \
+         and waited for"
+    );
+    assert!(
+        wrapper.advice.ends_with("that spares what it does, too, where nobody needs that"),
+        "{}",
+        wrapper.advice
+    );
+    assert_eq!(
+        wrapper.evidence["hops"],
+        json!([{"path": "/entrypoint.sh", "ns": 240 * MS, "own_ns": 10 * MS}])
+    );
+    assert!(wrapper.overlaps.is_empty(), "{:?}", wrapper.overlaps);
+    assert!(said.verdict[0].contains("200 ms of it: sleeping"), "{:?}", said.verdict);
+    // Without a path, nobody knows what the script did.
+    let mut app = start(10, None, 0, 200, &[(200, 10, "running", "")]);
+    app["timeline"]["critical_path"] = json!([]);
+    app["timeline"]["phases"] = json!([{"name": "exec", "at_ns": 0, "duration_ns": 100_000, "exec": 0},
+        {"name": "app", "at_ns": 100_000, "duration_ns": 160 * MS - 100_000, "exec": 0},
+        {"name": "exec", "at_ns": 160 * MS, "duration_ns": MS, "exec": 1},
+        {"name": "app", "at_ns": 161 * MS, "duration_ns": 39 * MS, "exec": 1}]);
+    app["execs"] = json!([
+        {"at_ns": 0, "duration_ns": 100_000, "path": "/entrypoint.sh", "interpreter": "/bin/sh", "error": null},
+        {"at_ns": 160 * MS, "duration_ns": MS, "path": "/bin/app", "interpreter": null, "error": null}]);
+    let said = diagnose(&[app]);
+    let wrapper = find(&said, "wrapper-chain");
+    assert_eq!(wrapper.saves_ns, None);
+    assert!(wrapper.summary.contains("/entrypoint.sh 160 ms; what it did"), "{}", wrapper.summary);
+    assert_eq!(
+        said.verdict[0],
+        "app was done after 200 ms; 160 ms of it (80 %) in entrypoint.sh before it executed app."
+    );
+}
+
+#[test]
+fn a_verdict_names_what_the_script_did_where_no_cause_is_most_of_it() {
+    // A helper each, none of them worth the verdict.
+    let work: Vec<(u64, u32, &str, &str)> =
+        (11..16).flat_map(|pid| [(20, pid, "running", ""), (8, 10, "poll", "")]).collect();
+    let said = entry_script(&work, &[]);
+    assert_eq!(
+        said.verdict[0],
+        "app was done after 190 ms; 150 ms of it (79 %) in entrypoint.sh before it executed app (100 ms waiting for \
+         other processes, 40.0 ms waiting (poll)); 10.0 ms of it: wrappers before app."
+    );
+}
+
+#[test]
+fn many_wrappers_are_listed_with_how_many_more() {
+    let mut app = start(10, None, 0, 100, &[(100, 10, "running", "")]);
+    let execs = (0..7).map(|n| {
+        json!({"at_ns": n * 10 * MS, "duration_ns": 0, "path": format!("/bin/w{n}"), "interpreter": null, "error": null})
+    });
+    app["execs"] = json!(execs.collect::<Vec<_>>());
+    let said = diagnose(&[app]);
+    let wrapper = find(&said, "wrapper-chain");
+    assert_eq!(
+        wrapper.summary,
+        "app was started through 6 wrappers: /bin/w0 10.0 ms, /bin/w1 10.0 ms, /bin/w2 10.0 ms and 3 more"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::thresholds::{Thresholds, Time};
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
 use crate::trace::parts::{self, OTHERS};
-use crate::trace::schema::{Basis, Import, Segment, Start, Wait};
+use crate::trace::schema::{Basis, Exec, Import, Segment, Start, Wait};
 use crate::words::{duration, label};
 use std::borrow::Cow;
 
@@ -170,23 +170,38 @@ impl<'a> Case<'a> {
         super::whole::common(&super::whole::union(pieces), &super::whole::union(waits.collect()))
     }
 
+    /// The programs that it went through: its execs that worked.
+    pub(crate) fn images(&self) -> Vec<&'a Exec> {
+        self.start.execs.iter().filter(|exec| exec.error.is_none()).collect()
+    }
+
     /// The path between two times (from the start's origin), whoever's it is.
     pub(crate) fn between(&self, from_ns: u64, to_ns: u64) -> (u64, Vec<Claim>) {
-        let (from, to) = (self.origin().saturating_add(from_ns), self.origin().saturating_add(to_ns));
-        let first = self
-            .path()
-            .partition_point(|segment| segment.at_ns.saturating_add(segment.duration_ns) <= from_ns);
-        let rest = self.path().get(first..).unwrap_or_default();
-        let within = rest.iter().take_while(|segment| segment.at_ns < to_ns);
-        let cut = |claim: Claim| Claim { from: claim.from.max(from), to: claim.to.min(to), ..claim };
-        let claims: Vec<Claim> = within.map(|segment| cut(self.claim(segment))).collect();
-        let claims: Vec<Claim> = claims.into_iter().filter(|claim| claim.from < claim.to).collect();
+        let (from, to) = self.on_clock(from_ns, to_ns);
         if self.path().is_empty() && from < to {
             // Without a path, its main thread was there for all that is known.
             let of = Of::Task(self.key, self.start.pid);
             return (to - from, vec![Claim { of, from, to }]);
         }
+        let claims = self.between_where(from_ns, to_ns, |_| true);
         (sum(&claims), claims)
+    }
+
+    /// Some of the path between two times.
+    pub(crate) fn between_where(
+        &self,
+        from_ns: u64,
+        to_ns: u64,
+        wanted: impl Fn(&Segment) -> bool,
+    ) -> Vec<Claim> {
+        let (from, to) = self.on_clock(from_ns, to_ns);
+        let first = self
+            .path()
+            .partition_point(|segment| segment.at_ns.saturating_add(segment.duration_ns) <= from_ns);
+        let rest = self.path().get(first..).unwrap_or_default();
+        let within = rest.iter().take_while(|segment| segment.at_ns < to_ns).filter(|it| wanted(it));
+        let cut = |claim: Claim| Claim { from: claim.from.max(from), to: claim.to.min(to), ..claim };
+        within.map(|segment| cut(self.claim(segment))).filter(|claim| claim.from < claim.to).collect()
     }
 
     /// The phases of a name: when, and how long.
@@ -381,6 +396,13 @@ pub(crate) fn sum(claims: &[Claim]) -> u64 {
 /// Text of a trace within a sentence.
 pub(crate) fn quoted(text: &str) -> String {
     label::harmless(text, MAX_TEXT)
+}
+
+/// The name of an image, or of the script that it runs.
+pub(crate) fn program_of(image: &Exec) -> String {
+    let path = image.path.as_deref().unwrap_or("?");
+    let name = path.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
+    quoted(name.unwrap_or(path))
 }
 
 /// A list of at most three, and how many more.

@@ -1,11 +1,12 @@
 //! One or two sentences with the number that matters.
 
-use super::case::{quoted, time};
+use super::case::{by_name, program_of, quoted, time};
 use super::findings::never_ready::clients;
 use super::whole::{Entry, Whole, Wholes};
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
-use crate::trace::schema::{Diagnosis, Group, Joined, Session, Severity, Start};
+use crate::trace::parts;
+use crate::trace::schema::{Diagnosis, Exec, Group, Joined, Session, Severity, Start};
 use crate::words::intern::{Interner, Sym};
 use crate::words::{count, counted, label, percent, ready_by};
 
@@ -19,6 +20,8 @@ const MAX_DETAIL: usize = 200;
 const MATTERS: f64 = 0.1;
 /// A pool that takes this share of the whole is what the verdict is about.
 const POOL: f64 = 0.5;
+/// Parts that are told of what a program did before it executed another one.
+const MAX_PARTS: usize = 3;
 
 /// What is remembered of a root.
 #[derive(Debug)]
@@ -40,6 +43,56 @@ struct Root {
     clients: Option<String>,
     /// Its critical path by state, the largest first.
     path: Vec<(String, u64)>,
+    /// It was mostly another program that executed this one.
+    before: Option<Before>,
+}
+
+/// The program, an entry script most often, that had most of a start's time, and then executed the next one.
+#[derive(Debug)]
+struct Before {
+    image: String,
+    next: String,
+    ns: u64,
+    /// What it did, the largest first.
+    parts: Vec<(String, u64)>,
+}
+
+impl Before {
+    fn of(start: &Start) -> Option<Self> {
+        let images: Vec<&Exec> = start.execs.iter().filter(|exec| exec.error.is_none()).collect();
+        let hops = images.windows(2).filter_map(|pair| match pair {
+            [from, to] => Some((to.at_ns.saturating_sub(from.at_ns), *from, *to)),
+            _ => None,
+        });
+        let (ns, image, next) = hops.max_by_key(|(ns, ..)| *ns)?;
+        if ns.saturating_mul(2) < start.timeline.duration_ns || ns == 0 {
+            return None;
+        }
+        let (from, to) = (image.at_ns, next.at_ns);
+        let within = parts::of(start).filter_map(|part| {
+            let until = part.at_ns.saturating_add(part.duration_ns).min(to);
+            let ns = until.checked_sub(part.at_ns.max(from))?;
+            let words = match part.of == Some(start.start_id.as_str()) {
+                true => in_words(&quoted(part.state)),
+                false => "waiting for other processes".to_owned(),
+            };
+            Some((words, ns, ()))
+        });
+        let mut parts = by_name(within, 64);
+        parts.retain(|(_, part, _)| *part as f64 >= MATTERS * ns as f64);
+        parts.truncate(MAX_PARTS);
+        let parts = parts.into_iter().map(|(words, ns, _)| (words, ns)).collect();
+        Some(Self { image: program_of(image), next: program_of(next), ns, parts })
+    }
+
+    /// After "ready after 3 s".
+    fn in_words(&self, all_ns: u64) -> String {
+        let parts: Vec<String> =
+            self.parts.iter().map(|(words, ns)| format!("{} {words}", time(*ns))).collect();
+        let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+        let (Self { image, next, ns, .. }, share) = (self, percent(self.ns, all_ns));
+        format!("; {} of it ({share}) in {image} before it executed {next}{parts}", time(*ns))
+    }
 }
 
 /// A server that left the command behind: what somebody waits for, though the command is over before.
@@ -118,6 +171,7 @@ impl Facts {
                 clients: (timeline.ready.kind == "timeout").then(|| clients(start)).flatten(),
                 older: is_older(start),
                 path,
+                before: Before::of(start),
             },
         );
     }
@@ -213,10 +267,18 @@ impl Facts {
             Some(caused) => *ns >= all / 2 && caused < *ns / 2,
             None => *ns > 0,
         });
+        // Nobody finds the script that had the time by the name of the program that it executed.
+        let before = root.and_then(|root| Some((root.before.as_ref()?, root.duration)));
+        let before = before.filter(|(before, _)| caused.is_none_or(|caused| caused < before.ns / 2));
+        if let Some((before, all)) = &before {
+            first.push_str(&before.in_words(*all));
+        }
         if let Some((ns, what)) = why {
             first.push_str(&format!("; {} of it: {what}", time(ns)));
         }
-        if let Some(((state, ns), all)) = part {
+        if before.is_none()
+            && let Some(((state, ns), all)) = part
+        {
             let of_it = if caused.is_some() { "most of it" } else { "of it" };
             let (share, words) = (percent(*ns, all), in_words(state));
             first.push_str(&match caused {
