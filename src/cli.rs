@@ -202,11 +202,22 @@ mod tests {
             ("--container web-frontend", "hexadecimal"),
             ("--container a1b", "4 to 64"),
             ("--count 0", "0 is not in"),
+            ("--duration banana", "as in 30s, 500ms"),
+            ("--duration 5", "needs a unit, as in 30s, 500ms"),
+            ("--window -5s", "as in 30s, 500ms"),
+            ("--quiet-for 10ms", "from 100ms to 1h, such as 500ms"),
+            ("-p -5", "a PID is a number from 1 on"),
+            ("-p 0", "a PID is a number from 1 on"),
+            ("-p 1,-1", "a PID is a number from 1 on"),
+            ("--pid=99999999999", "a PID is a number from 1 on"),
+            ("-p nginx", "--comm and --exe take a name"),
         ] {
             let error = Cli::try_parse_from(["startrace", "record"].into_iter().chain(wrong.split(' ')));
             let error = error.unwrap_err();
             assert_eq!(error.exit_code(), 2, "{wrong}");
             assert!(error.to_string().contains(why), "{wrong}: {error}");
+            // A command that begins with a dash is not what was meant.
+            assert!(!error.to_string().contains("-- "), "{wrong}: {error}");
         }
         let cli = Cli::try_parse_from(["startrace", "record", "--container", "A1B2", "--duration", "1ms"]);
         let Command::Record(args) = cli.unwrap().command else { panic!("record") };

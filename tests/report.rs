@@ -789,3 +789,106 @@ fn what_was_picked_is_priced_by_its_own_path() {
     let text = String::from_utf8(text).unwrap();
     assert!(text.contains("What would help: what was found of all starts"), "{text}");
 }
+
+#[test]
+fn what_picks_nothing_is_said_with_what_there_is() {
+    let file = folder("fixtures/traces/python-spawn-pool.json");
+    let report = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_startrace"));
+        let done = command.arg("report").arg(&file).args(args).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (done.status.code().unwrap(), text(done.stdout), text(done.stderr))
+    };
+    let there = "there are 11 starts: python3.11 (10), git";
+    for (args, status, says) in [
+        (&["--exe", "nosuch"][..], 1, &["nothing matches --exe nosuch: ", there][..]),
+        (&["--exe", "/usr/bin/pyton3.1"], 1, &["/usr/bin/pyton3.1 (did you mean python3.11?): ", there]),
+        (&["--exe", "a\u{1b}[31m"], 1, &["nothing matches --exe a\\x1b[31m: "]),
+        (&["--method", "nosuch"], 2, &["--method nosuch: there is no such method. ", "multiprocessing.spawn (8), "]),
+        (&["--method", "subproces"], 2, &["did you mean subprocess? "]),
+        // Beside one that there is, too: else a slip would never be seen.
+        (&["--method", "subproces", "--method", "subprocess"], 2, &["did you mean subprocess? "]),
+        (&["--method", "daemon"], 1, &["nothing matches --method daemon: ", "subprocess"]),
+        (&["--method", "daem*"], 1, &["nothing matches --method daem*: "]),
+        (&["--starts", "99"], 1, &["nothing matches --starts 99: there are 11 starts"]),
+        (&["--slower-than", "1h"], 1, &["nothing matches --slower-than 1h 00m: the slowest took 1.62 s, python3"]),
+        (&["--exe", "git", "--slower-than", "1s"], 1, &["nothing matches all of what was asked for"]),
+    ] {
+        let (code, out, error) = report(args);
+        assert_eq!((code, &*out, error.lines().count()), (status, "", 1), "{args:?}: {error}");
+        assert!(says.iter().all(|said| error.contains(said)), "{args:?}: {error}");
+        // A machine gets its object all the same, unless it asked for what there is not.
+        let (code, out, error) = report(&[args, &["--json"]].concat());
+        assert_eq!(code, status, "{args:?}: {error}");
+        if status == 1 {
+            let json: Value = serde_json::from_str(&out).unwrap();
+            assert_eq!(json["starts"], 0, "{args:?}");
+            assert!(error.contains(json["matches_nothing"].as_str().unwrap()), "{args:?}: {error}");
+        } else {
+            assert_eq!(out, "", "{args:?}");
+        }
+    }
+    // Where there is something to show, it is shown.
+    let (code, out, error) = report(&["--exe", "git", "--exe", "nosuch"]);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("1 start of 11 picked") && error.contains("nothing matches --exe nosuch: "), "{error}");
+    let (code, out, error) = report(&["--exe", "git", "--json"]);
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &json["matches_nothing"], &*error), (0, &Value::Null, ""));
+    // Of a trace without starts there is nothing to offer.
+    let empty = folder("fixtures/traces/empty.json");
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_startrace"))
+        .args(["report", empty.to_str().unwrap(), "--exe", "sh"])
+        .output()
+        .unwrap();
+    let error = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{error}");
+    assert!(error.contains("the trace has no starts"), "{error}");
+}
+
+#[test]
+fn pools_of_what_was_picked_are_of_that_alone() {
+    use startrace::report::{Pick, View, render_view, write_json};
+    let file = folder("fixtures/traces/python-spawn-pool.json");
+    let trace: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let workers: Vec<&Value> = trace["starts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|start| start["method"]["name"] == "multiprocessing.spawn")
+        .collect();
+    assert_eq!(workers.len(), 8);
+    let report = |pick: &Pick| {
+        let digest = Digest::pick(read::open(&file).unwrap(), None, pick).unwrap();
+        let mut json = Vec::new();
+        write_json(&digest, View::default(), &mut json).unwrap();
+        let mut text = Vec::new();
+        render_view(&digest, View::default(), &PLAIN, &mut text).unwrap();
+        let json: Value = serde_json::from_slice(&json).unwrap();
+        (json["groups"].clone(), String::from_utf8(text).unwrap())
+    };
+    let all = report(&Pick::default()).0;
+    // All of them: as the trace has it.
+    let of_method = Pick { methods: vec!["multiprocessing.sp*".into()], ..Pick::default() };
+    assert_eq!(report(&of_method).0, all);
+    // Two of eight: their own times.
+    let id = |start: &Value| start["start_id"].as_str().unwrap().to_owned();
+    let two = Pick { starts: vec![id(workers[0]), id(workers[3])], ..Pick::default() };
+    let (groups, text) = report(&two);
+    let ns = |start: &Value, name: &str| start["timeline"][name].as_u64().unwrap();
+    let of_two = [workers[0], workers[3]];
+    let longest = of_two.iter().map(|start| ns(start, "duration_ns")).max().unwrap();
+    let first = of_two.iter().map(|start| ns(start, "origin_boottime_ns")).min().unwrap();
+    let last = of_two.iter().map(|start| ns(start, "origin_boottime_ns") + ns(start, "duration_ns")).max().unwrap();
+    assert_eq!(groups.as_array().unwrap().len(), 1);
+    assert_eq!((&groups[0]["n"], &groups[0]["parent_id"]), (&json!(2), &all[0]["parent_id"]));
+    assert_eq!((&groups[0]["max_ns"], &groups[0]["makespan_ns"]), (&json!(longest), &json!(last - first)));
+    assert!(text.contains("  2 × multiprocessing.spawn of pid "), "{text}");
+    // None, and one: no pool.
+    for starts in [vec![id(workers[5])], vec![]] {
+        let exes = if starts.is_empty() { vec!["git".to_owned()] } else { Vec::new() };
+        let (groups, text) = report(&Pick { starts, exes, ..Pick::default() });
+        assert_eq!(groups, json!([]));
+        assert!(!text.contains("Pools"), "{text}");
+    }
+}

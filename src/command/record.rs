@@ -7,6 +7,7 @@ use crate::stderr::tell;
 use dry_run::dry_run;
 use what::READY;
 pub use what::{Checked, WhatArgs};
+pub(super) use what::{quiet_time, some_time};
 
 use super::printed::printed;
 use super::recording::{self, Finished, Flow, Progress, Sink, WhenReady};

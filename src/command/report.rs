@@ -8,9 +8,11 @@ use crate::diagnose::{self, Thresholds};
 use crate::export::{self, Format, Source};
 use crate::help;
 use crate::redact::Redactor;
-use crate::report::{self, ColorWhen, Digest, MAX_WIDTH, MIN_WIDTH, Pick, Style, View};
+use crate::report::{self, ColorWhen, Digest, MAX_WIDTH, MIN_WIDTH, Missed, Pick, Style, View};
+use crate::stderr::tell;
 use crate::trace::read;
 use crate::trace::write::OutputTarget;
+use crate::words::parse_time;
 use anyhow::{Context, Result, anyhow};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -35,7 +37,11 @@ use std::time::Duration;
 
 What would help: the wall time that a finding costs on the critical path of the
 whole, the dearest first. Findings that share time with each other must not be
-added up. 'calculated' prices follow from other times of the same trace."
+added up. 'calculated' prices follow from other times of the same trace.
+
+Exit status: 0; 1 where --starts, --exe, --method and --slower-than pick nothing
+of the trace (--json says so, too), and for any other failure; 2 usage, such as
+a --method that there is not."
 )]
 pub struct Options {
     /// The trace: a JSON document, NDJSON, or the spool of a killed recorder; `-` is standard input
@@ -71,7 +77,8 @@ pub struct Options {
     pub method: Vec<String>,
 
     /// Only starts that took longer
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "html", help_heading = WHICH)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, conflicts_with = "html",
+          help_heading = WHICH)]
     pub slower_than: Option<Duration>,
 
     /// Show the page on a finding, such as 'path-walk', or on 'all' of them, and no trace
@@ -150,11 +157,29 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let digest = Digest::pick(read::open(&file)?.redacted(redactor), thresholds, &pick)?;
     let view = View { all: options.all, top: options.top.map(|n| n as usize) };
+    let missed = digest.missed();
+    if let Some(why) = missed.and_then(Missed::no_method) {
+        return Err(Misuse(why).into());
+    }
+    let nothing = missed.filter(|_| digest.picks_nothing()).map(Missed::nothing);
     if options.json {
-        return finish(out(), |out| report::write_json(&digest, view, out));
+        finish(out(), |out| report::write_json(&digest, view, out))?;
+    }
+    if let Some(nothing) = nothing {
+        return Err(anyhow!("{}: {nothing}", shown(&file)));
+    }
+    if let Some(missed) = missed.and_then(Missed::said) {
+        tell!("startrace: nothing matches {missed}");
+    }
+    if options.json {
+        return Ok(());
     }
     let style = Style::for_stdout(options.width, options.color);
     finish(out(), |out| report::render_view(&digest, view, &style, out))
+}
+
+fn shown(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
 }
 
 /// Most of a file of thresholds that is read; the usual ones have 5 KB.

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::printed::printed;
-use super::record::{self, WhatArgs};
+use super::record::{self, WhatArgs, quiet_time, some_time};
 use super::recording::series::{self, Planned, Series, Standing, Stopped};
 use super::recording::{self, Flow, Progress, Sink, WhenReady};
 use super::redaction::RedactArgs;
@@ -80,7 +80,7 @@ pub struct StatArgs {
     ready: Vec<String>,
 
     /// How long a start has to be quiet to be ready by that [default: 1s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = quiet_time, allow_hyphen_values = true)]
     quiet_for: Option<Duration>,
 
     /// End the command with all that it started when it is ready: for servers
@@ -88,7 +88,7 @@ pub struct StatArgs {
     kill_when_ready: bool,
 
     /// Give a run up after this time [default: never]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time, allow_hyphen_values = true)]
     window: Option<Duration>,
 
     /// How closely to look [default: timeline]

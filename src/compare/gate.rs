@@ -2,9 +2,8 @@
 
 use super::comparison::Pair;
 use super::stats;
-use crate::words::duration;
+use crate::words::{duration, parse_time};
 use serde::Serialize;
-use std::time::Duration;
 
 /// How much slower is too much.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -29,7 +28,7 @@ impl std::str::FromStr for Limit {
                 Err(wrong())
             };
         }
-        let time: Duration = humantime::parse_duration(text).map_err(|_| wrong())?;
+        let time = parse_time(text).map_err(|_| wrong())?;
         u64::try_from(time.as_nanos()).map(Self::Ns).map_err(|_| wrong())
     }
 }

@@ -3,6 +3,7 @@
 //! A TOML file changes them (`startrace report --thresholds FILE`); `--print-thresholds` prints this table
 //! as such a file. They decide what is told, never what it costs: prices are measured.
 
+use crate::words::parse_time;
 use std::fmt::Write as _;
 
 /// A value of the table.
@@ -26,8 +27,7 @@ const fn ms(n: u64) -> Time {
 impl Value for Time {
     fn from_toml(value: &toml::Value) -> Result<Self, String> {
         let text = value.as_str().ok_or("it takes a time, such as \"20ms\"")?;
-        let time =
-            humantime::parse_duration(text).map_err(|why| format!("{why}; a time is like \"20ms\""))?;
+        let time = parse_time(text).map_err(|why| format!("{why}; here in quotes: \"20ms\""))?;
         Ok(Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
     }
 
@@ -39,7 +39,7 @@ impl Value for Time {
 
 impl Value for u64 {
     fn from_toml(value: &toml::Value) -> Result<Self, String> {
-        value.as_integer().and_then(|n| u64::try_from(n).ok()).ok_or_else(|| "it takes a whole number".into())
+        value.as_integer().and_then(|n| u64::try_from(n).ok()).ok_or_else(|| "it takes a whole number, such as 4".into())
     }
 
     fn to_toml(&self) -> String {

@@ -14,7 +14,11 @@ where one ended it, 126 where it cannot be executed, 127 where it is not found. 
                 "Success; also after Ctrl-C without a CMD, when the reader of a pipe has gone, and with \
 --stop-when-ready or --kill-when-ready where it was ready.",
             ),
-            ("1", "Anything else; with --stop-when-ready and --kill-when-ready: not ready within --window."),
+            (
+                "1",
+                "Anything else; 'report': --starts, --exe, --method and --slower-than pick nothing; with --stop-when-ready \
+and --kill-when-ready: not ready within --window.",
+            ),
             ("2", "The command line is wrong."),
             ("3", "'diff --fail-if-slower': slower. 'check': over budget."),
             ("4", "The same two: too few samples, or a trace that cannot tell."),

@@ -5,7 +5,7 @@ use super::{Entry, Topic, topics};
 use crate::diagnose;
 use crate::method::names::{Axis, Name, named, names};
 use crate::report::{Ink, Style, wrap};
-use crate::sort::SortSmall;
+use crate::words::near;
 use std::io::{self, Write};
 
 /// As a topic: every name that a method can have.
@@ -69,34 +69,7 @@ pub fn like(topic: Option<&str>, name: &str) -> Vec<&'static str> {
         all.extend(of.entries.iter().map(|entry| entry.name));
         all.extend(names().map(|page| page.name).filter(|_| of.name == "methods"));
     }
-    // Somebody who types a part of a name means it; otherwise a letter or so in three is wrong.
-    let within = |one: &str| name.len() > 2 && one.contains(name);
-    let far = |one: &str| if within(one) { 1 } else { distance(one, name) };
-    let mut near: Vec<(usize, &str)> = all.iter().map(|one| (far(one), *one)).collect();
-    near.retain(|(far, _)| *far <= 1 + name.len().min(24) / 4);
-    near.sort_small_by(Ord::cmp);
-    near.dedup();
-    near.into_iter().map(|(_, one)| one).take(OFFERED).collect()
-}
-
-/// Letters to change, add or leave out.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(&other) {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = *cell;
-            left = changed.min(diagonal + 1).min(left + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    near::nearest(name, all, OFFERED)
 }
 
 /// States of any other system call share a page.
@@ -257,6 +230,5 @@ mod tests {
         assert!(like(None, "phase").contains(&"phases"));
         assert_eq!(like(None, "zzzzzzzz"), [""; 0]);
         assert_eq!(like(None, &"é".repeat(100_000)), [""; 0]);
-        assert_eq!((distance("kitten", "sitting"), distance("", "ab"), distance("ab", "")), (3, 2, 2));
     }
 }

@@ -1,6 +1,7 @@
 //! What a report needs of a trace, a few hundred bytes a start, so that a million starts fit.
 
 mod build;
+mod missed;
 
 use super::path::Story;
 use crate::diagnose::{Asked, Diagnoser, Thresholds};
@@ -10,6 +11,7 @@ use crate::trace::read::{self, Ending, Loaded, ReadError};
 use crate::trace::schema::{Diagnosis, Exit, Finding, Group, Header, Method, Session, Start};
 use crate::words::intern::{Interner, Sym};
 use build::{Builder, Reading};
+pub use missed::Missed;
 use std::ops::ControlFlow;
 
 /// Spans that are kept of one start; a start of more is drawn from its first ones.
@@ -147,17 +149,30 @@ impl Pick {
             && self.slower_than_ns.is_none()
     }
 
-    fn takes(&self, start: &Start) -> bool {
+    /// Does a start fit? What each thing that was asked for fits is counted.
+    fn takes(&self, start: &Start, missed: &mut Missed) -> bool {
         let pid = start.pid.to_string();
         let ids = [start.start_id.as_str(), start.id.as_str(), pid.as_str()];
         let exe = start.exe.as_deref().unwrap_or("");
         let base = exe.rsplit('/').next().unwrap_or(exe);
-        let any =
-            |list: &[String], is: &dyn Fn(&str) -> bool| list.is_empty() || list.iter().any(|item| is(item));
-        any(&self.starts, &|asked| ids.contains(&asked))
-            && any(&self.exes, &|asked| glob(asked, exe) || (!asked.contains('/') && glob(asked, base)))
-            && any(&self.methods, &|asked| glob(asked, &start.method.name))
-            && self.slower_than_ns.is_none_or(|least| start.timeline.duration_ns > least)
+        let any = |list: &[String], counts: &mut [u64], is: &dyn Fn(&str) -> bool| {
+            let mut fits = list.is_empty();
+            for (asked, count) in list.iter().zip(counts) {
+                if is(asked) {
+                    *count += 1;
+                    fits = true;
+                }
+            }
+            fits
+        };
+        missed.note(start, base);
+        let is_slow = self.slower_than_ns.is_none_or(|least| start.timeline.duration_ns > least);
+        any(&self.starts, &mut missed.starts, &|asked| ids.contains(&asked))
+            & any(&self.exes, &mut missed.exes, &|asked| {
+                glob(asked, exe) || (!asked.contains('/') && glob(asked, base))
+            })
+            & any(&self.methods, &mut missed.methods, &|asked| glob(asked, &start.method.name))
+            & is_slow
     }
 }
 
@@ -186,6 +201,8 @@ pub struct Digest {
     /// ... and what is found is theirs alone, as though there were no others. Else (of a pipe, which cannot be read
     /// twice) it is what was found of all, as far as it concerns any of them.
     pub(crate) found_of_picked: bool,
+    /// ... and what fits what was asked for, and what there is instead.
+    missed: Option<Missed>,
     /// Those that were asked for, until what is found of them has been found.
     asked: Asked,
     /// What was asked for, of each row: an id, and what was found of it.
@@ -234,7 +251,7 @@ impl Digest {
         pick: &Pick,
     ) -> Result<Self, ReadError> {
         let mut builder = Builder::new();
-        builder.pick = (!pick.is_empty()).then(|| pick.clone());
+        builder.pick = (!pick.is_empty()).then(|| (pick.clone(), Missed::new(pick)));
         Self::run(builder, reader, thresholds, &mut |_| {})
     }
 
@@ -309,6 +326,16 @@ impl Digest {
             cut_off: loaded.cut_off.clone(),
             unknown_lines: loaded.unknown_lines,
         })
+    }
+
+    /// What was asked for and is not there.
+    pub fn missed(&self) -> Option<&Missed> {
+        self.missed.as_ref()
+    }
+
+    /// Are there no starts to show, though the trace has some?
+    pub fn picks_nothing(&self) -> bool {
+        self.rows.is_empty() && self.picked_of.is_some()
     }
 
     pub(crate) fn text(&self, sym: Sym) -> &str {

@@ -31,6 +31,9 @@ pub fn write(digest: &Digest, view: View, out: &mut dyn Write) -> io::Result<()>
         "cut_off": digest.cut_off,
         "starts": digest.rows.len(),
         "starts_in_all": digest.picked_of.unwrap_or(digest.rows.len() as u64),
+        "matches_nothing": digest.missed().and_then(|missed| {
+            if digest.picks_nothing() { Some(missed.nothing()) } else { missed.said() }
+        }),
         "failed": digest.rows.iter().filter(|row| digest.is_failed(row)).count(),
         "unfinished": digest.rows.iter().filter(|row| digest.is_unfinished(row)).count(),
         "findings": findings,

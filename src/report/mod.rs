@@ -21,7 +21,7 @@ mod table;
 mod tree;
 mod waterfall;
 
-pub use digest::{Digest, Pick};
+pub use digest::{Digest, Missed, Pick};
 pub use json::write as write_json;
 pub use line::Layout;
 pub use style::{ColorWhen, MAX_WIDTH, MIN_WIDTH, Style};

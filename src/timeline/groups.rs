@@ -6,7 +6,7 @@ use crate::sort::SortSmall;
 use crate::trace::schema::{Group, Start};
 
 /// Patterns whose starts form pools.
-fn is_pooled(pattern: &str) -> bool {
+pub(crate) fn is_pooled(pattern: &str) -> bool {
     matches!(
         pattern,
         "multiprocessing.fork"
@@ -18,16 +18,56 @@ fn is_pooled(pattern: &str) -> bool {
     )
 }
 
+/// The starts of one pool.
 #[derive(Default)]
-struct Pool {
+pub(crate) struct Pool {
     parent: Option<String>,
     /// Origin of the first of all.
-    begin_ns: u64,
+    begin_ns: Option<u64>,
     /// First origin and last ready of those that became ready or ended.
     first_ns: Option<u64>,
     last_ns: u64,
     durations: Vec<u64>,
     unfinished: u64,
+}
+
+impl Pool {
+    /// Takes a start in. How long one takes whose end was not seen is not known.
+    pub(crate) fn add(&mut self, origin_ns: u64, duration_ns: u64, is_unfinished: bool) {
+        self.begin_ns = Some(self.begin_ns.map_or(origin_ns, |begin| begin.min(origin_ns)));
+        if is_unfinished {
+            self.unfinished += 1;
+            return;
+        }
+        self.first_ns = Some(self.first_ns.map_or(origin_ns, |first| first.min(origin_ns)));
+        self.last_ns = self.last_ns.max(origin_ns.saturating_add(duration_ns));
+        self.durations.push(duration_ns);
+    }
+
+    /// How many.
+    pub(crate) fn size(&self) -> u64 {
+        self.durations.len() as u64 + self.unfinished
+    }
+
+    /// What is told of them.
+    pub(crate) fn group(mut self, parent_id: Option<String>, method: String) -> Group {
+        self.durations.sort_unstable();
+        let makespan_ns = self.first_ns.map(|first| self.last_ns.saturating_sub(first));
+        let sum: f64 = self.durations.iter().map(|&d| d as f64).sum();
+        let parallelism = makespan_ns.map(|span| if span == 0 { 1.0 } else { sum / span as f64 });
+        Group {
+            n: self.size(),
+            parent: self.parent,
+            parent_id,
+            method,
+            unfinished: self.unfinished,
+            makespan_ns,
+            parallelism: parallelism.map(|ratio| (ratio * 1000.0).round() / 1000.0),
+            // By nearest rank, as in the report.
+            p50_ns: self.durations.get(self.durations.len().saturating_sub(1) / 2).copied(),
+            max_ns: self.durations.last().copied(),
+        }
+    }
 }
 
 /// Collects pools while starts are written.
@@ -44,51 +84,19 @@ impl Groups {
             return;
         }
         let origin = start.timeline.origin_boottime_ns;
-        let pool = self
-            .pools
-            .entry((owner, start.method.name.clone()))
-            .or_insert_with(|| Pool { begin_ns: origin, ..Pool::default() });
+        let pool = self.pools.entry((owner, start.method.name.clone())).or_default();
         if pool.parent.is_none() {
             pool.parent = owner_start.map(str::to_owned);
         }
-        pool.begin_ns = pool.begin_ns.min(origin);
-        // How long a start takes whose end was not seen is not known.
-        if start.timeline.ready.kind == "timeout" {
-            pool.unfinished += 1;
-            return;
-        }
-        pool.first_ns = Some(pool.first_ns.map_or(origin, |first| first.min(origin)));
-        pool.last_ns = pool.last_ns.max(origin.saturating_add(start.timeline.duration_ns));
-        pool.durations.push(start.timeline.duration_ns);
+        pool.add(origin, start.timeline.duration_ns, start.timeline.ready.kind == "timeout");
     }
 
     /// The pools of two and more, in order of time.
     pub fn finish(self) -> Vec<Group> {
-        let size = |pool: &Pool| pool.durations.len() as u64 + pool.unfinished;
-        let mut pools: Vec<_> = self.pools.into_iter().filter(|(_, pool)| size(pool) > 1).collect();
+        let mut pools: Vec<_> = self.pools.into_iter().filter(|(_, pool)| pool.size() > 1).collect();
         pools.sort_small_by(|((_, a), p), ((_, b), q)| (p.begin_ns, a).cmp(&(q.begin_ns, b)));
-        pools
-            .into_iter()
-            .map(|((owner, method), mut pool)| {
-                pool.durations.sort_unstable();
-                let makespan_ns = pool.first_ns.map(|first| pool.last_ns.saturating_sub(first));
-                let sum: f64 = pool.durations.iter().map(|&d| d as f64).sum();
-                let parallelism = makespan_ns.map(|span| if span == 0 { 1.0 } else { sum / span as f64 });
-                let n = size(&pool);
-                Group {
-                    parent: pool.parent,
-                    parent_id: Some(owner.to_string()),
-                    method,
-                    n,
-                    unfinished: pool.unfinished,
-                    makespan_ns,
-                    parallelism: parallelism.map(|ratio| (ratio * 1000.0).round() / 1000.0),
-                    // By nearest rank, as in the report.
-                    p50_ns: pool.durations.get(pool.durations.len().saturating_sub(1) / 2).copied(),
-                    max_ns: pool.durations.last().copied(),
-                }
-            })
-            .collect()
+        let pools = pools.into_iter();
+        pools.map(|((owner, method), pool)| pool.group(Some(owner.to_string()), method)).collect()
     }
 }
 

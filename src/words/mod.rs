@@ -7,9 +7,12 @@ pub(crate) mod human;
 pub(crate) mod intern;
 pub(crate) mod known;
 pub(crate) mod label;
+pub(crate) mod near;
+pub(crate) mod time;
 
 /// Signals by which one process asks another to end in good order.
 pub(crate) const ORDERS: &[&str] = &["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"];
 
 pub use human::{count, duration};
 pub(crate) use human::{counted, percent, ready_by};
+pub(crate) use time::parse_time;

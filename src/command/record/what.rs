@@ -8,6 +8,7 @@ use crate::probe::{Scope, Wanted};
 use crate::sort::SortSmall;
 use crate::timeline::ready::rule::{Kind, Rule, Rules};
 use crate::timeline::select::Selectors;
+use crate::words::parse_time;
 use clap::Args;
 use std::ffi::OsString;
 use std::time::Duration;
@@ -20,7 +21,8 @@ pub(super) const READY: &str = "When a start is finished";
 #[derive(Debug, Clone, Args)]
 pub struct WhatArgs {
     /// Follow these running processes and everything they start
-    #[arg(short, long, value_name = "PID", value_delimiter = ',', num_args = 1, help_heading = WHAT)]
+    #[arg(short, long, value_name = "PID", value_delimiter = ',', num_args = 1, allow_negative_numbers = true,
+          value_parser = process_id, help_heading = WHAT)]
     pub pid: Vec<u32>,
 
     /// Follow every start on the machine
@@ -56,7 +58,7 @@ pub struct WhatArgs {
     pub pod: Vec<String>,
 
     /// Stop after this time (10s, 5m, 500ms)
-    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = WHEN)]
+    #[arg(long, value_name = "TIME", value_parser = some_time, allow_hyphen_values = true, help_heading = WHEN)]
     pub duration: Option<Duration>,
 
     /// Stop after this many finished starts
@@ -64,7 +66,7 @@ pub struct WhatArgs {
     pub count: Option<u64>,
 
     /// Give a start up as 'timeout' after this time [default: 10m; for a command to start: never]
-    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = WHEN)]
+    #[arg(long, value_name = "TIME", value_parser = some_time, allow_hyphen_values = true, help_heading = WHEN)]
     pub window: Option<Duration>,
 
     /// What makes a start finished: auto, listen, accept, notify, quiet, exit, exec, output[:REGEX],
@@ -75,7 +77,7 @@ pub struct WhatArgs {
     pub ready: Vec<String>,
 
     /// How long a start has to be quiet to be ready by that [default: 1s]
-    #[arg(long, value_name = "TIME", value_parser = quiet_time, help_heading = READY)]
+    #[arg(long, value_name = "TIME", value_parser = quiet_time, allow_hyphen_values = true, help_heading = READY)]
     pub quiet_for: Option<Duration>,
 
     /// How closely to look [default: timeline]
@@ -129,12 +131,12 @@ fn variable(text: &str) -> Result<String, String> {
 }
 
 /// Shorter, and the 20 ms of our own looking matter; longer than any start.
-fn quiet_time(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+pub(in crate::command) fn quiet_time(text: &str) -> Result<Duration, String> {
+    let time = parse_time(text)?;
     if (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&time) {
         Ok(time)
     } else {
-        Err("from 100ms to 1h".to_owned())
+        Err("from 100ms to 1h, such as 500ms".to_owned())
     }
 }
 
@@ -180,9 +182,6 @@ impl WhatArgs {
             let mut pids = self.pid.clone();
             pids.sort_small_by(Ord::cmp);
             pids.dedup();
-            if pids[0] == 0 {
-                return Err("-p 0: process ids begin at 1".to_owned());
-            }
             Scope::Pids(pids)
         } else if self.all || !selectors.is_empty() {
             Scope::System
@@ -277,12 +276,24 @@ fn asks_for_output(ready: &str) -> bool {
     Rule::parse(ready).is_ok_and(|rule| matches!(rule.kind, Kind::Output(_)))
 }
 
+/// A process to follow.
+fn process_id(text: &str) -> Result<u32, String> {
+    const WHAT: &str = "a PID is a number from 1 on: 'pgrep -a NAME' and 'ps' tell it";
+    match text.parse() {
+        Ok(pid) if pid > 0 => Ok(pid),
+        Ok(_) => Err(WHAT.to_owned()),
+        Err(_) if text.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
+            Err(format!("{WHAT}; --comm and --exe take a name"))
+        }
+        Err(_) => Err(WHAT.to_owned()),
+    }
+}
+
 /// A time in which something can happen.
-fn some_time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if time.is_zero() => Err("it has to be longer than nothing".to_owned()),
-        Ok(time) => Ok(time),
-        Err(error) => Err(error.to_string()),
+pub(in crate::command) fn some_time(text: &str) -> Result<Duration, String> {
+    match parse_time(text)? {
+        time if time.is_zero() => Err("it has to be longer than nothing".to_owned()),
+        time => Ok(time),
     }
 }
 

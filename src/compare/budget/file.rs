@@ -4,6 +4,7 @@ use crate::diagnose;
 use crate::method::names;
 use crate::timeline::select::glob;
 use crate::trace::vocabulary::{PHASES, STATES};
+use crate::words::parse_time;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::collections::BTreeMap;
 
@@ -24,8 +25,11 @@ pub struct Budget {
     /// is of the whole trace.
     #[serde(default, deserialize_with = "time")]
     ready: Option<u64>,
+    #[serde(default, deserialize_with = "number")]
     processes: Option<u64>,
+    #[serde(default, deserialize_with = "number")]
     failed_execs: Option<u64>,
+    #[serde(default, deserialize_with = "number")]
     failed: Option<u64>,
     #[serde(default, deserialize_with = "phases")]
     phases: BTreeMap<String, u64>,
@@ -83,8 +87,11 @@ struct ExecutableTable {
     statistic: Option<Statistic>,
     #[serde(default, deserialize_with = "time")]
     ready: Option<u64>,
+    #[serde(default, deserialize_with = "number")]
     processes: Option<u64>,
+    #[serde(default, deserialize_with = "number")]
     failed_execs: Option<u64>,
+    #[serde(default, deserialize_with = "number")]
     failed: Option<u64>,
     #[serde(default, deserialize_with = "phases")]
     phases: BTreeMap<String, u64>,
@@ -182,31 +189,36 @@ fn executables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Executa
         .collect())
 }
 
+/// A value as the file has it.
+fn written(value: &toml::Value) -> String {
+    match value {
+        toml::Value::Integer(n) => n.to_string(),
+        toml::Value::Float(n) => n.to_string(),
+        toml::Value::String(text) => format!("{text:?}"),
+        other => format!("a {}", other.type_str()),
+    }
+}
+
 /// `"1.5s"`, `"20ms"`.
-fn nanoseconds(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no time, such as \"1s 500ms\" or \"20ms\"");
-    // humantime knows whole numbers only; a person writes 1.5s.
-    let time = match text.trim().split_once('.') {
-        Some((whole, rest)) => {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let (part, unit) = rest.split_at(digits);
-            let factor: f64 = match unit.trim() {
-                "s" | "sec" => 1e9,
-                "ms" => 1e6,
-                "us" | "µs" => 1e3,
-                _ => return Err(wrong()),
-            };
-            let number: f64 = format!("{whole}.{part}").parse().map_err(|_| wrong())?;
-            (number * factor).round()
-        }
-        None => humantime::parse_duration(text).map_err(|_| wrong())?.as_nanos() as f64,
+fn nanoseconds(value: &toml::Value) -> Result<u64, String> {
+    let Some(text) = value.as_str() else {
+        return Err(format!("{} is no time, such as \"1.5s\" or \"20ms\" (in quotes, with its unit)", written(value)));
     };
-    if (0.0..=9.0e18).contains(&time) { Ok(time as u64) } else { Err(wrong()) }
+    let time = parse_time(text).map_err(|why| format!("{text:?} is no time: {why}"))?;
+    u64::try_from(time.as_nanos()).map_err(|_| format!("{text:?} is too long a time"))
 }
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let text: Option<String> = Option::deserialize(deserializer)?;
-    text.map(|text| nanoseconds(&text).map_err(D::Error::custom)).transpose()
+    let value = toml::Value::deserialize(deserializer)?;
+    nanoseconds(&value).map(Some).map_err(D::Error::custom)
+}
+
+/// How many there may be.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = toml::Value::deserialize(deserializer)?;
+    let number = value.as_integer().and_then(|n| u64::try_from(n).ok());
+    let wrong = || D::Error::custom(format!("{} is no number of them, such as 4 or 0", written(&value)));
+    number.map(Some).ok_or_else(wrong)
 }
 
 fn times<'de, D: Deserializer<'de>>(
@@ -214,14 +226,14 @@ fn times<'de, D: Deserializer<'de>>(
     is_known: &dyn Fn(&str) -> bool,
     known: &[&str],
 ) -> Result<BTreeMap<String, u64>, D::Error> {
-    let table: BTreeMap<String, String> = BTreeMap::deserialize(deserializer)?;
+    let table: BTreeMap<String, toml::Value> = BTreeMap::deserialize(deserializer)?;
     let mut out = BTreeMap::new();
-    for (name, text) in table {
+    for (name, value) in table {
         if !is_known(&name) {
             let known = known.join(", ");
             return Err(D::Error::custom(format!("unknown name {name:?}, expected one of {known}")));
         }
-        out.insert(name, nanoseconds(&text).map_err(D::Error::custom)?);
+        out.insert(name, nanoseconds(&value).map_err(D::Error::custom)?);
     }
     Ok(out)
 }
@@ -261,11 +273,16 @@ mod tests {
     fn what_is_not_known_is_told_with_what_is() {
         for (text, said) in [
             ("redy = \"1s\"", "expected one of `statistic`"),
-            ("ready = 5", "invalid type"),
-            ("ready = \"soon\"", "\"soon\" is no time"),
+            ("ready = 5", "5 is no time, such as \"1.5s\" or \"20ms\""),
+            ("ready = [1]", "is no time, such as"),
+            ("ready = \"soon\"", "\"soon\" is no time: a time is a number with its unit, as in 30s, 500ms"),
+            ("ready = \"5\"", "a time needs a unit, as in 30s, 500ms"),
+            ("[phases]\nlink = 20", "20 is no time, such as \"1.5s\""),
+            ("processes = \"few\"", "\"few\" is no number of them, such as 4"),
+            ("failed = 1.5", "1.5 is no number of them, such as 4"),
             ("ready = \"-1.5s\"", "is no time"),
             ("ready = \"1.5 parsecs\"", "is no time"),
-            ("processes = -1", "processes"),
+            ("processes = -1", "-1 is no number of them, such as 4"),
             ("[phases]\nlinking = \"1s\"", "expected one of unobserved, fork"),
             ("[states]\ndsn = \"1s\"", "dns, unix_socket"),
             ("[[exe]]\nready = \"1s\"", "missing field `match`"),

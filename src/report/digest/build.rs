@@ -1,8 +1,8 @@
 //! Reading a trace into a digest, one start at a time.
 
 use super::{
-    Digest, End, Failure, Link, MAX_FAILURES, MAX_SPANS, MAX_STATES, Note, ParentLink, Pick, Row, Seen, Span,
-    Told,
+    Digest, End, Failure, Link, MAX_FAILURES, MAX_SPANS, MAX_STATES, Missed, Note, ParentLink, Pick, Row, Seen,
+    Span, Told,
 };
 use crate::diagnose::{Asked, Diagnoser, Thresholds};
 use crate::hash::{HashMap, RandomState};
@@ -10,7 +10,8 @@ use crate::report::path::{MAX_STORIES, Story};
 use crate::report::{link, phase};
 use crate::sort::SortSmall;
 use crate::trace::read::{Detail, Ending, Glance, Item, Take};
-use crate::trace::schema::{Exit, FailedFork, ProcessRef, Start};
+use crate::timeline::groups::{Pool, is_pooled};
+use crate::trace::schema::{Exit, FailedFork, Group, ProcessRef, Start};
 use crate::words::ORDERS;
 use crate::words::intern::{Interner, Sym};
 use crate::words::known::{Labels, Names};
@@ -74,7 +75,7 @@ struct Look {
 }
 
 pub(super) struct Builder {
-    pub(super) pick: Option<Pick>,
+    pub(super) pick: Option<(Pick, Missed)>,
     /// Rows that were asked for.
     picked: Vec<bool>,
     notes: HashMap<u32, Note>,
@@ -90,6 +91,8 @@ pub(super) struct Builder {
     /// Starts that ended by a signal that asks for it, and the process that sent it.
     asked: Vec<(u64, u64)>,
     methods: Vec<(u64, Sym)>,
+    /// Where only some starts are asked for, those of pools: the row, who asked for it, by what method.
+    pooled: Vec<(u32, u64, Sym)>,
     failures: Vec<Failure>,
     failure_of: HashMap<(u64, Sym), usize>,
     failed_forks: u64,
@@ -120,6 +123,7 @@ impl Builder {
             exits: Vec::new(),
             asked: Vec::new(),
             methods: Vec::new(),
+            pooled: Vec::new(),
             failures: Vec::new(),
             failure_of: HashMap::default(),
             failed_forks: 0,
@@ -204,7 +208,7 @@ impl Builder {
         let method = self.name(&start.method.name);
         let (label, shape) = self.labels.of(start, &mut self.texts, &self.state);
         Look {
-            picked: self.pick.as_ref().is_none_or(|pick| pick.takes(start)),
+            picked: self.pick.as_mut().is_none_or(|(pick, missed)| pick.takes(start, missed)),
             shape,
             label,
             method,
@@ -216,7 +220,7 @@ impl Builder {
 
     /// Starts were asked for by name: with them what is below them.
     fn asks_for_starts(&self) -> bool {
-        self.pick.as_ref().is_some_and(|pick| !pick.starts.is_empty())
+        self.pick.as_ref().is_some_and(|(pick, _)| !pick.starts.is_empty())
     }
 
     /// Is it the slowest of its kind so far?
@@ -237,6 +241,14 @@ impl Builder {
             return false;
         }
         self.picked.push(look.picked);
+        let owner = start.requested_by.as_ref().or(start.parent.as_ref()).and_then(|of| of.id.as_deref());
+        if self.pick.is_some()
+            && !start.partial
+            && start.method.pattern.as_deref().is_some_and(is_pooled)
+            && let Some(owner) = owner
+        {
+            self.pooled.push((self.rows.len() as u32, self.state.hash_one(owner), look.method));
+        }
         let first_span = self.spans.len();
         let phases = start.timeline.phases.iter().take(MAX_SPANS);
         self.spans.extend(
@@ -334,10 +346,12 @@ impl Builder {
         self.tell_the_told(&by_start);
         let (mut diagnosis, mut verdict) = (said.diagnosis, said.verdict);
         let (mut picked_of, mut asked) = (None, Asked::default());
+        let mut groups = ending.groups;
         let (mut stories, mut notes) = (stories, std::mem::take(&mut self.notes));
         if self.pick.is_some() {
             picked_of = Some(self.rows.len() as u64);
             let places = self.keep_picked();
+            groups = self.picked_pools(groups, &places);
             asked = self.asked(&places);
             let place = |row: u32| places.get(row as usize).copied().flatten();
             stories = stories.into_iter().filter_map(|(row, told)| Some((place(row)?, told))).collect();
@@ -350,11 +364,12 @@ impl Builder {
         }
         Digest {
             header: ending.header,
-            groups: ending.groups,
+            groups,
             diagnosis,
             verdict,
             picked_of,
             found_of_picked: false,
+            missed: self.pick.map(|(_, missed)| missed),
             asked,
             notes,
             session: ending.session,
@@ -372,6 +387,27 @@ impl Builder {
         }
     }
 
+    /// Of each pool what was picked of it, timed anew where that is not all; one start is none.
+    fn picked_pools(&self, groups: Vec<Group>, places: &[Option<u32>]) -> Vec<Group> {
+        let mut pools: HashMap<(u64, String), Pool> = HashMap::default();
+        for &(at, owner, method) in &self.pooled {
+            let Some(row) = places.get(at as usize).copied().flatten() else { continue };
+            let Some(row) = self.rows.get(row as usize) else { continue };
+            let pool = pools.entry((owner, self.texts.get(method).to_owned())).or_default();
+            pool.add(row.origin, row.duration, row.ready == self.timeout_kind);
+        }
+        let picked = groups.into_iter().filter_map(|group| {
+            let owner = self.state.hash_one(group.parent_id.as_deref()?);
+            let pool = pools.remove(&(owner, group.method.clone())).filter(|pool| pool.size() > 1)?;
+            if pool.size() == group.n {
+                return Some(group);
+            }
+            let parent = group.parent;
+            Some(Group { parent, ..pool.group(group.parent_id, group.method) })
+        });
+        picked.collect()
+    }
+
     /// The starts that were kept, each with the nearest above it that was, too.
     fn asked(&self, places: &[Option<u32>]) -> Asked {
         let kept = self.links.iter().zip(places).filter(|(_, place)| place.is_some());
@@ -383,7 +419,7 @@ impl Builder {
 
     /// Leaves out the rows that were not asked for; where each one is then.
     fn keep_picked(&mut self) -> Vec<Option<u32>> {
-        let below = self.pick.as_ref().is_some_and(|pick| !pick.starts.is_empty());
+        let below = self.pick.as_ref().is_some_and(|(pick, _)| !pick.starts.is_empty());
         let rows = &self.rows;
         let mut keeps = self.picked.clone();
         keeps.resize(rows.len(), false);

@@ -1,5 +1,6 @@
 //! `--ready`: what makes a start finished.
 
+use crate::words::parse_time;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -109,7 +110,7 @@ impl Kind {
         if text.starts_with("https://") {
             return Err("only http:// can be asked for; tcp:PORT tells when a port accepts".to_owned());
         }
-        match humantime::parse_duration(text) {
+        match parse_time(text) {
             Ok(time) => Ok(Self::Time(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))),
             Err(_) => Err(format!("{text:?} is none of: {KINDS}")),
         }
