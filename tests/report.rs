@@ -804,14 +804,22 @@ fn what_picks_nothing_is_said_with_what_there_is() {
         (&["--exe", "nosuch"][..], 1, &["nothing matches --exe nosuch: ", there][..]),
         (&["--exe", "/usr/bin/pyton3.1"], 1, &["/usr/bin/pyton3.1 (did you mean python3.11?): ", there]),
         (&["--exe", "a\u{1b}[31m"], 1, &["nothing matches --exe a\\x1b[31m: "]),
-        (&["--method", "nosuch"], 2, &["--method nosuch: there is no such method. ", "multiprocessing.spawn (8), "]),
+        (
+            &["--method", "nosuch"],
+            2,
+            &["--method nosuch: there is no such method. ", "multiprocessing.spawn (8), "],
+        ),
         (&["--method", "subproces"], 2, &["did you mean subprocess? "]),
         // Beside one that there is, too: else a slip would never be seen.
         (&["--method", "subproces", "--method", "subprocess"], 2, &["did you mean subprocess? "]),
         (&["--method", "daemon"], 1, &["nothing matches --method daemon: ", "subprocess"]),
         (&["--method", "daem*"], 1, &["nothing matches --method daem*: "]),
         (&["--starts", "99"], 1, &["nothing matches --starts 99: there are 11 starts"]),
-        (&["--slower-than", "1h"], 1, &["nothing matches --slower-than 1h 00m: the slowest took 1.62 s, python3"]),
+        (
+            &["--slower-than", "1h"],
+            1,
+            &["nothing matches --slower-than 1h 00m: the slowest took 1.62 s, python3"],
+        ),
         (&["--exe", "git", "--slower-than", "1s"], 1, &["nothing matches all of what was asked for"]),
     ] {
         let (code, out, error) = report(args);
@@ -831,7 +839,10 @@ fn what_picks_nothing_is_said_with_what_there_is() {
     // Where there is something to show, it is shown.
     let (code, out, error) = report(&["--exe", "git", "--exe", "nosuch"]);
     assert_eq!(code, 0, "{error}");
-    assert!(out.contains("1 start of 11 picked") && error.contains("nothing matches --exe nosuch: "), "{error}");
+    assert!(
+        out.contains("1 start of 11 picked") && error.contains("nothing matches --exe nosuch: "),
+        "{error}"
+    );
     let (code, out, error) = report(&["--exe", "git", "--json"]);
     let json: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &json["matches_nothing"], &*error), (0, &Value::Null, ""));
@@ -879,7 +890,8 @@ fn pools_of_what_was_picked_are_of_that_alone() {
     let of_two = [workers[0], workers[3]];
     let longest = of_two.iter().map(|start| ns(start, "duration_ns")).max().unwrap();
     let first = of_two.iter().map(|start| ns(start, "origin_boottime_ns")).min().unwrap();
-    let last = of_two.iter().map(|start| ns(start, "origin_boottime_ns") + ns(start, "duration_ns")).max().unwrap();
+    let last =
+        of_two.iter().map(|start| ns(start, "origin_boottime_ns") + ns(start, "duration_ns")).max().unwrap();
     assert_eq!(groups.as_array().unwrap().len(), 1);
     assert_eq!((&groups[0]["n"], &groups[0]["parent_id"]), (&json!(2), &all[0]["parent_id"]));
     assert_eq!((&groups[0]["max_ns"], &groups[0]["makespan_ns"]), (&json!(longest), &json!(last - first)));

@@ -39,7 +39,10 @@ impl Value for Time {
 
 impl Value for u64 {
     fn from_toml(value: &toml::Value) -> Result<Self, String> {
-        value.as_integer().and_then(|n| u64::try_from(n).ok()).ok_or_else(|| "it takes a whole number, such as 4".into())
+        value
+            .as_integer()
+            .and_then(|n| u64::try_from(n).ok())
+            .ok_or_else(|| "it takes a whole number, such as 4".into())
     }
 
     fn to_toml(&self) -> String {

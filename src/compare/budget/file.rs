@@ -202,7 +202,10 @@ fn written(value: &toml::Value) -> String {
 /// `"1.5s"`, `"20ms"`.
 fn nanoseconds(value: &toml::Value) -> Result<u64, String> {
     let Some(text) = value.as_str() else {
-        return Err(format!("{} is no time, such as \"1.5s\" or \"20ms\" (in quotes, with its unit)", written(value)));
+        return Err(format!(
+            "{} is no time, such as \"1.5s\" or \"20ms\" (in quotes, with its unit)",
+            written(value)
+        ));
     };
     let time = parse_time(text).map_err(|why| format!("{text:?} is no time: {why}"))?;
     u64::try_from(time.as_nanos()).map_err(|_| format!("{text:?} is too long a time"))

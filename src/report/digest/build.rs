@@ -1,16 +1,16 @@
 //! Reading a trace into a digest, one start at a time.
 
 use super::{
-    Digest, End, Failure, Link, MAX_FAILURES, MAX_SPANS, MAX_STATES, Missed, Note, ParentLink, Pick, Row, Seen,
-    Span, Told,
+    Digest, End, Failure, Link, MAX_FAILURES, MAX_SPANS, MAX_STATES, Missed, Note, ParentLink, Pick, Row,
+    Seen, Span, Told,
 };
 use crate::diagnose::{Asked, Diagnoser, Thresholds};
 use crate::hash::{HashMap, RandomState};
 use crate::report::path::{MAX_STORIES, Story};
 use crate::report::{link, phase};
 use crate::sort::SortSmall;
-use crate::trace::read::{Detail, Ending, Glance, Item, Take};
 use crate::timeline::groups::{Pool, is_pooled};
+use crate::trace::read::{Detail, Ending, Glance, Item, Take};
 use crate::trace::schema::{Exit, FailedFork, Group, ProcessRef, Start};
 use crate::words::ORDERS;
 use crate::words::intern::{Interner, Sym};

@@ -74,7 +74,8 @@ impl Missed {
             .filter(|(_, fits)| **fits == 0)
             .find(|(asked, _)| !known().any(|name| glob(asked, name)))?;
         let like = nearest(asked, known(), OFFERED);
-        let like = if like.is_empty() { String::new() } else { format!("; did you mean {}?", like.join(", ")) };
+        let like =
+            if like.is_empty() { String::new() } else { format!("; did you mean {}?", like.join(", ")) };
         let like = if like.is_empty() { ".".to_owned() } else { like };
         Some(format!(
             "--method {}: there is no such method{like} The trace has {}; 'startrace help method-names' has all",
