@@ -1278,9 +1278,120 @@ fn a_program_that_its_loader_gave_up_is_to_be_inspected() {
             {"name": last, "at_ns": MS, "duration_ns": 12 * MS, "exec": 0}]);
         find(&diagnose(&[failed]), "start-failed").advice.clone()
     };
-    assert!(failed(127, "link").contains("'startrace inspect /bin/app' names it"));
+    assert!(failed(127, "link").ends_with("'startrace inspect /bin/app' names it"));
     for (code, last) in [(127, "app"), (3, "link")] {
         assert!(failed(code, last).starts_with("Read its error output"), "{code} in {last}");
+    }
+}
+
+/// At 3 a.m. the first line says why it failed, not what took most of the 2 ms.
+#[test]
+fn what_made_the_start_fail_stands_first() {
+    let failing = |code: Option<u32>, signal: Option<&str>| {
+        let path = [(10, 42, "running", ""), (190, 42, "sleep", "asked for 190 ms")];
+        let mut app = start(42, None, 0, 200, &path);
+        app["exit"]["code"] = json!(code);
+        app["exit"]["signal"] = json!(signal);
+        app
+    };
+    for (code, signal) in
+        [(Some(1), None), (Some(127), None), (None, Some("SIGKILL")), (None, Some("SIGSEGV"))]
+    {
+        let said = diagnose(&[failing(code, signal)]);
+        let ids: Vec<&str> = said.diagnosis.findings.iter().map(|joined| &*joined.id).collect();
+        assert_eq!(ids, ["start-failed", "fixed-sleep"], "{code:?} {signal:?}");
+    }
+    assert_eq!(diagnose(&[failing(Some(0), None)]).diagnosis.findings[0].id, "fixed-sleep");
+    // A helper's failure, of which nobody but it failed, stays behind what costs something; and goes with its parent's.
+    let with_helper = |code: u32| {
+        let mut helper = start(43, Some(42), 1, 2, &[(2, 43, "running", "")]);
+        helper["exit"]["code"] = json!(127);
+        let said = diagnose(&[helper, failing(Some(code), None)]);
+        let found = &said.diagnosis.findings;
+        found.iter().map(|joined| (joined.id.clone(), joined.starts[0].clone())).collect::<Vec<_>>()
+    };
+    let is = |id: &str, of: &str| (id.to_owned(), of.to_owned());
+    let (own, helper) = (is("start-failed", "42@42/0"), is("start-failed", "43@43/0"));
+    assert_eq!(with_helper(0), [is("fixed-sleep", "42@42/0"), helper.clone()]);
+    assert_eq!(with_helper(2), [own, helper, is("fixed-sleep", "42@42/0")]);
+    // The verdict has the reason.
+    let mut app = failing(Some(127), None);
+    let mut exec = app["execs"][0].clone();
+    exec["path"] = json!("./server");
+    exec["error"] = json!("ENOENT");
+    app["execs"].as_array_mut().unwrap().push(exec);
+    let said = diagnose(&[app]);
+    let verdict = &said.verdict[0];
+    assert!(
+        verdict.starts_with("app failed with status 127 after 200 ms: exec of ./server failed (ENOENT); "),
+        "{verdict}"
+    );
+    assert!(find(&said, "start-failed").advice.starts_with("The file, the folder before it"));
+    let mut app = failing(None, Some("SIGTERM"));
+    app["exit"]["killed_by"] = json!({"start_id": null, "id": "9@9", "pid": 9, "comm": "watchdog"});
+    let said = diagnose(&[app]);
+    let verdict = &said.verdict[0];
+    assert!(
+        verdict.starts_with("app was ended by SIGTERM after 200 ms, sent by pid 9 (watchdog); "),
+        "{verdict}"
+    );
+}
+
+#[test]
+fn a_death_by_a_signal_is_advised_by_the_signal() {
+    let advice = |signal: &str, by: bool| {
+        let mut app = start(42, None, 0, 13, &[(13, 42, "running", "")]);
+        app["exit"]["code"] = json!(null);
+        app["exit"]["signal"] = json!(signal);
+        app["cgroup"] = json!("/system.slice/app.service");
+        if by {
+            app["exit"]["killed_by"] = json!({"start_id": null, "id": "9@9", "pid": 9, "comm": "watchdog"});
+        }
+        find(&diagnose(&[app]), "start-failed").advice.clone()
+    };
+    for (signal, says) in [
+        ("SIGKILL", "out-of-memory killer: 'dmesg'"),
+        ("SIGKILL", "memory.events of cgroup /system.slice/app.service"),
+        ("SIGSYS", "seccomp"),
+        ("SIGSEGV", "coredumpctl debug 42"),
+        ("SIGABRT", "its error output says why"),
+        ("SIGBUS", "/dev/shm"),
+        ("SIGILL", "another one"),
+        ("SIGUSR1", "-a"),
+    ] {
+        let text = advice(signal, false);
+        assert!(text.contains(says) && !text.starts_with("Read its error output"), "{signal}: {text}");
+    }
+    assert_eq!(
+        advice("SIGKILL", true),
+        "Look why pid 9 (watchdog) ended it: it was the one that sent the signal"
+    );
+}
+
+/// `Pool.terminate`, and a daemon that is stopped: both were there.
+#[test]
+fn whoever_did_its_work_and_was_ended_by_order_has_not_failed() {
+    let worker = |pattern: Option<&str>, by: &str, milestone: Option<&str>, signal: &str| {
+        let mut worker = start(11, Some(10), 10, 110, &[(110, 11, "running", "")]);
+        worker["method"]["pattern"] = json!(pattern);
+        worker["exit"] = json!({"code": null, "signal": signal, "core": false, "at_ns": 110 * MS,
+            "killed_by": {"start_id": null, "id": by, "pid": 10, "comm": "app"}});
+        if let Some(name) = milestone {
+            worker["timeline"]["milestones"] =
+                json!([{"name": name, "at_ns": MS, "detail": null, "inferred": false}]);
+        }
+        let parent = start(10, None, 0, 130, &[(130, 10, "running", "")]);
+        has(&diagnose(&[worker, parent]), "start-failed")
+    };
+    let (parent, stranger) = ("10@10", "77@77");
+    assert!(!worker(Some("multiprocessing.fork"), parent, None, "SIGTERM"));
+    assert!(worker(Some("multiprocessing.fork"), stranger, None, "SIGTERM"));
+    assert!(worker(Some("multiprocessing.fork"), parent, None, "SIGKILL"));
+    for by in [parent, stranger] {
+        assert!(!worker(None, by, Some("first_listen"), "SIGTERM"));
+        assert!(!worker(None, by, Some("notify_ready"), "SIGINT"));
+        assert!(worker(None, by, Some("libc_start"), "SIGTERM"));
+        assert!(worker(None, by, Some("first_listen"), "SIGSEGV"));
     }
 }
 

@@ -254,7 +254,7 @@ pub(crate) fn is_copy(start: &Start) -> bool {
 }
 
 /// Such a copy, but for those that a shell makes for a part of its script; or of a pool by its method's name.
-fn is_worker(start: &Start) -> bool {
+pub(crate) fn is_worker(start: &Start) -> bool {
     let pattern = start.method.pattern.as_deref().unwrap_or("");
     let is_pool = pattern.starts_with("multiprocessing.") || pattern.starts_with("loky.");
     is_pool || pattern.contains("worker") || (is_copy(start) && !pattern.starts_with("shell."))

@@ -25,7 +25,9 @@ use crate::hash::{HashMap, HashSet, RandomState};
 use crate::sort::SortSmall;
 use crate::trace::parts;
 use crate::trace::read::Item;
-use crate::trace::schema::{Diagnosis, Finding, Group, Header, NotExamined, Session, Severity, Start};
+use crate::trace::schema::{
+    Diagnosis, Finding, Group, Header, Joined, NotExamined, Session, Severity, Start,
+};
 use crate::words::intern::Sym;
 use case::Case;
 use catalogue::{Feed, Rule};
@@ -342,6 +344,8 @@ impl Diagnoser {
             Some(recorded) => recorded,
             None => self.joined(&wholes, &ids, &runs),
         };
+        let failed = self.facts.failed_roots(&wholes, &entries);
+        let failed: Vec<String> = failed.into_iter().filter_map(|key| ids.get(key)).collect();
         let verdict = self.facts.verdict(&verdict::Trial {
             diagnosis: &diagnosis,
             wholes: &wholes,
@@ -350,8 +354,14 @@ impl Diagnoser {
             session,
             texts: &self.known.texts,
         });
+        // Where the start that all is about failed, how long it took is the lesser question.
+        let first = |joined: &Joined| match joined.id == "start-failed" && joined.severity > Severity::Info {
+            true if joined.starts.iter().any(|start| failed.contains(start)) => 2,
+            true if !failed.is_empty() => 1,
+            _ => 0,
+        };
         // Older traces have the cause first, which the verdict needs, and what it explains last.
-        diagnosis.findings.sort_small_by_key(|joined| std::cmp::Reverse(join::rank(joined)));
+        diagnosis.findings.sort_small_by_key(|joined| std::cmp::Reverse((first(joined), join::rank(joined))));
         Said { diagnosis, verdict }
     }
 

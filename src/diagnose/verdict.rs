@@ -2,6 +2,7 @@
 
 use super::case::{by_name, program_of, quoted, time};
 use super::findings::never_ready::clients;
+use super::findings::start_failed;
 use super::whole::{Entry, Whole, Wholes};
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
@@ -34,6 +35,8 @@ struct Root {
     detail: Option<String>,
     code: Option<i32>,
     signal: Option<String>,
+    /// Why it failed, or who ended it, as far as that was seen.
+    why: Option<String>,
     origin_ns: u64,
     duration: u64,
     partial: bool,
@@ -165,6 +168,7 @@ impl Facts {
                 detail: timeline.ready.detail.as_deref().map(|detail| label::harmless(detail, MAX_DETAIL)),
                 code: start.exit.as_ref().and_then(|exit| exit.code),
                 signal: start.exit.as_ref().and_then(|exit| exit.signal.as_deref()).map(quoted),
+                why: failure(start),
                 origin_ns: timeline.origin_boottime_ns,
                 duration: timeline.duration_ns,
                 partial: start.partial,
@@ -262,6 +266,9 @@ impl Facts {
         let served = root.is_some_and(|root| root.clients.is_some());
         let for_clients = |state: &str| served && matches!(state, "network" | "unix_socket" | "poll");
         let part = part.filter(|((state, _), _)| !for_clients(state));
+        // Whoever reads why it failed does not ask what a CPU did for 2 ms.
+        let part = part
+            .filter(|_| root.is_none_or(|root| root.code.is_none_or(|code| code == 0) || root.why.is_none()));
         let caused = why.as_ref().map(|(ns, _)| *ns);
         let part = part.filter(|((_, ns), all)| match caused {
             Some(caused) => *ns >= all / 2 && caused < *ns / 2,
@@ -305,6 +312,16 @@ impl Facts {
         out
     }
 
+    /// The starts that the verdict is about and that failed.
+    pub(super) fn failed_roots(&self, wholes: &Wholes, entries: &[Entry]) -> Vec<u64> {
+        let roots = wholes.main().map_or(&[][..], |whole| whole.roots.as_slice());
+        let keys = roots.iter().filter_map(|at| entries.get(*at as usize)).map(|entry| entry.key);
+        let failed = |root: &Root| {
+            root.ready == "exit" && (root.signal.is_some() || root.code.is_some_and(|code| code != 0))
+        };
+        keys.filter(|key| self.roots.get(key).is_some_and(failed)).take(1_000).collect()
+    }
+
     /// Of a command that was ready, and then executed another program: what it was ready by is the first one's.
     fn executed(&self, whole: &Whole, trial: &Trial<'_>) -> Option<String> {
         let mut roots = whole.roots.iter().map(|at| {
@@ -333,8 +350,10 @@ impl Facts {
         };
         match root.ready.as_str() {
             "exit" => match (&root.signal, root.code) {
-                (Some(signal), _) => format!("{begin} was ended by {signal} after {after}"),
-                (None, Some(code)) if code != 0 => format!("{begin} failed with status {code} after {after}"),
+                (Some(signal), _) => format!("{begin} was ended by {signal} after {after}{}", why(root)),
+                (None, Some(code)) if code != 0 => {
+                    format!("{begin} failed with status {code} after {after}{}", why(root))
+                }
                 _ => format!("{begin} was done after {after}"),
             },
             "timeout" => {
@@ -347,6 +366,21 @@ impl Facts {
             }
         }
     }
+}
+
+/// Why a start failed, or who ended it.
+fn failure(start: &Start) -> Option<String> {
+    let exit = start.exit.as_ref().filter(|_| start.timeline.ready.kind == "exit")?;
+    match (&exit.signal, exit.code) {
+        (Some(_), _) => start_failed::sender(start).map(|by| format!("sent by {by}")),
+        (None, Some(code)) if code != 0 => start_failed::reason(start),
+        _ => None,
+    }
+}
+
+fn why(root: &Root) -> String {
+    let mark = if root.signal.is_some() { ", " } else { ": " };
+    root.why.as_ref().map(|why| format!("{mark}{why}")).unwrap_or_default()
 }
 
 fn detail(root: &Root) -> String {
