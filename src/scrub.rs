@@ -371,13 +371,15 @@ impl Pseudonyms {
 
     /// How a process ended.
     pub fn exit(&self, exit: Exit) -> Exit {
-        let Exit { code, signal, core, killed_by, at_ns } = exit;
+        let Exit { code, signal, core, killed_by, at_ns, missing_libraries } = exit;
+        let missing = missing_libraries.map(|all| all.iter().map(|name| self.path(name)).collect());
         Exit {
             code,
             signal: signal.map(|signal| self.constant(&signal)),
             core,
             killed_by: killed_by.map(|process| self.process(process)),
             at_ns,
+            missing_libraries: missing,
         }
     }
 

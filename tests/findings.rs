@@ -1284,6 +1284,30 @@ fn a_program_that_its_loader_gave_up_is_to_be_inspected() {
     }
 }
 
+#[test]
+fn the_library_that_the_loader_did_not_find_is_named() {
+    let failed = |missing: Value| {
+        let mut failed = start(42, None, 0, 13, &[(13, 42, "running", "")]);
+        failed["exit"]["code"] = json!(127);
+        failed["exit"]["missing_libraries"] = missing;
+        failed["timeline"]["phases"] = json!([{"name": "exec", "at_ns": 0, "duration_ns": MS, "exec": 0},
+            {"name": "link", "at_ns": MS, "duration_ns": 12 * MS, "exec": 0}]);
+        let said = diagnose(&[failed]);
+        (said.verdict[0].clone(), find(&said, "start-failed").advice.clone())
+    };
+    let (verdict, advice) = failed(json!(["libssl.so.3", "libcrypto.so.3"]));
+    let says = "app failed with status 127 after 13.0 ms: its dynamic loader does not find libssl.so.3, libcrypto.so.3";
+    assert!(verdict.starts_with(says), "{verdict}");
+    assert!(advice.starts_with("Install the package that has libssl.so.3, libcrypto.so.3"), "{advice}");
+    // All are there: a symbol is missing, which only its own words name.
+    let (verdict, advice) = failed(json!([]));
+    assert!(
+        verdict.contains(": its dynamic loader gave up before the program's own code began"),
+        "{verdict}"
+    );
+    assert!(advice.contains("'ldd -r /bin/app'"), "{advice}");
+}
+
 /// At 3 a.m. the first line says why it failed, not what took most of the 2 ms.
 #[test]
 fn what_made_the_start_fail_stands_first() {

@@ -225,6 +225,29 @@ fn each_image_of_a_chain_has_its_own() {
 }
 
 #[test]
+fn what_the_loader_does_not_find_is_named() {
+    common::require_root();
+    let built = Built::new();
+    let (app, library) = (built.path("app"), built.path("libslow.so"));
+    let failed = || {
+        let recorded = common::record_unchecked::<&str, &str>(&[], &[&app]);
+        let start = only(&recorded);
+        assert_eq!(start["exit"]["code"], 127, "{start:#}");
+        let finding = start["findings"].as_array().unwrap().iter().find(|it| it["id"] == "start-failed");
+        (start["exit"]["missing_libraries"].clone(), finding.unwrap()["summary"].as_str().unwrap().to_owned())
+    };
+    // A library that has nothing of what the program takes from it: all are there.
+    let empty = built.path("empty.c");
+    fs::write(&empty, "int nothing;").unwrap();
+    gcc("gcc", &["-shared", "-fPIC", "-o", &library, &empty]);
+    assert_eq!(failed().0, json!([]));
+    fs::remove_file(&library).unwrap();
+    let (missing, summary) = failed();
+    assert_eq!(missing, json!([library]));
+    assert!(summary.contains("; its dynamic loader does not find "), "{summary}");
+}
+
+#[test]
 fn musl_and_static_programs_have_what_they_have() {
     common::require_root();
     let built = Built::new();

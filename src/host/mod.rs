@@ -22,6 +22,7 @@ mod jit;
 pub mod launcher;
 pub mod limits;
 pub mod memory;
+mod missing;
 pub(crate) mod mounts;
 pub mod owner;
 pub mod pool;

@@ -4,6 +4,7 @@
 //! cannot be read is simply not known.
 
 use super::frames::Frames;
+use super::missing::Missing;
 use super::mounts::Mounts;
 use super::{procfs, tasks};
 use crate::elf;
@@ -59,6 +60,7 @@ pub struct Machine {
     witnesses: Witnesses,
     mounts: Mounts,
     frames: Frames,
+    missing: Missing,
 }
 
 impl Machine {
@@ -205,6 +207,10 @@ impl World for Machine {
         }
         self.images.insert(key, Cached { binary: binary.clone(), stamp, looked: Instant::now() });
         binary
+    }
+
+    fn missing_libraries(&mut self, image: &ImageKey) -> Option<Vec<String>> {
+        self.missing.of(image)
     }
 
     fn frames(&mut self, id: Id, addresses: &[u64]) -> Vec<Frame> {
@@ -424,7 +430,7 @@ fn cgroup(pid: u32) -> Option<String> {
 }
 
 /// User space's device number as the kernel keeps it.
-fn kernel_dev(dev: u64) -> u32 {
+pub(super) fn kernel_dev(dev: u64) -> u32 {
     (libc::major(dev) << 20) | libc::minor(dev)
 }
 
@@ -461,7 +467,7 @@ fn open_image(image: &ImageKey, witnesses: &Witnesses, mounts: &mut Mounts) -> O
         })
 }
 
-fn open_if(candidate: PathBuf, meant: impl Fn(&Metadata) -> bool) -> Option<File> {
+pub(super) fn open_if(candidate: PathBuf, meant: impl Fn(&Metadata) -> bool) -> Option<File> {
     // Never block on a FIFO that somebody put there.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(candidate).ok()?;

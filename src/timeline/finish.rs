@@ -2,10 +2,12 @@
 
 use super::past::Story;
 use super::shelf::Shelf;
-use super::world::World;
+use super::world::{ImageKey, World};
 use super::{Builder, CommandStart, Output, phases, start, words};
 use crate::event::Id;
 use crate::level::Level;
+use crate::method::facts::Facts;
+use crate::trace::schema::Start;
 
 /// A copy that ended without an exec, or a start with a pipe, is held back for so long: its siblings may
 /// still show that it was one of a pool or of a pipeline. What is ready early is held back too: its
@@ -18,6 +20,14 @@ const GROWN_NS: u64 = 1_100_000_000;
 const AGAIN_NS: u64 = 1_000_000_000;
 /// With more starts held back than these, those that are alone are let go.
 const MANY_HELD: usize = 1_000;
+
+/// Which libraries it lacks that its dynamic loader gave up: only the files tell, as long as they are as they were.
+fn ask_for_libraries(start: &mut Start, facts: &Facts, world: &mut dyn World) {
+    let Some((dev, inode)) = facts.image.file.filter(|_| start.is_given_up_by_loader()) else { return };
+    let (Some(exit), Some(exe), Ok(dev)) = (&mut start.exit, &start.exe, u32::try_from(dev)) else { return };
+    let image = ImageKey { pid: start.pid, exe: exe.clone(), within: None, dev, inode };
+    exit.missing_libraries = world.missing_libraries(&image);
+}
 
 impl Builder {
     /// Gives a start out.
@@ -50,6 +60,7 @@ impl Builder {
         let selected = self.is_selected(id);
         let Some(mut built) = self.build(id, end_ns, end) else { return };
         built.dark = dark;
+        ask_for_libraries(&mut built.start, &built.facts, world);
         self.missed.paths += u64::from(built.path_cut);
         if let Some(process) = self.processes.get_mut(&id) {
             process.method = Some(built.method.clone());

@@ -100,6 +100,7 @@ pub(super) fn exit(status: u32, at_ns: u64, killed_by: Option<ProcessRef>) -> Ex
         core: status & 0x80 != 0,
         killed_by,
         at_ns,
+        missing_libraries: None,
     }
 }
 

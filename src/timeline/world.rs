@@ -22,6 +22,10 @@ pub trait World {
     }
     /// What the ELF file of an image says.
     fn image(&mut self, image: &ImageKey) -> Option<Binary>;
+    /// The libraries of an image that its dynamic loader would not find, its environment apart.
+    fn missing_libraries(&mut self, _image: &ImageKey) -> Option<Vec<String>> {
+        None
+    }
     /// How a live process stands now.
     /// `null_at`: a descriptor number to look for /dev/null at.
     fn status(&mut self, id: Id, null_at: Option<u32>) -> Option<Status>;
@@ -196,6 +200,8 @@ pub enum Answer {
     Copies(Id, Vec<Id>),
     /// To [`World::image`].
     Image(ImageKey, Option<Binary>),
+    /// To [`World::missing_libraries`].
+    MissingLibraries(ImageKey, Option<Vec<String>>),
     /// To [`World::status`].
     Status(Id, Option<Status>),
     /// To [`World::tasks`].
@@ -240,6 +246,12 @@ impl World for Recorder<'_> {
     fn image(&mut self, image: &ImageKey) -> Option<Binary> {
         let answer = self.inner.image(image);
         self.answers.push(Answer::Image(image.clone(), answer.clone()));
+        answer
+    }
+
+    fn missing_libraries(&mut self, image: &ImageKey) -> Option<Vec<String>> {
+        let answer = self.inner.missing_libraries(image);
+        self.answers.push(Answer::MissingLibraries(image.clone(), answer.clone()));
         answer
     }
 
@@ -322,6 +334,13 @@ impl World for Replay {
     fn image(&mut self, image: &ImageKey) -> Option<Binary> {
         self.take(|a| match a {
             Answer::Image(asked, answer) if asked == image => Some(answer.clone()),
+            _ => None,
+        })
+    }
+
+    fn missing_libraries(&mut self, image: &ImageKey) -> Option<Vec<String>> {
+        self.take(|a| match a {
+            Answer::MissingLibraries(asked, answer) if asked == image => Some(answer.clone()),
             _ => None,
         })
     }

@@ -398,7 +398,14 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn exit(code: i32) -> Exit {
-        Exit { code: Some(code), signal: None, core: false, killed_by: None, at_ns: 5 }
+        Exit {
+            code: Some(code),
+            signal: None,
+            core: false,
+            killed_by: None,
+            at_ns: 5,
+            missing_libraries: None,
+        }
     }
 
     fn spool(lines: &[Line]) -> File {

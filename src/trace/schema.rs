@@ -225,6 +225,14 @@ pub enum Confidence {
     Certain,
 }
 
+impl Start {
+    /// The dynamic loader itself ends a program with 127, and has not come to the program's own code then.
+    pub(crate) fn is_given_up_by_loader(&self) -> bool {
+        self.exit.as_ref().is_some_and(|exit| exit.code == Some(127))
+            && self.timeline.phases.last().is_some_and(|phase| matches!(&*phase.name, "load" | "link"))
+    }
+}
+
 /// One exec, successful or not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -286,6 +294,11 @@ pub struct Exit {
     pub killed_by: Option<ProcessRef>,
     /// From the start's origin.
     pub at_ns: u64,
+    /// Of a program that its dynamic loader gave up: the libraries that are not found, as looked up right after its end
+    /// without its environment (`LD_LIBRARY_PATH`); empty: all are there, and what was missing is a symbol or a version.
+    /// Absent for any other end, and where its file could not be looked at any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_libraries: Option<Vec<String>>,
 }
 
 /// A fork, vfork or clone that failed.

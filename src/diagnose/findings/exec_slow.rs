@@ -1,6 +1,6 @@
 //! `exec-slow`: the exec itself takes long.
 
-use crate::diagnose::case::{Case, quoted, time};
+use crate::diagnose::case::{Case, quoted, sum, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use crate::trace::schema::{Basis, Severity};
@@ -37,15 +37,11 @@ impl Rule for ExecSlow {
         let mut hits = Vec::new();
         for phase in case.start.timeline.phases.iter().filter(|phase| phase.name == "exec").take(16) {
             let end = phase.at_ns.saturating_add(phase.duration_ns);
-            let within = case.own().filter(|segment| {
-                segment.at_ns >= phase.at_ns
-                    && segment.at_ns < end
-                    && !matches!(
-                        segment.state.as_str(),
-                        "disk" | "page_fault" | "runnable" | "unknown" | "throttled"
-                    )
+            let claims = case.between_where(phase.at_ns, end, |segment| {
+                let waits = ["disk", "page_fault", "runnable", "unknown", "throttled"];
+                segment.start_id == case.start.start_id && !waits.contains(&segment.state.as_str())
             });
-            let (ns, claims) = case.claims(within);
+            let ns = sum(&claims);
             let cost = ns.saturating_sub(limits.usual.0);
             if ns < limits.min_exec.0 || !case.is_worth(cost, case.thresholds.all.min_cost) {
                 continue;

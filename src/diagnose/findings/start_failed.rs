@@ -1,6 +1,6 @@
 //! `start-failed`: a process ended badly before it was ready.
 
-use crate::diagnose::case::{Case, quoted, time};
+use crate::diagnose::case::{Case, listed, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use crate::diagnose::known::is_worker;
@@ -103,19 +103,25 @@ fn failed_exec(start: &Start) -> Option<&Exec> {
     start.execs.last().filter(|exec| exec.error.is_some())
 }
 
-/// The dynamic loader itself ends a program with 127, and has not come to the program's own code then.
-fn is_of_loader(start: &Start) -> bool {
-    start.exit.as_ref().is_some_and(|exit| exit.code == Some(127))
-        && start.timeline.phases.last().is_some_and(|phase| matches!(&*phase.name, "load" | "link"))
-}
-
 /// Why it ended, as far as that was seen: for the verdict, too.
 pub(in crate::diagnose) fn reason(start: &Start) -> Option<String> {
     if let Some(exec) = failed_exec(start) {
         let path = quoted(exec.path.as_deref().unwrap_or("its program"));
         return Some(format!("exec of {path} failed ({})", quoted(exec.error.as_deref().unwrap_or("?"))));
     }
-    is_of_loader(start).then(|| "its dynamic loader gave up before the program's own code began".to_owned())
+    start.is_given_up_by_loader().then(|| match missing(start) {
+        [] => "its dynamic loader gave up before the program's own code began".to_owned(),
+        names => format!("its dynamic loader does not find {}", listed_names(names)),
+    })
+}
+
+/// The libraries that the loader does not find.
+fn missing(start: &Start) -> &[String] {
+    start.exit.as_ref().and_then(|exit| exit.missing_libraries.as_deref()).unwrap_or_default()
+}
+
+fn listed_names(names: &[String]) -> String {
+    listed(&names.iter().map(|name| quoted(name)).collect::<Vec<_>>())
 }
 
 /// What to look at.
@@ -141,21 +147,32 @@ fn advice(start: &Start) -> String {
         };
         return look.to_owned();
     }
-    if is_of_loader(start) {
-        return format!(
-            "Most often for a library that is not there: 'startrace inspect {}' names it",
-            quoted(start.exe.as_deref().unwrap_or("PROGRAM"))
-        );
+    if start.is_given_up_by_loader() {
+        let exe = quoted(start.exe.as_deref().unwrap_or("PROGRAM"));
+        let all_there = exit.is_some_and(|exit| exit.missing_libraries.as_deref() == Some(&[]));
+        return match missing(start) {
+            [] if all_there => format!(
+                "All its libraries are there: one of them is too old or too new, and lacks a symbol or a version. Its error output \
+                 names that, and 'ldd -r {exe}' all of them"
+            ),
+            [] => format!("Most often for a library that is not there: 'startrace inspect {exe}' names it"),
+            names => format!(
+                "Install the package that has {}, or tell the loader where it is (a RUNPATH, LD_LIBRARY_PATH, ldconfig); \
+                 'startrace inspect {exe}' shows where it looks",
+                listed_names(names)
+            ),
+        };
     }
     "Read its error output; the trace has its last execs and waits".to_owned()
 }
 
 /// What to look at for whom a signal ended.
 fn of_signal(signal: &str, start: &Start) -> String {
+    let exit = start.exit.as_ref();
     let dump = format!(
-        "its core dump says where: 'coredumpctl debug {}', or the file that /proc/sys/kernel/core_pattern names (none without \
-         ulimit -c)",
-        start.pid
+        "its core dump says where ('coredumpctl debug {}', or the file that /proc/sys/kernel/core_pattern names{})",
+        start.pid,
+        if exit.is_some_and(|exit| exit.core) { "" } else { "; none without ulimit -c" }
     );
     if let Some(by) = sender(start).filter(|_| !matches!(signal, "SIGSYS")) {
         return format!("Look why {by} ended it: it was the one that sent the signal");
@@ -175,11 +192,11 @@ fn of_signal(signal: &str, start: &Start) -> String {
                 .to_owned()
         }
         "SIGABRT" => format!("It gave itself up (abort, an assertion, an exception that nobody caught): its error output says why, and {dump}"),
-        "SIGBUS" => format!("It touched what is no longer there, such as a mapped file that was cut or a /dev/shm that is full: {dump}"),
-        "SIGILL" => format!("Its code has an instruction that this CPU has not (built for another one), or traps on purpose: {dump}"),
+        "SIGBUS" => format!("It touched what is no longer there, such as a mapped file that was cut or a /dev/shm that is full; {dump}"),
+        "SIGILL" => format!("Its code has an instruction that this CPU has not (built for another one), or traps on purpose; {dump}"),
         "SIGXCPU" | "SIGXFSZ" => "It came to a limit of its own (ulimit -a; LimitCPU= and LimitFSIZE= of its unit): raise that".to_owned(),
         "SIGPIPE" => "Who was to read its output had ended before: look at that one".to_owned(),
-        signal if CRASHES.contains(&signal) => format!("It crashed: {dump}"),
+        signal if CRASHES.contains(&signal) => format!("It crashed; {dump}"),
         _ => "Look who sends it that signal: record that one, too (-a)".to_owned(),
     }
 }
