@@ -514,7 +514,7 @@ fn what_a_running_process_starts_is_what_somebody_waits_for() {
         assert_eq!((sleep.saves_ns, sleep.n), (Some(160 * MS), 2));
         assert_eq!(find(&said, "dns-wait").saves_ns, Some(0));
         assert!(
-            said.verdict[0].starts_with("4 starts in 200 ms, 200 ms of it starting; 160 ms of it: sleeping"),
+            said.verdict[0].starts_with("4 starts in 390 ms, 200 ms of it starting; 160 ms of it: sleeping"),
             "{:?}",
             said.verdict
         );

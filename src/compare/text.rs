@@ -163,13 +163,13 @@ pub(crate) fn left_out(kind: &Kind) -> Option<String> {
     (!told.is_empty()).then(|| format!("{} of {}", told.join(", "), tally.starts))
 }
 
-/// `8 in a run, 12.3 ms each (under sh -c ...)`.
+/// `8 in a run, 12.3 ms (median); started by sh -c ...`.
 pub(crate) fn alone(kind: &Kind) -> String {
     let mut text = format!("{}, {} in a run", kind.method, plain(kind.tally.per_run));
     if let Some(duration_of) = kind.tally.duration {
         text.push_str(&format!(", {}", duration(duration_of.median_ns)));
         if kind.tally.starts > 1 {
-            text.push_str(" each");
+            text.push_str(" (median)");
         }
     }
     if let Some(ns) = kind.tally.on_path_ns.filter(|ns| *ns > 0) {

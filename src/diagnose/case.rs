@@ -337,18 +337,8 @@ impl<'a> Case<'a> {
 /// The outermost imports of its main thread, after the interpreter's own: those of before are what every
 /// program has.
 pub(crate) fn outermost<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a Import> {
-    let start = case.start;
-    let app =
-        start.timeline.phases.iter().rev().find(|phase| phase.name == "app").map_or(0, |phase| phase.at_ns);
-    let imports = start.timeline.imports.as_ref();
-    let ready = imports.and_then(|imports| imports.init_ns).map_or(0, |init| app.saturating_add(init));
-    let modules = imports.map_or(&[][..], |imports| imports.modules.as_slice());
-    modules.iter().filter(move |import| {
-        import.depth == 0
-            && import.tid == start.pid
-            && import.at_ns >= ready
-            && import.module.as_deref() != Some("site")
-    })
+    crate::words::imports::of_program(case.start)
+        .filter(|import| import.depth == 0 && import.module.as_deref() != Some("site"))
 }
 
 /// The path within them.

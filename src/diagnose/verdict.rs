@@ -242,13 +242,19 @@ impl Facts {
                 begin + &self.of_root(root, trial)
             }
             _ => {
-                let over = trial.session.map_or(length, |session| session.duration_ns);
+                let over = trial.session.map_or_else(|| window(trial.entries), |session| session.duration_ns);
                 let begun = format!("{} in {}", counted(self.starts, "start"), time(over));
-                match main {
-                    Some(whole) if is_one && whole.roots.len() > 1 => {
-                        format!("{begun}, {} of it starting", time(length))
-                    }
-                    _ => begun,
+                // Of those whose start was seen from the beginning to the end.
+                let measured = |entry: &Entry| {
+                    let root = self.roots.get(&entry.key);
+                    root.is_none_or(|root| root.ready != "timeout" && !root.partial)
+                };
+                match main.filter(|whole| is_one && whole.roots.len() > 1) {
+                    Some(whole) => match whole.under_way(trial.entries, measured) {
+                        0 => begun,
+                        ns => format!("{begun}, {} of it starting", time(ns)),
+                    },
+                    None => begun,
                 }
             }
         };
@@ -368,6 +374,7 @@ impl Facts {
     }
 }
 
+<<<<<<< HEAD
 /// Why a start failed, or who ended it.
 fn failure(start: &Start) -> Option<String> {
     let exit = start.exit.as_ref().filter(|_| start.timeline.ready.kind == "exit")?;
@@ -381,6 +388,12 @@ fn failure(start: &Start) -> Option<String> {
 fn why(root: &Root) -> String {
     let mark = if root.signal.is_some() { ", " } else { ": " };
     root.why.as_ref().map(|why| format!("{mark}{why}")).unwrap_or_default()
+=======
+/// From the beginning of the first start to the end of the last: all that is known of a recording that was cut off.
+fn window(entries: &[Entry]) -> u64 {
+    let first = entries.iter().map(|entry| entry.origin).min().unwrap_or(0);
+    entries.iter().map(|entry| entry.finish).max().unwrap_or(0).saturating_sub(first)
+>>>>>>> 2ab1c28 (report: numbers of one thing agree, and lists add up to what they begin with)
 }
 
 fn detail(root: &Root) -> String {
@@ -418,8 +431,15 @@ pub(super) fn is_older(start: &Start) -> bool {
 
 /// A start's critical path by state, the two largest, that first.
 fn by_state(start: &Start) -> Vec<(String, u64)> {
-    let states = start.timeline.path_ns.iter().take(64);
-    let mut path: Vec<(String, u64)> = states.map(|(state, ns)| (quoted(state), *ns)).collect();
+    let mut path: Vec<(String, u64)> = Vec::new();
+    for (state, ns) in start.timeline.path_ns.iter().take(64) {
+        // They have one name: see `in_words`.
+        let state = if state == "page_fault" { "disk" } else { state };
+        match path.iter_mut().find(|(other, _)| other == state) {
+            Some((_, sum)) => *sum = sum.saturating_add(*ns),
+            None => path.push((quoted(state), *ns)),
+        }
+    }
     path.sort_small_by_key(|(_, ns)| std::cmp::Reverse(*ns));
     path.truncate(2);
     path

@@ -213,6 +213,15 @@ fn join(roots: &[&Entry], paths: &HashMap<u64, Vec<Run>>) -> Vec<Run> {
     out
 }
 
+impl Whole {
+    /// How long at least one of some of its roots was starting: where they overlap, one path does not lead through all
+    /// of that.
+    pub(super) fn under_way(&self, entries: &[Entry], of: impl Fn(&Entry) -> bool) -> u64 {
+        let roots = self.roots.iter().filter_map(|&at| entries.get(at as usize)).filter(|root| of(root));
+        length(&union(roots.map(|root| (root.origin, root.finish)).collect()))
+    }
+}
+
 /// A piece of a whole's path that claims cover.
 pub(super) type Piece = (u64, u64);
 
@@ -284,6 +293,17 @@ mod tests {
 
     fn entry(key: u64, parent: Option<u64>, origin: u64, finish: u64) -> Entry {
         Entry { key, parent, creator: parent.unwrap_or(99), origin, finish, forked: origin }
+    }
+
+    #[test]
+    fn roots_that_overlap_are_starting_as_long_as_one_of_them_is() {
+        // The path goes from the last end back to where that one began, and leaves out who was still starting then.
+        let entries = [entry(2, Some(1), 0, 100), entry(3, Some(1), 50, 120), entry(4, Some(1), 200, 230)];
+        let wholes = of_entries(&entries, &HashMap::default());
+        let whole = wholes.main().unwrap();
+        assert_eq!((whole.length, whole.under_way(&entries, |_| true)), (100, 150));
+        assert_eq!(whole.under_way(&entries, |root| root.key != 3), 130);
+        assert_eq!(whole.under_way(&entries, |_| false), 0);
     }
 
     fn of_entries(entries: &[Entry], paths: &HashMap<u64, Vec<Run>>) -> Wholes {

@@ -4,6 +4,7 @@ use super::style::NO_BREAK;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Import, Start};
 use crate::words::human::{counted, duration, percent};
+use crate::words::imports::{modules, of_program};
 use crate::words::label::harmless;
 use std::cmp::Reverse;
 
@@ -34,7 +35,11 @@ fn longest(imports: &[&Import], ns: impl Fn(&Import) -> u64, n: usize, of: u64) 
         .collect()
 }
 
-/// Two sentences at most: how `app` divides, and which modules took long. `long`: name more of them.
+fn outermost<'a>(of: &[&'a Import]) -> Vec<&'a Import> {
+    of.iter().copied().filter(|import| import.depth == 0).collect()
+}
+
+/// Two sentences at most, whose times and modules are of the same imports: how `app` divides, and which modules took long. `long`: name more of them.
 pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
     let Some(imports) = &start.timeline.imports else { return Vec::new() };
     let init = imports.init_ns.unwrap_or(0);
@@ -44,12 +49,15 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
     if imports.init_ns.is_some() {
         text.push_str(&format!("its own start {}, ", part(init)));
     }
-    let modules = counted(imports.count, "module");
+    let every = counted(imports.count, "module");
     text.push_str(&match (imports.importing_ns, imports.count, imports.init_ns) {
         (0, 0, _) => "no imports".to_owned(),
-        (0, _, Some(_)) => format!("with {modules}, no imports after it"),
-        (0, _, None) => format!("{modules}, imported elsewhere than on its main thread"),
-        (ns, ..) => format!("imports {} of {modules}", part(ns)),
+        (0, _, Some(_)) => format!("with {every}, no imports after it"),
+        (0, _, None) => format!("{every}, imported elsewhere than on its main thread"),
+        (ns, ..) => {
+            let (n, more) = modules(start);
+            format!("imports {} of {more}{}", part(ns), counted(n, "module"))
+        }
     });
     text.push_str(&format!(", the rest {}", part(imports.code_ns)));
     if !imports.from_beginning {
@@ -59,17 +67,28 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
     }
     let mut out = vec![text];
     let all: Vec<&Import> = imports.modules.iter().take(MAX_IMPORTS).collect();
-    let outermost: Vec<&Import> = all.iter().copied().filter(|import| import.depth == 0).collect();
+    let own: Vec<&Import> = of_program(start).take(MAX_IMPORTS).collect();
+    let told = match (imports.importing_ns, imports.init_ns) {
+        // All of other threads.
+        (0, None) => &all,
+        _ => &own,
+    };
     let n = if long { 12 } else { 3 };
-    let whole = longest(&outermost, |import| import.duration_ns, n, app);
-    let own = longest(&all, |import| import.own_ns, n, app);
+    let whole = longest(&outermost(told), |import| import.duration_ns, n, app);
+    let without = longest(told, |import| import.own_ns, n, app);
+    let mut parts = Vec::new();
     if !whole.is_empty() {
-        let mut text = format!("longest imports: {}", whole.join(", "));
-        if !own.is_empty() {
-            text.push_str(&format!("; without what they import: {}", own.join(", ")));
-        }
-        out.push(text);
+        parts.push(format!("longest imports: {}", whole.join(", ")));
+        parts.extend((!without.is_empty()).then(|| format!("without what they import: {}", without.join(", "))));
     }
+    if imports.init_ns.is_some() {
+        let ready = own.first().map_or(u64::MAX, |first| first.at_ns);
+        let before = |import: &&&Import| import.tid == start.pid && import.at_ns < ready;
+        let before: Vec<&Import> = all.iter().filter(before).copied().collect();
+        let within_it = longest(&outermost(&before), |import| import.duration_ns, n, app);
+        parts.extend((!within_it.is_empty()).then(|| format!("in its own start: {}", within_it.join(", "))));
+    }
+    out.extend((!parts.is_empty()).then(|| parts.join("; ")));
     out
 }
 
@@ -91,7 +110,7 @@ mod tests {
             found,
         };
         let modules = vec![import("msvcrt", Some(false)), import("json", Some(true)), import("old", None)];
-        let mut start = Start::default();
+        let mut start = Start { pid: 1, ..Start::default() };
         start.timeline.imports =
             Some(Imports { importing_ns: 6_000_000, count: 3, modules, ..Imports::default() });
         let told = sentences(&start, false).join("; ").replace(crate::report::style::NO_BREAK, " ");
@@ -100,11 +119,62 @@ mod tests {
         assert!(told.ends_with(&format!("{whole}; {own}")), "{told}");
     }
 
+    fn module(at_ns: u64, ns: u64, found: Option<bool>) -> Import {
+        Import {
+            module: Some(format!("m{at_ns}")),
+            at_ns,
+            duration_ns: ns,
+            own_ns: ns,
+            depth: 0,
+            importer: None,
+            tid: 1,
+            found,
+        }
+    }
+
+    #[test]
+    fn what_the_interpreter_imports_is_no_part_of_the_programs_imports() {
+        const MS: u64 = 1_000_000;
+        let mut start = Start { pid: 1, ..Start::default() };
+        let app = crate::trace::schema::Phase { name: "app".into(), at_ns: MS, duration_ns: 20 * MS, exec: None };
+        start.timeline.phases = vec![app];
+        let mut modules = vec![
+            module(2 * MS, 3 * MS, Some(true)),
+            module(9 * MS, 4 * MS, Some(true)),
+            module(13 * MS, 2 * MS, None),
+            module(15 * MS, MS, Some(false)),
+        ];
+        modules.push(Import { tid: 2, ..module(10 * MS, 9 * MS, Some(true)) });
+        let imports = Imports {
+            language: "cpython".into(),
+            from_beginning: true,
+            init_ns: Some(8 * MS),
+            importing_ns: 7 * MS,
+            code_ns: 5 * MS,
+            count: 5,
+            modules,
+            ..Imports::default()
+        };
+        start.timeline.imports = Some(imports);
+        let told = |start: &Start| sentences(start, false).join("; ").replace(crate::report::style::NO_BREAK, " ");
+        let list = "m9000000 4.00 ms, m13000000 2.00 ms, m15000000 (not there) 1.00 ms";
+        assert_eq!(
+            told(&start),
+            format!(
+                "cpython in app: its own start 8.00 ms (40 %), imports 7.00 ms (35 %) of 2 modules, the rest 5.00 ms (25 %); \
+                 longest imports: {list}; without what they import: {list}; in its own start: m2000000 3.00 ms"
+            )
+        );
+        start.timeline.imports.as_mut().unwrap().left_out = 9;
+        assert!(told(&start).contains("imports 7.00 ms (35 %) of more than 2 modules"), "{}", told(&start));
+    }
+
     #[test]
     fn imports_that_took_no_time_of_their_own_are_said_to_be_elsewhere() {
         let said = |init_ns: Option<u64>, importing_ns: u64, count: u64| {
-            let mut start = Start::default();
+            let mut start = Start { pid: 1, ..Start::default() };
             let language = "cpython".to_owned();
+            let modules = (0..count).map(|_| module(9_000_000, 0, None)).collect();
             start.timeline.imports = Some(Imports {
                 language,
                 from_beginning: true,
@@ -112,6 +182,7 @@ mod tests {
                 importing_ns,
                 code_ns: 2_000_000,
                 count,
+                modules,
                 ..Imports::default()
             });
             sentences(&start, false).join("; ").replace(crate::report::style::NO_BREAK, " ")

@@ -12,6 +12,8 @@ use crate::words::label::harmless;
 pub(super) const MAX_STORIES: usize = 4_096;
 /// What is told apart on one path, and of one process on it; the rest is one sum.
 const MAX_PARTS: usize = 16;
+/// Kinds of what is too short or too much to be told apart.
+const MAX_KINDS: usize = 6;
 /// Segments that are looked at; a file can hold more than a recording makes.
 const MAX_SEGMENTS: usize = 10_000;
 /// Characters of a name.
@@ -38,7 +40,36 @@ struct Stop {
     /// `None`: the start itself.
     of: Option<(String, String)>,
     /// What it did there, longest first.
-    parts: Vec<(u64, String)>,
+    parts: Vec<Part>,
+}
+
+/// What a process did on the path.
+#[derive(Debug, Clone)]
+struct Part {
+    ns: u64,
+    what: String,
+    /// Where in that the detail begins, in parentheses.
+    kind: usize,
+    /// Of how many, where different ones of a kind were put together.
+    n: u64,
+}
+
+impl Part {
+    fn new(ns: u64, what: String, kind: usize) -> Self {
+        Self { ns, what, kind, n: 1 }
+    }
+
+    /// What it is without the detail.
+    fn kind(&self) -> &str {
+        self.what.get(..self.kind).unwrap_or(&self.what)
+    }
+
+    fn told(&self) -> String {
+        match self.n {
+            0 | 1 => format!("{} {}", within(self.ns), self.what),
+            n => format!("{} {} ({})", within(self.ns), self.kind(), counted(n, "short one")),
+        }
+    }
 }
 
 impl Story {
@@ -50,7 +81,7 @@ impl Story {
         let (mut total, mut folded) = (0u64, (0u64, 0u64));
         for segment in timeline.critical_path.iter().take(MAX_SEGMENTS) {
             total = total.saturating_add(segment.duration_ns);
-            let mut goes = |id: &'a str, ns: u64, what: String| {
+            let mut goes = |id: &'a str, ns: u64, (what, kind): (String, usize)| {
                 let at = *places.entry(id).or_insert_with(|| {
                     let own = id == start.start_id;
                     let pid = id.split('@').next().unwrap_or("");
@@ -60,7 +91,7 @@ impl Story {
                 });
                 if let Some(stop) = stops.get_mut(at) {
                     stop.ns = stop.ns.saturating_add(ns);
-                    stop.parts.push((ns, what));
+                    stop.parts.push(Part::new(ns, what, kind));
                 }
             };
             let Some(of) = &segment.folded else {
@@ -102,7 +133,7 @@ impl Story {
     /// Sentences, one for each process on the path that matters. `command` names other starts.
     pub(crate) fn sentences(&self, all: bool, command: impl Fn(&str) -> Option<String>) -> Vec<String> {
         let mut out = Vec::new();
-        let mut rest = self.total;
+        let (mut rest, mut own) = (self.total, false);
         let most = if all { MAX_PARTS } else { 4 };
         let matters = |ns: u64| u128::from(ns) * 50 >= u128::from(self.total);
         for stop in self.stops.iter().take(most).filter(|stop| all || matters(stop.ns)) {
@@ -118,19 +149,33 @@ impl Story {
                 text.push_str(&format!("waiting for pid {pid}{}, which was ", name.unwrap_or_default()));
             }
             // What is a fiftieth of it says nothing.
-            let shown = |(ns, _): &&(u64, String)| all || u128::from(*ns) * 50 >= u128::from(stop.ns);
-            let parts: Vec<&(u64, String)> = stop.parts.iter().take(most).filter(shown).collect();
+            let shown = |ns: u64| all || u128::from(ns) * 50 >= u128::from(stop.ns);
+            let (mut parts, short): (Vec<Part>, _) =
+                stop.parts.iter().cloned().partition(|part| part.n == 1 && shown(part.ns));
+            // ... but many of them may.
+            parts.extend(by_kind(short).into_iter().filter(|part| shown(part.ns)));
+            parts.sort_small_by_key(|part| std::cmp::Reverse(part.ns));
+            parts.truncate(most);
             text.push_str(&match parts.as_slice() {
-                [(ns, what)] if *ns == stop.ns => what.clone(),
+                [part] if part.ns == stop.ns && part.n == 1 => part.what.clone(),
                 parts => {
-                    let list = parts.iter().map(|(ns, what)| format!("{} {what}", within(*ns)));
-                    list.collect::<Vec<_>>().join(", ")
+                    let mut list: Vec<String> = parts.iter().map(Part::told).collect();
+                    // The list adds up to what it begins with.
+                    let left = parts.iter().fold(stop.ns, |left, part| left.saturating_sub(part.ns));
+                    list.extend((left > 0 && shown(left)).then(|| format!("rest {}", within(left))));
+                    list.join(", ")
                 }
             });
+            own |= stop.of.is_none();
             out.push(text);
         }
         if rest > 0 && matters(rest) && !out.is_empty() {
-            out.push(format!("{}: {}", within(rest), "other processes"));
+            // What it did itself is not always the most of it.
+            let whose = match own || self.stops.iter().all(|stop| stop.of.is_some()) {
+                true => "other processes",
+                false => "itself, and other processes",
+            };
+            out.push(format!("{}: {whose}", within(rest)));
         }
         let (pieces, folded_ns) = self.folded;
         if u128::from(folded_ns) * 10 > u128::from(self.total) {
@@ -159,30 +204,60 @@ fn within(ns: u64) -> String {
     duration(ns).replace(' ', NO_BREAK.encode_utf8(&mut [0; 4]))
 }
 
-/// One sum of each kind, longest first; past the limit the shortest are one.
-fn sum_up(parts: &mut Vec<(u64, String)>) {
-    parts.sort_small_by(|a, b| a.1.cmp(&b.1));
+/// One sum of each, longest first; past the limit the shortest are one of their kind.
+fn sum_up(parts: &mut Vec<Part>) {
+    parts.sort_small_by(|a, b| a.what.cmp(&b.what));
     parts.dedup_by(|next, sum| {
-        let same = next.1 == sum.1;
+        let same = next.what == sum.what;
         if same {
-            sum.0 = sum.0.saturating_add(next.0);
+            sum.ns = sum.ns.saturating_add(next.ns);
         }
         same
     });
-    parts.sort_small_by_key(|part| std::cmp::Reverse(part.0));
+    parts.sort_small_by_key(|part| std::cmp::Reverse(part.ns));
     if parts.len() > MAX_PARTS {
-        let rest = parts.drain(MAX_PARTS - 1..).fold(0u64, |sum, part| sum.saturating_add(part.0));
-        parts.push((rest, "in other states".to_owned()));
+        let rest = by_kind(parts.split_off(MAX_PARTS - MAX_KINDS));
+        parts.extend(rest);
+        parts.sort_small_by_key(|part| std::cmp::Reverse(part.ns));
     }
 }
 
-/// What a task did on the path.
-fn words(segment: &Segment) -> String {
-    let detail = segment.detail.as_deref().map(|detail| harmless(detail, MAX_TEXT));
-    let with = |text: &str| match &detail {
-        Some(detail) => format!("{text} ({detail})"),
-        None => text.to_owned(),
-    };
+/// Those of one kind as one, longest first; kinds past the limit are one.
+fn by_kind(mut parts: Vec<Part>) -> Vec<Part> {
+    parts.sort_small_by(|a, b| a.kind().cmp(b.kind()).then(b.ns.cmp(&a.ns)));
+    parts.dedup_by(|next, sum| {
+        let same = next.kind() == sum.kind();
+        if same {
+            (sum.ns, sum.n) = (sum.ns.saturating_add(next.ns), sum.n.saturating_add(next.n));
+        }
+        same
+    });
+    parts.sort_small_by_key(|part| std::cmp::Reverse(part.ns));
+    if parts.len() > MAX_KINDS {
+        let rest = parts.split_off(MAX_KINDS - 1);
+        let ns = rest.iter().fold(0u64, |sum, part| sum.saturating_add(part.ns));
+        let what = "in other states".to_owned();
+        let kind = what.len();
+        parts.push(Part::new(ns, what, kind));
+    }
+    parts
+}
+
+/// What a task did on the path, and where the detail of that begins.
+fn words(segment: &Segment) -> (String, usize) {
+    let kind = kind(segment);
+    let at = kind.len();
+    let detailed = !matches!(
+        &*segment.state,
+        "running" | "creating" | "runnable" | "unknown" | "exited" | "throttled" | "stopped"
+    );
+    match segment.detail.as_deref().filter(|_| detailed) {
+        Some(detail) => (format!("{kind} ({})", harmless(detail, MAX_TEXT)), at),
+        None => (kind, at),
+    }
+}
+
+fn kind(segment: &Segment) -> String {
     match (&*segment.state, segment.phase.as_deref()) {
         ("running", Some(phase)) => format!("running in {}", harmless(phase, MAX_TEXT)),
         ("running", None) => "running".to_owned(),
@@ -190,14 +265,14 @@ fn words(segment: &Segment) -> String {
         ("runnable", _) => "waiting for a CPU".to_owned(),
         ("unknown", _) => "not observed".to_owned(),
         ("exited", _) => "ended, but not gone".to_owned(),
-        ("child", _) => with("waiting for a child"),
-        ("vfork", _) => with("waiting for a vfork child"),
-        ("sleep", _) => with("sleeping"),
-        ("disk", _) => with("waiting for the disk"),
-        ("network", _) => with("waiting for the network"),
+        ("child", _) => "waiting for a child".to_owned(),
+        ("vfork", _) => "waiting for a vfork child".to_owned(),
+        ("sleep", _) => "sleeping".to_owned(),
+        ("disk", _) => "waiting for the disk".to_owned(),
+        ("network", _) => "waiting for the network".to_owned(),
         ("throttled", _) => "held back by the CPU quota".to_owned(),
         ("stopped", _) => "stopped".to_owned(),
-        (state, _) => with(&format!("waiting: {}", harmless(state, MAX_TEXT))),
+        (state, _) => format!("waiting: {}", harmless(state, MAX_TEXT)),
     }
 }
 
@@ -240,7 +315,8 @@ mod tests {
                 folded: None,
             };
             let of = (*start_id != "me").then(|| ((*start_id).to_owned(), "43".to_owned()));
-            stops.push(Stop { ns: *ns, of, parts: vec![(*ns, words(&segment))] });
+            let (what, kind) = words(&segment);
+            stops.push(Stop { ns: *ns, of, parts: vec![Part::new(*ns, what, kind)] });
         }
         Story {
             total: stops.iter().map(|stop| stop.ns).sum(),
@@ -287,8 +363,15 @@ mod tests {
         start.timeline.critical_path = short.chain(long).collect();
         let story = Story::of(&start).unwrap();
         let told = |all| story.sentences(all, |_| None)[0].replace(NO_BREAK, " ");
-        assert_eq!(told(false), "640 ms of 640 ms: 600 ms sleeping (retry)");
-        assert!(told(true).ends_with("26.0 ms in other states"), "{}", told(true));
+        // Each file is next to nothing, and all of them are not.
+        let all_files = "600 ms sleeping (retry), 40.0 ms waiting for the disk (40 short ones)";
+        assert_eq!(told(false), format!("640 ms of 640 ms: {all_files}"));
+        let kept = told(true).matches("ms waiting for the disk (/lib/").count() as u64;
+        assert!(kept > 5 && told(true).contains(&format!(
+            "{}.0 ms waiting for the disk ({} short ones)",
+            40 - kept,
+            40 - kept
+        )), "{}", told(true));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::digest::{Digest, Row};
 use super::style::{Ink, NO_BREAK, Style, columns, wrap};
 use super::{View, phase, table};
-use crate::hash::HashMap;
+use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Group, Joined, Session, Severity};
 use crate::words::human::{self, counted, duration};
@@ -50,7 +50,7 @@ fn within(ns: u64) -> String {
     duration(ns).replace(' ', NO_BREAK.encode_utf8(&mut [0; 4]))
 }
 
-/// What was recorded, as the end of a sentence.
+/// What was recorded, as the middle of a sentence.
 fn target(digest: &Digest, style: &Style) -> String {
     let under = |text: &str| match style.fit(text, style.width / 2) {
         text if text.is_empty() => text,
@@ -76,8 +76,12 @@ fn target(digest: &Digest, style: &Style) -> String {
     let target = &session.target;
     match &*session.mode {
         // By the name that it has everywhere else.
+        // It is one of them.
         "command" => match command(digest) {
-            Some(row) => under(digest.text(row.label)),
+            Some(row) => {
+                let below = if digest.rows.len() > 1 { " and below" } else { "" };
+                format!(" ({}{below})", style.fit(digest.text(row.label), style.width / 2))
+            }
             None => target.argv.as_ref().map(|argv| under(&label::command(None, argv))).unwrap_or_default(),
         },
         "pid" => {
@@ -163,7 +167,9 @@ pub(crate) fn headline<'d>(digest: &'d Digest, style: &Style, out: &mut dyn Writ
     let told =
         n > 0 && digest.verdict.first().is_some_and(|first| first.starts_with(&format!("{begun} in ")));
     let begun = if told { "Seen" } else { &*begun };
-    let mut text = format!("{begun}{} in {}", target(digest, style), within(over));
+    // Longer than what was recorded took: the verdict has that.
+    let what = if command(digest).is_some() && digest.session.is_some() { " of recording" } else { "" };
+    let mut text = format!("{begun}{} in {}{what}", target(digest, style), within(over));
     let starts = || measured(digest).filter(|row| n == 1 || !is_helper(digest, row));
     let top = |rows: &mut dyn Iterator<Item = &'d Row>| {
         rows.max_by_key(|row| (row.duration, std::cmp::Reverse((row.origin, row.pid))))
@@ -172,6 +178,8 @@ pub(crate) fn headline<'d>(digest: &'d Digest, style: &Style, out: &mut dyn Writ
         Some(row) if n > 1 && is_command(digest, row) => {
             (top(&mut starts().filter(|row| !is_command(digest, row))), " below it")
         }
+        // That has been said.
+        Some(row) if n == 1 && is_command(digest, row) && !digest.verdict.is_empty() => (None, ""),
         first => (first, ""),
     };
     if let Some(slowest) = first {
@@ -477,7 +485,8 @@ pub(crate) fn slowest(digest: &Digest, view: View, style: &Style, out: &mut dyn 
         let command = style.fit(digest.text(row.label), room.max(8));
         let line = style.fit(&format!("{time}{command}{after}"), style.width);
         writeln!(out, "{line}")?;
-        let split = format!("           {}", split(digest, row));
+        let split = split(digest, row, style.width.saturating_sub(11));
+        let split = format!("           {split}");
         writeln!(out, "{}", style.paint(Ink::Dim, &style.fit(split.trim_end(), style.width)))?;
         let Some((sentences, states)) = digest.told(*at, all) else { continue };
         for sentence in sentences {
@@ -492,8 +501,8 @@ pub(crate) fn slowest(digest: &Digest, view: View, style: &Style, out: &mut dyn 
     Ok(())
 }
 
-/// A start's phases by length.
-fn split(digest: &Digest, row: &Row) -> String {
+/// A start's phases by length, the shortest in one sum where the line is short: half a number is none.
+fn split(digest: &Digest, row: &Row, width: usize) -> String {
     let mut sums = [0u64; phase::COUNT];
     for span in digest.spans(row) {
         if let Some(sum) = sums.get_mut(usize::from(span.class())) {
@@ -504,22 +513,26 @@ fn split(digest: &Digest, row: &Row) -> String {
     let total = sums.iter().fold(0u64, |total, &sum| total.saturating_add(sum));
     // What is under a percent stands in one sum.
     parts.retain(|(sum, _)| *sum > 0 && u128::from(*sum) * 100 >= u128::from(total));
-    let rest = parts.iter().fold(total, |rest, (sum, _)| rest.saturating_sub(*sum));
     parts.sort_small_by_key(|(sum, _)| std::cmp::Reverse(*sum));
-    let mut parts: Vec<String> = parts
-        .iter()
-        .map(|&(sum, class)| {
+    loop {
+        let rest = parts.iter().fold(total, |rest, (sum, _)| rest.saturating_sub(*sum));
+        let named = parts.iter().map(|&(sum, class)| {
             let share = human::percent(sum, row.duration);
             format!("{} {} ({share})", phase::get(class).name, duration(sum))
-        })
-        .collect();
-    if rest > 0 {
-        parts.push(format!("rest {}", duration(rest)));
+        });
+        let mut told: Vec<String> = named.collect();
+        if rest > 0 {
+            told.push(format!("rest {}", duration(rest)));
+        }
+        if row.failed_execs > 0 {
+            told.push(counted(u64::from(row.failed_execs), "failed exec"));
+        }
+        let told = told.join(", ");
+        if columns(&told) <= width || parts.len() < 2 {
+            return told;
+        }
+        parts.pop();
     }
-    if row.failed_execs > 0 {
-        parts.push(counted(u64::from(row.failed_execs), "failed exec"));
-    }
-    parts.join(", ")
 }
 
 /// Starts that belong together.
@@ -529,6 +542,10 @@ pub(crate) fn pools(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wri
     }
     heading(style, "Pools", out)?;
     let shown = if all { digest.groups.len() } else { digest.groups.len().min(MAX_ROWS) };
+    // As the verdict says it.
+    let ends = |row: &&Row| row.ready == digest.exit_kind || digest.is_unfinished(row);
+    let ready: HashSet<Sym> = digest.rows.iter().filter(|row| !ends(row)).map(|row| row.method).collect();
+    let ready: HashSet<&str> = ready.into_iter().map(|method| digest.text(method)).collect();
     for group in digest.groups.iter().take(shown) {
         let id = group.parent.as_deref().or(group.parent_id.as_deref());
         let of = id
@@ -539,7 +556,7 @@ pub(crate) fn pools(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wri
             "{} × {}{of}: {}",
             human::count(group.n),
             label::harmless(&group.method, 60),
-            times(group)
+            times(group, if ready.contains(&*group.method) { "ready" } else { "done" })
         );
         for line in wrap(style, &text, "  ", "    ") {
             writeln!(out, "{line}")?;
@@ -549,11 +566,11 @@ pub(crate) fn pools(digest: &Digest, all: bool, style: &Style, out: &mut dyn Wri
 }
 
 /// What is known of a pool's times: nothing of those that had not ended.
-fn times(group: &Group) -> String {
+fn times(group: &Group, done: &str) -> String {
     let who = match group.unfinished {
-        0 => "all done".to_owned(),
+        0 => format!("all {done}"),
         n if n >= group.n => return "all still running at the end".to_owned(),
-        n => format!("{} still running at the end; the others done", human::count(n)),
+        n => format!("{} still running at the end; the others {done}", human::count(n)),
     };
     let mut parts = Vec::new();
     if let Some(span) = group.makespan_ns {

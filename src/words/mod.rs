@@ -4,6 +4,7 @@
 //! take their words from here, and this knows none of them.
 
 pub(crate) mod human;
+pub(crate) mod imports;
 pub(crate) mod intern;
 pub(crate) mod known;
 pub(crate) mod label;

@@ -45,7 +45,7 @@ impl Rule for ForkserverNoPreload {
         )
         .costs(ns, Basis::Measured, claims)
         .says(format!(
-            "{n} workers of a fork server spent {} importing, {} each: {}",
+            "{n} workers of a fork server spent {} importing, {} on average: {}",
             time(ns),
             time(each),
             family.modules.join(", ")

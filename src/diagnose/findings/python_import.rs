@@ -35,14 +35,13 @@ impl Rule for PythonImport {
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let limits = &case.thresholds.python_import;
-        let Some(imports) = &case.start.timeline.imports else { return Vec::new() };
         let (ns, claims) = super::super::case::importing(case);
         if case.share(ns) < limits.min_share || !case.is_worth(ns, limits.min_cost) {
             return Vec::new();
         }
         let mut slowest: Vec<_> = crate::diagnose::case::outermost(case).collect();
         slowest.sort_small_by_key(|import| std::cmp::Reverse(import.duration_ns));
-        let mut own: Vec<_> = imports.modules.iter().collect();
+        let mut own: Vec<_> = crate::words::imports::of_program(case.start).collect();
         own.sort_small_by_key(|import| std::cmp::Reverse(import.own_ns));
         let named = |import: &&crate::trace::schema::Import| quoted(import.module.as_deref().unwrap_or("?"));
         let shown =
@@ -55,18 +54,19 @@ impl Rule for PythonImport {
             });
             each.collect::<Vec<_>>()
         };
+        let (n, more) = crate::words::imports::modules(case.start);
+        let modules = crate::words::counted(n, "module");
         let hit = Hit::new(case.program(), format!("importing {first} and other modules"))
             .says(format!(
-                "{} imported {} modules in {}: {}",
+                "{} imported {more}{modules} in {}: {}",
                 case.name(),
-                crate::words::count(imports.count),
                 time(ns),
                 shown.join(", ")
             ))
             .advises(
                 "Import where it is used, or do without the heaviest; python -X importtime shows the tree",
             )
-            .shows("modules", imports.count)
+            .shows("modules", n)
             .shows("importing_ns", ns)
             .shows("slowest", list(&slowest))
             .shows("slowest_own", list(&own))

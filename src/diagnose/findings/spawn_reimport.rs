@@ -39,6 +39,9 @@ impl Rule for SpawnReimport {
             return None;
         }
         let each = family.sum / n.max(1);
+        let lengths = || family.members.iter().map(|member| time(member.finish.saturating_sub(member.origin)));
+        let first = lengths().next();
+        let all = if lengths().all(|length| Some(length) == first) { "each" } else { "on average" };
         // What a worker of a fork server with the modules preloaded does not have: the interpreter's own
         // start, and the imports.
         let mut claims: Vec<_> =
@@ -58,7 +61,7 @@ impl Rule for SpawnReimport {
         let until = if family.all_exit { "until it ended" } else { "until ready" };
         let mut hit = Hit::new(format!("{}", family.parent_pid), format!("{n} spawn workers, each importing the program again"))
             .says(format!(
-                "{n} workers by multiprocessing spawn, each a new interpreter that imports the program again: {} each {until}, {} for all{imports}",
+                "{n} workers by multiprocessing spawn, each a new interpreter that imports the program again: {} {all} {until}, {} for all{imports}",
                 time(each),
                 time(family.makespan())
             ))

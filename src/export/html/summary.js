@@ -153,10 +153,10 @@ function drawPath(start, i, model) {
 function drawPools(overview) {
   const pools = (overview.groups || []).slice(0, 8).map((pool) => {
     const facts = [];
-    if (pool.makespan_ns !== undefined && pool.makespan_ns !== null) facts.push("all done in " + duration(pool.makespan_ns));
-    if (pool.p50_ns !== undefined && pool.p50_ns !== null) facts.push("one takes " + duration(pool.p50_ns));
-    if (typeof pool.parallelism === "number") facts.push(pool.parallelism.toFixed(1) + " at a time");
     if (pool.unfinished > 0) facts.push(count(pool.unfinished) + " not finished");
+    if (pool.makespan_ns !== undefined && pool.makespan_ns !== null) facts.push((pool.unfinished > 0 ? "the others in " : "all in ") + duration(pool.makespan_ns));
+    if (pool.p50_ns !== undefined && pool.p50_ns !== null) facts.push("one takes " + duration(pool.p50_ns) + " (p50)");
+    if (typeof pool.parallelism === "number") facts.push(pool.parallelism.toFixed(1) + " at a time");
     const line = make("p", "", count(pool.n) + " × ", text(pool.method));
     line.append(make("span", "dim", " " + facts.join(", ")));
     return line;
