@@ -374,7 +374,6 @@ impl Facts {
     }
 }
 
-<<<<<<< HEAD
 /// Why a start failed, or who ended it.
 fn failure(start: &Start) -> Option<String> {
     let exit = start.exit.as_ref().filter(|_| start.timeline.ready.kind == "exit")?;
@@ -388,12 +387,12 @@ fn failure(start: &Start) -> Option<String> {
 fn why(root: &Root) -> String {
     let mark = if root.signal.is_some() { ", " } else { ": " };
     root.why.as_ref().map(|why| format!("{mark}{why}")).unwrap_or_default()
-=======
+}
+
 /// From the beginning of the first start to the end of the last: all that is known of a recording that was cut off.
 fn window(entries: &[Entry]) -> u64 {
     let first = entries.iter().map(|entry| entry.origin).min().unwrap_or(0);
     entries.iter().map(|entry| entry.finish).max().unwrap_or(0).saturating_sub(first)
->>>>>>> 2ab1c28 (report: numbers of one thing agree, and lists add up to what they begin with)
 }
 
 fn detail(root: &Root) -> String {
