@@ -18,15 +18,22 @@ use xtask::{cases, streams};
 /// Nothing is broken into lines.
 const WIDE: Style = Style { width: 4_000, color: false, unicode: true };
 
-static DURATION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:^|[ (])([0-9.]+) (ns|us|ms|s)\b").unwrap());
-static PART: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:^|, )(?:rest )?([0-9.]+) (ns|us|ms|s)\b").unwrap());
-static SENTENCE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^([0-9.]+) (ns|us|ms|s)( of ([0-9.]+) (ns|us|ms|s))?: (.*)$").unwrap());
+static DURATION: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?:^|[ (])([0-9.]+) (ns|us|ms|s)\b").unwrap());
+static PART: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?:^|, )(?:rest )?([0-9.]+) (ns|us|ms|s)\b").unwrap());
+static SENTENCE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^([0-9.]+) (ns|us|ms|s)( of ([0-9.]+) (ns|us|ms|s))?: (.*)$").unwrap());
 static MODULES: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"of (more than )?([0-9,]+) module").unwrap());
-static STORM: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"([0-9,]+) short processes one after the other, ([0-9.]+) (ns|us|ms|s)").unwrap());
-static THROUGH: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"its path leads through ([0-9,]+) of them").unwrap());
+static STORM: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"([0-9,]+) short processes one after the other, ([0-9.]+) (ns|us|ms|s)").unwrap()
+});
+static THROUGH: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"its path leads through ([0-9,]+) of them").unwrap());
 static MEMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:^|, )([0-9,]+) \S+").unwrap());
 static TOTAL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^  (\S+) +([0-9,]+) (.*)$").unwrap());
-static MORE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?m)^([0-9]+) findings? more below\.$").unwrap());
+static MORE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?m)^([0-9]+) findings? more below\.$").unwrap());
 
 /// Every stream that is kept, by name.
 fn recorded() -> Vec<(String, String)> {
@@ -120,7 +127,8 @@ fn without_details(text: &str) -> String {
 
 /// The lines of one of the slowest starts, the first at its front.
 fn slowest(text: &str) -> Vec<Vec<&str>> {
-    let lines = text.lines().skip_while(|line| *line != "Slowest").skip(1).take_while(|line| !line.is_empty());
+    let lines =
+        text.lines().skip_while(|line| *line != "Slowest").skip(1).take_while(|line| !line.is_empty());
     let mut all: Vec<Vec<&str>> = Vec::new();
     for line in lines {
         match line.strip_prefix("           ") {
@@ -152,7 +160,8 @@ fn path_adds_up(job: &str, block: &[&str], duration: (f64, f64)) -> usize {
 
 /// Of a start's imports: its three parts, and what is listed of each.
 fn imports_add_up(job: &str, block: &[&str], start: &Value) -> bool {
-    let Some(head) = block.iter().position(|line| line.contains(" in app: ") && line.contains(" modules, ")) else {
+    let Some(head) = block.iter().position(|line| line.contains(" in app: ") && line.contains(" modules, "))
+    else {
         return false;
     };
     let (line, imports) = (block[head], &start["timeline"]["imports"]);
@@ -169,7 +178,8 @@ fn imports_add_up(job: &str, block: &[&str], start: &Value) -> bool {
     }
     if let Some(found) = MODULES.captures(line) {
         let count: u64 = found[2].replace(',', "").parse().unwrap();
-        let missing = imports["modules"].as_array().unwrap().iter().filter(|m| m["found"] == false).count() as u64;
+        let missing =
+            imports["modules"].as_array().unwrap().iter().filter(|m| m["found"] == false).count() as u64;
         assert!(count <= imports["count"].as_u64().unwrap() - missing, "{job}: {line}");
         assert_eq!(found.get(1).is_some(), imports["left_out"] != 0, "{job}: {line}");
     }
@@ -192,7 +202,8 @@ fn storm_adds_up(job: &str, finding: &Value) -> bool {
 /// The totals by method against the starts, and the pools against them and the verdict.
 fn totals_add_up(job: &str, text: &str, trace: &Value) {
     let starts = trace["starts"].as_array().unwrap();
-    let rows = text.lines().skip_while(|line| *line != "By method").skip(2).take_while(|line| !line.is_empty());
+    let rows =
+        text.lines().skip_while(|line| *line != "By method").skip(2).take_while(|line| !line.is_empty());
     let mut n = 0;
     for found in rows.filter_map(|line| TOTAL.captures(line)) {
         let of: Vec<&Value> = starts.iter().filter(|start| start["method"]["name"] == found[1]).collect();
@@ -205,14 +216,20 @@ fn totals_add_up(job: &str, text: &str, trace: &Value) {
         let ns: Vec<f64> = ended.map(|start| start["timeline"]["duration_ns"].as_f64().unwrap()).collect();
         if let [_, max, all] = times[..] {
             assert!(adds_up(&[all], (ns.iter().sum(), 0.0), 0.0), "{job}: {}", &found[0]);
-            assert!(adds_up(&[max], (ns.iter().copied().fold(0.0, f64::max), 0.0), 0.0), "{job}: {}", &found[0]);
+            assert!(
+                adds_up(&[max], (ns.iter().copied().fold(0.0, f64::max), 0.0), 0.0),
+                "{job}: {}",
+                &found[0]
+            );
         }
     }
     let whole = starts.iter().filter(|start| start["partial"] == false).count();
     assert_eq!(n, whole, "{job}: {text}");
     // A worker that was ready is not said to be done, and what is not the verdict's is not said otherwise below.
     for line in text.lines().skip_while(|line| *line != "Pools").skip(1) {
-        let Some((pool, told)) = line.split_once(": ").filter(|(pool, _)| pool.contains(" × ")) else { continue };
+        let Some((pool, told)) = line.split_once(": ").filter(|(pool, _)| pool.contains(" × ")) else {
+            continue;
+        };
         let method = pool.split(" × ").nth(1).unwrap().split(' ').next().unwrap();
         let is_ready = |start: &&Value| {
             start["method"]["name"] == method
@@ -256,7 +273,8 @@ fn numbers_of_a_report_agree() {
             }
             // As many as are there: the one of the verdict, and those below.
             let told = text.lines().filter(|line| line.trim_start().starts_with("-> ")).count();
-            let hidden = text.lines().find_map(|line| line.strip_prefix("  … and ")?.split(' ').next()?.parse().ok());
+            let hidden =
+                text.lines().find_map(|line| line.strip_prefix("  … and ")?.split(' ').next()?.parse().ok());
             if let (Some(found), false) = (MORE.captures(&text), all) {
                 let (more, hidden): (usize, usize) = (found[1].parse().unwrap(), hidden.unwrap_or(0));
                 assert!([told, told + hidden].contains(&(more + 1)), "{job}: {text}");

@@ -79,7 +79,9 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
     let mut parts = Vec::new();
     if !whole.is_empty() {
         parts.push(format!("longest imports: {}", whole.join(", ")));
-        parts.extend((!without.is_empty()).then(|| format!("without what they import: {}", without.join(", "))));
+        parts.extend(
+            (!without.is_empty()).then(|| format!("without what they import: {}", without.join(", "))),
+        );
     }
     if imports.init_ns.is_some() {
         let ready = own.first().map_or(u64::MAX, |first| first.at_ns);
@@ -136,7 +138,8 @@ mod tests {
     fn what_the_interpreter_imports_is_no_part_of_the_programs_imports() {
         const MS: u64 = 1_000_000;
         let mut start = Start { pid: 1, ..Start::default() };
-        let app = crate::trace::schema::Phase { name: "app".into(), at_ns: MS, duration_ns: 20 * MS, exec: None };
+        let app =
+            crate::trace::schema::Phase { name: "app".into(), at_ns: MS, duration_ns: 20 * MS, exec: None };
         start.timeline.phases = vec![app];
         let mut modules = vec![
             module(2 * MS, 3 * MS, Some(true)),
@@ -156,7 +159,8 @@ mod tests {
             ..Imports::default()
         };
         start.timeline.imports = Some(imports);
-        let told = |start: &Start| sentences(start, false).join("; ").replace(crate::report::style::NO_BREAK, " ");
+        let told =
+            |start: &Start| sentences(start, false).join("; ").replace(crate::report::style::NO_BREAK, " ");
         let list = "m9000000 4.00 ms, m13000000 2.00 ms, m15000000 (not there) 1.00 ms";
         assert_eq!(
             told(&start),

@@ -367,11 +367,16 @@ mod tests {
         let all_files = "600 ms sleeping (retry), 40.0 ms waiting for the disk (40 short ones)";
         assert_eq!(told(false), format!("640 ms of 640 ms: {all_files}"));
         let kept = told(true).matches("ms waiting for the disk (/lib/").count() as u64;
-        assert!(kept > 5 && told(true).contains(&format!(
-            "{}.0 ms waiting for the disk ({} short ones)",
-            40 - kept,
-            40 - kept
-        )), "{}", told(true));
+        assert!(
+            kept > 5
+                && told(true).contains(&format!(
+                    "{}.0 ms waiting for the disk ({} short ones)",
+                    40 - kept,
+                    40 - kept
+                )),
+            "{}",
+            told(true)
+        );
     }
 
     #[test]

@@ -57,12 +57,7 @@ impl Rule for PythonImport {
         let (n, more) = crate::words::imports::modules(case.start);
         let modules = crate::words::counted(n, "module");
         let hit = Hit::new(case.program(), format!("importing {first} and other modules"))
-            .says(format!(
-                "{} imported {more}{modules} in {}: {}",
-                case.name(),
-                time(ns),
-                shown.join(", ")
-            ))
+            .says(format!("{} imported {more}{modules} in {}: {}", case.name(), time(ns), shown.join(", ")))
             .advises(
                 "Import where it is used, or do without the heaviest; python -X importtime shows the tree",
             )

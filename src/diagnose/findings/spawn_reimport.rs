@@ -39,7 +39,8 @@ impl Rule for SpawnReimport {
             return None;
         }
         let each = family.sum / n.max(1);
-        let lengths = || family.members.iter().map(|member| time(member.finish.saturating_sub(member.origin)));
+        let lengths =
+            || family.members.iter().map(|member| time(member.finish.saturating_sub(member.origin)));
         let first = lengths().next();
         let all = if lengths().all(|length| Some(length) == first) { "each" } else { "on average" };
         // What a worker of a fork server with the modules preloaded does not have: the interpreter's own
