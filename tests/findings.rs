@@ -301,10 +301,7 @@ fn nobody_is_blamed_for_a_cpu_that_others_may_have_had() {
         (71, json!({"pid": 15, "comm": "rcu_preempt", "held_ns": 20_000})),
         (30, holder("cc1", Some(10))),
     ]);
-    assert_eq!(
-        who,
-        "who had it last each time had it for 10.0 ms of that (cc1 10.0 ms), who had it in the other 91.0 ms is not recorded"
-    );
+    assert_eq!(who, "meanwhile cc1 (10.0 ms) ran there; what ran in the other 91.0 ms is not recorded");
     assert_eq!(
         evidence["competitors"],
         json!([{"comm": "cc1", "ns": 10 * MS, "waits": 1}, {"comm": "rcu_preempt", "ns": 20_000, "waits": 1}])
@@ -312,14 +309,14 @@ fn nobody_is_blamed_for_a_cpu_that_others_may_have_had() {
     assert_eq!(evidence["held_ns"], json!(10 * MS + 20_000));
     // All of it is known.
     let (who, _) = said(&[(70, holder("cc1", Some(70))), (30, holder("ld", Some(30)))]);
-    assert_eq!(who, "it was had by cc1 for 70.0 ms, ld for 30.0 ms");
+    assert_eq!(who, "meanwhile cc1 (70.0 ms), ld (30.0 ms) ran there");
     // What a file claims is not more than the wait.
     let (who, _) = said(&[(70, holder("cc1", Some(700)))]);
-    assert_eq!(who, "it was had by cc1 for 70.0 ms");
+    assert_eq!(who, "meanwhile cc1 (70.0 ms) ran there");
     // Only who was the last is known: of this version, and of one before.
     for last in [holder("cc1", None), json!("pid 7 (cc1) had the CPU")] {
         let (who, evidence) = said(&[(71, last)]);
-        assert_eq!(who, "who had it is not recorded but for the last each time: cc1 (1 time)");
+        assert_eq!(who, "the last to run there each time: cc1 (1 time); for how long is not recorded");
         assert_eq!(evidence["competitors"], json!([{"comm": "cc1", "ns": null, "waits": 1}]));
     }
     // Nobody was seen at all.
@@ -787,6 +784,80 @@ fn a_verdict_names_what_the_script_did_where_no_cause_is_most_of_it() {
         "app was done after 190 ms; 150 ms of it (79 %) in entrypoint.sh before it executed app (100 ms waiting for \
          other processes, 40.0 ms waiting (poll)); 10.0 ms of it: wrappers before app."
     );
+}
+
+/// One start through a script and a program: each has its own sleep, and the script a helper.
+#[test]
+fn what_a_script_did_is_not_told_of_the_program_that_it_executed() {
+    let path = [
+        (10, 10, "running", ""),
+        (100, 10, "sleep", "asked for 100 ms"),
+        (10, 10, "running", ""),
+        (80, 11, "running", ""),
+        (10, 10, "running", ""),
+        (50, 10, "sleep", "asked for 50 ms"),
+        (10, 10, "running", ""),
+    ];
+    let mut app = start(10, None, 0, 270, &path);
+    app["timeline"]["waits"].as_array_mut().unwrap().push(json!({"at_ns": 120 * MS, "duration_ns": 80 * MS,
+        "runnable_ns": 0, "tid": 10, "kind": "child", "syscall": "wait4", "detail": "pid 11 (helper)", "woken_by": null}));
+    app["execs"] = json!([
+        {"at_ns": 0, "duration_ns": MS, "path": "/srv/entrypoint.sh", "interpreter": "/bin/sh", "error": null},
+        {"at_ns": 205 * MS, "duration_ns": MS, "path": "/bin/app", "interpreter": null, "error": null}]);
+    let mut helper = start(11, Some(10), 120, 80, &[(80, 11, "running", "")]);
+    helper["exe"] = json!("/bin/helper");
+    helper["argv"] = json!(["helper"]);
+    let said = diagnose(&[helper, app]);
+    let of = |id: &str| -> Vec<String> {
+        let found = said.diagnosis.findings.iter().filter(|joined| joined.id == id);
+        found.map(|joined| joined.summary.clone()).collect()
+    };
+    assert_eq!(
+        of("fixed-sleep"),
+        ["entrypoint.sh slept 100 ms (asked for 100 ms)", "app slept 50.0 ms (asked for 50 ms)"]
+    );
+    assert_eq!(of("helper-wait"), ["entrypoint.sh waited 80.0 ms for its child helper"]);
+    assert!(
+        said.verdict[0].contains("100 ms of it: sleeping for a fixed time in entrypoint.sh"),
+        "{:?}",
+        said.verdict
+    );
+}
+
+/// `true $(seq 100000)` by a shell.
+#[test]
+fn an_exec_with_very_many_arguments_is_no_close_loop_and_no_virus_scanner() {
+    let found = |bytes: u64| {
+        let mut app = start(
+            10,
+            None,
+            0,
+            60,
+            &[(20, 10, "running", ""), (30, 10, "running", ""), (10, 10, "running", "")],
+        );
+        app["argv_bytes"] = json!(bytes);
+        app["execs"] = json!([{"at_ns": 20 * MS, "duration_ns": 30 * MS, "path": "/bin/app", "interpreter": null, "error": null}]);
+        app["timeline"]["phases"] = json!([{"name": "setup", "at_ns": 0, "duration_ns": 20 * MS, "exec": null},
+            {"name": "exec", "at_ns": 20 * MS, "duration_ns": 30 * MS, "exec": 0},
+            {"name": "app", "at_ns": 50 * MS, "duration_ns": 10 * MS, "exec": 0}]);
+        for (at, phase) in ["setup", "exec", "app"].into_iter().enumerate() {
+            app["timeline"]["critical_path"][at]["phase"] = json!(phase);
+        }
+        app["timeline"]["counters"] = json!({"user_ns": 0, "system_ns": 50 * MS, "minor_faults": 0, "major_faults": 0,
+            "voluntary_switches": 0, "involuntary_switches": 0, "read_bytes": 0, "rss_bytes": 0, "threads": 1});
+        let said = diagnose(&[app]);
+        let slow = find(&said, "exec-slow");
+        (slow.summary.clone(), slow.advice.clone(), has(&said, "fd-close-loop"))
+    };
+    let (summary, advice, loops) = found(588_905);
+    assert_eq!(
+        summary,
+        "exec of /bin/app with 575 KiB of arguments took 30.0 ms before the new image was in place"
+    );
+    assert!(advice.starts_with("The kernel copies all arguments") && !loops, "{advice}");
+    let (summary, advice, loops) = found(40);
+    assert_eq!(summary, "exec of /bin/app took 30.0 ms before the new image was in place");
+    assert!(advice.contains("security modules") && loops, "{advice}");
 }
 
 #[test]

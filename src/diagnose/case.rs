@@ -67,6 +67,30 @@ pub(crate) struct OnPath<'a> {
     pub(crate) through: Option<&'a str>,
 }
 
+/// A program of a start, for a sentence.
+pub(crate) struct Who {
+    /// Its short command; of one that executed another, whose arguments are not known any more, the name alone.
+    pub(crate) name: String,
+    pub(crate) program: String,
+    /// What runs it, of a script that executed another program.
+    pub(crate) interpreter: Option<String>,
+    /// It executed no other one.
+    pub(crate) is_last: bool,
+}
+
+impl Who {
+    /// Has it one of these names, or what runs it?
+    pub(crate) fn is_one_of(&self, names: &[&str]) -> bool {
+        names.contains(&self.program.as_str())
+            || self.interpreter.as_deref().is_some_and(|interpreter| names.contains(&interpreter))
+    }
+}
+
+/// Which of a start's programs it was at a time from its origin. What came before the first is that one's.
+pub(crate) fn image_at(images: &[&Exec], at_ns: u64) -> usize {
+    images.partition_point(|image| image.at_ns <= at_ns).saturating_sub(1)
+}
+
 impl<'a> Case<'a> {
     pub(crate) fn duration(&self) -> u64 {
         self.start.timeline.duration_ns
@@ -173,6 +197,38 @@ impl<'a> Case<'a> {
     /// The programs that it went through: its execs that worked.
     pub(crate) fn images(&self) -> Vec<&'a Exec> {
         self.start.execs.iter().filter(|exec| exec.error.is_none()).collect()
+    }
+
+    /// What ran for most of that time: where a start went through several programs, the one that it was then.
+    pub(crate) fn who(&self, claims: &[Claim]) -> Who {
+        let images = self.images();
+        let mut spent = vec![0u64; images.len()];
+        for claim in claims {
+            let at = image_at(&images, claim.from.saturating_sub(self.origin()));
+            if let Some(ns) = spent.get_mut(at) {
+                *ns = ns.saturating_add(claim.to.saturating_sub(claim.from));
+            }
+        }
+        let most = spent.iter().copied().enumerate().max_by_key(|(at, ns)| (*ns, *at));
+        self.who_was(&images, most.filter(|(_, ns)| *ns > 0).map(|(at, _)| at))
+    }
+
+    /// One of its programs, the last one if none is given.
+    pub(crate) fn who_was(&self, images: &[&Exec], at: Option<usize>) -> Who {
+        let earlier = at.filter(|at| at.saturating_add(1) < images.len()).and_then(|at| images.get(at));
+        match earlier {
+            None => Who { name: self.name(), program: self.program(), interpreter: None, is_last: true },
+            Some(image) => {
+                let name = program_of(image);
+                let interpreter = image.interpreter.as_deref().and_then(|path| path.rsplit('/').next());
+                Who {
+                    name: name.clone(),
+                    program: name,
+                    interpreter: interpreter.map(quoted),
+                    is_last: false,
+                }
+            }
+        }
     }
 
     /// The path between two times (from the start's origin), whoever's it is.

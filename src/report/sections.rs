@@ -289,15 +289,22 @@ pub(crate) fn findings(digest: &Digest, view: View, style: &Style, out: &mut dyn
         };
         let first = format!("{saves:>9}  ");
         let summary = unbroken(&label::harmless(&joined.summary, MAX_SUMMARY));
-        let text = format!("{id}{basis}: {summary}.");
+        // What was cut ends in dots of its own.
+        let dot = |text: &str| if text.ends_with('…') { "" } else { "." };
+        let text = format!("{id}{basis}: {summary}{}", dot(&summary));
         let lines = wrap(style, &text, &first, "           ");
         for (n, line) in lines.iter().enumerate() {
             writeln!(out, "{}", if n == 0 { style.paint(ink, line) } else { line.clone() })?;
         }
-        let mut advice = format!("-> {}.", unbroken(&label::harmless(&joined.advice, MAX_SUMMARY)));
+        let advice = unbroken(&label::harmless(&joined.advice, MAX_SUMMARY));
+        let mut advice = format!("-> {advice}{}", dot(&advice));
         let others: Vec<String> = joined.overlaps.iter().take(4).map(|id| label::harmless(id, 40)).collect();
         if !others.is_empty() {
-            advice.push_str(&format!(" Shares time with {}.", others.join(", ")));
+            let others = others.join(", ");
+            advice.push_str(&match joined.explained {
+                true => format!(" Shares time with {others}: most of it is explained there."),
+                false => format!(" Shares time with {others}."),
+            });
         }
         for line in wrap(style, &advice, "           ", "           ") {
             writeln!(out, "{line}")?;

@@ -60,10 +60,11 @@ impl Rule for ColdCache {
         let files: Vec<String> = by_name(named, 256).into_iter().map(|(file, _, _)| file).collect();
         let counters = case.start.timeline.counters.clone().unwrap_or_default();
         let what = if files.is_empty() { String::new() } else { format!(": {}", listed(&files)) };
-        let hit = Hit::new(case.program(), "reading from storage what was not in memory")
+        let who = case.who(&claims);
+        let hit = Hit::new(who.program, "reading from storage what was not in memory")
             .says(format!(
                 "{} waited {} for storage, with {} and {} KiB read{what}",
-                case.name(),
+                who.name,
                 time(ns),
                 crate::words::counted(counters.major_faults, "major fault"),
                 counters.read_bytes >> 10

@@ -53,7 +53,7 @@ impl Rule for ConnectWait {
             let connect_ns = connects.fold(0u64, |sum, on| sum.saturating_add(on.ns));
             let connected = tries.succeeded || waits.iter().any(|on| takes_what_comes(on.wait));
             let n = waits.len();
-            let claims = waits.into_iter().flat_map(|on| on.claims).collect();
+            let claims: Vec<_> = waits.into_iter().flat_map(|on| on.claims).collect();
             let connects = connect_ns > ns / 2;
             let how = if connects { "to be connected to" } else { "for answers of" };
             let advice = if connects {
@@ -66,10 +66,11 @@ impl Rule for ConnectWait {
                     "Ask {peer} less often, later or beside other work, or look into why it answers late{by_then}"
                 )
             };
+            let who = case.who(&claims);
             let hit = Hit::new(peer.clone(), format!("waiting for {peer}"))
                 .says(format!(
                     "{} waited {} {how} {peer}, {}",
-                    case.name(),
+                    who.name,
                     time(ns),
                     crate::words::counted(n as u64, "time")
                 ))

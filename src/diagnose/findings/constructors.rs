@@ -37,10 +37,11 @@ impl Rule for Constructors {
         } else {
             String::new()
         };
-        let hit = Hit::new(case.program(), format!("constructors of {}'s libraries", case.program()))
+        let who = case.who(&claims);
+        let hit = Hit::new(&*who.program, format!("constructors of {}'s libraries", who.program))
             .says(format!(
                 "constructors of the libraries of {} took {} before main(){busy}",
-                case.name(),
+                who.name,
                 time(ns)
             ))
             .advises("Initialise libraries at their first use, or load those that are seldom used by dlopen")

@@ -43,10 +43,11 @@ impl Rule for CpuBound {
         {
             return Vec::new();
         }
-        let mut hit = Hit::new(case.program(), format!("{} computing", case.program()))
+        let who = case.who(&running);
+        let mut hit = Hit::new(&*who.program, format!("{} computing", who.program))
             .says(format!(
                 "{} ran for {} of {}, and nothing else explains it",
-                case.name(),
+                who.name,
                 time(ns),
                 time(case.duration())
             ))

@@ -48,10 +48,11 @@ impl Rule for CpuStarved {
         }
         let holders = Holders::of(&case.own_in(&["runnable"]).collect::<Vec<_>>());
         let among_equals = holders.are_mostly(&quoted(&case.start.comm));
+        let who = case.who(&claims);
         let mut hit = Hit::new("", "waiting for a CPU")
             .says(format!(
                 "{} waited {} for a CPU, {} of its time{}",
-                case.name(),
+                who.name,
                 time(ns),
                 percent(ns, case.duration()),
                 holders.said(ns)
@@ -140,28 +141,24 @@ impl Holders {
         let counts = |held: u64| held > 0 && held.saturating_mul(50) >= ns;
         let shown = self.list.iter().take(3).filter(|(_, held, _)| counts(*held));
         let shown: Vec<(&str, u64)> = shown.map(|(name, held, _)| (&**name, *held)).collect();
-        let of_each = |between: &str| {
-            shown
-                .iter()
-                .map(|(name, held)| format!("{name}{between} {}", time(*held)))
-                .collect::<Vec<_>>()
-                .join(", ")
+        let of_each = || {
+            let each = shown.iter().map(|(name, held)| format!("{name} ({})", time(*held)));
+            each.collect::<Vec<_>>().join(", ")
         };
         match shown.is_empty() {
             false if counts(rest) => format!(
-                "; who had it last each time had it for {} of that ({}), who had it in the other {} is not recorded",
-                time(self.held_ns),
-                of_each(""),
+                "; meanwhile {} ran there; what ran in the other {} is not recorded",
+                of_each(),
                 time(rest)
             ),
-            false => format!("; it was had by {}", of_each(" for")),
+            false => format!("; meanwhile {} ran there", of_each()),
             true if self.list.is_empty() => String::new(),
             true => {
                 let named = self.list.iter();
                 let named: Vec<String> = named
                     .map(|(name, _, waits)| format!("{name} ({})", counted(waits.len() as u64, "time")))
                     .collect();
-                format!("; who had it is not recorded but for the last each time: {}", listed(&named))
+                format!("; the last to run there each time: {}; for how long is not recorded", listed(&named))
             }
         }
     }

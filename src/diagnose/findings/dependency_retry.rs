@@ -145,10 +145,11 @@ fn look_at_peer(case: &Case<'_>, waits: &[OnPath<'_>], attempts: &[&Attempt]) ->
             "Start it when {peer} is there (After= with READY=1, a health check), let {peer} be opened beforehand (socket activation), or retry in steps that begin with 1 ms"
         )
     };
+    let who = case.who(&claims);
     let hit = Hit::new(peer.clone(), format!("waiting for {peer} to be there"))
         .says(format!(
             "{} tried in vain to connect to {peer} {} ({}), and waited {} {what_for}; {end}",
-            case.name(),
+            who.name,
             counted(n, "time"),
             in_words(most),
             time(ns)

@@ -45,7 +45,7 @@ impl Rule for DnsWait {
             let time_outs = waits.iter().filter(|on| late(on) || timed(on)).count();
             let usual = waits.iter().any(|on| late(&on));
             let n = waits.len();
-            let claims = waits.into_iter().flat_map(|on| on.claims).collect();
+            let claims: Vec<_> = waits.into_iter().flat_map(|on| on.claims).collect();
             let silent = match time_outs {
                 0 => String::new(),
                 n => format!("; it did not answer {} of the times", n),
@@ -59,10 +59,11 @@ impl Rule for DnsWait {
                     "Cache names locally, ask {server} for fewer (ndots, search domains), or use addresses"
                 )
             };
+            let who = case.who(&claims);
             let hit = Hit::new(server.clone(), format!("waiting for the name server {server}"))
                 .says(format!(
                     "{} waited {} for the name server {server}, {}{silent}",
-                    case.name(),
+                    who.name,
                     time(ns),
                     crate::words::counted(n as u64, "time")
                 ))

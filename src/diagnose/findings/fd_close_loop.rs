@@ -38,6 +38,10 @@ impl Rule for FdCloseLoop {
         if before.filter(|exec| exec.error.is_some()).count() > 0 {
             return Vec::new();
         }
+        // To make up so many takes time as well, and copying them is in the kernel's share.
+        if case.start.argv_bytes.is_some_and(|bytes| bytes >= super::exec_slow::MANY_ARGUMENTS) {
+            return Vec::new();
+        }
         let running = case.own_in(&["running"]).filter(|segment| segment.phase.as_deref() == Some("setup"));
         let ns = crate::diagnose::case::sum(&case.claims(running).1);
         if !case.is_worth(ns, limits.min_running) {

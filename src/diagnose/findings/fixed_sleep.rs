@@ -1,6 +1,6 @@
 //! `fixed-sleep`: a start sleeps for a time that was chosen beforehand.
 
-use crate::diagnose::case::{Case, OnPath, by_name, listed, measured, quoted, time};
+use crate::diagnose::case::{Case, OnPath, Who, by_name, image_at, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use crate::hash::HashMap;
@@ -99,8 +99,6 @@ impl Rule for FixedSleep {
     }
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
-        let (mut ns, mut claims, mut lengths) = (0u64, Vec::new(), Vec::new());
-        let (mut loops, mut conditions) = (0usize, 0usize);
         let times_out = |wait: &Wait| {
             case.is_whole() && (is_time_out_of_a_loop(wait) || is_time_out_of_a_condition(wait))
         };
@@ -108,96 +106,113 @@ impl Rule for FixedSleep {
         let waits = case.waits_where(|wait| wait.kind == "sleep" || times_out(wait));
         let slept: Vec<OnPath<'_>> = waits.filter(timed).collect();
         let is_step = steps(&slept);
-        let steps = is_step.iter().filter(|step| **step).count();
-        let mut all_ns = 0u64;
+        let images = case.images();
+        // A script's sleep is not that of the program which it executed later.
+        let mut by_image: Vec<(usize, Vec<(OnPath<'_>, bool)>)> = Vec::new();
         for (on, is_step) in slept.into_iter().zip(is_step) {
-            all_ns = all_ns.saturating_add(on.ns);
-            if !is_step {
-                ns = ns.saturating_add(on.ns);
-                claims.extend(on.claims);
+            let image = image_at(&images, on.wait.at_ns);
+            match by_image.iter_mut().find(|(of, _)| *of == image) {
+                Some((_, list)) => list.push((on, is_step)),
+                None => by_image.push((image, vec![(on, is_step)])),
             }
-            let asked = on.wait.detail.as_deref().and_then(|detail| detail.strip_prefix("asked for "));
-            let asked = match on.wait.kind.as_str() {
-                "sleep" => match asked {
-                    Some(asked) => quoted(asked),
-                    None if on.wait.woken_by.is_none() => UNFINISHED.to_owned(),
-                    None => UNTIL.to_owned(),
-                },
-                "futex" => {
-                    conditions += 1;
-                    CONDITION.to_owned()
-                }
-                _ => {
-                    loops += 1;
-                    LOOP.to_owned()
-                }
-            };
-            lengths.push((asked, on.ns, ()));
         }
-        if !case.is_worth(ns, case.thresholds.fixed_sleep.min_cost) {
-            return Vec::new();
+        let hits = by_image.into_iter();
+        hits.filter_map(|(image, slept)| hit(case, &case.who_was(&images, Some(image)), slept)).collect()
+    }
+}
+
+/// The sleeps of one program; whether each is a step to a longer one.
+fn hit(case: &Case<'_>, who: &Who, slept: Vec<(OnPath<'_>, bool)>) -> Option<Hit> {
+    let (mut ns, mut claims, mut lengths) = (0u64, Vec::new(), Vec::new());
+    let (mut loops, mut conditions) = (0usize, 0usize);
+    let steps = slept.iter().filter(|(_, is_step)| *is_step).count();
+    let mut all_ns = 0u64;
+    for (on, is_step) in slept {
+        all_ns = all_ns.saturating_add(on.ns);
+        if !is_step {
+            ns = ns.saturating_add(on.ns);
+            claims.extend(on.claims);
         }
-        let n = lengths.len();
-        let lengths = by_name(lengths.into_iter(), 64);
-        let of =
-            |kind: &str| lengths.iter().find(|(asked, ..)| asked == kind).map_or(0, |found| found.2.len());
-        let (until, unfinished) = (of(UNTIL), of(UNFINISHED));
-        let times = |n: usize, asked: &str| if n > 1 { format!("{n} × {asked}") } else { asked.to_owned() };
-        let shown: Vec<String> =
-            lengths.iter().take(3).map(|(asked, _, list)| times(list.len(), asked)).collect();
-        let asked: Vec<String> = lengths
-            .iter()
-            .filter(|(asked, ..)| ![UNTIL, UNFINISHED, LOOP, CONDITION].contains(&asked.as_str()))
-            .map(|(asked, _, list)| times(list.len(), asked))
-            .collect();
-        let mut parts = Vec::new();
-        if !asked.is_empty() {
-            parts.push(format!("asked for {}", listed(&asked)));
-        }
-        match until {
-            0 => {}
-            all if all == n => parts.push(UNTIL.to_owned()),
-            until => parts.push(format!("{until} {UNTIL}")),
-        }
-        match unfinished {
-            0 => {}
-            all if all == n => parts.push(UNFINISHED.to_owned()),
-            unfinished => parts.push(format!("{unfinished} {UNFINISHED}")),
-        }
-        match loops {
-            0 => {}
-            all if all == n => parts.push(format!("in {LOOP}")),
-            loops => parts.push(format!("{loops} in {LOOP}")),
-        }
-        match conditions {
-            0 => {}
-            all if all == n => parts.push(format!("in {CONDITION} that nobody fulfilled")),
-            some => parts.push(format!("{some} in {CONDITION} that nobody fulfilled")),
-        }
-        let asked = parts.join("; ");
-        let often = if n > 1 { format!("{} times, ", count(n as u64)) } else { String::new() };
-        let all = if n > 1 { " in all" } else { "" };
-        let advice = match steps {
-            0 => {
-                "Wait for the event that the sleep is meant for, or ask in ever longer steps that begin with 1 ms"
+        let asked = on.wait.detail.as_deref().and_then(|detail| detail.strip_prefix("asked for "));
+        let asked = match on.wait.kind.as_str() {
+            "sleep" => match asked {
+                Some(asked) => quoted(asked),
+                None if on.wait.woken_by.is_none() => UNFINISHED.to_owned(),
+                None => UNTIL.to_owned(),
+            },
+            "futex" => {
+                conditions += 1;
+                CONDITION.to_owned()
             }
             _ => {
-                "Wait for the event itself, as a plain waitpid or a pidfd does for a process, and inotify for a file"
+                loops += 1;
+                LOOP.to_owned()
             }
         };
-        let steps = match steps {
-            0 => String::new(),
-            steps => format!(
-                ", {steps} times in steps to a longer one, which it would have waited all the same; the rest, {}, may be too late",
-                time(ns)
-            ),
-        };
-        let hit = Hit::new(case.program(), format!("sleeping for a fixed time in {}", case.program()))
-            .says(format!("{} slept {often}{}{all} ({asked}){steps}", case.name(), time(all_ns)))
-            .advises(advice)
-            .shows("sleeps", n)
-            .shows("slept_ns", all_ns)
-            .shows("asked_for", shown);
-        vec![measured(hit, ns, claims)]
+        lengths.push((asked, on.ns, ()));
     }
+    if !case.is_worth(ns, case.thresholds.fixed_sleep.min_cost) {
+        return None;
+    }
+    let n = lengths.len();
+    let lengths = by_name(lengths.into_iter(), 64);
+    let of = |kind: &str| lengths.iter().find(|(asked, ..)| asked == kind).map_or(0, |found| found.2.len());
+    let (until, unfinished) = (of(UNTIL), of(UNFINISHED));
+    let times = |n: usize, asked: &str| if n > 1 { format!("{n} × {asked}") } else { asked.to_owned() };
+    let shown: Vec<String> =
+        lengths.iter().take(3).map(|(asked, _, list)| times(list.len(), asked)).collect();
+    let asked: Vec<String> = lengths
+        .iter()
+        .filter(|(asked, ..)| ![UNTIL, UNFINISHED, LOOP, CONDITION].contains(&asked.as_str()))
+        .map(|(asked, _, list)| times(list.len(), asked))
+        .collect();
+    let mut parts = Vec::new();
+    if !asked.is_empty() {
+        parts.push(format!("asked for {}", listed(&asked)));
+    }
+    match until {
+        0 => {}
+        all if all == n => parts.push(UNTIL.to_owned()),
+        until => parts.push(format!("{until} {UNTIL}")),
+    }
+    match unfinished {
+        0 => {}
+        all if all == n => parts.push(UNFINISHED.to_owned()),
+        unfinished => parts.push(format!("{unfinished} {UNFINISHED}")),
+    }
+    match loops {
+        0 => {}
+        all if all == n => parts.push(format!("in {LOOP}")),
+        loops => parts.push(format!("{loops} in {LOOP}")),
+    }
+    match conditions {
+        0 => {}
+        all if all == n => parts.push(format!("in {CONDITION} that nobody fulfilled")),
+        some => parts.push(format!("{some} in {CONDITION} that nobody fulfilled")),
+    }
+    let asked = parts.join("; ");
+    let often = if n > 1 { format!("{} times, ", count(n as u64)) } else { String::new() };
+    let all = if n > 1 { " in all" } else { "" };
+    let advice = match steps {
+        0 => {
+            "Wait for the event that the sleep is meant for, or ask in ever longer steps that begin with 1 ms"
+        }
+        _ => {
+            "Wait for the event itself, as a plain waitpid or a pidfd does for a process, and inotify for a file"
+        }
+    };
+    let steps = match steps {
+        0 => String::new(),
+        steps => format!(
+            ", {steps} times in steps to a longer one, which it would have waited all the same; the rest, {}, may be too late",
+            time(ns)
+        ),
+    };
+    let hit = Hit::new(who.program.clone(), format!("sleeping for a fixed time in {}", who.program))
+        .says(format!("{} slept {often}{}{all} ({asked}){steps}", who.name, time(all_ns)))
+        .advises(advice)
+        .shows("sleeps", n)
+        .shows("slept_ns", all_ns)
+        .shows("asked_for", shown);
+    Some(measured(hit, ns, claims))
 }

@@ -68,10 +68,11 @@ impl Rule for Fsync {
         if !case.is_worth(ns, case.thresholds.all.min_cost) {
             return Vec::new();
         }
-        let hit = Hit::new(case.program(), "waiting until written data is on storage")
+        let who = case.who(&claims);
+        let hit = Hit::new(who.program, "waiting until written data is on storage")
             .says(format!(
                 "{} waited {} in fsync and the like, {}",
-                case.name(),
+                who.name,
                 time(ns),
                 crate::words::counted(n, "time")
             ))

@@ -101,8 +101,9 @@ impl Rule for HelperWait {
             let n = waits.len();
             // The path may lead through a child that waits itself: most of the time is then one's further below.
             let child = is_child(case, &id, &waits);
-            let runs_it = RUNNERS.contains(&case.program().as_str()) || case.share(ns) >= ALL;
-            let claims = waits.into_iter().flat_map(|on| on.claims).collect();
+            let claims: Vec<_> = waits.into_iter().flat_map(|on| on.claims).collect();
+            let who = case.who(&claims);
+            let runs_it = who.is_one_of(RUNNERS) || case.share(ns) >= ALL;
             // A name that is known by those who waited for it is good enough; else it may come later.
             let pid = case.process(&id);
             let helper = case.command(&id).unwrap_or_else(|| ABOUT.to_owned());
@@ -126,8 +127,8 @@ impl Rule for HelperWait {
                     "Keep {it}'s answer (in a file, in a variable), ask for it later, or do meanwhile what does not need it"
                 )
             };
-            let mut hit = Hit::new(format!("{} {helper}", case.program()), format!("waiting for {helper}"))
-                .says(format!("{} waited {} for {whose}{helper}", case.name(), time(ns)))
+            let mut hit = Hit::new(format!("{} {helper}", who.program), format!("waiting for {helper}"))
+                .says(format!("{} waited {} for {whose}{helper}", who.name, time(ns)))
                 .advises(advice)
                 .shows("waited_ns", ns)
                 .shows("waits", n)

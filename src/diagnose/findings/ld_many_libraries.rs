@@ -45,8 +45,9 @@ impl Rule for LdManyLibraries {
         if n < case.thresholds.linking.min_libraries || !case.is_worth(ns, case.thresholds.all.min_cost) {
             return Vec::new();
         }
-        let hit = Hit::new(case.program(), format!("loading the {n} libraries of {}", case.program()))
-            .says(format!("{} loaded {n} libraries ({} MiB), in {}", case.name(), bytes >> 20, time(ns)))
+        let who = case.who(&claims);
+        let hit = Hit::new(&*who.program, format!("loading the {n} libraries of {}", who.program))
+            .says(format!("{} loaded {n} libraries ({} MiB), in {}", who.name, bytes >> 20, time(ns)))
             .advises("Drop libraries that are not needed (ldd -u), load seldom used ones by dlopen, or link statically")
             .shows("libraries", n)
             .shows("bytes", bytes)

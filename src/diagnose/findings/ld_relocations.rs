@@ -49,12 +49,15 @@ impl Rule for LdRelocations {
         } else {
             String::new()
         };
-        let own = case.start.binary.as_ref().and_then(|binary| binary.relocations);
-        let needed = case.start.binary.as_ref().and_then(|binary| binary.needed);
+        let who = case.who(&claims);
+        // Of the last of its programs alone the file was looked at.
+        let binary = case.start.binary.as_ref().filter(|_| who.is_last);
+        let own = binary.and_then(|binary| binary.relocations);
+        let needed = binary.and_then(|binary| binary.needed);
         vec![
-            Hit::new(case.program(), format!("relocating the libraries of {}", case.program()))
+            Hit::new(&*who.program, format!("relocating the libraries of {}", who.program))
                 .costs(ns, Basis::Measured, claims)
-                .says(format!("the dynamic loader computed for {} to relocate {} and its libraries{busy}", time(ns), case.name()))
+                .says(format!("the dynamic loader computed for {} to relocate {} and its libraries{busy}", time(ns), who.name))
                 .advises("Fewer and smaller dynamic symbol tables (-fvisibility=hidden, -Bsymbolic-functions), static linking; 'startrace inspect' lists relocations by library")
                 .shows("linking_running_ns", ns)
                 .shows("linking_runnable_ns", waited)

@@ -58,12 +58,13 @@ impl Rule for LdSearch {
             return Vec::new();
         }
         let names: Vec<String> = folders.iter().map(|folder| quoted(&folder.folder)).collect();
+        let who = case.who(&claims);
         vec![
-            Hit::new(case.program(), format!("looking for the libraries of {} in vain", case.program()))
+            Hit::new(&*who.program, format!("looking for the libraries of {} in vain", who.program))
                 .costs(cost, Basis::Scaled, claims)
                 .says(format!(
                     "the dynamic loader tried {tries} paths in vain for {found} libraries of {}, in {}: {}",
-                    case.name(),
+                    who.name,
                     time(cost),
                     listed(&names)
                 ))

@@ -54,10 +54,11 @@ impl Rule for LockWait {
                 })
             });
             let n = waits.len();
-            let claims = waits.into_iter().flat_map(|on| on.claims).collect();
-            let held = holder.as_ref().map_or(String::new(), |holder| format!(", which {holder} held"));
+            let claims: Vec<_> = waits.into_iter().flat_map(|on| on.claims).collect();
+            let held = holder.as_ref().map_or(String::new(), |holder| format!(", held by {holder}"));
+            let who = case.who(&claims);
             let hit = Hit::new(lock.clone(), format!("waiting for the lock {lock}{held}"))
-                .says(format!("{} waited {} for the lock {lock}{held}", case.name(), time(ns)))
+                .says(format!("{} waited {} for the lock {lock}{held}", who.name, time(ns)))
                 .advises(match &holder {
                     Some(holder) => {
                         format!("Let {holder} hold {lock} for a shorter time, or do without it at start")

@@ -63,11 +63,12 @@ impl Rule for PeerWait {
             });
             let object = waits.first().and_then(|on| on.wait.detail.as_deref()).map(quoted);
             let n = waits.len();
-            let claims = waits.into_iter().flat_map(|on| on.claims).collect();
-            let hit = Hit::new(format!("{} {peer}", case.program()), format!("waiting for {peer}"))
+            let claims: Vec<_> = waits.into_iter().flat_map(|on| on.claims).collect();
+            let one = case.who(&claims);
+            let hit = Hit::new(format!("{} {peer}", one.program), format!("waiting for {peer}"))
                 .says(format!(
                     "{} waited {} for {peer}, {}",
-                    case.name(),
+                    one.name,
                     time(ns),
                     crate::words::counted(n as u64, "time")
                 ))

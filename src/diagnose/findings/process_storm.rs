@@ -132,10 +132,11 @@ impl Rule for ProcessStorm {
             }
             None => format!(", {}", time(ns)),
         };
-        let mut hit = Hit::new(case.program(), format!("{counted} short processes, one after the other"))
+        let who = case.who(&claims);
+        let mut hit = Hit::new(who.program, format!("{counted} short processes, one after the other"))
             .says(format!(
                 "{} waited for {counted} short processes one after the other{of_all}{apart}",
-                case.name(),
+                who.name,
             ))
             .advises("Keep their results, or use the shell's own means instead of one process a step")
             .shows("processes", n)

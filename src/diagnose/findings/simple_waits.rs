@@ -110,8 +110,9 @@ impl Rule for OneState {
         });
         let objects: Vec<String> =
             by_name(objects, 64).into_iter().take(3).map(|(name, _, _)| name).collect();
-        let mut hit = Hit::new(case.program(), self.what)
-            .says(format!("{} waited {} {}", case.name(), time(ns), self.summary))
+        let who = case.who(&claims);
+        let mut hit = Hit::new(who.program, self.what)
+            .says(format!("{} waited {} {}", who.name, time(ns), self.summary))
             .advises(self.advice)
             .shows("waited_ns", ns);
         if !objects.is_empty() {
