@@ -4,7 +4,7 @@ use crate::command::{self, Exit, record};
 use crate::stderr::tell;
 use crate::trace::text::shell_line;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -83,7 +83,11 @@ impl Command {
 pub fn run() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            // Behind '--' a flag that there is not would be no flag, but the name of a file or a command.
+            if error.kind() == ErrorKind::UnknownArgument {
+                error.remove(ContextKind::Suggested);
+            }
             // clap gives 0 for --help and --version, which go to stdout, and 2 for the rest.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             let shown = error.print();
@@ -92,6 +96,11 @@ pub fn run() -> Exit {
                 && let Err(error) = command::printed::printed("the help", shown)
             {
                 return record::fail(&error, Exit::Failure);
+            }
+            if lacks(&error, "--to <FORMAT>") {
+                let all = crate::export::Format::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+                let names: Vec<String> = all.map(|format| format.get_name().to_owned()).collect();
+                tell!("\nFORMAT is one of {}; 'startrace export --help' says what they are", names.join(", "));
             }
             if let Some(meant) = meant(&error, std::env::args_os()) {
                 tell!("\nA command to trace comes after --: {meant}");
@@ -123,6 +132,12 @@ pub fn run() -> Exit {
         Ok(()) => Exit::Success,
         Err(error) => record::fail(&error, Exit::Failure),
     }
+}
+
+/// Is that flag required, and not there?
+fn lacks(error: &clap::Error, flag: &str) -> bool {
+    error.kind() == ErrorKind::MissingRequiredArgument
+        && matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::Strings(all)) if all.iter().any(|one| one == flag))
 }
 
 /// The command line that was meant where a command has no `--` before it.
@@ -183,6 +198,16 @@ mod tests {
             let said = Cli::try_parse_from(words()).err().and_then(|error| meant(&error, words()));
             assert_eq!(said.as_deref(), want, "{given}");
         }
+    }
+
+    #[test]
+    fn export_says_what_is_missing() {
+        let error = Cli::try_parse_from(["startrace", "export", "x.json"]).unwrap_err();
+        assert!(lacks(&error, "--to <FORMAT>"), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("Usage: startrace export [OPTIONS] --to FORMAT [FILE]"), "{said}");
+        let error = Cli::try_parse_from(["startrace", "export", "--to", "csv", "a", "b"]).unwrap_err();
+        assert!(!lacks(&error, "--to <FORMAT>"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::Batch;
+use common::{Batch, require_root, startrace};
 use common::batch::{Run, has_evidence, phase_ns, phases, strings};
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
@@ -275,4 +275,36 @@ fn an_exec_after_the_window_is_a_start_of_its_own() {
     assert_eq!(phases(whole), common::phases(&["fork", "schedule", "setup", "image", "image"]));
     let app = &whole["timeline"]["phases"][7];
     assert!(app["duration_ns"].as_u64().unwrap() >= 60_000_000, "{:#}", whole["timeline"]);
+}
+
+#[test]
+fn why_a_command_cannot_be_executed_is_said() {
+    use std::os::unix::fs::PermissionsExt;
+    require_root();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str, mode: u32, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    // A program of another machine (EM_SPARCV9).
+    let mut foreign = std::fs::read(real_true()).unwrap();
+    foreign[18..20].copy_from_slice(&43_u16.to_le_bytes());
+    for (path, status, says) in [
+        (folder.path().to_owned(), 126, ": it is a directory"),
+        (at("plain", 0o644, b"#!/bin/sh\n"), 126, ": chmod +x "),
+        (at("foreign", 0o755, &foreign), 126, ": it is a program for sparc"),
+        (at("zip", 0o755, b"PK\x03\x04\x00"), 126, ": it is no program and no script"),
+        (at("dos", 0o755, b"#!/bin/sh\r\necho\r\n"), 127, "its #! line ends in a carriage return"),
+        (at("nowhere", 0o755, b"#!/no/such\n"), 127, "the interpreter of its #! line, \"/no/such\", is not there"),
+        // As execvp(3) has it, a shell runs what has no line.
+        (at("bare", 0o755, b"exit 7\n"), 7, ""),
+    ] {
+        let mut command = std::process::Command::new(startrace());
+        let done = command.args(["record", "-q", "-o", "/dev/null", "--"]).arg(&path).output().unwrap();
+        let error = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(status), "{path:?}: {error}");
+        assert!(error.contains(says) && error.lines().count() <= 1, "{path:?}: {error}");
+    }
 }

@@ -517,3 +517,24 @@ fn a_command_that_comes_after_the_terminals_interrupt_is_not_started() {
         assert!(before > 0, "{line:?}: the command always came first");
     }
 }
+
+#[test]
+fn the_end_of_a_trigger_is_told_with_what_the_recording_waits_for() {
+    require_root();
+    let mut master = Live::shell("read x", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut said = Vec::new();
+    for quiet in [false, true] {
+        let mut command = std::process::Command::new(startrace());
+        command.current_dir(folder.path()).args(["record", "-o", "trace.json", "-p", &master.pid_text()]);
+        command.args(if quiet { &["-q"][..] } else { &[] });
+        let done = command.args(["--duration", "1s", "--", "sh", "-c", "exit 3"]).output().unwrap();
+        assert_eq!(done.status.code(), Some(0));
+        said.push(String::from_utf8(done.stderr).unwrap());
+    }
+    let line = "startrace: the command ended with status 3; recording goes on until Ctrl-C, --duration is over or the \
+                process of -p ends\n";
+    assert_eq!(said[0].matches(line).count(), 1, "{}", said[0]);
+    assert_eq!(said[1], "");
+    master.close();
+}

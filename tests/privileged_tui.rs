@@ -285,6 +285,32 @@ fn signals_give_the_terminal_back() {
 }
 
 #[test]
+fn the_screen_stays_when_the_command_has_ended() {
+    let terminal = Terminal::new(100, 20);
+    let settings = terminal.settings();
+    terminal.watch("-- sh -c 'echo said-$((40+2)); sleep 0.1; exit 5'; echo status=$?");
+    let screen = terminal.until("its end", |screen| screen.contains("CMD ended with status 5; q quits"));
+    assert!(screen.contains("sleep 0.1") && screen.contains("2 starts"), "{screen}");
+    assert_eq!(terminal.flag("alternate_on"), "1");
+    // Keys do what they did.
+    terminal.keys(&["w"]);
+    terminal.until("the trace", |screen| screen.contains("wrote 2 starts to startrace-sh-"));
+    terminal.keys(&["Tab"]);
+    terminal.until("another part", |screen| screen.contains("METHODS") && screen.contains("CMD ended"));
+    terminal.keys(&["q"]);
+    let screen = terminal.is_given_back(&settings);
+    assert!(screen.lines().any(|line| line == "said-42") && screen.contains("status=5"), "{screen}");
+    let [trace] = &saved(terminal.folder.path())[..] else { panic!("one trace") };
+    check_schema(&serde_json::from_slice(&fs::read(trace).unwrap()).unwrap());
+    // A signal ends it as well.
+    terminal.watch("-- sh -c 'kill -9 $$'; echo status=$?");
+    terminal.until("its end", |screen| screen.contains("CMD was ended by SIGKILL; q quits"));
+    nix::sys::signal::kill(terminal.tracer(), Signal::SIGTERM).unwrap();
+    let screen = terminal.is_given_back(&settings);
+    assert!(screen.contains("status=137"), "{screen}");
+}
+
+#[test]
 fn a_storm_is_shown_whole_and_loses_nothing() {
     let terminal = Terminal::new(200, 50);
     let settings = terminal.settings();

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 /// Options of `startrace export`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
+    override_usage = "startrace export [OPTIONS] --to FORMAT [FILE]",
     about = "Turn a trace into another tool's format: a viewer's, a database's, a collector's",
     after_help = "Examples:
   startrace export app.json --to chrome -o app.trace.json    ui.perfetto.dev

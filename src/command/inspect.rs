@@ -67,8 +67,9 @@ Examples:
 
 JSON (unknown is null; strings keep every byte, as in a trace):
   path, pid, root  the file that was inspected, inside root
-  scripts          the #! lines that led to it: path, interpreter, argument,
-                   by (kernel or env)
+  scripts          the #! lines that led to it: path, interpreter, argument (the
+                   rest of the line), by (kernel or env), command (what env
+                   looks for), arguments (before the script's path)
   size             bytes
   facts            kind, bits, machine, machine_id, little_endian, linkage,
                    interpreter, libc, build_id, needed, soname, rpath, runpath,
@@ -143,7 +144,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
 /// As [`run`].
 pub fn inspect(options: &Options) -> anyhow::Result<Inspection> {
     let Target { root, root_shown, pid, file, path, settings, mut problems } = Target::find(options)?;
-    let (file, path, scripts) = script::follow(&root, &settings.cwd, file, path)?;
+    let (file, path, scripts) = script::follow(&root, &settings.cwd, file, path, &mut problems)?;
     let facts = elf::facts(&file).map_err(|e| explain(e, &path))?;
     let probes = elf::probes(&file).map_err(|e| explain(e, &path))?;
     let meta = file.metadata()?;

@@ -130,6 +130,7 @@ struct ToFile {
     file: File,
     diagnoser: Diagnoser,
     status: Option<Status>,
+    quiet: bool,
 }
 
 impl Sink for ToFile {
@@ -143,6 +144,14 @@ impl Sink for ToFile {
             status.show(progress);
         }
         Ok(flow(self.file.tick()?))
+    }
+
+    fn trigger_over(&mut self, said: &str) {
+        if !self.quiet {
+            // The status line is in the way.
+            let clear = if self.status.is_some() { "\r\x1b[K" } else { "" };
+            tell!("{clear}startrace: {said}");
+        }
     }
 }
 
@@ -299,7 +308,7 @@ pub fn run(args: &RecordArgs) -> Exit {
     let terminal = std::io::stderr().is_terminal();
     let status = (!targets_command && !args.quiet && terminal).then_some(Status { shown: None });
     let redactor = request.redactor.clone();
-    let mut sink = ToFile { file, diagnoser, status };
+    let mut sink = ToFile { file, diagnoser, status, quiet: args.quiet };
     let selectors = request.selectors.clone();
     let absent = |selectors: &crate::timeline::select::Selectors| {
         let there = selectors.names_cgroups().then(crate::host::cgroups::all).flatten();
@@ -312,7 +321,7 @@ pub fn run(args: &RecordArgs) -> Exit {
     }
     match recording::run(request, &mut sink) {
         Ok(finished) => {
-            let ToFile { file, diagnoser, status } = sink;
+            let ToFile { file, diagnoser, status, .. } = sink;
             drop(status);
             if finished.session.starts == 0 {
                 let missing = absent(&selectors);

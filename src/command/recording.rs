@@ -16,6 +16,7 @@ pub use self::one::run;
 use crate::host::caller::Caller;
 use crate::host::guard::Guard;
 use crate::host::spawn::{Ended, SpawnError};
+use crate::method::signal_name;
 use crate::probe::{self, Wanted};
 use crate::redact::Redactor;
 use crate::timeline::Output;
@@ -109,6 +110,20 @@ pub trait Sink {
 
     /// That.
     fn session(&mut self, _session: Session) {}
+
+    /// The trigger command has ended, and the recording goes on: one line for people.
+    fn trigger_over(&mut self, _said: &str) {}
+}
+
+/// How a command ended, in words.
+pub fn how(ended: Ended) -> String {
+    match ended {
+        Ended::Exited(code) => format!("ended with status {code}"),
+        Ended::Killed { signal, .. } => {
+            let name = u32::try_from(signal).ok().and_then(signal_name);
+            format!("was ended by {}", name.unwrap_or_else(|| format!("signal {signal}")))
+        }
+    }
 }
 
 /// Does the sink want more?

@@ -9,6 +9,7 @@ use super::{Exit, printed::printed};
 use crate::diagnose::Diagnoser;
 use crate::host::clock::boottime_ns;
 use crate::host::privilege;
+use crate::host::spawn::Ended;
 use crate::probe::{self, Scope};
 use crate::report::{ColorWhen, Layout, Style};
 use crate::stderr::tell;
@@ -41,7 +42,8 @@ Keys of --tui: q quit, / filter as you type, space pause, s sort (tree,
 finished, duration, method, command), arrows choose, Enter all about a start,
 Tab methods and slowest, w write what is kept to a trace, ? help. The last
 10,000 starts are kept, at most 64 MiB; what is dropped is counted. CMD reads
-nothing there, and what it writes is shown in the end (the last 64 KiB).
+nothing there, and what it writes is shown in the end (the last 64 KiB). The
+screen stays when CMD has ended, until q.
 
 Exit status: 0, also after Ctrl-C or when the reader of a pipe has gone; 1
 failure; 2 usage; 77 if privileges or kernel do not allow it. With a command to
@@ -144,7 +146,7 @@ fn conclude(sink: Box<dyn Watching>, finished: Finished, targets_command: bool) 
             drop(sink);
             Err(error)
         }
-        None => sink.finish(groups, session),
+        None => sink.finish(groups, session, command.filter(|_| signal.is_none())),
     };
     let failed =
         done.err().map(|error| record::fail(&error, if targets_command { Exit::Own } else { Exit::Failure }));
@@ -199,11 +201,12 @@ trait Watching: Sink {
     fn failed_starts(&self) -> u64;
     /// Nobody reads any more.
     fn reader_gone(&self) -> bool;
-    /// Writes what is left.
+    /// Writes what is left. `ended` is how the command did, where that was the end of it all.
     fn finish(
         self: Box<Self>,
         groups: Vec<crate::trace::schema::Group>,
         session: Session,
+        ended: Option<Ended>,
     ) -> anyhow::Result<()>;
 }
 
@@ -246,6 +249,10 @@ impl Sink for Json {
         let written = self.stream.flush()?;
         Ok(self.flow(written))
     }
+
+    fn trigger_over(&mut self, said: &str) {
+        tell!("startrace: {said}");
+    }
 }
 
 impl Watching for Json {
@@ -261,6 +268,7 @@ impl Watching for Json {
         self: Box<Self>,
         groups: Vec<crate::trace::schema::Group>,
         session: Session,
+        _: Option<Ended>,
     ) -> anyhow::Result<()> {
         let diagnosis = self.diagnoser.finish(&groups, Some(&session), None).diagnosis;
         self.stream.finish(groups, diagnosis, session)?;
@@ -385,7 +393,12 @@ impl Watching for Text {
         self.reader_gone
     }
 
-    fn finish(mut self: Box<Self>, _: Vec<crate::trace::schema::Group>, _: Session) -> anyhow::Result<()> {
+    fn finish(
+        mut self: Box<Self>,
+        _: Vec<crate::trace::schema::Group>,
+        _: Session,
+        _: Option<Ended>,
+    ) -> anyhow::Result<()> {
         if !self.reader_gone {
             self.flush()?;
         }

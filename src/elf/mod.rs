@@ -22,6 +22,7 @@ pub mod python;
 pub mod resolve;
 pub mod root;
 mod runtime;
+pub mod shebang;
 mod source;
 mod symbols;
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub mod procfs;
 pub mod quota;
 pub mod scratch;
 pub mod spawn;
+mod unfit;
 mod tasks;
 pub mod world;
 

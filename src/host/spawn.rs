@@ -11,16 +11,18 @@ mod child;
 
 use super::caller::Caller;
 use super::guard::Post;
-use super::privilege;
+use super::{privilege, unfit};
 use child::{Plan, Prepared};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{ForkResult, Pid};
-use std::ffi::OsString;
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// A command that could not be started.
@@ -31,6 +33,8 @@ pub struct SpawnError {
     errno: i32,
     /// A file of that name was found: what is missing is its interpreter.
     found: bool,
+    /// What the file is, where that says more than the number does.
+    why: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,14 +82,17 @@ impl fmt::Display for SpawnError {
         let error = io::Error::from_raw_os_error(self.errno);
         let command = &self.command;
         match self.stage {
-            Stage::Exec if self.errno == libc::ENOENT && self.found => write!(
-                f,
-                "cannot start {command:?}: the file is there, but the interpreter that it names is not"
-            ),
+            Stage::Exec if self.errno == libc::ENOENT && self.found => {
+                let why = self.why.as_deref().unwrap_or("but the interpreter that it names is not");
+                write!(f, "cannot start {command:?}: the file is there, {why}")
+            }
             Stage::Exec if self.errno == libc::ENOENT => {
                 write!(f, "cannot start {command:?}: no such command in the caller's PATH and no such file")
             }
-            Stage::Exec => write!(f, "cannot execute {command:?}: {error}"),
+            Stage::Exec => {
+                write!(f, "cannot execute {command:?}: {error}")?;
+                self.why.iter().try_for_each(|why| write!(f, ": {why}"))
+            }
             Stage::Prepare => write!(f, "cannot start {command:?}: it holds a NUL byte or is empty"),
             Stage::Fork => write!(f, "cannot start {command:?}: {error}"),
             Stage::Stdout => write!(f, "cannot send the output of {command:?} to stderr: {error}"),
@@ -145,6 +152,8 @@ pub struct Spawned {
     /// Readable when it has ended.
     pub pidfd: OwnedFd,
     command: String,
+    /// Where it was looked for.
+    candidates: Vec<CString>,
     status: Option<File>,
     heard: Vec<u8>,
     ended: Option<Ended>,
@@ -164,7 +173,7 @@ pub fn spawn(
     post: Option<Post>,
 ) -> Result<Spawned, SpawnError> {
     let command = argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let fail = |stage, errno| SpawnError { command: command.clone(), stage, errno, found: false };
+    let fail = |stage, errno| SpawnError { command: command.clone(), stage, errno, found: false, why: None };
     if privilege::dropped() {
         return Err(fail(Stage::Dropped, 0));
     }
@@ -203,6 +212,7 @@ pub fn spawn(
         pid: child.as_raw() as u32,
         pidfd,
         command,
+        candidates: plan.into_candidates(),
         status: Some(File::from(read)),
         heard: Vec::new(),
         ended: None,
@@ -265,7 +275,7 @@ impl Spawned {
                 Ok(0) | Err(nix::Error::EINTR) => return Execution::Pending,
                 Ok(_) | Err(_) => {}
             }
-            let mut buffer = [0; 16];
+            let mut buffer = [0; 32];
             match status.read(&mut buffer) {
                 Ok(0) => {
                     self.status = None;
@@ -279,16 +289,20 @@ impl Spawned {
     }
 
     fn outcome(&mut self) -> Execution {
-        let [stage, found, e0, e1, e2, e3] = self.heard[..] else {
+        let [stage, found, e0, e1, e2, e3, i0, i1, i2, i3] = self.heard[..] else {
             return Execution::Done;
         };
         // It said so with its last breath: this wait is short.
         let _ = self.wait();
+        let (stage, errno) = (Stage::from_byte(stage), i32::from_le_bytes([e0, e1, e2, e3]));
+        let file = self.candidates.get(u32::from_le_bytes([i0, i1, i2, i3]) as usize);
+        let file = file.filter(|_| stage == Stage::Exec).map(|file| OsStr::from_bytes(file.as_bytes()));
         Execution::Failed(SpawnError {
             command: self.command.clone(),
-            stage: Stage::from_byte(stage),
-            errno: i32::from_le_bytes([e0, e1, e2, e3]),
+            stage,
+            errno,
             found: found != 0,
+            why: file.and_then(|file| unfit::why(Path::new(file), errno)),
         })
     }
 

@@ -43,6 +43,22 @@ struct Program {
     userinfo: Vec<String>,
     after: Option<String>,
     except: Vec<String>,
+    words: Option<Words>,
+}
+
+/// A credential without a flag: the word of that number among those that are none.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Words {
+    place: u8,
+    /// Only behind a flag with this letter.
+    with: Option<char>,
+    /// One less behind a flag with this letter.
+    fewer: Option<char>,
+    /// Only behind one of these words.
+    after: Vec<String>,
+    /// Flags whose value is the next word.
+    skip: Vec<String>,
 }
 
 /// A value that tells by itself what it is.
@@ -104,6 +120,7 @@ impl Redactor {
                 known.userinfo.extend(program.userinfo);
                 known.except.extend(program.except);
                 known.after = program.after.or(known.after.take());
+                known.words = program.words.or(known.words.take());
             }
             table.shapes.extend(more.shapes);
         }

@@ -13,6 +13,16 @@ enum Expected {
     UserInfo,
 }
 
+/// What was seen of a program that takes a credential as a word.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    with: bool,
+    fewer: bool,
+    after: bool,
+    skip: bool,
+    words: u8,
+}
+
 /// Schemes of the header Authorization.
 const SCHEMES: [&str; 7] = ["bearer", "basic", "token", "digest", "negotiate", "apikey", "key"];
 /// Ends of paths that hold a key or a certificate.
@@ -26,6 +36,7 @@ pub(super) struct Scan<'r> {
     program: Option<&'r Program>,
     /// The word came after which the program's flags count.
     after: bool,
+    counted: Counted,
     expected: Option<Expected>,
     /// This argument is a script: `sh -c`.
     script: bool,
@@ -84,16 +95,38 @@ fn is_token(byte: u8) -> bool {
 
 impl<'r> Scan<'r> {
     pub(super) fn new(rules: &'r Redactor, text: bool) -> Self {
-        Self { rules, program: None, after: false, expected: None, script: text, text, cuts: Vec::new() }
+        Self { rules, program: None, after: false, counted: Counted::default(), expected: None, script: text, text, cuts: Vec::new() }
     }
 
     /// Looks for credentials in the next argument.
     pub(super) fn argument(&mut self, argument: &str) {
+        if !is_disguised(argument) {
+            return self.plain(argument);
+        }
+        // A terminal, a log and a reader see the name without them.
+        let (plain, mut places) = undisguised(argument);
+        places.push(argument.len());
+        self.plain(&plain);
+        let place = |at: usize| places.get(at).copied().unwrap_or(argument.len());
+        for cut in &mut self.cuts {
+            *cut = place(cut.start)..place(cut.end);
+        }
+    }
+
+    fn plain(&mut self, argument: &str) {
         let bytes = argument.as_bytes();
         if let Some(expected) = self.expected.take()
             && self.take(expected, argument, 0..bytes.len())
         {
             self.script = self.text;
+            return;
+        }
+        if self.script && !self.text {
+            // The words of a script are not the program's.
+            self.counted.words = u8::MAX;
+        }
+        if !self.script && self.is_word_of_credential(argument) {
+            self.cut(argument, 0..bytes.len(), Class::Secret);
             return;
         }
         let mut at = 0;
@@ -429,9 +462,40 @@ impl<'r> Scan<'r> {
         Some(shape)
     }
 
+    /// Counts a word of a program that takes a credential without a flag; is it that one?
+    fn is_word_of_credential(&mut self, word: &str) -> bool {
+        let Some(rule) = self.program.and_then(|program| program.words.as_ref()) else { return false };
+        let counted = &mut self.counted;
+        if std::mem::take(&mut counted.skip) {
+            return false;
+        }
+        if word.len() > 1 && word.starts_with('-') {
+            let letters = if word.starts_with("--") { "" } else { word };
+            counted.with |= rule.with.is_some_and(|letter| letters.contains(letter));
+            counted.fewer |= rule.fewer.is_some_and(|letter| letters.contains(letter));
+            counted.skip = rule.skip.iter().any(|flag| announces(flag, word));
+            return false;
+        }
+        if !rule.after.is_empty() && !counted.after {
+            counted.after = rule.after.iter().any(|after| after == word);
+            return false;
+        }
+        counted.words = counted.words.saturating_add(1);
+        // In prose a program's name may stand by itself.
+        let is_sure = !self.text || counted.with || counted.after;
+        is_sure
+            && (rule.with.is_none() || counted.with)
+            && counted.words.saturating_add(u8::from(counted.fewer)) == rule.place
+    }
+
     /// A word without a value of its own: a flag whose value may follow, or a program.
     fn bare(&mut self, argument: &str, range: Range<usize>, is_plain: bool) {
         let Some(word) = argument.get(range.clone()) else { return };
+        if self.script && self.is_word_of_credential(word) {
+            let bare = word.trim_end_matches([')', ',', ';', '"', '\'']);
+            self.cut(argument, range.start..range.start + bare.len(), Class::Secret);
+            return;
+        }
         if let Some(program) = self.program {
             self.after |= program.after.as_deref() == Some(word);
             if program.except.iter().any(|flag| flag == word) {
@@ -470,9 +534,48 @@ impl<'r> Scan<'r> {
         if self.rules.may_be_program(name)
             && let Some(program) = self.rules.programs.get(name)
         {
-            (self.program, self.after) = (Some(program), false);
+            // What is a word of the program before is not another one.
+            if self.script || self.counted.words == 0 {
+                (self.program, self.after, self.counted) = (Some(program), false, Counted::default());
+            }
         }
     }
+}
+
+/// What is not seen: control characters but those that are blanks, and fillers without a width.
+fn is_unseen(c: char) -> bool {
+    match c {
+        '\t' | '\n' | '\r' => false,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => true,
+        c => c.is_control(),
+    }
+}
+
+/// Are there such in it? Asked of each argument of the machine: hardly any is.
+fn is_disguised(argument: &str) -> bool {
+    let hidden = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r') || byte == 0x7f;
+    argument.bytes().any(|byte| hidden(byte) || byte >= 0x80) && argument.chars().any(is_unseen)
+}
+
+/// Without them, and without the sequences that begin with an escape; and where each byte was.
+fn undisguised(argument: &str) -> (String, Vec<usize>) {
+    let mut out = String::with_capacity(argument.len());
+    let mut places = Vec::with_capacity(argument.len() + 1);
+    let mut chars = argument.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        if matches!(c, '\u{1b}' | '\u{9b}') {
+            // ESC [ parameters, and one letter that ends it.
+            let begins = c == '\u{9b}' || chars.next_if(|(_, c)| *c == '[').is_some();
+            if begins {
+                while chars.next_if(|(_, c)| matches!(c, ' '..='?')).is_some() {}
+                chars.next_if(|(_, c)| matches!(c, '@'..='~'));
+            }
+        } else if !is_unseen(c) {
+            out.push(c);
+            places.extend(at..at + c.len_utf8());
+        }
+    }
+    (out, places)
 }
 
 /// `-p*`, `--flag=`: where the value begins in the word.

@@ -153,6 +153,67 @@ fn real_command_lines_lose_their_credentials() {
 }
 
 #[test]
+fn a_credential_without_a_flag_is_found_by_its_place() {
+    let rules = usual();
+    for (line, want) in [
+        ("htpasswd -b /etc/f user S3cretX", "htpasswd -b /etc/f user [redacted]"),
+        ("htpasswd -cbB -C 10 /etc/f user S3cretX", "htpasswd -cbB -C 10 /etc/f user [redacted]"),
+        ("htpasswd -bBC 10 /etc/f user S3:cret=X", "htpasswd -bBC 10 /etc/f user [redacted]"),
+        ("htpasswd -nb user S3cretX", "htpasswd -nb user [redacted]"),
+        ("/usr/bin/htpasswd -n -b user 'S3 cret X'", "/usr/bin/htpasswd -n -b user [redacted]"),
+        ("sudo htpasswd -b f mysql S3cretX", "sudo htpasswd -b f mysql [redacted]"),
+        ("sh -c 'htpasswd -b f user S3cretX; echo done'", "sh -c htpasswd -b f user [redacted]; echo done"),
+        ("mosquitto_passwd -b f user S3cretX", "mosquitto_passwd -b f user [redacted]"),
+        ("openssl passwd -6 -salt xy S3cretX", "openssl passwd -6 -salt xy [redacted]"),
+        ("openssl rsa -passin pass:S3cretX -in k", "openssl rsa -passin pass:[redacted] -in k"),
+        ("mkpasswd -m sha-512 S3cretX", "mkpasswd -m sha-512 [redacted]"),
+        ("wpa_passphrase home S3cretX", "wpa_passphrase home [redacted]"),
+        ("rabbitmqctl -n node add_user me S3cretX", "rabbitmqctl -n node add_user me [redacted]"),
+        ("smbclient //host/share S3cretX -U me", "smbclient //host/share [redacted] -U me"),
+        ("smbclient -U me%S3cretX //host/share -c ls", "smbclient -U me%[redacted] //host/share -c ls"),
+        ("mysqladmin -u root password S3cretX", "mysqladmin -u root password [redacted]"),
+        ("redis-cli -h db AUTH S3cretX", "redis-cli -h db AUTH [redacted]"),
+        ("xfreerdp /u:me /p:S3cretX /v:host", "xfreerdp /u:me /p:[redacted] /v:host"),
+        ("unrar x -pS3cretX a.rar", "unrar x -p[redacted] a.rar"),
+        ("ldappasswd -D cn=me -w S3cretX -s S3cretX", "ldappasswd -D cn=me -w [redacted] -s [redacted]"),
+        // Where it is asked for, there is none.
+        ("htpasswd -c /etc/f user", "htpasswd -c /etc/f user"),
+        ("htpasswd -n user", "htpasswd -n user"),
+        ("htpasswd /etc/f user and more", "htpasswd /etc/f user and more"),
+        ("openssl req -new -in request", "openssl req -new -in request"),
+        ("rabbitmqctl list_users a b c", "rabbitmqctl list_users a b c"),
+        ("smbclient //host/share -U me -c 'get it'", "smbclient //host/share -U me -c get it"),
+    ] {
+        assert_eq!(shown(&rules, line), want);
+        assert_eq!(shown(&rules, want), want, "again");
+    }
+    let text = "waits for pid 7 (htpasswd -b f user S3cretX)";
+    assert_eq!(rules.text(text).unwrap(), "waits for pid 7 (htpasswd -b f user [redacted])");
+    assert_eq!(rules.text("waits for mkpasswd to end, and wpa_passphrase took 55.5 ms"), None);
+}
+
+#[test]
+fn what_cannot_be_seen_in_a_name_hides_nothing() {
+    let rules = usual();
+    for (line, want) in [
+        ("app\0--pass\u{1b}word=S3cretX", "app\0--pass\u{1b}word=[redacted]"),
+        ("app\0--pass\u{1b}word\0S3cretX", "app\0--pass\u{1b}word\0[redacted]"),
+        ("app\0--pass\u{1b}[1;31mword=S3cretX\0x", "app\0--pass\u{1b}[1;31mword=[redacted]\0x"),
+        ("env\0DB_PASS\u{7f}WORD=S3cretX\0x", "env\0DB_PASS\u{7f}WORD=[redacted]\0x"),
+        ("app\0--pass\u{200b}word=S3\u{7}cretX", "app\0--pass\u{200b}word=[redacted]"),
+        ("app\0--to\u{feff}ken=ä\u{1}S3cretX", "app\0--to\u{feff}ken=[redacted]"),
+        ("mysql\0-p\u{8}S3cretX", "mysql\0-p\u{8}[redacted]"),
+        // No blank is left out, and what is no credential stays with all that it has.
+        ("app\0--colour\tword", "app\0--colour\tword"),
+        ("app\0--colour=\u{1b}[31mred\u{1b}[0m", "app\0--colour=\u{1b}[31mred\u{1b}[0m"),
+    ] {
+        let argv: Vec<String> = line.split('\0').map(str::to_owned).collect();
+        let argv = rules.argv(&argv).map_or(argv, |redacted| redacted.argv);
+        assert_eq!(argv.join("\0"), want, "{line:?}");
+    }
+}
+
+#[test]
 fn ordinary_command_lines_stay_as_they_are() {
     let rules = usual();
     for line in [

@@ -1,7 +1,7 @@
 //! The parts of a report around the tree: headline, totals, slowest starts, pools, what was lost.
 
 use super::digest::{Digest, Row};
-use super::style::{Ink, NO_BREAK, Style, columns, wrap};
+use super::style::{Ink, NO_BREAK, Style, columns, unbroken, wrap};
 use super::{View, phase, table};
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
@@ -351,25 +351,6 @@ fn not_examined(digest: &Digest, style: &Style, all: bool, out: &mut dyn Write) 
         format!("Not examined: {}; --all says what they need.", counted(ids.len() as u64, "finding"))
     };
     say(style, Ink::Dim, &text, out)
-}
-
-/// Numbers stay with their units where a sentence is broken into lines.
-fn unbroken(text: &str) -> String {
-    let mut out = text.to_owned();
-    for unit in ["ns", "us", "ms", "s", "%", "MiB", "KiB"] {
-        let (blank, whole) = (format!(" {unit}"), format!("{NO_BREAK}{unit}"));
-        let mut from = 0;
-        while let Some(at) = out.get(from..).and_then(|rest| rest.find(&blank)).map(|at| at + from) {
-            let end = at + blank.len();
-            let digit = out.get(..at).is_some_and(|before| before.ends_with(|c: char| c.is_ascii_digit()));
-            let ends = out.get(end..).is_none_or(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()));
-            if digit && ends {
-                out.replace_range(at..end, &whole);
-            }
-            from = end;
-        }
-    }
-    out
 }
 
 /// Processes that could not be started at all: nothing if there are none.

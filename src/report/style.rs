@@ -219,7 +219,7 @@ pub(crate) const NO_BREAK: char = '\u{a0}';
 pub(crate) fn wrap(style: &Style, text: &str, first: &str, indent: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text_of(style, text).split(' ') {
+    for word in unbroken(&text_of(style, text)).split(' ') {
         let lead = if lines.is_empty() { first } else { indent };
         if line.is_empty() {
             line = format!("{lead}{word}");
@@ -236,9 +236,53 @@ pub(crate) fn wrap(style: &Style, text: &str, first: &str, indent: &str) -> Vec<
     lines.iter().map(blank).collect()
 }
 
+/// Numbers stay with their units, and the parts of a time with each other, where a sentence is broken into lines.
+pub(crate) fn unbroken(text: &str) -> String {
+    const UNITS: [&str; 9] = ["ns", "us", "ms", "s", "%", "B", "KiB", "MiB", "GiB"];
+    let is_digit = |c: char| c.is_ascii_digit();
+    // `3 ms`, `(4 %)`.
+    let is_unit = |text: &str| {
+        UNITS.iter().any(|unit| {
+            text.strip_prefix(unit).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+        })
+    };
+    // `5m 02s`.
+    let is_part = |before: &str, after: &str| {
+        let ends = before.strip_suffix(['m', 'h', 'd']).is_some_and(|number| number.ends_with(is_digit));
+        let rest = after.trim_start_matches(is_digit);
+        ends && after.len() - rest.len() == 2 && rest.starts_with(['s', 'm', 'h'])
+    };
+    let mut out = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
+        let joined = c == ' ' && (before.ends_with(is_digit) && is_unit(after) || is_part(before, after));
+        out.push(if joined { NO_BREAK } else { c });
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_not_parted_from_its_unit() {
+        let text = "one takes 1.50 ms (4 %), 5m 02s at most; 3 sh and 12 MiB, +7 us 1h 00m 2 Bs 1 mx";
+        assert_eq!(
+            unbroken(text).replace(NO_BREAK, "_"),
+            "one takes 1.50_ms (4_%), 5m_02s at most; 3 sh and 12_MiB, +7_us 1h_00m 2 Bs 1 mx"
+        );
+        for width in 20..90 {
+            let style = Style { width, color: false, unicode: true };
+            let lines = wrap(&style, text, "  ", "    ");
+            assert!(lines.iter().all(|line| columns(line) <= width), "{lines:?}");
+            for line in lines {
+                let first = line.split_whitespace().next().unwrap_or_default();
+                let parts = ["ms", "%),", "02s", "MiB,", "us", "00m"];
+                assert!(!parts.contains(&first), "{width}: {line}");
+            }
+        }
+    }
 
     fn with(env: &[(&str, &str)], tty: Option<usize>, color: ColorWhen) -> Style {
         Style::choose(None, color, tty, &|name| {

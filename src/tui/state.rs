@@ -207,6 +207,8 @@ pub struct State {
     pub dropped: u64,
     /// A word for the last line.
     pub message: Option<String>,
+    /// Nothing comes any more: why, and what to do.
+    pub over: Option<String>,
     /// What is typed for.
     pub filter: String,
     /// The filter is being typed.
@@ -247,6 +249,7 @@ impl State {
             failed: 0,
             dropped: 0,
             message: None,
+            over: None,
             filter: String::new(),
             typing: false,
             sort: Sort::Tree,

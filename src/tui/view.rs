@@ -187,7 +187,7 @@ fn footer(state: &State, canvas: &mut Canvas<'_>, at: Rect) {
     if state.typing {
         let cursor = format!("/{}_", state.filter);
         canvas.put(at.x, at.y, at.width, &cursor, canvas.ink(Ink::Bold));
-    } else if let Some(message) = &state.message {
+    } else if let Some(message) = state.message.as_ref().or(state.over.as_ref()) {
         canvas.put(at.x, at.y, at.width, message, canvas.ink(Ink::Yellow));
     } else {
         canvas.put(at.x, at.y, at.width, KEYS, canvas.ink(Ink::Dim));

@@ -4,16 +4,14 @@ use super::target::os;
 use super::{explain, quoted, shown};
 use crate::elf::Error;
 use crate::elf::root::Root;
-use crate::trace::text::encode;
+use crate::elf::shebang::{Env, Shebang};
+use crate::trace::text::{encode, sanitize};
 use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What the kernel reads of a file to find its `#!` line (`BINPRM_BUF_SIZE`).
-const LINE: usize = 256;
 /// Scripts run by scripts: the kernel gives up after five; `env` begins anew each time.
 const MAX_STEPS: usize = 12;
 
@@ -24,48 +22,114 @@ pub struct Script {
     pub path: String,
     /// The program that runs it: what the `#!` line names or, for `by` env, what env finds in PATH.
     pub interpreter: String,
-    /// The rest of the line, which is one argument.
+    /// The rest of the line, which is one argument; what env passes on is in `arguments`.
     pub argument: Option<String>,
+    /// For `by` env: what it looks for in PATH.
+    pub command: Option<String>,
+    /// What the interpreter gets before the script's path.
+    pub arguments: Vec<String>,
     /// `kernel` for a `#!` line, `env` for the search through PATH.
     pub by: String,
 }
 
-/// Follows `#!` lines to an ELF file (or to something that is neither, which is the caller's to say).
+/// Follows `#!` lines to an ELF file (or to something that is neither, which is the caller's to say). What the line says
+/// wrong goes to `problems`.
 pub(super) fn follow(
     root: &Root,
     cwd: &Path,
     mut file: File,
     mut path: PathBuf,
+    problems: &mut Vec<String>,
 ) -> anyhow::Result<(File, PathBuf, Vec<Script>)> {
     let mut steps = Vec::new();
-    while let Some((interpreter, argument)) = shebang(&file) {
+    while let Some(line) = Shebang::of(&file) {
         if steps.len() >= MAX_STEPS {
             bail!("{}: scripts that run scripts without end", quoted(&path));
         }
-        let next = PathBuf::from(os(&interpreter));
         steps.push(Script {
             path: shown(&path),
-            interpreter: encode(&interpreter),
-            argument: argument.as_deref().map(encode),
+            interpreter: encode(&line.interpreter),
+            argument: line.argument.as_deref().map(encode),
+            command: None,
+            arguments: line.argument.as_deref().map(encode).into_iter().collect(),
             by: "kernel".to_owned(),
         });
+        let mut next = PathBuf::from(os(&line.interpreter));
         let script = path;
-        (file, path) = open(root, cwd, &next, &script)?;
-        let command = argument.as_deref().and_then(env_command);
-        if let (Some(command), true) = (command, next.file_name() == Some(OsStr::new("env"))) {
-            let found = in_path(os(command), |p| root.read(&cwd.join(p)).is_ok());
-            // Without it env itself is what starts, and fails.
-            let Some(found) = found else { break };
-            steps.push(Script {
-                path: shown(&next),
-                interpreter: shown(&found),
-                argument: None,
-                by: "env".to_owned(),
-            });
-            (file, path) = open(root, cwd, &found, &script)?;
+        // What it would be without the carriage return is looked at all the same.
+        if let Some(bare) = without_cr(&line.interpreter)
+            && !is_there(root, cwd, &next)
+        {
+            next = PathBuf::from(os(bare));
+            let fails = format!("the kernel looks for {}, which is not there: exec of it fails", said(&line.interpreter));
+            problems.push(dos(&script, &fails));
+        } else if let Some(argument) = line.argument.as_deref().filter(|argument| argument.ends_with(b"\r"))
+            && !line.is_env()
+        {
+            let gets = format!("{} gets the argument {}", quoted(&next), said(argument));
+            problems.push(dos(&script, &gets));
         }
+        (file, path) = open(root, cwd, &next, &script)?;
+        if next.file_name() != Some(OsStr::new("env")) {
+            continue;
+        }
+        let Some(argument) = line.argument else { continue };
+        // Where it does not run what the line names, env itself is what starts, and fails.
+        let (command, arguments, folders) = match Env::of(&argument) {
+            Env::Runs { command, arguments, path } => (command, arguments, path),
+            Env::Fails(why) => {
+                problems.push(format!("{}: {}: {why}", quoted(&script), said(&argument)));
+                break;
+            }
+        };
+        let find = |name: &[u8]| {
+            in_path_of(os(name), folders.as_deref().map(os), |p| is_there(root, cwd, p))
+        };
+        let mut found = find(&command);
+        if let (None, Some(bare)) = (&found, without_cr(&command)) {
+            let fails = format!("env looks for {} in PATH, which is not there, and fails", said(&command));
+            problems.push(dos(&script, &fails));
+            found = find(bare);
+        } else if found.is_none() && command.contains(&b' ') {
+            problems.push(format!(
+                "{}: env looks for {} in PATH, blanks and all, and fails: write 'env -S {}'",
+                quoted(&script),
+                said(&command),
+                sanitize(&encode(&command))
+            ));
+        } else if found.is_none() {
+            problems.push(format!("{}: env finds no {} in PATH, and fails", quoted(&script), said(&command)));
+        }
+        let Some(found) = found else { break };
+        steps.push(Script {
+            path: shown(&next),
+            interpreter: shown(&found),
+            argument: None,
+            command: Some(encode(&command)),
+            arguments: arguments.iter().map(|argument| encode(argument)).collect(),
+            by: "env".to_owned(),
+        });
+        (file, path) = open(root, cwd, &found, &script)?;
     }
     Ok((file, path, steps))
+}
+
+fn is_there(root: &Root, cwd: &Path, path: &Path) -> bool {
+    root.read(&cwd.join(path)).is_ok()
+}
+
+fn without_cr(text: &[u8]) -> Option<&[u8]> {
+    text.strip_suffix(b"\r")
+}
+
+/// A name in a message, with what cannot be seen of it.
+fn said(name: &[u8]) -> String {
+    format!("\"{}\"", sanitize(&encode(name)).replace("\\x0d", "\\r"))
+}
+
+fn dos(script: &Path, what: &str) -> String {
+    let script = quoted(script);
+    format!("the #! line of {script} ends in a carriage return, as lines of DOS do: {what}; sed -i 's/\\r$//' mends the file")
 }
 
 fn open(root: &Root, cwd: &Path, next: &Path, script: &Path) -> anyhow::Result<(File, PathBuf)> {
@@ -82,65 +146,17 @@ fn open(root: &Root, cwd: &Path, next: &Path, script: &Path) -> anyhow::Result<(
     Ok((file, real))
 }
 
-/// The interpreter and the argument of a `#!` line.
-fn shebang(file: &File) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
-    let mut buffer = [0; LINE];
-    let read = file.read_at(&mut buffer, 0).ok()?;
-    let line = buffer.get(..read)?.strip_prefix(b"#!")?;
-    let end = line.iter().position(|&b| b == b'\n' || b == 0);
-    let line = line.get(..end.unwrap_or(line.len()))?.trim_ascii();
-    let blank = line.iter().position(|&b| b == b' ' || b == b'\t');
-    let (interpreter, rest) = line.split_at(blank.unwrap_or(line.len()));
-    let rest = rest.trim_ascii();
-    let argument = (!rest.is_empty()).then(|| rest.to_vec());
-    (!interpreter.is_empty()).then(|| (interpreter.to_vec(), argument))
-}
-
-/// The command that `env` is to run: behind `-S`, other options and settings of variables.
-fn env_command(argument: &[u8]) -> Option<&[u8]> {
-    let mut words = argument.split(|b| b.is_ascii_whitespace());
-    words.find(|w| !w.is_empty() && !w.starts_with(b"-") && !w.contains(&b'='))
-}
-
 /// The first file of that name in the folders of this process's PATH.
 pub(super) fn in_path(name: &OsStr, is_file: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    in_path_of(name, None, is_file)
+}
+
+/// The same with another PATH.
+fn in_path_of(name: &OsStr, path: Option<&OsStr>, is_file: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     if name.is_empty() || Path::new(name).components().count() != 1 {
         return Path::new(name).is_absolute().then(|| PathBuf::from(name));
     }
-    let path = std::env::var_os("PATH")?;
+    let path = path.map(OsStr::to_owned).or_else(|| std::env::var_os("PATH"))?;
     let folders = std::env::split_paths(&path).filter(|f| f.is_absolute());
     folders.map(|f| f.join(name)).find(|p| is_file(p))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    fn line(text: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(text).unwrap();
-        shebang(&file)
-    }
-
-    #[test]
-    fn lines_are_split_as_the_kernel_does() {
-        let of = |i: &str, a: Option<&str>| Some((i.into(), a.map(Into::into)));
-        assert_eq!(line(b"#!/bin/sh\necho"), of("/bin/sh", None));
-        assert_eq!(line(b"#! \t/bin/sh -e -x \nx"), of("/bin/sh", Some("-e -x")));
-        assert_eq!(line(b"#!/usr/bin/env python3"), of("/usr/bin/env", Some("python3")));
-        assert_eq!(line(b"#!\n"), None);
-        assert_eq!(line(b""), None);
-        assert_eq!(line(b"\x7fELF"), None);
-        let mut long = b"#!/bin/".to_vec();
-        long.resize(5000, b'x');
-        assert_eq!(line(&long).unwrap().0.len(), LINE - 2);
-    }
-
-    #[test]
-    fn env_options_are_passed_over() {
-        assert_eq!(env_command(b"python3"), Some(b"python3".as_slice()));
-        assert_eq!(env_command(b"-S A=b  perl -w"), Some(b"perl".as_slice()));
-        assert_eq!(env_command(b"-i"), None);
-    }
 }

@@ -25,7 +25,12 @@ pub(super) fn write(inspection: &Inspection, out: &mut dyn Write) -> io::Result<
     for step in &inspection.scripts {
         let argument = step.argument.as_deref().map_or(String::new(), |a| format!(" {a}"));
         let said = match step.by.as_str() {
-            "env" => format!("env finds {} in PATH", step.interpreter),
+            "env" => {
+                let rest: String = step.arguments.iter().map(|argument| format!(" {argument}")).collect();
+                let runs = if rest.is_empty() { rest } else { format!(" and runs it with{rest}") };
+                let name = step.command.as_deref().unwrap_or_default();
+                format!("env finds {name} in PATH as {}{runs}", step.interpreter)
+            }
             _ => format!("{} says #!{}{argument}", step.path, step.interpreter),
         };
         row(out, "script", &sanitize(&said))?;

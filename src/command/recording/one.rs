@@ -6,7 +6,7 @@ use super::forward::Forward;
 use super::processes::{is_readable, kill_tree, pidfd};
 use super::programs::programs_of;
 use super::rounds::Rounds;
-use super::{Error, Finished, GRACE_NS, LINGER_NS, Live, PERIOD, Request, Sink, WhenReady};
+use super::{Error, Finished, GRACE_NS, LINGER_NS, Live, PERIOD, Request, Sink, WhenReady, how};
 use crate::command::outside::Lookout;
 use crate::host;
 use crate::host::clock::boottime_ns;
@@ -65,6 +65,8 @@ struct Recording<'a> {
     last_call: Option<(u64, &'static str)>,
     /// When CMD was over.
     over_ns: Option<u64>,
+    /// A trigger's end was told, or need not be.
+    told_end: bool,
 }
 
 impl<'a> Recording<'a> {
@@ -134,6 +136,7 @@ impl<'a> Recording<'a> {
             forward: None,
             last_call: None,
             over_ns: None,
+            told_end: false,
         })
     }
 
@@ -162,7 +165,35 @@ impl<'a> Recording<'a> {
             self.live.sink.session(session);
         }
         self.live.tell_progress(now.saturating_sub(self.about.began.ns));
-        Ok(self.is_over(now))
+        let over = self.is_over(now);
+        if over.is_none() {
+            self.tell_end();
+        }
+        Ok(over)
+    }
+
+    /// A trigger that has ended does not end the recording: whoever waits for that should know.
+    fn tell_end(&mut self) {
+        if self.told_end || self.targets_command || self.signal.is_some() || self.last_call.is_some() {
+            return;
+        }
+        let Some(Ok(Some(ended))) = self.spawned.as_mut().map(Spawned::try_wait) else { return };
+        self.told_end = true;
+        let pids = self.about.target.pids.as_ref().map_or(0, Vec::len);
+        let until = [
+            Some("Ctrl-C"),
+            self.deadline_ns.map(|_| "--duration is over"),
+            self.count.map(|_| "--count is reached"),
+            (pids == 1).then_some("the process of -p ends"),
+            (pids > 1).then_some("the processes of -p end"),
+        ];
+        let until: Vec<&str> = until.into_iter().flatten().collect();
+        let until = match until.split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+            None => String::new(),
+        };
+        self.live.sink.trigger_over(&format!("the command {}; recording goes on until {until}", how(ended)));
     }
 
     fn take_signals(&mut self, now: u64) {

@@ -6,9 +6,10 @@
 use super::screen::Screen;
 use super::{Watching, ended_badly};
 use crate::command::record;
-use crate::command::recording::{Flow, Progress, Sink};
+use crate::command::recording::{Flow, Progress, Sink, how};
 use crate::host::facts;
 use crate::host::owner::Owner;
+use crate::host::spawn::Ended;
 use crate::report::Style;
 use crate::timeline::Output;
 use crate::timeline::live::UnderWay;
@@ -47,6 +48,9 @@ pub(super) struct FullScreen {
     command: Option<OsString>,
     failed: u64,
     gone: bool,
+    /// What is watched is over: the screen stays until somebody has seen it.
+    over: bool,
+    quit: bool,
 }
 
 impl FullScreen {
@@ -77,6 +81,8 @@ impl FullScreen {
             command,
             failed: 0,
             gone: false,
+            over: false,
+            quit: false,
         })
     }
 
@@ -89,6 +95,7 @@ impl FullScreen {
         for key in self.keys.feed(&bytes, bytes.is_empty()) {
             self.due = Instant::now();
             match self.state.key(key) {
+                Some(Wish::Quit) if self.over => self.quit = true,
                 // As Ctrl-C would do if the terminal still made a signal of it: to all that it would reach.
                 Some(Wish::Quit) => {
                     let group = nix::unistd::Pid::from_raw(0);
@@ -115,6 +122,31 @@ impl FullScreen {
                 _ => {}
             }
             self.due = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Shows what there is until a key or a signal ends it: with the command, all would vanish unseen.
+    fn stay(&mut self, session: &Session, ended: Ended) -> Result<()> {
+        let mask: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        mask.thread_block().context("--tui: signals cannot be held back")?;
+        let ends = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+            .context("--tui: signals cannot be read")?;
+        self.over = true;
+        self.state.over = Some(format!("CMD {}; q quits", how(ended)));
+        self.state.in_progress = 0;
+        self.state.under_way(Vec::new());
+        self.due = Instant::now();
+        while !self.quit && !self.gone && !matches!(ends.read_signal(), Ok(Some(_))) {
+            self.take_signals()?;
+            self.take_keys()?;
+            if std::mem::take(&mut self.wants_session) {
+                self.session(session.clone());
+            }
+            if Instant::now() >= self.due {
+                self.draw();
+            }
+            self.gone |= !self.screen.wait([&self.signals, &ends], PERIOD)? || self.screen.flush().is_err();
         }
         Ok(())
     }
@@ -208,6 +240,11 @@ impl Sink for FullScreen {
         self.wants_session
     }
 
+    fn trigger_over(&mut self, said: &str) {
+        self.state.message = Some(said.to_owned());
+        self.due = Instant::now();
+    }
+
     fn session(&mut self, session: Session) {
         self.wants_session = false;
         let said = self.save(session).unwrap_or_else(|error| format!("not saved: {error:#}"));
@@ -225,8 +262,11 @@ impl Watching for FullScreen {
         self.gone
     }
 
-    fn finish(self: Box<Self>, _: Vec<Group>, _: Session) -> Result<()> {
+    fn finish(mut self: Box<Self>, _: Vec<Group>, session: Session, ended: Option<Ended>) -> Result<()> {
         // The terminal is given back with the screen.
-        Ok(())
+        match ended.filter(|_| self.entered && !self.gone) {
+            Some(ended) => self.stay(&session, ended),
+            None => Ok(()),
+        }
     }
 }

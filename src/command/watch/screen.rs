@@ -7,6 +7,8 @@
 
 use crate::report::Style as Text;
 use anyhow::{Context, Result, bail};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::signalfd::SignalFd;
 use nix::sys::termios::{self, SetArg, Termios};
 use ratatui_core::buffer::{Buffer, Cell};
 use ratatui_core::layout::Rect;
@@ -168,6 +170,23 @@ impl Screen {
             let _ = termios::tcsetattr(&self.tty, SetArg::TCSANOW, &raw);
         }
         self.anew();
+    }
+
+    /// Waits for a key, for one of the signals, or for so long; whether the terminal is still there.
+    ///
+    /// # Errors
+    /// Nothing can be waited for.
+    pub(super) fn wait(&self, signals: [&SignalFd; 2], time: Duration) -> Result<bool> {
+        let [one, other] = signals.map(|signal| PollFd::new(signal.as_fd(), PollFlags::POLLIN));
+        let mut fds = [PollFd::new(self.tty.as_fd(), PollFlags::POLLIN), one, other];
+        let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
+        match nix::poll::poll(&mut fds, time) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error).context("--tui: keys cannot be waited for"),
+        }
+        let [tty, ..] = fds;
+        let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+        Ok(!tty.revents().is_some_and(|seen| seen.intersects(gone)))
     }
 
     /// Keys that have come.

@@ -68,6 +68,13 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The files that are tried.
+    pub(super) fn into_candidates(self) -> Vec<CString> {
+        self.candidates
+    }
+}
+
 /// A plan with the arrays of pointers that execve wants.
 pub(super) struct Prepared<'a> {
     plan: &'a Plan,
@@ -183,6 +190,8 @@ impl<'a> Prepared<'a> {
     unsafe fn exec(&mut self) -> ! {
         let mut errno = libc::ENOENT;
         let mut found = false;
+        // Whose fault it is, for the words about it.
+        let mut which = usize::MAX;
         for index in 0..self.plan.candidates.len() {
             let file = self.plan.candidates[index].as_ptr();
             // SAFETY: see `run`; `self.shell` has room for the file at 1 and ends in null.
@@ -190,21 +199,27 @@ impl<'a> Prepared<'a> {
                 if self.plan.search
                     && let Some(problem) = unfit(file)
                 {
-                    if problem == libc::EACCES {
-                        errno = problem;
+                    if problem == libc::EACCES && errno != problem {
+                        (errno, which) = (problem, index);
                     }
                     continue;
                 }
                 libc::execve(file, self.argv.as_ptr(), self.env.as_ptr());
                 let mut problem = last_errno();
-                if problem == libc::ENOEXEC {
+                // A shell runs a script without a #! line, and would make nonsense of anything else.
+                if problem == libc::ENOEXEC && !is_binary(file) {
                     self.shell[1] = file;
                     libc::execve(c"/bin/sh".as_ptr(), self.shell.as_ptr(), self.env.as_ptr());
                     problem = last_errno();
                 }
                 match problem {
-                    libc::ENOENT | libc::ENOTDIR => found |= libc::access(file, libc::F_OK) == 0,
-                    _ => found = true,
+                    libc::ENOENT | libc::ENOTDIR => {
+                        if libc::access(file, libc::F_OK) == 0 {
+                            found = true;
+                            which = if errno == libc::EACCES { which } else { index };
+                        }
+                    }
+                    _ => (found, which) = (true, index),
                 }
                 let missing = matches!(
                     problem,
@@ -220,22 +235,23 @@ impl<'a> Prepared<'a> {
                 }
             }
         }
-        self.fail_with(Stage::Exec, found, errno)
+        self.fail_with(Stage::Exec, found, errno, which)
     }
 
     fn fail(&self, stage: Stage, found: bool) -> ! {
-        self.fail_with(stage, found, last_errno())
+        self.fail_with(stage, found, last_errno(), usize::MAX)
     }
 
-    fn fail_with(&self, stage: Stage, found: bool, errno: i32) -> ! {
+    fn fail_with(&self, stage: Stage, found: bool, errno: i32, which: usize) -> ! {
         let [e0, e1, e2, e3] = errno.to_le_bytes();
-        let message = [stage as u8, u8::from(found), e0, e1, e2, e3];
+        let [i0, i1, i2, i3] = (which as u32).to_le_bytes();
+        let message = [stage as u8, u8::from(found), e0, e1, e2, e3, i0, i1, i2, i3];
         let code = match (stage, errno) {
             (Stage::Exec, libc::ENOENT) => 127,
             (Stage::Exec, _) => 126,
             _ => 125,
         };
-        // SAFETY: six bytes of a live array go into a pipe (in one piece, below PIPE_BUF); _exit runs
+        // SAFETY: ten bytes of a live array go into a pipe (in one piece, below PIPE_BUF); _exit runs
         // nothing of the parent's.
         unsafe {
             libc::write(self.report, message.as_ptr().cast(), message.len());
@@ -261,6 +277,27 @@ unsafe fn unfit(file: *const libc::c_char) -> Option<i32> {
         // access(2) asks for the real ids, which are the caller's by now.
         (libc::access(file, libc::X_OK) != 0).then(last_errno)
     }
+}
+
+/// Has the file a NUL in its first line, as no script has? As bash(1) tells them apart. What cannot be read is left to
+/// the shell.
+///
+/// # Safety
+/// `file` is NUL-terminated. Async-signal-safe.
+unsafe fn is_binary(file: *const libc::c_char) -> bool {
+    let mut begin = [0_u8; 80];
+    // SAFETY: the caller's promise, and a live array of as many bytes as are said. A pipe is not waited for.
+    let read = unsafe {
+        let fd = libc::open(file, libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK);
+        if fd < 0 {
+            return false;
+        }
+        let read = libc::read(fd, begin.as_mut_ptr().cast(), begin.len());
+        libc::close(fd);
+        read
+    };
+    let begin = begin.get(..usize::try_from(read).unwrap_or(0)).unwrap_or(&[]);
+    begin.iter().take_while(|&&byte| byte != b'\n').any(|&byte| byte == 0)
 }
 
 fn last_errno() -> i32 {
