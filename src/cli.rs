@@ -98,9 +98,13 @@ pub fn run() -> Exit {
                 return record::fail(&error, Exit::Failure);
             }
             if lacks(&error, "--to <FORMAT>") {
-                let all = crate::export::Format::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+                let all =
+                    crate::export::Format::value_variants().iter().filter_map(ValueEnum::to_possible_value);
                 let names: Vec<String> = all.map(|format| format.get_name().to_owned()).collect();
-                tell!("\nFORMAT is one of {}; 'startrace export --help' says what they are", names.join(", "));
+                tell!(
+                    "\nFORMAT is one of {}; 'startrace export --help' says what they are",
+                    names.join(", ")
+                );
             }
             if let Some(meant) = meant(&error, std::env::args_os()) {
                 tell!("\nA command to trace comes after --: {meant}");

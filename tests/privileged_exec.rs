@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{Batch, require_root, startrace};
 use common::batch::{Run, has_evidence, phase_ns, phases, strings};
+use common::{Batch, require_root, startrace};
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -297,7 +297,11 @@ fn why_a_command_cannot_be_executed_is_said() {
         (at("foreign", 0o755, &foreign), 126, ": it is a program for sparc"),
         (at("zip", 0o755, b"PK\x03\x04\x00"), 126, ": it is no program and no script"),
         (at("dos", 0o755, b"#!/bin/sh\r\necho\r\n"), 127, "its #! line ends in a carriage return"),
-        (at("nowhere", 0o755, b"#!/no/such\n"), 127, "the interpreter of its #! line, \"/no/such\", is not there"),
+        (
+            at("nowhere", 0o755, b"#!/no/such\n"),
+            127,
+            "the interpreter of its #! line, \"/no/such\", is not there",
+        ),
         // As execvp(3) has it, a shell runs what has no line.
         (at("bare", 0o755, b"exit 7\n"), 7, ""),
     ] {

@@ -85,7 +85,9 @@ impl Env {
         let words = match split_string(argument) {
             Some(Ok(words)) => words,
             Some(Err(why)) => return Self::Fails(why),
-            None if argument.starts_with(b"-") && argument.iter().any(|byte| matches!(byte, b' ' | b'\t')) => {
+            None if argument.starts_with(b"-")
+                && argument.iter().any(|byte| matches!(byte, b' ' | b'\t')) =>
+            {
                 return Self::Fails(SPLIT);
             }
             None => vec![argument.to_vec()],
@@ -108,7 +110,9 @@ impl Env {
                 _ => return Self::Runs { command: word, arguments: words.collect(), path },
             }
         }
-        Self::Fails("the line names no command for env: it gets the script itself for one, and so without end")
+        Self::Fails(
+            "the line names no command for env: it gets the script itself for one, and so without end",
+        )
     }
 }
 
@@ -148,7 +152,9 @@ fn split_string(argument: &[u8]) -> Option<Result<Vec<Vec<u8>>, &'static str>> {
             }
             b'\'' | b'"' if quote == 0 => (quote, begun) = (byte, true),
             byte if byte == quote => quote = 0,
-            b'$' if quote != b'\'' => return Some(Err("env puts a variable in there, which only its run can tell")),
+            b'$' if quote != b'\'' => {
+                return Some(Err("env puts a variable in there, which only its run can tell"));
+            }
             b'#' if quote == 0 && !begun => break,
             // The carriage return too: here, it does no harm.
             b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c if quote == 0 => {

@@ -32,8 +32,8 @@ pub mod procfs;
 pub mod quota;
 pub mod scratch;
 pub mod spawn;
-mod unfit;
 mod tasks;
+mod unfit;
 pub mod world;
 
 /// What went wrong, in one sentence that says what to do; the system's own words where it gave any.

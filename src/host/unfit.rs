@@ -120,9 +120,17 @@ mod tests {
             ("/dev/null".into(), libc::EACCES, "it is a device"),
             (at("plain", 0o644, b"x"), libc::EACCES, "executed by nobody: chmod +x /"),
             (at("script", 0o644, b"#!/bin/sh -e\n"), libc::EACCES, "or run it by its interpreter: /bin/sh /"),
-            (at("dos", 0o755, b"#!/bin/sh\r\n"), libc::ENOENT, "asks for \"/bin/sh\\r\" and not for \"/bin/sh\""),
+            (
+                at("dos", 0o755, b"#!/bin/sh\r\n"),
+                libc::ENOENT,
+                "asks for \"/bin/sh\\r\" and not for \"/bin/sh\"",
+            ),
             (at("gone", 0o755, b"#!/no/such -x\n"), libc::ENOENT, "line, \"/no/such\", is not there"),
-            (at("zip", 0o755, b"PK\x03\x04"), libc::ENOEXEC, "no program and no script: not an ELF file: it starts"),
+            (
+                at("zip", 0o755, b"PK\x03\x04"),
+                libc::ENOEXEC,
+                "no program and no script: not an ELF file: it starts",
+            ),
             (at("empty", 0o755, b""), libc::ENOEXEC, "it is empty"),
         ] {
             let why = why(&path, errno).unwrap_or_default();

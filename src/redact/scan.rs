@@ -95,7 +95,16 @@ fn is_token(byte: u8) -> bool {
 
 impl<'r> Scan<'r> {
     pub(super) fn new(rules: &'r Redactor, text: bool) -> Self {
-        Self { rules, program: None, after: false, counted: Counted::default(), expected: None, script: text, text, cuts: Vec::new() }
+        Self {
+            rules,
+            program: None,
+            after: false,
+            counted: Counted::default(),
+            expected: None,
+            script: text,
+            text,
+            cuts: Vec::new(),
+        }
     }
 
     /// Looks for credentials in the next argument.
@@ -546,7 +555,11 @@ impl<'r> Scan<'r> {
 fn is_unseen(c: char) -> bool {
     match c {
         '\t' | '\n' | '\r' => false,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => true,
+        '\u{ad}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2064}'
+        | '\u{feff}' => true,
         c => c.is_control(),
     }
 }

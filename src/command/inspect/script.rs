@@ -61,7 +61,10 @@ pub(super) fn follow(
             && !is_there(root, cwd, &next)
         {
             next = PathBuf::from(os(bare));
-            let fails = format!("the kernel looks for {}, which is not there: exec of it fails", said(&line.interpreter));
+            let fails = format!(
+                "the kernel looks for {}, which is not there: exec of it fails",
+                said(&line.interpreter)
+            );
             problems.push(dos(&script, &fails));
         } else if let Some(argument) = line.argument.as_deref().filter(|argument| argument.ends_with(b"\r"))
             && !line.is_env()
@@ -82,9 +85,7 @@ pub(super) fn follow(
                 break;
             }
         };
-        let find = |name: &[u8]| {
-            in_path_of(os(name), folders.as_deref().map(os), |p| is_there(root, cwd, p))
-        };
+        let find = |name: &[u8]| in_path_of(os(name), folders.as_deref().map(os), |p| is_there(root, cwd, p));
         let mut found = find(&command);
         if let (None, Some(bare)) = (&found, without_cr(&command)) {
             let fails = format!("env looks for {} in PATH, which is not there, and fails", said(&command));
@@ -129,7 +130,9 @@ fn said(name: &[u8]) -> String {
 
 fn dos(script: &Path, what: &str) -> String {
     let script = quoted(script);
-    format!("the #! line of {script} ends in a carriage return, as lines of DOS do: {what}; sed -i 's/\\r$//' mends the file")
+    format!(
+        "the #! line of {script} ends in a carriage return, as lines of DOS do: {what}; sed -i 's/\\r$//' mends the file"
+    )
 }
 
 fn open(root: &Root, cwd: &Path, next: &Path, script: &Path) -> anyhow::Result<(File, PathBuf)> {

@@ -178,7 +178,10 @@ fn scripts_are_read_as_the_kernel_and_env_read_them() {
     // The kernel passes the carriage return on.
     let (seen, words) = of("#!/bin/sh\r\necho\r\n");
     assert_eq!((&*seen.path, &*seen.scripts[0].interpreter), (sh.to_str().unwrap(), "/bin/sh\r"));
-    assert!(seen.problems[0].contains("looks for \"/bin/sh\\r\", which is not there: exec of it fails"), "{seen:?}");
+    assert!(
+        seen.problems[0].contains("looks for \"/bin/sh\\r\", which is not there: exec of it fails"),
+        "{seen:?}"
+    );
     assert!(words.contains("carriage return, as lines of DOS do"), "{words}");
     let (seen, _) = of("#!/bin/sh -e\r\n");
     assert_eq!(seen.scripts[0].argument.as_deref(), Some("-e\r"));
@@ -189,11 +192,20 @@ fn scripts_are_read_as_the_kernel_and_env_read_them() {
     // env splits only what it is told to, and then passes over the carriage return.
     let (seen, words) = of("#!/usr/bin/env -S A=b sh -e -u\r\n");
     let env = &seen.scripts[1];
-    assert_eq!((env.command.as_deref(), &*env.arguments), (Some("sh"), &["-e".to_owned(), "-u".to_owned()][..]));
+    assert_eq!(
+        (env.command.as_deref(), &*env.arguments),
+        (Some("sh"), &["-e".to_owned(), "-u".to_owned()][..])
+    );
     assert_eq!((seen.problems.len(), &*seen.path), (0, sh.to_str().unwrap()));
-    assert!(words.contains(&format!("env finds sh in PATH as {} and runs it with -e -u", env.interpreter)), "{words}");
+    assert!(
+        words.contains(&format!("env finds sh in PATH as {} and runs it with -e -u", env.interpreter)),
+        "{words}"
+    );
     let (seen, _) = of("#!/usr/bin/env sh -e\n");
-    assert!(seen.problems[0].contains("\"sh -e\" in PATH, blanks and all, and fails: write 'env -S sh -e'"), "{seen:?}");
+    assert!(
+        seen.problems[0].contains("\"sh -e\" in PATH, blanks and all, and fails: write 'env -S sh -e'"),
+        "{seen:?}"
+    );
     assert!(seen.path.ends_with("/env") || seen.path.contains("coreutils"), "{}", seen.path);
     let (seen, _) = of("#!/usr/bin/env no-such-command\n");
     assert!(seen.problems[0].contains("env finds no \"no-such-command\" in PATH"), "{seen:?}");
