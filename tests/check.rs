@@ -54,7 +54,7 @@ fn every_limit_is_held_against_what_there_is() {
         (
             "statistic = \"median\"\n[[exe]]\nmatch = \"to*\"\nready = \"11ms\"",
             Outcome::Ok,
-            "ok    to*  ready  11.0 ms",
+            "ok    to*  ready  11.0 ms of 11.0 ms: median of 3",
         ),
         ("[[exe]]\nmatch = \"/usr/bin/tool\"\nprocesses = 2", Outcome::Over, "processes  3 of 2"),
         ("[[exe]]\nmatch = \"none\"\nready = \"1s\"", Outcome::Unknown, "the trace has no such start"),

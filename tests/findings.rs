@@ -1866,3 +1866,70 @@ fn a_daemon_that_was_left_behind_is_in_the_verdict() {
         assert!(said(pattern, kind).iter().all(|sentence| !sentence.contains("left")));
     }
 }
+
+#[test]
+fn a_wait_in_which_nobody_has_the_most_is_the_childs() {
+    // A shell waits for an answer in a pipe: of its child, which asks two others one after the other, and the longest of the
+    // three has a third of it.
+    let path = [
+        (10, 1, "running", ""),
+        (30, 2, "running", ""),
+        (40, 3, "running", ""),
+        (30, 4, "running", ""),
+        (20, 2, "running", ""),
+        (10, 1, "running", ""),
+    ];
+    let waits = json!([{"at_ns": 10 * MS, "duration_ns": 120 * MS, "runnable_ns": 0, "tid": 1, "kind": "pipe",
+        "syscall": "read", "detail": null, "woken_by": null}]);
+    let named = |mut start: Value, name: &str| {
+        start["argv"] = json!([name]);
+        start["exe"] = json!(format!("/bin/{name}"));
+        start
+    };
+    let mut root = start(1, None, 0, 140, &path);
+    root["timeline"]["waits"] = waits.clone();
+    let child = named(start(2, Some(1), 10, 120, &[(120, 2, "running", "")]), "ask");
+    let first = named(start(3, Some(2), 40, 40, &[(40, 3, "running", "")]), "one");
+    let second = named(start(4, Some(2), 80, 30, &[(30, 4, "running", "")]), "two");
+    let said = diagnose(&[first.clone(), second.clone(), child.clone(), root]);
+    let wait = said.diagnosis.findings.iter().find(|joined| joined.summary.starts_with("app waited")).unwrap();
+    assert_eq!(wait.summary, "app waited 120 ms for its child ask");
+    // One has the most of it.
+    let path =
+        [(10, 1, "running", ""), (30, 2, "running", ""), (80, 3, "running", ""), (10, 2, "running", ""), (10, 1, "running", "")];
+    let mut root = start(1, None, 0, 140, &path);
+    root["timeline"]["waits"] = waits;
+    let said = diagnose(&[first, second, child, root]);
+    let wait = said.diagnosis.findings.iter().find(|joined| joined.summary.starts_with("app waited")).unwrap();
+    assert_eq!(wait.summary, "app waited 120 ms for one");
+}
+
+#[test]
+fn site_is_told_for_what_it_takes_by_itself() {
+    let said = |busy: u64, waited: u64| {
+        let path = [(20, 1, "running", ""), (busy, 1, "running", ""), (waited, 1, "runnable", ""), (20, 1, "running", "")];
+        let mut python = start(1, None, 0, 40 + busy + waited, &path);
+        python["timeline"]["imports"] = json!({"language": "cpython", "provider": "usdt", "from_beginning": true,
+            "init_ns": (20 + busy + waited) * MS, "importing_ns": 0, "code_ns": 20 * MS, "count": 1, "left_out": 0,
+            "left_out_own_ns": 0, "modules": [{"module": "site", "at_ns": 20 * MS, "duration_ns": (busy + waited) * MS,
+            "own_ns": (busy + waited) * MS, "depth": 0, "importer": null, "tid": 1, "found": true}]});
+        let said = diagnose(&[python]);
+        said.diagnosis.findings.iter().find(|joined| joined.id == "python-site").map(|joined| joined.summary.clone())
+    };
+    assert_eq!(said(200, 0).as_deref(), Some("the site module of app took 200 ms"));
+    assert_eq!(
+        said(200, 50).as_deref(),
+        Some("the site module of app took 250 ms (50.0 ms of it waiting for a CPU or for storage)")
+    );
+    assert_eq!(said(2, 250), None, "who had the CPU is no module's doing");
+}
+
+#[test]
+fn who_was_started_through_nice_is_told_so() {
+    let mut python = start(1, None, 0, 1000, &[(100, 1, "running", ""), (900, 1, "runnable", "")]);
+    let advice = |python: &Value| find(&diagnose(std::slice::from_ref(python)), "cpu-starved").advice.clone();
+    assert!(!advice(&python).contains("through nice"), "{}", advice(&python));
+    let exec = |path: &str| json!({"at_ns": 0, "duration_ns": 0, "path": path, "interpreter": null, "error": null});
+    python["execs"] = json!([exec("/usr/bin/nice"), exec("/bin/app")]);
+    assert!(advice(&python).contains("through nice"), "{}", advice(&python));
+}

@@ -129,24 +129,27 @@ impl Scope<'_> {
         }
     }
 
-    /// The statistic of what is measured in each start, and the start that has most of it.
-    fn value(&self, of: &dyn Fn(&Row) -> Option<u64>) -> Option<(u64, &Row)> {
+    /// The statistic of what is measured in each start, the start that has most of it, and of how many.
+    fn value(&self, of: &dyn Fn(&Row) -> Option<u64>) -> Option<(u64, &Row, usize)> {
         let measured = self.rows.iter().filter(|row| row.is_measured(self.digest));
         let values: Vec<(u64, &Row)> = measured.filter_map(|row| Some((of(row)?, *row))).collect();
         let (_, worst) = values.iter().max_by_key(|(value, _)| *value)?;
         let mut sorted: Vec<u64> = values.iter().map(|(value, _)| *value).collect();
         sorted.sort_unstable();
         let summary = Summary::of(&sorted)?;
-        Some((self.statistic.of(&summary), worst))
+        Some((self.statistic.of(&summary), worst, values.len()))
     }
 
     fn times(&self, limits: &Limits, out: &mut Vec<Line>) {
         let one = |what: String, limit: u64, of: &dyn Fn(&Row) -> Option<u64>| {
             let value = self.value(of);
-            let mut line = self.line(&what, value.map(|(value, _)| value), limit, true);
+            let mut line = self.line(&what, value.map(|(value, ..)| value), limit, true);
             line.detail = match value {
-                Some((_, worst)) if line.result == Result::Over => Some(self.digest.label(worst).to_owned()),
-                Some(_) => None,
+                Some((_, worst, n)) if line.result == Result::Over => {
+                    let of = self.statistic.of_several(n).map(|of| format!(" ({of})")).unwrap_or_default();
+                    Some(format!("{}{of}", self.digest.label(worst)))
+                }
+                Some((.., n)) => self.statistic.of_several(n),
                 None if self.rows.is_empty() => Some("the trace has no such start".to_owned()),
                 None => Some("that was not observed in any start".to_owned()),
             };
@@ -263,6 +266,16 @@ impl Scope<'_> {
 }
 
 impl Statistic {
+    /// Which of several numbers that is: `stat` shows others beside it.
+    fn of_several(self, n: usize) -> Option<String> {
+        let what = match self {
+            Self::Max => "largest",
+            Self::P90 => "p90",
+            Self::Median => "median",
+        };
+        (n > 1).then(|| format!("{what} of {n}"))
+    }
+
     fn of(self, summary: &Summary) -> u64 {
         match self {
             Self::Max => summary.max_ns,

@@ -399,7 +399,7 @@ fn row(pair: &Pair, alpha: f64, out: &mut dyn Write) -> io::Result<()> {
         shown(&pair.new.label)
     )?;
     writeln!(out, "<details><summary>details</summary><p>{}</p>", escape(&numbers(pair, alpha)))?;
-    for (name, parts) in [("phases", &pair.phases), ("waits for", &pair.path)] {
+    for (name, parts) in [("phases", &pair.phases), ("path", &pair.path)] {
         let text = super::text::parts(pair, parts, alpha);
         if !text.is_empty() {
             writeln!(out, "<p>{name}: {}</p>", shown(&text))?;

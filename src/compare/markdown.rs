@@ -133,7 +133,7 @@ pub fn markdown(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> 
 
 fn details(pair: &Pair, alpha: f64) -> Vec<String> {
     let mut out = Vec::new();
-    for (name, list) in [("phases", &pair.phases), ("waits for", &pair.path)] {
+    for (name, list) in [("phases", &pair.phases), ("path", &pair.path)] {
         let text = parts(pair, list, alpha);
         if !text.is_empty() {
             out.push(format!("{name}: {text}"));

@@ -284,7 +284,7 @@ fn one(pair: &Pair, alpha: f64, style: &Style, out: &mut dyn Write) -> io::Resul
     };
     line("time", &numbers(pair, alpha))?;
     line("phases", &parts(pair, &pair.phases, alpha))?;
-    line("waits for", &parts(pair, &pair.path, alpha))?;
+    line("path", &parts(pair, &pair.path, alpha))?;
     for change in &pair.changes {
         line("changed", &told(change))?;
     }

@@ -346,7 +346,13 @@ impl<'a> Case<'a> {
                         None => {}
                     }
                 }
-                let through = others.into_iter().max_by_key(|(_, ns)| *ns).map(|(id, _)| id);
+                let longest = others.iter().max_by_key(|(_, ns)| *ns).copied();
+                // Where no one has most of the wait, it is the child's with all that it waits for itself.
+                let pid = |id: &str| id.split('@').next().and_then(|pid| pid.parse().ok());
+                let is_child = |id: &str| pid(id).is_some_and(|pid| self.known.is_child(own, pid));
+                let child = others.iter().filter(|(id, _)| is_child(id)).max_by_key(|(_, ns)| *ns).copied();
+                let is_most = longest.is_some_and(|(_, most)| most.saturating_mul(2) >= ns);
+                let through = child.filter(|_| !is_most).or(longest).map(|(id, _)| id);
                 (ns > 0).then_some(OnPath { wait, ns, claims, through })
             },
         )

@@ -136,7 +136,7 @@ fn is_measured(digest: &Digest, row: &Row) -> bool {
 
 /// A sentence of the verdict as [`headline`] has it, on one line.
 pub(crate) fn sentence(text: &str) -> String {
-    let shown = unbroken(&label::harmless(text, MAX_SUMMARY));
+    let shown = label::harmless(text, MAX_SUMMARY);
     shown.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn headline<'d>(digest: &'d Digest, style: &Style, out: &mut dyn Writ
         say(style, Ink::Plain, &text, out)?;
     }
     for sentence in &digest.verdict {
-        say(style, Ink::Bold, &unbroken(&label::harmless(sentence, MAX_SUMMARY)), out)?;
+        say(style, Ink::Bold, &label::harmless(sentence, MAX_SUMMARY), out)?;
     }
     let (begin, end) = digest.window();
     let over = digest.session.as_ref().map_or(end.saturating_sub(begin), |s| s.duration_ns);

@@ -87,7 +87,7 @@ pub fn text(stat: &Stat, all: bool, style: &Style, out: &mut dyn Write) -> io::R
     }
     for pair in &stat.compared {
         say(&compared(pair), "", "  ", Ink::Bold, out)?;
-        for (name, parts) in [("phases", &pair.phases), ("waits for", &pair.path)] {
+        for (name, parts) in [("phases", &pair.phases), ("path", &pair.path)] {
             let whole = pair.shift.map_or(0, |shift| shift.estimate_ns.unsigned_abs());
             let text = told(parts, whole / 20, 4);
             if !text.is_empty() {

@@ -64,6 +64,9 @@ impl Rule for CpuStarved {
                 Some(one) => format!(
                     "Give this start more weight than {one} (nice, CPUWeight=), or keep that off its CPUs (affinity, cpuset): it is not a part of this start"
                 ),
+                None if case.images().iter().any(|exec| exec.path.as_deref().is_some_and(is_nice)) => {
+                    NICE.to_owned()
+                }
                 None => format!("{FEWER}{}", if holders.is_mostly_unknown(ns) { MORE } else { "" }),
             })
             .shows("runnable_ns", ns)
@@ -76,7 +79,12 @@ impl Rule for CpuStarved {
 
 const FEWER: &str =
     "Start fewer at once, or give this start more weight than its competitors (nice, CPUWeight=, affinity)";
+const NICE: &str = "It was started through nice, which gives it less weight than others have: start it without, or fewer others at once";
 const MORE: &str = "; record -a shows what else was started meanwhile";
+
+fn is_nice(path: &str) -> bool {
+    path.rsplit('/').next() == Some("nice")
+}
 
 /// Who had the CPU last in waits for it.
 struct Holders {

@@ -15,7 +15,7 @@ const PAGE: Page = Page {
     measured: "Scaled: the sum of their durations, less what they would take together: the longest of them, or their CPU time over the machine's CPUs, whichever is more; over the time in which they were starting.",
     fix: "Start them all, then wait for all (multiprocessing: call start() on every process before the first \
           join(); shells: & and wait, xargs -P; systemd: no After= between equal units).",
-    mistaken: "Each may need what the one before has made. What is tried again because it failed, a `sleep` of a script and the runs of `startrace stat` are not told. Memory, a licence or a data base may allow only so many at a time. The price takes every CPU for free, as far as these processes do not use it themselves.",
+    mistaken: "Each may need what the one before has made, or be for a request that came after the one before was answered. What is tried again because it failed, a `sleep` of a script and the runs of `startrace stat` are not told. Memory, a licence or a data base may allow only so many at a time. The price takes every CPU for free, as far as these processes do not use it themselves.",
 };
 
 impl Rule for SerialSpawn {
@@ -76,7 +76,7 @@ impl Rule for SerialSpawn {
             time(span),
             busy * 100.0
         ))
-        .advises("Start them all first and wait for them then")
+        .advises("Start them all first and wait for them then, where none needs what the one before has made and nobody asks for them one by one")
         .shows("n", n)
         .shows("makespan_ns", span)
         .shows("longest_ns", family.longest)
