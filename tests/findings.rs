@@ -1892,29 +1892,45 @@ fn a_wait_in_which_nobody_has_the_most_is_the_childs() {
     let first = named(start(3, Some(2), 40, 40, &[(40, 3, "running", "")]), "one");
     let second = named(start(4, Some(2), 80, 30, &[(30, 4, "running", "")]), "two");
     let said = diagnose(&[first.clone(), second.clone(), child.clone(), root]);
-    let wait = said.diagnosis.findings.iter().find(|joined| joined.summary.starts_with("app waited")).unwrap();
+    let wait =
+        said.diagnosis.findings.iter().find(|joined| joined.summary.starts_with("app waited")).unwrap();
     assert_eq!(wait.summary, "app waited 120 ms for its child ask");
     // One has the most of it.
-    let path =
-        [(10, 1, "running", ""), (30, 2, "running", ""), (80, 3, "running", ""), (10, 2, "running", ""), (10, 1, "running", "")];
+    let path = [
+        (10, 1, "running", ""),
+        (30, 2, "running", ""),
+        (80, 3, "running", ""),
+        (10, 2, "running", ""),
+        (10, 1, "running", ""),
+    ];
     let mut root = start(1, None, 0, 140, &path);
     root["timeline"]["waits"] = waits;
     let said = diagnose(&[first, second, child, root]);
-    let wait = said.diagnosis.findings.iter().find(|joined| joined.summary.starts_with("app waited")).unwrap();
+    let wait =
+        said.diagnosis.findings.iter().find(|joined| joined.summary.starts_with("app waited")).unwrap();
     assert_eq!(wait.summary, "app waited 120 ms for one");
 }
 
 #[test]
 fn site_is_told_for_what_it_takes_by_itself() {
     let said = |busy: u64, waited: u64| {
-        let path = [(20, 1, "running", ""), (busy, 1, "running", ""), (waited, 1, "runnable", ""), (20, 1, "running", "")];
+        let path = [
+            (20, 1, "running", ""),
+            (busy, 1, "running", ""),
+            (waited, 1, "runnable", ""),
+            (20, 1, "running", ""),
+        ];
         let mut python = start(1, None, 0, 40 + busy + waited, &path);
         python["timeline"]["imports"] = json!({"language": "cpython", "provider": "usdt", "from_beginning": true,
             "init_ns": (20 + busy + waited) * MS, "importing_ns": 0, "code_ns": 20 * MS, "count": 1, "left_out": 0,
             "left_out_own_ns": 0, "modules": [{"module": "site", "at_ns": 20 * MS, "duration_ns": (busy + waited) * MS,
             "own_ns": (busy + waited) * MS, "depth": 0, "importer": null, "tid": 1, "found": true}]});
         let said = diagnose(&[python]);
-        said.diagnosis.findings.iter().find(|joined| joined.id == "python-site").map(|joined| joined.summary.clone())
+        said.diagnosis
+            .findings
+            .iter()
+            .find(|joined| joined.id == "python-site")
+            .map(|joined| joined.summary.clone())
     };
     assert_eq!(said(200, 0).as_deref(), Some("the site module of app took 200 ms"));
     assert_eq!(
@@ -1929,7 +1945,8 @@ fn who_was_started_through_nice_is_told_so() {
     let mut python = start(1, None, 0, 1000, &[(100, 1, "running", ""), (900, 1, "runnable", "")]);
     let advice = |python: &Value| find(&diagnose(std::slice::from_ref(python)), "cpu-starved").advice.clone();
     assert!(!advice(&python).contains("through nice"), "{}", advice(&python));
-    let exec = |path: &str| json!({"at_ns": 0, "duration_ns": 0, "path": path, "interpreter": null, "error": null});
+    let exec =
+        |path: &str| json!({"at_ns": 0, "duration_ns": 0, "path": path, "interpreter": null, "error": null});
     python["execs"] = json!([exec("/usr/bin/nice"), exec("/bin/app")]);
     assert!(advice(&python).contains("through nice"), "{}", advice(&python));
 }
