@@ -87,25 +87,46 @@ impl Pseudonyms {
         out
     }
 
-    /// As many digits. What can be a port stays one.
+    /// As many digits, and never those of another number: what differs stays different. What can be a port stays one,
+    /// and what has a zero in front keeps one.
     fn digits(&self, text: &str) -> String {
-        let mut bits = self.hash(1, text);
-        let mut out = String::with_capacity(text.len());
-        for place in 0..text.len() {
-            if place % 16 == 15 {
-                bits = self.hash(2 + (place % 200) as u8, text);
+        let kind = |text: &str| {
+            (text.starts_with('0'), text.len() == 5 && text.parse::<u32>().is_ok_and(|n| n <= 0xffff))
+        };
+        let mut out = text.to_owned();
+        // Until it is of the same kind: what is one to one on all numbers is so on those, too. A circle ends where it
+        // began at the latest.
+        loop {
+            out = self.shuffled(&out);
+            if kind(&out) == kind(text) {
+                break;
             }
-            let digit = (bits % 10) as u8;
-            out.push(char::from(b'0' + if place == 0 { digit.max(1) } else { digit }));
-            bits /= 10;
-        }
-        if let (5, Ok(0..=0xffff), Ok(now @ 0x1_0000..)) =
-            (text.len(), text.parse::<u32>(), out.parse::<u32>())
-        {
-            out = (10_000 + now % (0x1_0000 - 10_000)).to_string();
         }
         // By chance it could be the same.
         if out == text { self.made(text) } else { out }
+    }
+
+    /// Another number of as many digits, one to one: halves that are added to each other in turns (Feistel).
+    fn shuffled(&self, text: &str) -> String {
+        let (left, right) = text.split_at(text.len() / 2);
+        let (mut left, mut right) = (left.to_owned(), right.to_owned());
+        for round in 0..8 {
+            let mut bits = self.hash(1 + round, &right);
+            let mut carry = 0;
+            let mut sum: Vec<u8> = Vec::with_capacity(left.len());
+            for (place, digit) in left.bytes().rev().enumerate() {
+                if place % 16 == 15 {
+                    bits = self.hash(16 + (place % 200) as u8, &right);
+                }
+                carry += u64::from(digit - b'0') + bits % 10;
+                bits /= 10;
+                sum.push(b'0' + (carry % 10) as u8);
+                carry /= 10;
+            }
+            left = sum.iter().rev().copied().map(char::from).collect();
+            std::mem::swap(&mut left, &mut right);
+        }
+        left + &right
     }
 
     /// A single word, whatever it is.
@@ -354,8 +375,8 @@ impl Pseudonyms {
     pub(super) fn user(&self, id: u32) -> u32 {
         match id {
             0 => 0,
-            // As large as no real one usually is.
-            id => 100_000 + (self.hash(251, &id.to_string()) % 900_000) as u32,
+            // As large as no real one usually is, and so many that no two become one.
+            id => 100_000 + (self.hash(251, &id.to_string()) % 4_294_000_000) as u32,
         }
     }
 }

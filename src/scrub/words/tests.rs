@@ -155,3 +155,27 @@ fn a_path_and_a_version_are_the_same_in_a_sentence() {
     assert_eq!(a.text("python3.11"), "python3.11");
     assert!(a.text("3.11.7").starts_with('x'), "{}", a.text("3.11.7"));
 }
+
+#[test]
+fn two_numbers_never_become_one() {
+    let a = Pseudonyms::seeded("a");
+    for width in 2..=4_usize {
+        let all: Vec<String> = (0..10_usize.pow(width as u32)).map(|n| format!("{n:0width$}")).collect();
+        let others: std::collections::HashSet<String> = all.iter().map(|text| a.digits(text)).collect();
+        assert_eq!(others.len(), all.len(), "{width} digits");
+        assert!(all.iter().all(|text| a.digits(text) != *text));
+    }
+    let ports: std::collections::HashSet<String> =
+        (10_000..=65_535).map(|n| a.digits(&n.to_string())).collect();
+    assert_eq!(ports.len(), 65_536 - 10_000);
+    // So two commands stay two.
+    let commands: Vec<String> = (10..100).map(|n| a.argument(&format!("--helper={n}"))).collect();
+    let different: std::collections::HashSet<&String> = commands.iter().collect();
+    assert_eq!(different.len(), commands.len());
+    for long in ["9".repeat(19), "0".repeat(40), "12".repeat(5_000)] {
+        let other = a.digits(&long);
+        assert_eq!((other.len(), other == long), (long.len(), false));
+    }
+    let users: std::collections::HashSet<u32> = (1..100_000).map(|id| a.user(id)).collect();
+    assert!(users.len() >= 99_999 - 4, "{}", users.len());
+}
