@@ -123,25 +123,25 @@ static __always_inline enum call_class call_class(__s32 nr)
 #if defined(__TARGET_ARCH_x86)
 #define NR_POLL 7
 #define NR_SELECT 23
+#define NR_FUTEX 202
 #elif defined(__TARGET_ARCH_arm64)
 #define NR_POLL -1
 #define NR_SELECT -1
+#define NR_FUTEX 98
 #endif
 #define NR_EPOLL_PWAIT2 441
 
 /* A lock with priority inheritance, whose word is the holder's number. */
 #define FUTEX_TID_MASK 0x3fffffff
+#define FUTEX_WAIT 0
+#define FUTEX_WAIT_BITSET 9
+#define FUTEX_CLOCK_REALTIME 256
+#define FUTEX_CMD_MASK 0x7f                         /* without FUTEX_PRIVATE_FLAG and the clock */
 
 static __always_inline bool locks_pi(__s32 nr, __u64 op)
 {
-#if defined(__TARGET_ARCH_x86)
-	const __s32 futex = 202;
-#elif defined(__TARGET_ARCH_arm64)
-	const __s32 futex = 98;
-#endif
-
-	op &= 0x7f;                                         /* without FUTEX_PRIVATE_FLAG and the clock */
-	return nr == futex && (op == 6 || op == 13);        /* FUTEX_LOCK_PI, FUTEX_LOCK_PI2 */
+	op &= FUTEX_CMD_MASK;
+	return nr == NR_FUTEX && (op == 6 || op == 13);        /* FUTEX_LOCK_PI, FUTEX_LOCK_PI2 */
 }
 
 /* fcntl(2) commands that wait for a lock. */

@@ -288,7 +288,7 @@ struct event_wait {
 	__u64 off_ns;                 /* left the CPU */
 	__u64 wake_ns;                /* could run again; 0: could all the time, or not seen */
 	__u64 args[3];                /* of the system call */
-	__u64 timeout_ns;             /* asked for: of a sleep, poll, select, epoll_wait */
+	__u64 timeout_ns;             /* asked for: of a sleep, poll, select, epoll_wait, futex */
 	__u64 inode;                  /* of the descriptor in args[0], or in the first poll entry */
 	__s32 nr;                     /* system call; -1: none */
 	__u32 kind;

@@ -59,11 +59,28 @@ static __always_inline __u64 length_ns(__u64 sec, __u64 part, __u64 unit)
 	return ns < LONGEST_NS ? ns : LONGEST_NS;
 }
 
-/* How long a task waits at most in poll, select or epoll_wait; 0: not at all, for ever, or in another call. */
+/*
+ * When a futex's wait is over, as the call has it: a length, or a moment on the monotonic clock, from which `*began` says what
+ * is to be taken. 0: never, or on another clock.
+ */
+static __always_inline __u64 futex_time_out(struct pt_regs *regs, __s32 nr, __u64 *began)
+{
+	__u32 op = call_arg(regs, 1);
+
+	if (nr != NR_FUTEX || (op & FUTEX_CLOCK_REALTIME))
+		return 0;
+	if ((op & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET)
+		*began = bpf_ktime_get_ns();
+	else if ((op & FUTEX_CMD_MASK) != FUTEX_WAIT)
+		return 0;
+	return call_arg(regs, 3);
+}
+
+/* How long a task waits at most in poll, select, epoll_wait or futex; 0: not at all, for ever, or in another call. */
 static __always_inline __u64 time_out(struct pt_regs *regs, __s32 nr)
 {
 	struct { __u64 sec, part; } length = {};
-	__u64 at = 0, unit = 1;
+	__u64 at = 0, unit = 1, began = 0, ns;
 	__s32 ms = 0;
 
 	switch (call_class(nr)) {
@@ -83,12 +100,16 @@ static __always_inline __u64 time_out(struct pt_regs *regs, __s32 nr)
 		else
 			ms = call_arg(regs, 3);
 		break;
+	case CALL_FUTEX:
+		at = futex_time_out(regs, nr, &began);
+		break;
 	default:
 		return 0;
 	}
 	if (at)
 		bpf_probe_read_user(&length, sizeof(length), (void *)at);
-	return ms > 0 ? ms * 1000000ULL : length_ns(length.sec, length.part, unit);
+	ns = ms > 0 ? ms * 1000000ULL : length_ns(length.sec, length.part, unit);
+	return ns > began ? ns - began : 0;
 }
 
 /*

@@ -189,7 +189,7 @@ pub struct Wait {
     pub compat: bool,
     /// The call's first three arguments.
     pub args: [u64; 3],
-    /// The time asked for: of a sleep, and at most of poll, select and epoll_wait.
+    /// The time asked for: of a sleep, and at most of poll, select, epoll_wait and (but for the real-time clock) futex.
     pub timeout_ns: Option<u64>,
     /// The descriptor waited on.
     pub fd: Option<u32>,

@@ -397,6 +397,8 @@ fn woken_by(id: Id, wake_ns: u64, timeout_ns: Option<u64>, believed: bool, wait:
         // Nothing but the timer and signals ends it, whether the wake-up was seen or not (kernels that hide some tasks
         // hide what is woken while one of those is interrupted).
         Waker::Unknown if wait.kind == WaitKind::Sleep => ("timer", None),
+        // It came back when its time was over, and nobody was seen to wake it.
+        Waker::Unknown if over => ("timer", None),
         // Nothing else in an interrupt ends these two.
         Waker::Hardirq if matches!(wait.kind, WaitKind::Futex | WaitKind::Throttled) => ("timer", None),
         Waker::Hardirq if over => ("timer", None),
@@ -535,6 +537,14 @@ mod tests {
                 Some(9),
             ),
             (wait(WaitKind::Futex, Waker::Unknown), "unknown", None),
+            (Wait { timeout_ns: Some(50), ..wait(WaitKind::Futex, Waker::Unknown) }, "timer", None),
+            (Wait { timeout_ns: Some(51), ..wait(WaitKind::Futex, Waker::Unknown) }, "unknown", None),
+            (Wait { timeout_ns: Some(50), ..wait(WaitKind::Poll, Waker::Unknown) }, "timer", None),
+            (
+                Wait { timeout_ns: Some(50), signal: true, ..wait(WaitKind::Futex, Waker::Unknown) },
+                "signal",
+                None,
+            ),
             (wait(WaitKind::Sleep, Waker::Unknown), "timer", None),
             (Wait { signal: true, ..wait(WaitKind::Sleep, Waker::Unknown) }, "signal", None),
         ];
