@@ -306,6 +306,7 @@ fn a_file_adds_rules() {
         last = ["pin"]
         [programs]
         ourtool = { value = ["-z", "-q*"] }
+        ourdb = { words = { place = 2, after = ["adduser"] } }
         [[shapes]]
         begin = "corp_"
         least = 6
@@ -314,6 +315,9 @@ fn a_file_adds_rules() {
     let line = "ourtool -z S3cretX -qS3cretX --pin 123456 corp_abcdefgh acct-1234567 --password S3cretX";
     let want = "ourtool -z [redacted] -q[redacted] --pin [redacted] [redacted] acct-[redacted] --password [redacted]";
     assert_eq!(shown(&rules, line), want);
+    assert_eq!(shown(&rules, "ourdb -v adduser me S3cretX"), "ourdb -v adduser me [redacted]");
+    let none = Redactor::new(Some("[programs]\nx = { words = { place = 0 } }")).unwrap_err();
+    assert!(none.contains("x: words: place: from 1 on"), "{none}");
 }
 
 #[test]
