@@ -124,7 +124,8 @@ impl Redactor {
             }
             table.shapes.extend(more.shapes);
         }
-        let placeless = |(_, program): &(&String, &Program)| program.words.as_ref().is_some_and(|words| words.place == 0);
+        let placeless =
+            |(_, program): &(&String, &Program)| program.words.as_ref().is_some_and(|words| words.place == 0);
         if let Some((name, _)) = table.programs.iter().find(placeless) {
             return Err(format!("programs: {name}: words: place: from 1 on"));
         }
