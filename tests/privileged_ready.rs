@@ -277,6 +277,28 @@ fn quiet_begins_where_the_work_ends() {
     assert_eq!(start["timeline"]["ready"]["inferred"], true);
 }
 
+/// Who only waits for a child that rests, rests by that: its path is not its own waiting.
+#[test]
+fn the_path_to_rest_leads_through_who_worked_last() {
+    common::require_root();
+    let script = "import signal, time\n\
+                  end = time.thread_time() + 0.15\n\
+                  while time.thread_time() < end: pass\n\
+                  signal.pause()";
+    let python = python();
+    let line = ["timeout", "30", "sh", "-c", r#""$0" -c "$1"; true"#, python.to_str().unwrap(), script];
+    let args = ["--quiet-for", "300ms", "--window", "10s", "--kill-when-ready"];
+    let recorded = record(&args, &line);
+    let start = command(&recorded);
+    assert_eq!(ready(start).0, "quiet", "{start:#}");
+    let worker = recorded.starts().iter().find(|start| start["argv"][1] == "-c" && start["argv"][2] == script);
+    let worker = &worker.unwrap_or_else(|| panic!("{:#}", recorded.outline()))["start_id"];
+    let path = start["timeline"]["critical_path"].as_array().unwrap();
+    let worked = path.iter().filter(|it| it["start_id"] == *worker && it["state"] == "running");
+    let ns: u64 = worked.map(|segment| segment["duration_ns"].as_u64().unwrap()).sum();
+    assert!(ns >= 150 * MS, "{ns}: {path:#?}");
+}
+
 #[test]
 fn whoever_tries_again_and_again_is_not_ready_before_it_serves() {
     common::require_root();

@@ -76,6 +76,8 @@ pub(super) struct State {
     serves_unix: bool,
     workers: u32,
     workers_ns: u64,
+    /// When the last of the starts below it was ready, and which task of the tree that was.
+    last_part: Option<(u64, Id, u32)>,
     pub verdict: Option<Verdict>,
 }
 
@@ -172,6 +174,7 @@ impl Builder {
             serves_unix: false,
             workers: 0,
             workers_ns: 0,
+            last_part: None,
             verdict: None,
         }));
         for owner in self.trees_with(id).into_iter().skip(1) {
@@ -189,9 +192,10 @@ impl Builder {
     pub(super) fn end_ready(&mut self, id: Id, end_ns: u64, ready: bool) {
         let trees = self.trees_with(id);
         let Some(process) = self.processes.get_mut(&id) else { return };
-        if process.ready.take().is_none() {
-            return;
-        }
+        let Some(state) = process.ready.take() else { return };
+        // Its own rest may have begun with that of a part.
+        let own = (end_ns, id, id.pid);
+        let part = state.last_part.filter(|(at_ns, ..)| *at_ns == end_ns).unwrap_or(own);
         let copy = process.execs == 0 && process.creation.is_some();
         let creator = process.creator;
         if ready {
@@ -204,6 +208,7 @@ impl Builder {
             if ready {
                 // The whole does not rest before its parts.
                 state.quiet.active(end_ns);
+                state.last_part = state.last_part.max(Some(part));
             }
             if copy && ready && creator == Some(owner) {
                 state.workers += 1;
@@ -322,6 +327,9 @@ impl Builder {
     ) {
         let reached = self.marking.filter(|(when, ..)| *when == at_ns).map(|(_, id, tid)| (id, tid));
         let Some(state) = self.state(id) else { return };
+        // What only waited for a part of it, rests from when that does.
+        let part = state.last_part.filter(|(when, ..)| inferred && *when == at_ns);
+        let reached = reached.or(part.map(|(_, id, tid)| (id, tid)));
         state.verdict = Some(Verdict { kind, inferred, detail });
         if let Some(start) = self.start_of(id) {
             start.reached = reached;
