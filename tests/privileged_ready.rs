@@ -291,7 +291,8 @@ fn the_path_to_rest_leads_through_who_worked_last() {
     let recorded = record(&args, &line);
     let start = command(&recorded);
     assert_eq!(ready(start).0, "quiet", "{start:#}");
-    let worker = recorded.starts().iter().find(|start| start["argv"][1] == "-c" && start["argv"][2] == script);
+    let worker =
+        recorded.starts().iter().find(|start| start["argv"][1] == "-c" && start["argv"][2] == script);
     let worker = &worker.unwrap_or_else(|| panic!("{:#}", recorded.outline()))["start_id"];
     let path = start["timeline"]["critical_path"].as_array().unwrap();
     let worked = path.iter().filter(|it| it["start_id"] == *worker && it["state"] == "running");
