@@ -824,6 +824,25 @@ fn what_a_script_did_is_not_told_of_the_program_that_it_executed() {
     );
 }
 
+#[test]
+fn a_script_that_env_finds_the_interpreter_of_has_its_own_name() {
+    let mut app = start(
+        10,
+        None,
+        0,
+        220,
+        &[(10, 10, "running", ""), (100, 10, "sleep", "asked for 100 ms"), (110, 10, "running", "")],
+    );
+    let execs =
+        [("/srv/entrypoint", Some("/usr/bin/env"), 0), ("/usr/bin/bash", None, 5), ("/bin/app", None, 150)];
+    let execs = execs.map(|(path, interpreter, at)| {
+        json!({"at_ns": at * MS, "duration_ns": MS, "path": path, "interpreter": interpreter, "error": null})
+    });
+    app["execs"] = json!(execs);
+    let said = diagnose(&[app]);
+    assert_eq!(find(&said, "fixed-sleep").summary, "entrypoint slept 100 ms (asked for 100 ms)");
+}
+
 /// `true $(seq 100000)` by a shell.
 #[test]
 fn an_exec_with_very_many_arguments_is_no_close_loop_and_no_virus_scanner() {

@@ -215,18 +215,11 @@ impl<'a> Case<'a> {
 
     /// One of its programs, the last one if none is given.
     pub(crate) fn who_was(&self, images: &[&Exec], at: Option<usize>) -> Who {
-        let earlier = at.filter(|at| at.saturating_add(1) < images.len()).and_then(|at| images.get(at));
-        match earlier {
+        match at.filter(|at| at.saturating_add(1) < images.len()) {
             None => Who { name: self.name(), program: self.program(), interpreter: None, is_last: true },
-            Some(image) => {
-                let name = program_of(image);
-                let interpreter = image.interpreter.as_deref().and_then(|path| path.rsplit('/').next());
-                Who {
-                    name: name.clone(),
-                    program: name,
-                    interpreter: interpreter.map(quoted),
-                    is_last: false,
-                }
+            Some(at) => {
+                let (name, interpreter) = program_at(images, at);
+                Who { name: name.clone(), program: name, interpreter, is_last: false }
             }
         }
     }
@@ -450,11 +443,23 @@ pub(crate) fn quoted(text: &str) -> String {
     label::harmless(text, MAX_TEXT)
 }
 
-/// The name of an image, or of the script that it runs.
-pub(crate) fn program_of(image: &Exec) -> String {
-    let path = image.path.as_deref().unwrap_or("?");
-    let name = path.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
-    quoted(name.unwrap_or(path))
+/// The name of one of a start's programs, or of the script that it runs, and what runs that.
+pub(crate) fn program_at(images: &[&Exec], at: usize) -> (String, Option<String>) {
+    let base = |path: &str| {
+        let name = path.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
+        quoted(name.unwrap_or(path))
+    };
+    let of = |at: usize| {
+        let image = images.get(at)?;
+        let interpreter = image.interpreter.as_deref().map(base);
+        Some((image.path.as_deref().map_or_else(|| "?".to_owned(), base), interpreter))
+    };
+    let (name, interpreter) = of(at).unwrap_or_else(|| ("?".to_owned(), None));
+    // A script with `#!/usr/bin/env bash`: env found what runs it.
+    match at.checked_sub(1).and_then(of) {
+        Some((script, Some(env))) if env == "env" && interpreter.is_none() => (script, Some(name)),
+        _ => (name, interpreter),
+    }
 }
 
 /// A list of at most three, and how many more.

@@ -1,6 +1,6 @@
 //! One or two sentences with the number that matters.
 
-use super::case::{by_name, program_of, quoted, time};
+use super::case::{by_name, program_at, quoted, time};
 use super::findings::never_ready::clients;
 use super::findings::start_failed;
 use super::whole::{Entry, Whole, Wholes};
@@ -63,11 +63,12 @@ struct Before {
 impl Before {
     fn of(start: &Start) -> Option<Self> {
         let images: Vec<&Exec> = start.execs.iter().filter(|exec| exec.error.is_none()).collect();
-        let hops = images.windows(2).filter_map(|pair| match pair {
-            [from, to] => Some((to.at_ns.saturating_sub(from.at_ns), *from, *to)),
+        let hops = images.windows(2).enumerate().filter_map(|(at, pair)| match pair {
+            [from, to] => Some((to.at_ns.saturating_sub(from.at_ns), at)),
             _ => None,
         });
-        let (ns, image, next) = hops.max_by_key(|(ns, ..)| *ns)?;
+        let (ns, at) = hops.max_by_key(|(ns, _)| *ns)?;
+        let (image, next) = (images.get(at)?, images.get(at.saturating_add(1))?);
         if ns.saturating_mul(2) < start.timeline.duration_ns || ns == 0 {
             return None;
         }
@@ -85,7 +86,8 @@ impl Before {
         parts.retain(|(_, part, _)| *part as f64 >= MATTERS * ns as f64);
         parts.truncate(MAX_PARTS);
         let parts = parts.into_iter().map(|(words, ns, _)| (words, ns)).collect();
-        Some(Self { image: program_of(image), next: program_of(next), ns, parts })
+        let name = |at: usize| program_at(&images, at).0;
+        Some(Self { image: name(at), next: name(at.saturating_add(1)), ns, parts })
     }
 
     /// After "ready after 3 s".
