@@ -1969,3 +1969,16 @@ fn who_was_started_through_nice_is_told_so() {
     python["execs"] = json!([exec("/usr/bin/nice"), exec("/bin/app")]);
     assert!(advice(&python).contains("through nice"), "{}", advice(&python));
 }
+
+#[test]
+fn what_short_processes_sleep_is_no_price_of_theirs() {
+    let mut path = vec![(5, 1, "running", "")];
+    for pid in 2..32 {
+        path.push((3, pid, "running", ""));
+    }
+    path.extend([(3, 40, "running", ""), (10, 40, "sleep", "asked for 10 ms"), (5, 1, "running", "")]);
+    let said = diagnose(&[start(1, None, 0, 113, &path)]);
+    let storm = find(&said, "process-storm");
+    assert_eq!(storm.saves_ns, Some(93 * MS), "{}", storm.summary);
+    assert!(storm.summary.starts_with("app waited for 31 short processes one after the other, 93.0 ms"), "{}", storm.summary);
+}

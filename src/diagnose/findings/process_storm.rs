@@ -20,7 +20,7 @@ const PAGE: Page = Page {
     what: "A start waits for many short processes, one after the other.",
     why: "Each costs a fork, an exec, loading and linking: 1 to 3 ms even for a program that does nothing. Shell \
           scripts with a substitution a line, version managers and configure-like probes run hundreds of them.",
-    measured: "The critical path within processes that it leads through for no longer than 20 ms each.",
+    measured: "The critical path within processes that it leads through for no longer than 20 ms each, without their sleeps.",
     fix: "Use the shell's own means (parameter expansion instead of sed, basename and expr), read once what is \
           asked many times, keep the result in a file, or rewrite the script in a language that needs no processes.",
     mistaken: "A script that has to run many programs (a build) is told for what it is. Processes that are waited for no \
@@ -61,7 +61,8 @@ impl Rule for ProcessStorm {
                 came_to_run.insert(&segment.start_id);
             }
             let (ns, busy) = others.entry(&segment.start_id).or_default();
-            *ns = ns.saturating_add(segment.duration_ns);
+            // For how long it chose to sleep is no matter of being a process: `fixed-sleep` has that.
+            *ns = ns.saturating_add(if segment.state == "sleep" { 0 } else { segment.duration_ns });
             // A process is no longer because it has to wait for a CPU.
             *busy = busy.saturating_add(if segment.state == "runnable" { 0 } else { segment.duration_ns });
         }
@@ -75,6 +76,7 @@ impl Rule for ProcessStorm {
             busy < limits.longest.0 && came_to_run.contains(id) && !case.is_older(id)
         };
         let short = case.path().iter().filter(|s| is_other(s) && is_short(&s.start_id));
+        let short = short.filter(|s| s.state != "sleep");
         let (mut ns, mut claims) = case.claims(short);
         let mut n = others.keys().filter(|id| is_short(id)).count() as u64;
         let (mut more, mut more_ns) = (0u64, 0u64);
