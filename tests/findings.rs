@@ -1980,5 +1980,9 @@ fn what_short_processes_sleep_is_no_price_of_theirs() {
     let said = diagnose(&[start(1, None, 0, 113, &path)]);
     let storm = find(&said, "process-storm");
     assert_eq!(storm.saves_ns, Some(93 * MS), "{}", storm.summary);
-    assert!(storm.summary.starts_with("app waited for 31 short processes one after the other, 93.0 ms"), "{}", storm.summary);
+    assert!(
+        storm.summary.starts_with("app waited for 31 short processes one after the other, 93.0 ms"),
+        "{}",
+        storm.summary
+    );
 }
