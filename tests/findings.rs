@@ -879,6 +879,33 @@ fn an_exec_with_very_many_arguments_is_no_close_loop_and_no_virus_scanner() {
     assert!(advice.contains("security modules") && loops, "{advice}");
 }
 
+/// A version manager's shim: forty processes to find out which program is meant.
+#[test]
+fn a_storm_before_the_program_is_spared_by_calling_that_itself() {
+    let starts = |execs: Value| {
+        let mut path = vec![(5, 10, "running", "")];
+        path.extend((11..31).map(|pid| (5, pid, "running", "")));
+        path.push((20, 10, "running", ""));
+        let mut app = start(10, None, 0, 125, &path);
+        app["execs"] = execs;
+        let mut all: Vec<Value> = (11..31)
+            .map(|pid| start(pid, Some(10), 5 * u64::from(pid - 10), 5, &[(5, pid, "running", "")]))
+            .collect();
+        all.push(app);
+        find(&diagnose(&all), "process-storm").clone()
+    };
+    let exec = |path: &str, at: u64| json!({"at_ns": at * MS, "duration_ns": MS, "path": path, "interpreter": null, "error": null});
+    let shim = starts(json!([exec("/opt/shims/app", 0), exec("/bin/app", 110)]));
+    assert!(shim.summary.starts_with("app waited for 20 short processes"), "{}", shim.summary);
+    assert!(
+        shim.advice.starts_with("Call /bin/app itself, where nobody needs what app does"),
+        "{}",
+        shim.advice
+    );
+    let plain = starts(json!([exec("/bin/app", 0)]));
+    assert!(plain.advice.starts_with("Keep their results"), "{}", plain.advice);
+}
+
 #[test]
 fn many_wrappers_are_listed_with_how_many_more() {
     let mut app = start(10, None, 0, 100, &[(100, 10, "running", "")]);

@@ -1,6 +1,6 @@
 //! `process-storm`: many short processes, one after the other.
 
-use crate::diagnose::case::{Case, measured, time};
+use crate::diagnose::case::{Case, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use crate::hash::{HashMap, HashSet};
@@ -135,12 +135,21 @@ impl Rule for ProcessStorm {
             None => format!(", {}", time(ns)),
         };
         let who = case.who(&claims);
-        let mut hit = Hit::new(who.program, format!("{counted} short processes, one after the other"))
+        let mut hit = Hit::new(&*who.program, format!("{counted} short processes, one after the other"))
             .says(format!(
                 "{} waited for {counted} short processes one after the other{of_all}{apart}",
                 who.name,
             ))
-            .advises("Keep their results, or use the shell's own means instead of one process a step")
+            .advises(match (&who.is_last, &case.start.exe) {
+                // What a version manager does is not needed by whoever knows the answer.
+                (false, Some(exe)) => format!(
+                    "Call {} itself, where nobody needs what {} does before; else keep their results, or use the shell's own \
+                     means instead of one process a step",
+                    quoted(exe),
+                    who.program
+                ),
+                _ => "Keep their results, or use the shell's own means instead of one process a step".to_owned(),
+            })
             .shows("processes", n)
             // Unknown where they come after it, as in a trace that is read.
             .shows("short_starts_below", Some(below.n).filter(|below| *below >= n))
