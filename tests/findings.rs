@@ -2013,3 +2013,25 @@ fn what_short_processes_sleep_is_no_price_of_theirs() {
         storm.summary
     );
 }
+
+#[test]
+fn what_one_start_has_several_times_is_one_starts() {
+    // A script waits for three equal helpers, one after the other.
+    let own = (10, 1, "running", "");
+    let path = [own, (40, 2, "running", ""), own, (30, 3, "running", ""), own, (20, 4, "running", ""), own];
+    let mut script = start(1, None, 0, 130, &path);
+    let wait = |at: u64, ms: u64, pid: u32| {
+        json!({"at_ns": at * MS, "duration_ns": ms * MS, "runnable_ns": 0, "tid": 1, "kind": "child",
+            "syscall": "wait4", "detail": format!("pid {pid} (helper)"), "woken_by": null})
+    };
+    script["timeline"]["waits"] = json!([wait(10, 40, 2), wait(60, 30, 3), wait(100, 20, 4)]);
+    let helper = |pid: u32, at: u64, ms: u64| {
+        let mut helper = start(pid, Some(1), at, ms, &[(ms, pid, "running", "")]);
+        helper["comm"] = json!("helper");
+        helper
+    };
+    let said = diagnose(&[helper(2, 10, 40), helper(3, 60, 30), helper(4, 100, 20), script]);
+    let waited = find(&said, "helper-wait");
+    assert_eq!((waited.n, waited.starts.len(), waited.saves_ns), (1, 1, Some(90 * MS)), "{}", waited.summary);
+    assert_eq!(waited.summary, "app waited 40.0 ms for its child app; with 2 others like that 90.0 ms");
+}

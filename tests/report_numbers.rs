@@ -32,6 +32,7 @@ static THROUGH: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"its path leads through ([0-9,]+) of them").unwrap());
 static MEMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:^|, )([0-9,]+) \S+").unwrap());
 static TOTAL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^  (\S+) +([0-9,]+) (.*)$").unwrap());
+static COUNT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^([0-9,]+) starts").unwrap());
 static MORE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?m)^([0-9]+) findings? more below\.$").unwrap());
 
@@ -281,6 +282,14 @@ fn numbers_of_a_report_agree() {
             }
         }
         let findings = trace["findings"].as_array().unwrap();
+        for finding in findings {
+            // As many as are named.
+            let (n, named) = (finding["n"].as_u64().unwrap(), finding["starts"].as_array().unwrap().len() as u64);
+            assert!(n == named || named >= 1_000, "{job}: {n} of {named}: {finding:#}");
+            let told = COUNT.captures(finding["summary"].as_str().unwrap());
+            let told = told.map(|found| found[1].replace(',', "").parse::<u64>().unwrap());
+            assert!(told.is_none_or(|told| told == n), "{job}: {finding:#}");
+        }
         storms += findings.iter().filter(|finding| storm_adds_up(&job, finding)).count();
     }
     println!("{phases} starts, {paths} sentences of paths, {imports} with imports, {storms} storms");

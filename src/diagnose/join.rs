@@ -60,12 +60,14 @@ struct Kind {
     kept: usize,
     /// Near which time the next hit is.
     last_ns: u64,
+    /// Starts: those of one come one after the other.
     n: u64,
+    last: Option<u64>,
 }
 
 impl Kind {
     fn of(id: &'static str, words: Hit, name: Sym) -> Self {
-        Self { id, words, name, one_name: true, bytes: Writer::default(), kept: 0, last_ns: 0, n: 0 }
+        Self { id, words, name, one_name: true, bytes: Writer::default(), kept: 0, last_ns: 0, n: 0, last: None }
     }
 
     fn keep(&mut self, start: u64, hit: &Hit) {
@@ -147,7 +149,7 @@ impl Hits {
             }
         };
         let Some(kind) = self.kinds.get_mut(place) else { return };
-        kind.n += 1;
+        kind.n += u64::from(kind.last.replace(start) != Some(start));
         kind.one_name &= kind.name == name;
         if hit.cost_ns > kind.words.cost_ns {
             kind.words = Hit { claims: Vec::new(), ..hit.clone() };
@@ -265,6 +267,18 @@ fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_
         .take(MAX_STARTS)
         .collect();
     let (what, mut summary, advice) = kind.words.named(trace.name_of);
+    // What one start has several times is one start's.
+    let mut of_start: HashMap<u64, (u64, u64)> = HashMap::default();
+    for (start, ns) in all.iter().filter_map(|hit| Some((hit.start, hit.cost_ns?))) {
+        let (times, sum) = of_start.entry(start).or_default();
+        (*times, *sum) = (*times + 1, sum.saturating_add(ns));
+    }
+    let dearest = all.first().and_then(|hit| of_start.get(&hit.start)).copied();
+    let several = dearest.filter(|(times, _)| *times > 1);
+    if let Some((times, sum)) = several {
+        let others = crate::words::counted(times - 1, "other");
+        summary.push_str(&format!("; with {others} like that {}", super::case::time(sum)));
+    }
     if kind.n > 1 {
         let who = if kind.one_name {
             format!(" of {}", super::case::quoted((trace.name)(kind.name)))
@@ -276,11 +290,13 @@ fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_
             n if trace.has_runs && n > 1 => format!(" in {n} runs (the price is of one)"),
             _ => String::new(),
         };
-        let mut costs: Vec<u64> = all.iter().filter_map(|hit| hit.cost_ns).collect();
+        let mut costs: Vec<u64> = of_start.into_values().map(|(_, sum)| sum).collect();
         costs.sort_unstable();
         let each = spread(&costs);
-        summary = format!("{} starts{who}{runs}{each}. The dearest: {summary}", crate::words::count(kind.n));
-    } else if let (Some(cost), Some(Basis::Measured)) = (kind.words.cost_ns, kind.words.basis)
+        let things = if kind.words.starts.is_empty() { "starts" } else { "groups" };
+        summary = format!("{} {things}{who}{runs}{each}. The dearest: {summary}", crate::words::count(kind.n));
+    } else if let (Some(cost), Some(Basis::Measured)) =
+        (several.map(|(_, sum)| sum).or(kind.words.cost_ns), kind.words.basis)
         && saved > 0
         && saved < cost
         && super::case::time(saved) != super::case::time(cost)
