@@ -284,7 +284,8 @@ fn numbers_of_a_report_agree() {
         let findings = trace["findings"].as_array().unwrap();
         for finding in findings {
             // As many as are named.
-            let (n, named) = (finding["n"].as_u64().unwrap(), finding["starts"].as_array().unwrap().len() as u64);
+            let (n, named) =
+                (finding["n"].as_u64().unwrap(), finding["starts"].as_array().unwrap().len() as u64);
             assert!(n == named || named >= 1_000, "{job}: {n} of {named}: {finding:#}");
             let told = COUNT.captures(finding["summary"].as_str().unwrap());
             let told = told.map(|found| found[1].replace(',', "").parse::<u64>().unwrap());

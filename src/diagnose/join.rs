@@ -67,7 +67,17 @@ struct Kind {
 
 impl Kind {
     fn of(id: &'static str, words: Hit, name: Sym) -> Self {
-        Self { id, words, name, one_name: true, bytes: Writer::default(), kept: 0, last_ns: 0, n: 0, last: None }
+        Self {
+            id,
+            words,
+            name,
+            one_name: true,
+            bytes: Writer::default(),
+            kept: 0,
+            last_ns: 0,
+            n: 0,
+            last: None,
+        }
     }
 
     fn keep(&mut self, start: u64, hit: &Hit) {
@@ -294,7 +304,8 @@ fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_
         costs.sort_unstable();
         let each = spread(&costs);
         let things = if kind.words.starts.is_empty() { "starts" } else { "groups" };
-        summary = format!("{} {things}{who}{runs}{each}. The dearest: {summary}", crate::words::count(kind.n));
+        summary =
+            format!("{} {things}{who}{runs}{each}. The dearest: {summary}", crate::words::count(kind.n));
     } else if let (Some(cost), Some(Basis::Measured)) =
         (several.map(|(_, sum)| sum).or(kind.words.cost_ns), kind.words.basis)
         && saved > 0
