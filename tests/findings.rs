@@ -2035,3 +2035,14 @@ fn what_one_start_has_several_times_is_one_starts() {
     assert_eq!((waited.n, waited.starts.len(), waited.saves_ns), (1, 1, Some(90 * MS)), "{}", waited.summary);
     assert_eq!(waited.summary, "app waited 40.0 ms for its child app; with 2 others like that 90.0 ms");
 }
+
+#[test]
+fn files_of_the_kernel_are_no_storage() {
+    let path = [(20, 1, "running", ""), (30, 1, "disk", "/sys/fs/cgroup/app/cgroup.procs"), (20, 1, "running", ""),
+        (40, 1, "disk", "/lib/a.so"), (20, 1, "running", "")];
+    let said = diagnose(&[start(1, None, 0, 130, &path)]);
+    let cold = find(&said, "cold-cache");
+    assert_eq!(cold.saves_ns, Some(40 * MS), "{}", cold.summary);
+    assert!(!cold.summary.contains("/sys/"), "{}", cold.summary);
+    assert!(!has(&diagnose(&[start(1, None, 0, 50, &path[..2])]), "cold-cache"));
+}

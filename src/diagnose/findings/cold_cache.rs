@@ -3,17 +3,22 @@
 use crate::diagnose::case::{Case, by_name, listed, measured, quoted, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
-use crate::trace::schema::Segment;
+use crate::trace::schema::{Segment, Wait};
 
 pub(crate) struct ColdCache;
 
 const PAGE: Page = Page {
     what: "A start waits for storage: for files, or for pages of programs and libraries that are not in memory.",
     why: "The first start after a boot, a deployment or memory pressure reads everything from storage, page by page, in the order in which it is touched.",
-    measured: "Waits for the disk and for page faults with I/O, on the critical path, but for those in fsync.",
+    measured: "Waits for the disk and for page faults with I/O, on the critical path, but for those in fsync and for files of /sys and /proc.",
     fix: "Read ahead what a start needs (vmtouch, systemd's readahead of a list of files, posix_fadvise), smaller images and fewer files, faster storage, memory.low for the service's page cache. Measure a warm start to know what is left.",
     mistaken: "Writing counts as well, where a write has to wait for storage. On a machine that keeps the files in memory it is rare: the second start says whether it happens again.",
 };
+
+/// What the kernel itself is behind lies on no storage: who writes into a cgroup.procs waits for the kernel.
+fn is_kernels(wait: &Wait) -> bool {
+    wait.detail.as_deref().is_some_and(|file| file.starts_with("/sys/") || file.starts_with("/proc/"))
+}
 
 impl Rule for ColdCache {
     fn id(&self) -> &'static str {
@@ -34,7 +39,7 @@ impl Rule for ColdCache {
 
     fn look(&self, case: &Case<'_>) -> Vec<Hit> {
         let syncs: Vec<(u64, u64)> = (case.start.timeline.waits.iter().take(20_000))
-            .filter(|wait| super::fsync::is_sync(wait))
+            .filter(|wait| super::fsync::is_sync(wait) || is_kernels(wait))
             .map(|wait| (wait.at_ns, wait.at_ns.saturating_add(wait.duration_ns)))
             .collect();
         // Being woken begins where the wait ends.

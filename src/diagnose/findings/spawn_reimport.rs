@@ -56,7 +56,7 @@ impl Rule for SpawnReimport {
         let once = of_one.filter(|ns| *ns > 0).min().unwrap_or(0);
         let imports = match family.modules.as_slice() {
             [] => String::new(),
-            modules => format!(", with {}", modules.join(", ")),
+            modules => format!(", one of them with {}", modules.join(", ")),
         };
         // Nothing tells when a worker of a pool is ready: what is known of most is their whole life.
         let until = if family.all_exit { "until it ended" } else { "until ready" };
