@@ -2038,8 +2038,13 @@ fn what_one_start_has_several_times_is_one_starts() {
 
 #[test]
 fn files_of_the_kernel_are_no_storage() {
-    let path = [(20, 1, "running", ""), (30, 1, "disk", "/sys/fs/cgroup/app/cgroup.procs"), (20, 1, "running", ""),
-        (40, 1, "disk", "/lib/a.so"), (20, 1, "running", "")];
+    let path = [
+        (20, 1, "running", ""),
+        (30, 1, "disk", "/sys/fs/cgroup/app/cgroup.procs"),
+        (20, 1, "running", ""),
+        (40, 1, "disk", "/lib/a.so"),
+        (20, 1, "running", ""),
+    ];
     let said = diagnose(&[start(1, None, 0, 130, &path)]);
     let cold = find(&said, "cold-cache");
     assert_eq!(cold.saves_ns, Some(40 * MS), "{}", cold.summary);
