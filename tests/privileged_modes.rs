@@ -468,6 +468,8 @@ impl Session {
     /// Processes that the shell has left with such an argument.
     fn running(&self, name: &str) -> Vec<u64> {
         let session = Some(self.shell.id() as i32);
+        // Its child that is still before its exec has the shell's own.
+        let shell = std::fs::read(format!("/proc/{}/cmdline", self.shell.id())).unwrap();
         let all = std::fs::read_dir("/proc").unwrap().flatten();
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
         let of_it = pids.filter(|&pid| {
@@ -478,7 +480,7 @@ impl Session {
             .filter(|&pid| pid != u64::from(self.shell.id()))
             .filter(|&pid| {
                 let argv = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                argv.split(|&byte| byte == 0).any(|argument| argument == name.as_bytes())
+                argv != shell && argv.split(|&byte| byte == 0).any(|argument| argument == name.as_bytes())
             })
             .collect()
     }

@@ -186,7 +186,8 @@ fn scripts_are_read_as_the_kernel_and_env_read_them() {
     let (seen, _) = of("#!/bin/sh -e\r\n");
     assert_eq!(seen.scripts[0].argument.as_deref(), Some("-e\r"));
     assert!(seen.problems[0].contains("/bin/sh gets the argument \"-e\\r\""), "{seen:?}");
-    let (seen, _) = of("#!/usr/bin/env sh\r\n");
+    let (seen, words) = of("#!/usr/bin/env sh\r\n");
+    assert!(words.contains("env would find sh in PATH as "), "{words}");
     assert!(seen.problems[0].contains("env looks for \"sh\\r\" in PATH, which is not there"), "{seen:?}");
     assert_eq!(seen.path, sh.to_str().unwrap());
     // env splits only what it is told to, and then passes over the carriage return.

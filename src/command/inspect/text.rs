@@ -29,7 +29,10 @@ pub(super) fn write(inspection: &Inspection, out: &mut dyn Write) -> io::Result<
                 let rest: String = step.arguments.iter().map(|argument| format!(" {argument}")).collect();
                 let runs = if rest.is_empty() { rest } else { format!(" and runs it with{rest}") };
                 let name = step.command.as_deref().unwrap_or_default();
-                format!("env finds {name} in PATH as {}{runs}", step.interpreter)
+                match name.strip_suffix('\r') {
+                    Some(bare) => format!("env would find {bare} in PATH as {}{runs}", step.interpreter),
+                    None => format!("env finds {name} in PATH as {}{runs}", step.interpreter),
+                }
             }
             _ => format!("{} says #!{}{argument}", step.path, step.interpreter),
         };
