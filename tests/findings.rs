@@ -879,6 +879,30 @@ fn an_exec_with_very_many_arguments_is_no_close_loop_and_no_virus_scanner() {
     assert!(advice.contains("security modules") && loops, "{advice}");
 }
 
+/// `until connect; do sleep 0.05; done`: each sleep is a process of its own, and all are one start's.
+#[test]
+fn what_one_start_waited_for_several_times_is_not_told_of_several_starts() {
+    let mut path = vec![(10, 10, "running", "")];
+    path.extend((11..14).flat_map(|pid| [(50, pid, "sleep", "asked for 50 ms"), (2, 10, "running", "")]));
+    let mut all: Vec<Value> = (11..14)
+        .map(|pid| {
+            start(pid, Some(10), 10 + 52 * u64::from(pid - 11), 50, &[(50, pid, "sleep", "asked for 50 ms")])
+        })
+        .collect();
+    let mut app = start(10, None, 0, 166, &path);
+    let waits = (0..3).map(|n| {
+        json!({"at_ns": (10 + 52 * n) * MS, "duration_ns": 50 * MS, "runnable_ns": 0, "tid": 10, "kind": "child",
+            "syscall": "wait4", "detail": format!("pid {} (app)", 11 + n), "woken_by": null})
+    });
+    app["timeline"]["waits"] = json!(waits.collect::<Vec<_>>());
+    all.push(app);
+    let said = diagnose(&all);
+    let waited = find(&said, "helper-wait");
+    assert_eq!((waited.n, waited.starts.len(), waited.saves_ns), (1, 1, Some(150 * MS)));
+    assert_eq!(waited.summary, "app waited 50.0 ms for its child app; with 2 others like that 150 ms");
+    assert_eq!(find(&said, "fixed-sleep").n, 3);
+}
+
 /// A version manager's shim: forty processes to find out which program is meant.
 #[test]
 fn a_storm_before_the_program_is_spared_by_calling_that_itself() {
