@@ -74,6 +74,10 @@ fn target(digest: &Digest, style: &Style) -> String {
         };
     };
     let target = &session.target;
+    // Of several commands, the target is the first.
+    if session.runs.len() > 1 {
+        return format!(" of {}", counted(session.runs.len() as u64, "run"));
+    }
     match &*session.mode {
         // By the name that it has everywhere else.
         // It is one of them.
