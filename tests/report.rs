@@ -913,9 +913,7 @@ fn starts_of_several_commands_are_not_said_to_be_the_firsts() {
     }
     of_two["session"]["mode"] = json!("command");
     of_two["session"]["target"] = json!({"argv": ["/bin/x5"]});
-    let run = |name: &str, pid: u32| {
-        json!({"name": name, "start_id": format!("{pid}@1/0"), "exit": 0, "pss_bytes": null})
-    };
+    let run = |name: &str, pid: u32| json!({"name": name, "start_id": format!("{pid}@1/0"), "exit": 0, "pss_bytes": null});
     of_two["session"]["runs"] = json!([run("old", 5), run("new", 6)]);
     let text = show_value(&of_two, false, &PLAIN);
     assert!(text.contains("2 starts of 2 runs in 5.00 us"), "{text}");
