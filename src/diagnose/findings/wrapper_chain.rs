@@ -53,7 +53,8 @@ impl Rule for WrapperChain {
         let own_ns = hops.iter().fold(0u64, |sum, hop| sum.saturating_add(hop.own_ns));
         let is_priced = case.is_worth(own_ns, limits.min_cost);
         // What happened in between is only known of a path.
-        if !is_priced && !(case.path().is_empty() && case.is_worth(all_ns, limits.min_cost)) {
+        let is_unknown = case.path().is_empty() && case.is_worth(all_ns, limits.min_cost);
+        if !(is_priced || is_unknown) {
             return Vec::new();
         }
         let program = case.program();

@@ -54,7 +54,7 @@ pub enum Basis {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Diagnosis {
-    /// Equal findings of many starts are one; dearest first.
+    /// Equal findings of many starts are one; dearest first, after why the start failed that all is about.
     #[serde(default)]
     pub findings: Vec<Joined>,
     /// Findings that this trace cannot feed.
