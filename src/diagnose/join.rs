@@ -139,6 +139,8 @@ pub(super) struct Trace<'a> {
 struct Priced {
     joined: Joined,
     among_equals: bool,
+    /// It is of what several starts have in common.
+    of_siblings: bool,
     pieces: Vec<Piece>,
     whole: u32,
 }
@@ -232,8 +234,43 @@ impl Hits {
                 own.joined.overlaps = overlaps;
             }
         }
+        if trace.has_runs {
+            kept = across_runs(kept);
+        }
         kept.into_iter().map(|priced| priced.joined).collect()
     }
+}
+
+/// What siblings have in common has their parent for its subject, which is another in each run: the dearest stays, and
+/// says of how many it is. Each has explained by now what it explains of its own run.
+fn across_runs(kept: Vec<Priced>) -> Vec<Priced> {
+    let mut out: Vec<Priced> = Vec::with_capacity(kept.len());
+    let mut places: HashMap<(String, String), (usize, u64)> = HashMap::default();
+    for priced in kept {
+        if !priced.of_siblings {
+            out.push(priced);
+            continue;
+        }
+        let key = (priced.joined.id.clone(), priced.joined.what.clone());
+        let (place, runs) = places.entry(key).or_insert((out.len(), 0));
+        *runs += 1;
+        match out.get_mut(*place) {
+            Some(Priced { joined, .. }) => {
+                joined.n = joined.n.saturating_add(priced.joined.n);
+                let room = MAX_STARTS.saturating_sub(joined.starts.len());
+                joined.starts.extend(priced.joined.starts.into_iter().take(room));
+            }
+            None => out.push(priced),
+        }
+    }
+    for (place, runs) in places.into_values().filter(|(_, runs)| *runs > 1) {
+        if let Some(Priced { joined, .. }) = out.get_mut(place) {
+            let summary = std::mem::take(&mut joined.summary);
+            joined.summary =
+                format!("the same in {runs} runs (the price is of one). The dearest: {summary}");
+        }
+    }
+    out
 }
 
 /// The dearest has the highest.
@@ -335,7 +372,8 @@ fn price(kind: &Kind, wholes: &Wholes, thresholds: &Thresholds, trace: &Trace<'_
         evidence: kind.words.evidence.clone(),
         advice,
     };
-    Priced { joined, among_equals: kind.words.among_equals, pieces, whole: number }
+    let (among_equals, of_siblings) = (kind.words.among_equals, !kind.words.starts.is_empty());
+    Priced { joined, among_equals, of_siblings, pieces, whole: number }
 }
 
 /// What each of several cost, of a sorted list: of two both, of more their largest and the middle one.
