@@ -2084,18 +2084,34 @@ fn what_siblings_of_each_run_have_in_common_is_said_once() {
         let root = 100 * (run as u32 + 1);
         let path: Vec<_> = (1..=4).map(|n| (50, root + n, "running", "")).collect();
         for n in 1..=4u32 {
-            starts.push(start(root + n, Some(root), 300 * run + 50 * u64::from(n - 1), 50, &[(50, root + n, "running", "")]));
+            starts.push(start(
+                root + n,
+                Some(root),
+                300 * run + 50 * u64::from(n - 1),
+                50,
+                &[(50, root + n, "running", "")],
+            ));
         }
         let mut master = start(root, None, 300 * run, 200, &path);
         master["argv"] = json!(["master"]);
         starts.push(master);
     }
     let mut session = trace(&starts)["session"].take();
-    let run = |pid: u32| json!({"name": "m", "start_id": format!("{pid}@{pid}/0"), "exit": 0, "pss_bytes": null});
+    let run =
+        |pid: u32| json!({"name": "m", "start_id": format!("{pid}@{pid}/0"), "exit": 0, "pss_bytes": null});
     session["runs"] = json!([run(100), run(200), run(300)]);
     let session: Session = serde_json::from_value(session).unwrap();
     let said = with(Thresholds::default(), &starts, &[], Some(&session));
     let serial = find(&said, "serial-spawn");
-    assert_eq!((serial.n, serial.starts.len(), serial.saves_ns), (12, 12, Some(150 * MS)), "{}", serial.summary);
-    assert!(serial.summary.starts_with("the same in 3 runs (the price is of one). The dearest: 4 × "), "{}", serial.summary);
+    assert_eq!(
+        (serial.n, serial.starts.len(), serial.saves_ns),
+        (12, 12, Some(150 * MS)),
+        "{}",
+        serial.summary
+    );
+    assert!(
+        serial.summary.starts_with("the same in 3 runs (the price is of one). The dearest: 4 × "),
+        "{}",
+        serial.summary
+    );
 }

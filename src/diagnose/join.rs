@@ -266,8 +266,7 @@ fn across_runs(kept: Vec<Priced>) -> Vec<Priced> {
     for (place, runs) in places.into_values().filter(|(_, runs)| *runs > 1) {
         if let Some(Priced { joined, .. }) = out.get_mut(place) {
             let summary = std::mem::take(&mut joined.summary);
-            joined.summary =
-                format!("the same in {runs} runs (the price is of one). The dearest: {summary}");
+            joined.summary = format!("the same in {runs} runs (the price is of one). The dearest: {summary}");
         }
     }
     out
