@@ -24,6 +24,11 @@ pub enum Error {
     },
     /// A kind that this version does not know.
     Kind(u32),
+    /// A process that made itself, or is its own parent.
+    OwnParent {
+        /// The process.
+        pid: u32,
+    },
 }
 
 impl std::fmt::Display for Error {
@@ -31,6 +36,7 @@ impl std::fmt::Display for Error {
         match self {
             Self::Short { kind, len } => write!(f, "record of kind {kind} has only {len} bytes"),
             Self::Kind(kind) => write!(f, "unknown kind of record: {kind}"),
+            Self::OwnParent { pid } => write!(f, "process {pid} is its own parent"),
         }
     }
 }
@@ -219,7 +225,13 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
         return Err(Error::Short { kind: head.kind, len: bytes.len() });
     }
     let what = match wire::event_kind(head.kind) {
-        wire::event_kind::EVENT_FORK => fork(&read(head.kind, bytes)?.0),
+        wire::event_kind::EVENT_FORK => {
+            let fork = fork(&read(head.kind, bytes)?.0);
+            if fork.creator == id || fork.real_parent == id {
+                return Err(Error::OwnParent { pid: id.pid });
+            }
+            What::Fork(Box::new(fork))
+        }
         wire::event_kind::EVENT_RUN => {
             let (ev, _) = read::<wire::event_run>(head.kind, bytes)?;
             What::Run { wakeup_ns: some(ev.wakeup_ns), run_ns: some(ev.run_ns) }
@@ -310,11 +322,11 @@ pub fn record(bytes: &[u8]) -> Result<Event, Error> {
     Ok(Event { time_ns: head.time_ns, id, tid: head.tid, what })
 }
 
-fn fork(ev: &wire::event_fork) -> What {
+fn fork(ev: &wire::event_fork) -> Fork {
     let facts = ev.facts;
     let compat = has(facts, wire::fact::FACT_COMPAT_CALL);
     let kernel = has(facts, wire::fact::FACT_KERNEL_PARENT);
-    What::Fork(Box::new(Fork {
+    Fork {
         entry: entry(ev.entry_ns, facts),
         creator: Id { pid: ev.parent_pid, birth_ns: ev.parent_birth_ns },
         creator_tid: ev.parent_tid,
@@ -345,7 +357,7 @@ fn fork(ev: &wire::event_fork) -> What {
         peer: (ev.peer_pid != 0).then_some((ev.peer_pid, ev.peer_ns)),
         waited_ns: some(ev.waited_ns),
         comm: comm(ev.comm),
-    }))
+    }
 }
 
 fn exec(ev: &wire::event_exec, mut rest: &[u8]) -> What {

@@ -103,6 +103,20 @@ fn an_unknown_kind_is_named() {
 }
 
 #[test]
+fn a_process_that_made_itself_is_refused() {
+    let mut ev = wire::event_fork { parent_pid: 6, real_parent_pid: 6, ..Default::default() };
+    (ev.head.kind, ev.head.pid) = (wire::event_kind::EVENT_FORK.0, 7);
+    assert!(record(&bytes_of(&ev)).is_ok());
+    ev.real_parent_pid = 7;
+    assert_eq!(record(&bytes_of(&ev)), Err(Error::OwnParent { pid: 7 }));
+    (ev.parent_pid, ev.real_parent_pid) = (7, 6);
+    assert_eq!(record(&bytes_of(&ev)), Err(Error::OwnParent { pid: 7 }));
+    // As a number that was used again: another process.
+    ev.head.birth_ns = 1;
+    assert!(record(&bytes_of(&ev)).is_ok());
+}
+
+#[test]
 fn a_modules_name_is_one_or_is_not_known() {
     assert_eq!(module(b"os.path", 0, false).as_deref(), Some("os.path"));
     assert_eq!(module(b"", 2, false).as_deref(), Some(".."));
@@ -406,11 +420,14 @@ fn a_fork_says_who_made_whom() {
     assert_eq!(fork.comm, "a-name-of-16-let");
     let late = |ev: &mut wire::event_fork| {
         (ev.entry_ns, ev.facts, ev.nr) = (1, wire::fact::FACT_ENTRY_IS_MM_ALLOC.0, i32::MAX);
+        (ev.parent_pid, ev.real_parent_pid) = (2, 2);
     };
     let What::Fork(late) = of(wire::event_kind::EVENT_FORK, late, b"") else { panic!("no fork") };
     assert_eq!((late.entry, late.call, late.stack_delta), (Some(Entry::MmAlloc(1)), Call::Unknown, None));
     assert_eq!((late.peer, late.fresh_pipes, late.stdio), (None, None, [Fd::default(); 3]));
-    let kernel = |ev: &mut wire::event_fork| ev.facts = wire::fact::FACT_KERNEL_PARENT.0;
+    let kernel = |ev: &mut wire::event_fork| {
+        (ev.facts, ev.parent_pid, ev.real_parent_pid) = (wire::fact::FACT_KERNEL_PARENT.0, 2, 2);
+    };
     let What::Fork(kernel) = of(wire::event_kind::EVENT_FORK, kernel, b"") else { panic!("no fork") };
     assert_eq!((kernel.call, kernel.kernel_parent, kernel.entry), (Call::Kernel, true, None));
 }
