@@ -262,7 +262,7 @@ fn numbers_of_a_report_agree() {
                 phases += 1;
                 paths += path_adds_up(&job, &block, duration);
                 let pid = block[0].split("  pid ").nth(1).unwrap().split(' ').next().unwrap();
-                let of_pid = starts.iter().filter(|start| start["pid"].to_string() == pid);
+                let of_pid = starts.iter().filter(|start| start["pid"].as_u64() == pid.parse().ok());
                 let start = of_pid.clone().next().filter(|_| of_pid.count() == 1);
                 imports += usize::from(start.is_some_and(|start| imports_add_up(&job, &block, start)));
             }
