@@ -7,14 +7,22 @@ use crate::hash::HashMap;
 use crate::trace::schema::Wait;
 use crate::words::count;
 
+/// A sleep that is not told by the length asked for: its name, and what it is within a sentence.
+type Kind = (&'static str, &'static str);
+
 /// A sleep whose end was given, not its length.
-const UNTIL: &str = "until a set time";
+const UNTIL: Kind = ("until a set time", "until a set time");
 
 /// A sleep that was not over when the start was: what it was for is not known, only where it stood.
-const UNFINISHED: &str = "still asleep at the end";
+const UNFINISHED: Kind = ("still asleep at the end", "still asleep at the end");
 
 /// An event loop's time-out, as long as it was asked for.
-const LOOP: &str = "an event loop's time-outs";
+const LOOP: Kind = ("an event loop's time-outs", "in an event loop's time-outs");
+
+/// What pthread_cond_timedwait and its like are at the kernel: a JVM's Thread.sleep, Event.wait(5) of Python.
+const CONDITION: Kind = ("time-outs of conditions", "in time-outs of conditions that nobody fulfilled");
+
+const KINDS: [Kind; 4] = [UNTIL, UNFINISHED, LOOP, CONDITION];
 
 /// A wait in epoll_wait that ended because its time was over, with nothing of a peer that it was for: that is `dns-wait`
 /// or `connect-wait`.
@@ -25,9 +33,6 @@ fn is_time_out_of_a_loop(wait: &Wait) -> bool {
     let of_peer = ["tcp ", "udp ", "socket ", "(accept)"].iter().any(|word| detail.contains(word));
     wait.kind == "poll" && is_epoll && timed && !of_peer
 }
-
-/// What pthread_cond_timedwait and its like are at the kernel: a JVM's Thread.sleep, Event.wait(5) of Python.
-const CONDITION: &str = "time-outs of conditions";
 
 /// Shorter ones are of those that ask for a lock again and again: CPython's threads for the interpreter's, each 5 ms.
 const CONDITION_NS: u64 = 10_000_000;
@@ -121,10 +126,22 @@ impl Rule for FixedSleep {
     }
 }
 
+/// How long a sleep was asked for, or else the name of its kind.
+fn asked_for(wait: &Wait) -> String {
+    let asked = wait.detail.as_deref().and_then(|detail| detail.strip_prefix("asked for "));
+    let (name, _) = match (wait.kind.as_str(), asked) {
+        ("sleep", Some(asked)) => return quoted(asked),
+        ("sleep", None) if wait.woken_by.is_none() => UNFINISHED,
+        ("sleep", None) => UNTIL,
+        ("futex", _) => CONDITION,
+        _ => LOOP,
+    };
+    name.to_owned()
+}
+
 /// The sleeps of one program; whether each is a step to a longer one.
 fn hit(case: &Case<'_>, who: &Who, slept: Vec<(OnPath<'_>, bool)>) -> Option<Hit> {
     let (mut ns, mut claims, mut lengths) = (0u64, Vec::new(), Vec::new());
-    let (mut loops, mut conditions) = (0usize, 0usize);
     let steps = slept.iter().filter(|(_, is_step)| *is_step).count();
     let mut all_ns = 0u64;
     for (on, is_step) in slept {
@@ -133,63 +150,30 @@ fn hit(case: &Case<'_>, who: &Who, slept: Vec<(OnPath<'_>, bool)>) -> Option<Hit
             ns = ns.saturating_add(on.ns);
             claims.extend(on.claims);
         }
-        let asked = on.wait.detail.as_deref().and_then(|detail| detail.strip_prefix("asked for "));
-        let asked = match on.wait.kind.as_str() {
-            "sleep" => match asked {
-                Some(asked) => quoted(asked),
-                None if on.wait.woken_by.is_none() => UNFINISHED.to_owned(),
-                None => UNTIL.to_owned(),
-            },
-            "futex" => {
-                conditions += 1;
-                CONDITION.to_owned()
-            }
-            _ => {
-                loops += 1;
-                LOOP.to_owned()
-            }
-        };
-        lengths.push((asked, on.ns, ()));
+        lengths.push((asked_for(on.wait), on.ns, ()));
     }
     if !case.is_worth(ns, case.thresholds.fixed_sleep.min_cost) {
         return None;
     }
     let n = lengths.len();
+    let kinds = KINDS.map(|kind| (kind, lengths.iter().filter(|(asked, ..)| asked == kind.0).count()));
     let lengths = by_name(lengths.into_iter(), 64);
-    let of = |kind: &str| lengths.iter().find(|(asked, ..)| asked == kind).map_or(0, |found| found.2.len());
-    let (until, unfinished) = (of(UNTIL), of(UNFINISHED));
     let times = |n: usize, asked: &str| if n > 1 { format!("{n} × {asked}") } else { asked.to_owned() };
     let shown: Vec<String> =
         lengths.iter().take(3).map(|(asked, _, list)| times(list.len(), asked)).collect();
     let asked: Vec<String> = lengths
         .iter()
-        .filter(|(asked, ..)| ![UNTIL, UNFINISHED, LOOP, CONDITION].contains(&asked.as_str()))
+        .filter(|(asked, ..)| !KINDS.iter().any(|(name, _)| name == asked))
         .map(|(asked, _, list)| times(list.len(), asked))
         .collect();
     let mut parts = Vec::new();
     if !asked.is_empty() {
         parts.push(format!("asked for {}", listed(&asked)));
     }
-    match until {
-        0 => {}
-        all if all == n => parts.push(UNTIL.to_owned()),
-        until => parts.push(format!("{until} {UNTIL}")),
-    }
-    match unfinished {
-        0 => {}
-        all if all == n => parts.push(UNFINISHED.to_owned()),
-        unfinished => parts.push(format!("{unfinished} {UNFINISHED}")),
-    }
-    match loops {
-        0 => {}
-        all if all == n => parts.push(format!("in {LOOP}")),
-        loops => parts.push(format!("{loops} in {LOOP}")),
-    }
-    match conditions {
-        0 => {}
-        all if all == n => parts.push(format!("in {CONDITION} that nobody fulfilled")),
-        some => parts.push(format!("{some} in {CONDITION} that nobody fulfilled")),
-    }
+    parts.extend(kinds.iter().filter(|(_, some)| *some > 0).map(|((_, words), some)| match some {
+        all if *all == n => (*words).to_owned(),
+        some => format!("{some} {words}"),
+    }));
     let asked = parts.join("; ");
     let often = if n > 1 { format!("{} times, ", count(n as u64)) } else { String::new() };
     let all = if n > 1 { " in all" } else { "" };
