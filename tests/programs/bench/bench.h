@@ -1,4 +1,4 @@
-/* What the benchmark programs share. Each writes one line of JSON to the file named by its last
+/* What the benchmark programs share. Each but ping_pong writes one line of JSON to the file named by its last
  * argument (a tracer that wraps it may use stdout for itself), times in nanoseconds. */
 #ifndef BENCH_H
 #define BENCH_H

@@ -5,10 +5,12 @@
 
 mod bpf_stats;
 mod classify;
+mod floor;
 mod peers;
 mod reading;
 mod rows;
 mod storm;
+mod switches;
 mod table;
 mod tracer;
 mod workload;
@@ -46,7 +48,7 @@ const ROWS: &[(&str, Row)] = &[
     ("start-tax", rows::start_tax),
     ("fork-tax", rows::fork_tax),
     ("syscall-tax", rows::syscall_tax),
-    ("switch-tax", rows::switch_tax),
+    ("switch-tax", switches::switch_tax),
     ("kernel-cost", bpf_stats::kernel_cost),
     ("storm", storm::storm),
     ("memory", storm::memory),

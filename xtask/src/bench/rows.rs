@@ -11,28 +11,29 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 /// How a run is traced.
-enum Mode {
+pub enum Mode {
     /// Not at all: what the others are compared with.
     Plain,
     /// `startrace record -- WORKLOAD`, at this level (empty: the default).
     Command(&'static str),
     /// `startrace record -a` beside it, at this level.
     System(&'static str),
-    /// `startrace record -p` of some other process beside it.
-    Stranger,
+    /// `startrace record -p` of some other process beside it, at this level.
+    Stranger(&'static str),
     /// Another tracer around it.
     Peer(&'static Peer),
 }
 
 impl Mode {
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         match self {
             Self::Plain => "untraced".into(),
             Self::Command("") => "startrace record -- CMD".into(),
             Self::Command(level) => format!("startrace record --level {level} -- CMD"),
             Self::System("") => "startrace record -a".into(),
             Self::System(level) => format!("startrace record --level {level} -a"),
-            Self::Stranger => "startrace record -p OTHER".into(),
+            Self::Stranger("") => "startrace record -p OTHER".into(),
+            Self::Stranger(level) => format!("startrace record --level {level} -p OTHER"),
             Self::Peer(peer) => peer.name.into(),
         }
     }
@@ -42,7 +43,12 @@ impl Mode {
     }
 
     /// Runs something once in this mode, given the command line to run.
-    fn run<T>(&self, bench: &Bench, argv: &[String], run: impl Fn(&[String]) -> Result<T>) -> Result<T> {
+    pub fn run<T>(
+        &self,
+        bench: &Bench,
+        argv: &[String],
+        run: impl FnOnce(&[String]) -> Result<T>,
+    ) -> Result<T> {
         let trace = bench.folder.join("trace.ndjson");
         let trace = trace.to_string_lossy();
         let result = match self {
@@ -63,10 +69,12 @@ impl Mode {
                 tracer.stop()?;
                 result
             }
-            Self::Stranger => {
+            Self::Stranger(level) => {
                 let other = Other::start()?;
                 let pid = other.0.id().to_string();
-                let tracer = Tracer::start(bench, &["-q", "-p", &pid, "-o", &trace])?;
+                let mut args: Vec<&str> = level_of(level).collect();
+                args.extend(["-q", "-p", &pid, "-o", &*trace]);
+                let tracer = Tracer::start(bench, &args)?;
                 let result = run(argv);
                 tracer.stop()?;
                 result
@@ -152,7 +160,7 @@ fn tax(
                 }
                 Err(why) => (None, why.replace('\n', " ")),
             };
-            let own = matches!(mode, Mode::Command(_) | Mode::System(_) | Mode::Stranger);
+            let own = matches!(mode, Mode::Command(_) | Mode::System(_) | Mode::Stranger(_));
             Figure { row, what: mode.name(), value, unit: "x", goal: own.then_some(goal), note }
         })
         .collect())
@@ -216,15 +224,8 @@ pub fn fork_tax(bench: &Bench) -> Result<Vec<Figure>> {
 /// System calls of a process that is not traced while another is, and under `-a`.
 pub fn syscall_tax(bench: &Bench) -> Result<Vec<Figure>> {
     let workload = Workload::build(bench, "getppid_loop", &["5000000"])?;
-    let modes = [Mode::Plain, Mode::Stranger, Mode::System("")];
+    let modes = [Mode::Plain, Mode::Stranger(""), Mode::System("")];
     tax(bench, "syscall-tax", "1.00", &modes, &workload, (5e6, "call"))
-}
-
-/// Switches between two processes that are not traced, and under `-a`.
-pub fn switch_tax(bench: &Bench) -> Result<Vec<Figure>> {
-    let workload = Workload::build(bench, "ping_pong", &["200000"])?;
-    let modes = [Mode::Plain, Mode::Stranger, Mode::System("")];
-    tax(bench, "switch-tax", "<= 1.03", &modes, &workload, (4e5, "switch"))
 }
 
 /// From the exec of the tracer to the first instructions of the command that it starts.

@@ -45,8 +45,9 @@ pub struct Figure {
 }
 
 pub fn text(figures: &[Figure]) -> String {
+    let width = figures.iter().map(|figure| figure.what.len()).max().unwrap_or(0);
     let mut out = format!(
-        "{:<12} {:<34} {:>10} {:>21} {:<9} {:<10} {}\n",
+        "{:<12} {:<width$} {:>10} {:>21} {:<9} {:<10} {}\n",
         "row", "what", "median", "min .. max", "unit", "goal", "note"
     );
     for figure in figures {
@@ -56,7 +57,7 @@ pub fn text(figures: &[Figure]) -> String {
         };
         let _ = writeln!(
             out,
-            "{:<12} {:<34} {median:>10} {range:>21} {:<9} {:<10} {}",
+            "{:<12} {:<width$} {median:>10} {range:>21} {:<9} {:<10} {}",
             figure.row,
             figure.what,
             figure.unit,

@@ -54,11 +54,16 @@ impl Tracer {
                 bail!("startrace attached nothing within {LIMIT:?}: {}", self.said());
             }
             std::thread::sleep(Duration::from_millis(50));
-            let links = self.descriptors().iter().filter(|fd| fd.contains_key("link_id")).count();
+            let links = self.links();
             same = if links > 0 && links == last { same + 1 } else { 0 };
             last = links;
         }
         Ok(())
+    }
+
+    /// Hooks that it holds.
+    fn links(&self) -> usize {
+        self.descriptors().iter().filter(|fd| fd.contains_key("link_id")).count()
     }
 
     fn said(&self) -> String {
@@ -77,8 +82,11 @@ impl Tracer {
             .collect()
     }
 
-    /// Ends it as Ctrl-C does.
+    /// Ends it as Ctrl-C does. What was measured meanwhile was traced to its end.
     pub fn stop(mut self) -> Result<Usage> {
+        if self.links() == 0 {
+            bail!("startrace was no longer attached when it was to be stopped: {}", self.said());
+        }
         let before = children_cpu_ns()?;
         kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGINT)?;
         let begin = Instant::now();
