@@ -95,7 +95,8 @@ impl Case {
                     pair.wait_rested(&trace)?;
                 }
                 let with = pair.measure()?;
-                if matches!(self, Self::Starting) && has_start(&std::fs::read_to_string(&trace)?, pair.pid()) {
+                if matches!(self, Self::Starting) && has_start(&std::fs::read_to_string(&trace)?, pair.pid())
+                {
                     bail!("its start was over before it was measured");
                 }
                 tracer.stop()?;
@@ -245,7 +246,8 @@ mod tests {
 
     #[test]
     fn a_start_is_found_in_a_trace_that_is_being_written() {
-        let trace = "{\"type\":\"header\",\"pid\":7}\n{\"type\":\"start\",\"pid\":8}\n{\"type\":\"start\",\"pi";
+        let trace =
+            "{\"type\":\"header\",\"pid\":7}\n{\"type\":\"start\",\"pid\":8}\n{\"type\":\"start\",\"pi";
         assert!(has_start(trace, 8));
         assert!(!has_start(trace, 7));
         assert!(!has_start(trace, 9));
