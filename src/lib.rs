@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod cli;
 pub mod command;
 pub mod compare;
+mod aside;
 mod dense;
 pub mod diagnose;
 pub mod elf;

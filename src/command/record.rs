@@ -158,6 +158,7 @@ impl Sink for ToFile {
 /// Says what makes the starts of this host slow.
 pub(super) fn diagnoser(header: &Header) -> Diagnoser {
     let mut diagnoser = Diagnoser::new(Thresholds::default());
+    diagnoser.keep_in(crate::host::scratch::nameless());
     diagnoser.header(header);
     diagnoser
 }

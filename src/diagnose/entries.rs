@@ -1,9 +1,9 @@
-//! Where each start stands in time and in the tree, in some twenty bytes a start until the trace ends.
+//! Where each start stands in time and in the tree, in some twenty bytes a start until the trace ends; while recording,
+//! in a file.
 
-use super::known::Key;
-use super::whole::Entry;
+use super::whole::{Entry, Run};
+use crate::aside::{Log, Scratch};
 use crate::dense::{Reader, Writer};
-use crate::hash::HashMap;
 use std::collections::VecDeque;
 
 /// Parents that the next start may have without saying it in full.
@@ -60,23 +60,37 @@ impl Recent {
     }
 }
 
-/// All of them, in the order in which they came.
+/// All of them, in the order in which they came, with the critical paths of those that may be roots.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
-    bytes: Writer,
+    log: Log,
     len: usize,
     origin: u64,
     recent: Recent,
+    record: Writer,
+}
+
+/// Where the id of a start is, and its path: near which time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    at: u64,
+    near_ns: u64,
 }
 
 impl Entries {
+    /// Puts them there.
+    pub(super) fn keep_in(&mut self, scratch: Box<dyn Scratch>) {
+        self.log.keep_in(scratch);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
     /// Adds one; its key is that of its id.
-    pub(super) fn push(&mut self, id: &str, entry: &Entry) {
-        let out = &mut self.bytes;
+    pub(super) fn push(&mut self, id: &str, entry: &Entry, runs: &[Run]) {
+        let out = &mut self.record;
+        out.0.clear();
         out.after(self.origin, entry.origin);
         self.origin = entry.origin;
         out.after(entry.origin, entry.finish);
@@ -93,66 +107,93 @@ impl Entries {
         }
         self.recent.used(parent, known);
         write_id(out, id, entry.origin);
+        write_runs(out, entry, runs);
+        self.log.push(&out.0);
         self.len += 1;
     }
 
-    /// All, with what gives the id of each.
-    pub(super) fn read(&self, key: impl Fn(&str) -> u64) -> (Vec<Entry>, Ids<'_>) {
-        let mut entries = Vec::with_capacity(self.len);
-        let mut ids =
-            Ids { bytes: &self.bytes.0, at: Vec::with_capacity(self.len), by_key: HashMap::default() };
-        ids.by_key.reserve(self.len);
-        let mut recent = Recent::default();
-        let (mut reader, mut origin) = (Reader(&self.bytes.0), 0);
-        for number in 0u32.. {
-            let Some((entry, at)) = self.next(&mut reader, &mut origin, &mut recent, &key) else { break };
-            ids.by_key.insert(Key::of(entry.key), number);
-            ids.at.push((at, entry.origin));
-            entries.push(entry);
-        }
-        (entries, ids)
-    }
-
-    fn next(
-        &self,
-        from: &mut Reader<'_>,
-        last: &mut u64,
-        recent: &mut Recent,
-        key: impl Fn(&str) -> u64,
-    ) -> Option<(Entry, usize)> {
-        let origin = from.after(*last)?;
-        *last = origin;
-        let (finish, forked) = (from.after(origin)?, from.after(origin)?);
-        let at = usize::try_from(from.number()?).ok()?;
-        let (parent, creator) = match at.checked_sub(RECENT) {
-            None => *recent.0.get(at)?,
-            Some(has_parent) => {
-                let creator = from.hash()?;
-                (if has_parent == 1 { Some(from.hash()?) } else { None }, creator)
+    /// All, one after the other.
+    pub(super) fn each(&self, key: impl Fn(&str) -> u64, mut look: impl FnMut(Entry, Place)) {
+        let (mut origin, mut recent) = (0, Recent::default());
+        self.log.each(|begin, record| {
+            if let Some((entry, at)) = next(record, &mut origin, &mut recent, &key) {
+                look(entry, Place { at: begin + at as u64, near_ns: entry.origin });
             }
-        };
-        recent.used((parent, creator), (at < RECENT).then_some(at));
-        let place = self.bytes.0.len() - from.0.len();
-        let key = key(&read_id(from, origin)?);
-        Some((Entry { key, parent, creator, origin, finish, forked }, place))
+        });
+    }
+
+    /// Its id.
+    pub(super) fn id(&self, place: Place) -> Option<String> {
+        self.log.look(place.at, |from| read_id(from, place.near_ns))
+    }
+
+    /// Its critical path, where that was kept.
+    pub(super) fn runs(&self, key: u64, place: Place) -> Vec<Run> {
+        let runs = self.log.look(place.at, |from| {
+            read_id(from, place.near_ns)?;
+            read_runs(from, key, place.near_ns)
+        });
+        runs.unwrap_or_default()
     }
 }
 
-/// The ids of starts by their keys.
-#[derive(Debug)]
-pub(super) struct Ids<'a> {
-    bytes: &'a [u8],
-    /// Where each id is, and near which time.
-    at: Vec<(usize, u64)>,
-    /// The places of starts in the list of entries.
-    pub(super) by_key: HashMap<Key, u32>,
+/// An entry, and where in its record its id is.
+fn next(
+    record: &[u8],
+    last: &mut u64,
+    recent: &mut Recent,
+    key: impl Fn(&str) -> u64,
+) -> Option<(Entry, usize)> {
+    let from = &mut Reader(record);
+    let origin = from.after(*last)?;
+    *last = origin;
+    let (finish, forked) = (from.after(origin)?, from.after(origin)?);
+    let at = usize::try_from(from.number()?).ok()?;
+    let (parent, creator) = match at.checked_sub(RECENT) {
+        None => *recent.0.get(at)?,
+        Some(has_parent) => {
+            let creator = from.hash()?;
+            (if has_parent == 1 { Some(from.hash()?) } else { None }, creator)
+        }
+    };
+    recent.used((parent, creator), (at < RECENT).then_some(at));
+    let place = record.len() - from.0.len();
+    let key = key(&read_id(from, origin)?);
+    Some((Entry { key, parent, creator, origin, finish, forked }, place))
 }
 
-impl Ids<'_> {
-    pub(super) fn get(&self, key: u64) -> Option<String> {
-        let (at, near_ns) = self.at.get(*self.by_key.get(&Key::of(key))? as usize)?;
-        read_id(&mut Reader(self.bytes.get(*at..)?), *near_ns)
+fn write_runs(out: &mut Writer, entry: &Entry, runs: &[Run]) {
+    out.number(runs.len() as u64);
+    let mut last_ns = entry.origin;
+    for run in runs {
+        let is_own = run.of == entry.key;
+        out.number(u64::from(is_own) << 1 | u64::from(run.own_ns.is_some()));
+        if !is_own {
+            out.hash(run.of);
+        }
+        out.number(run.tid.into());
+        out.after(last_ns, run.from);
+        out.after(run.from, run.to);
+        run.own_ns.iter().for_each(|ns| out.number(*ns));
+        last_ns = run.to;
     }
+}
+
+fn read_runs(from: &mut Reader<'_>, own: u64, near_ns: u64) -> Option<Vec<Run>> {
+    let n = from.count()?;
+    let mut runs = Vec::with_capacity(n);
+    let mut last_ns = near_ns;
+    for _ in 0..n {
+        let flags = from.number()?;
+        let of = if flags & 2 == 0 { from.hash()? } else { own };
+        let tid = from.small()?;
+        let begin = from.after(last_ns)?;
+        let to = from.after(begin)?;
+        let own_ns = if flags & 1 == 0 { None } else { Some(from.number()?) };
+        runs.push(Run { of, tid, from: begin, to, own_ns });
+        last_ns = to;
+    }
+    Some(runs)
 }
 
 #[cfg(test)]
@@ -191,16 +232,25 @@ mod tests {
                 finish: origin + n,
                 forked: origin + n / 2,
             };
-            entries.push(&id, &entry);
-            want.push((id, entry));
+            let run = |k: u64| Run {
+                of: if k % 2 == 0 { entry.key } else { k },
+                tid: k as u32,
+                from: origin + k,
+                to: origin + k + 1,
+                own_ns: (k % 3 == 0).then_some(k),
+            };
+            let runs: Vec<Run> = (0..n % 5 * if n == 99 { 1_000 } else { 1 }).map(run).collect();
+            entries.push(&id, &entry, &runs);
+            want.push((id, entry, runs));
         }
-        let (read, ids) = entries.read(key);
+        let mut read = Vec::new();
+        entries.each(key, |entry, place| read.push((entry, place)));
         assert_eq!((read.len(), entries.len()), (200, 200));
-        for (read, (id, want)) in read.iter().zip(&want) {
+        for ((read, place), (id, want, runs)) in read.iter().zip(&want) {
             assert_eq!(format!("{read:?}"), format!("{want:?}"));
-            assert_eq!(ids.get(want.key).as_ref(), Some(id));
+            assert_eq!(entries.id(*place).as_ref(), Some(id));
+            assert_eq!(&entries.runs(want.key, *place), runs);
         }
-        assert_eq!(ids.get(1), None);
     }
 
     #[test]
@@ -218,8 +268,8 @@ mod tests {
                 finish: times.0,
                 forked: times.1,
             };
-            entries.push(&id, &entry);
+            entries.push(&id, &entry, &[]);
         }
-        assert!(entries.bytes.0.len() < 10_000 * 20, "{}", entries.bytes.0.len());
+        assert!(entries.log.len() < 10_000 * 22, "{}", entries.log.len());
     }
 }

@@ -1,10 +1,11 @@
 //! Equal findings of many starts as one, priced over the path of the whole.
 
 use super::hit::{Claim, Hit, read_claims, write_claims};
+use super::known::Key;
 use super::thresholds::Thresholds;
 use super::whole::{Piece, Wholes, common, length, union};
 use crate::dense::{Reader, Writer};
-use crate::hash::HashMap;
+use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
 use crate::trace::schema::{Basis, Joined, Severity};
 use crate::words::intern::Sym;
@@ -173,6 +174,19 @@ impl Hits {
         }
         self.claims += hit.claims.len();
         kind.keep(start, hit);
+    }
+
+    /// All starts of which something was found.
+    pub(super) fn starts(&self) -> HashSet<Key> {
+        let mut starts = HashSet::default();
+        for kind in &self.kinds {
+            starts.extend(kind.words.starts.iter().map(|start| Key::of(*start)));
+            let (mut from, mut last_ns) = (Reader(&kind.bytes.0), 0);
+            while let Some(hit) = kept(&mut from, &mut last_ns) {
+                starts.insert(Key::of(hit.start));
+            }
+        }
+        starts
     }
 
     /// The joined findings, dearest first.

@@ -1,7 +1,10 @@
 //! What was seen of all the starts so far, as far as a finding about another one asks for it.
 
 use super::case::{MAX_TEXT, MAX_WAITS};
-use crate::hash::{HashMap, HashSet, RandomState};
+use super::names::Names;
+use super::pids::Pids;
+use crate::aside::Scratch;
+use crate::hash::{HashMap, RandomState};
 use crate::trace::schema::{SHORT_START_NS, Start};
 use crate::words::intern::{Interner, Sym};
 use crate::words::label;
@@ -31,7 +34,7 @@ pub(crate) struct Attempt {
 
 /// A start's key in a table of hundreds of thousands: the same without the room that keeps a number aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key([u32; 2]);
+pub(super) struct Key(pub(super) [u32; 2]);
 
 impl Key {
     pub(super) fn of(key: u64) -> Self {
@@ -50,9 +53,11 @@ pub(crate) struct Below {
 /// What was seen of other starts so far.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    names: HashMap<Key, Sym>,
+    /// With their places among the texts, and whether they are workers.
+    names: Names,
+    named: usize,
     /// Pids of starts that are finished, by their parent's start, as long as that is not.
-    children: HashMap<u64, HashSet<u32>>,
+    children: HashMap<u64, Pids>,
     /// ... and how many.
     pids: usize,
     /// From when to when other threads than the first were seen, by start.
@@ -61,8 +66,7 @@ pub(crate) struct Known {
     copies: HashMap<u64, Vec<u64>>,
     /// Short starts that are finished, by the start that they descend from, as long as that is not.
     below: HashMap<u64, Below>,
-    /// Copies that went on without an exec, and workers of pools: they do a part of the work, and answer nothing.
-    workers: HashSet<Key>,
+    workers: usize,
     /// Attempts to connect of starts, and of those below them, where any failed.
     attempts: HashMap<u64, Vec<Attempt>>,
     pub(crate) texts: Interner,
@@ -70,6 +74,11 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// Puts the commands of starts there.
+    pub(super) fn keep_in(&mut self, scratch: Box<dyn Scratch>) {
+        self.names.keep_in(scratch);
+    }
+
     /// With keys that somebody else has, too.
     pub(super) fn hashed_with(state: RandomState) -> Self {
         Self { state, ..Self::default() }
@@ -90,15 +99,16 @@ impl Known {
         let name = self.name_in(start);
         let parent =
             start.parent.as_ref().and_then(|parent| parent.start_id.as_deref()).map(|id| self.key(id));
-        if self.names.len() < MAX_NAMES {
-            self.names.insert(Key::of(key), name);
+        let is_worker = is_worker(start);
+        if self.named < MAX_NAMES || (is_worker && self.workers < MAX_NAMES) {
+            self.named += 1;
+            self.workers += usize::from(is_worker);
+            let sym = u32::try_from(name.number()).unwrap_or(u32::MAX).min(u32::MAX >> 1);
+            self.names.insert(Key::of(key), sym << 1 | u32::from(is_worker));
         }
         self.learn_below(key, parent, start);
-        if is_worker(start) && self.workers.len() < MAX_NAMES {
-            self.workers.insert(Key::of(key));
-        }
         // Only it will ask for them.
-        if let Some(parent) = parent.filter(|parent| !self.names.contains_key(&Key::of(*parent)))
+        if let Some(parent) = parent.filter(|parent| !self.names.contains(Key::of(*parent)))
             && self.pids < MAX_NAMES
         {
             self.pids += usize::from(self.children.entry(parent).or_default().insert(start.pid));
@@ -121,7 +131,7 @@ impl Known {
 
     /// A short start counts for all that it descends from, by way of its parent.
     fn learn_below(&mut self, key: u64, parent: Option<u64>, start: &Start) {
-        let Some(parent) = parent.filter(|parent| !self.names.contains_key(&Key::of(*parent))) else {
+        let Some(parent) = parent.filter(|parent| !self.names.contains(Key::of(*parent))) else {
             return;
         };
         let mut more = self.below.get(&key).copied().unwrap_or_default();
@@ -205,24 +215,29 @@ impl Known {
         self.attempts.get(&self.key(start_id)).map_or(&[], Vec::as_slice)
     }
 
+    fn name_at(&self, key: u64) -> Option<Sym> {
+        Some(Sym::from_number((self.names.get(Key::of(key))? >> 1) as usize))
+    }
+
     /// The command of a start that was seen already.
     pub(crate) fn name(&self, start_id: &str) -> Option<&str> {
-        self.names.get(&Key::of(self.key(start_id))).map(|name| self.texts.get(*name))
+        self.name_at(self.key(start_id)).map(|name| self.texts.get(name))
     }
 
     /// The same by its key, fit for a sentence.
     pub(crate) fn name_of(&self, key: u64) -> Option<String> {
-        self.names.get(&Key::of(key)).map(|name| label::harmless(self.texts.get(*name), MAX_TEXT))
+        self.name_at(key).map(|name| label::harmless(self.texts.get(name), MAX_TEXT))
     }
 
-    /// Is that start, which was seen already, a worker?
+    /// Is that start, which was seen already, a worker: a copy that went on without an exec, or one of a pool? They do a
+    /// part of the work, and answer nothing.
     pub(crate) fn is_worker(&self, start_id: &str) -> bool {
-        self.workers.contains(&Key::of(self.key(start_id)))
+        self.names.get(Key::of(self.key(start_id))).is_some_and(|value| value & 1 == 1)
     }
 
     /// Is that pid the one of a child that was seen already?
     pub(crate) fn is_child(&self, parent: &str, pid: u32) -> bool {
-        self.children.get(&self.key(parent)).is_some_and(|pids| pids.contains(&pid))
+        self.children.get(&self.key(parent)).is_some_and(|pids| pids.contains(pid))
     }
 
     /// A start has been looked at, and asks no more.

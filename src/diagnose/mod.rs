@@ -13,6 +13,8 @@ mod findings;
 mod hit;
 mod join;
 mod known;
+mod names;
+mod pids;
 mod siblings;
 pub mod thresholds;
 mod verdict;
@@ -21,6 +23,7 @@ mod whole;
 pub use catalogue::{Page, page, pages};
 pub use thresholds::Thresholds;
 
+use crate::aside::Scratch;
 use crate::hash::{HashMap, HashSet, RandomState};
 use crate::sort::SortSmall;
 use crate::trace::parts;
@@ -31,10 +34,10 @@ use crate::trace::schema::{
 use crate::words::intern::Sym;
 use case::Case;
 use catalogue::{Feed, Rule};
-use entries::{Entries, Ids};
+use entries::Entries;
 use hit::Hit;
 use join::Hits;
-use known::{Key, Known};
+use known::Known;
 use siblings::Families;
 use whole::{Entry, Run, Wholes};
 
@@ -80,12 +83,14 @@ pub struct Diagnoser {
     entries: Entries,
     /// Of starts past [`MAX_ENTRIES`] that have findings.
     ids: HashMap<u64, String>,
-    paths: HashMap<u64, Vec<Run>>,
+    /// Stretches of critical paths that are kept.
     runs: usize,
     /// Processes that were there before the recording.
     older: HashSet<u64>,
     /// When the first of the starts so far began.
     first_ns: u64,
+    /// ... and the last of them came to its end.
+    last_ns: u64,
     hits: Hits,
     families: Families,
     facts: verdict::Facts,
@@ -114,10 +119,10 @@ impl Diagnoser {
             cpus: 0,
             entries: Entries::default(),
             ids: HashMap::default(),
-            paths: HashMap::default(),
             runs: 0,
             older: HashSet::default(),
             first_ns: u64::MAX,
+            last_ns: 0,
             hits: Hits::default(),
             families: Families::default(),
             facts: verdict::Facts::default(),
@@ -130,6 +135,13 @@ impl Diagnoser {
     pub(crate) fn of(asked: Asked, thresholds: Thresholds) -> Self {
         let known = Known::hashed_with(asked.state);
         Self { known, asked: Some(asked.parents), ..Self::new(thresholds) }
+    }
+
+    /// Puts what is to be remembered of every start there, as soon as it is much. What it is written to is the caller's,
+    /// two files of their own.
+    pub fn keep_in(&mut self, [entries, names]: [Box<dyn Scratch>; 2]) {
+        self.entries.keep_in(entries);
+        self.known.keep_in(names);
     }
 
     fn is_asked_for(&self, key: u64) -> bool {
@@ -280,24 +292,32 @@ impl Diagnoser {
             finish,
             forked: fork.map_or(origin, |fork| origin.saturating_add(fork.duration_ns)).min(finish),
         };
-        self.entries.push(&start.start_id, &entry);
         if verdict::is_older(start) {
             self.older.insert(key);
         }
         self.first_ns = self.first_ns.min(origin);
+        self.last_ns = self.last_ns.max(finish);
+        let runs = self.path(&entry, start);
+        self.runs += runs.len();
+        self.entries.push(&start.start_id, &entry, &runs);
+    }
+
+    /// The critical path of a start that may be a root; empty where it is none.
+    fn path(&self, entry: &Entry, start: &Start) -> Vec<Run> {
+        let (timeline, &Entry { key, origin, finish, parent: of_start, .. }) = (&start.timeline, entry);
         // Whoever has no parent in the trace is a root, and whose parent is older than the recording, which has
         // begun before the first start; of the others the path is not asked for.
-        let parent_id = parent.and_then(|parent| parent.id.as_deref());
+        let parent_id = start.parent.as_ref().and_then(|parent| parent.id.as_deref());
         let most = match of_start {
             None => MAX_RUNS,
             Some(of) if self.older.contains(&of) => MAX_RUNS,
             Some(_) if parent_id.and_then(verdict::born).is_some_and(|ns| ns < self.first_ns) => {
                 MAX_MAYBE_RUNS
             }
-            Some(_) => return,
+            Some(_) => return Vec::new(),
         };
         if self.runs >= most {
-            return;
+            return Vec::new();
         }
         let mut runs: Vec<Run> = Vec::new();
         for segment in timeline.critical_path.iter().take(MAX_RUNS) {
@@ -320,10 +340,7 @@ impl Diagnoser {
                 _ => runs.push(Run { of, tid, from, to, own_ns }),
             }
         }
-        if !runs.is_empty() {
-            self.runs += runs.len();
-            self.paths.insert(key, runs);
-        }
+        runs
     }
 
     /// Joins what was found. The session is `None` where the trace has no end; `recorded` is what the trace
@@ -334,24 +351,29 @@ impl Diagnoser {
         session: Option<&Session>,
         recorded: Option<Diagnosis>,
     ) -> Said {
-        let all = std::mem::take(&mut self.entries);
-        let (entries, ids) = all.read(|id| self.known.key(id));
+        let entries = std::mem::take(&mut self.entries);
         let runs = session.map_or(&[][..], |session| session.runs.as_slice());
         let runs = runs.iter().filter_map(|run| run.start_id.as_deref());
         let runs: HashSet<u64> = runs.map(|id| self.known.key(id)).collect();
-        let wholes = Wholes::new(&entries, &ids.by_key, &self.paths, &self.older, &runs);
+        if recorded.is_none() {
+            self.look_at_siblings(&runs);
+        }
+        let asked = self.hits.starts();
+        let key = |id: &str| self.known.key(id);
+        let wholes = Wholes::new(&entries, key, &self.older, &runs, &asked);
+        drop(asked);
         let mut diagnosis = match recorded {
             Some(recorded) => recorded,
-            None => self.joined(&wholes, &ids, &runs),
+            None => self.joined(&wholes, &entries, &runs),
         };
-        let failed = self.facts.failed_roots(&wholes, &entries);
-        let failed: Vec<String> = failed.into_iter().filter_map(|key| ids.get(key)).collect();
+        let failed = self.facts.failed_roots(&wholes);
+        let failed: Vec<String> = failed.filter_map(|root| entries.id(root.place)).collect();
         let verdict = self.facts.verdict(&verdict::Trial {
             diagnosis: &diagnosis,
             wholes: &wholes,
-            entries: &entries,
             groups,
             session,
+            window_ns: self.last_ns.saturating_sub(self.first_ns),
             texts: &self.known.texts,
         });
         // Where the start that all is about failed, how long it took is the lesser question.
@@ -365,7 +387,8 @@ impl Diagnoser {
         Said { diagnosis, verdict }
     }
 
-    fn joined(&mut self, wholes: &Wholes, placed: &Ids<'_>, runs: &HashSet<u64>) -> Diagnosis {
+    /// What equal starts do to each other.
+    fn look_at_siblings(&mut self, runs: &HashSet<u64>) {
         let families = std::mem::take(&mut self.families);
         for family in families.finish(|id| self.known.key(id)) {
             // That `stat` runs the same again and again is what it is for.
@@ -384,6 +407,9 @@ impl Diagnoser {
                 }
             }
         }
+    }
+
+    fn joined(&mut self, wholes: &Wholes, entries: &Entries, runs: &HashSet<u64>) -> Diagnosis {
         let mut not_examined = self.not_examined();
         let mut counted: Vec<_> = self.hits.counted.iter().map(|(id, n)| (*id, *n)).collect();
         counted.sort_small_by(Ord::cmp);
@@ -401,8 +427,11 @@ impl Diagnoser {
                 None => join::Manner::default(),
             },
             &join::Trace {
-                whole_of: &|key| placed.by_key.get(&Key::of(key)).and_then(|at| wholes.of(*at)),
-                id_of: &|key| placed.get(key).or_else(|| ids.get(&key).cloned()),
+                whole_of: &|key| wholes.of(key),
+                id_of: &|key| {
+                    let placed = wholes.place(key).and_then(|place| entries.id(place));
+                    placed.or_else(|| ids.get(&key).cloned())
+                },
                 name_of: &|key| known.name_of(key),
                 name: &|name| texts.get(name),
                 has_runs: runs.len() > 1,

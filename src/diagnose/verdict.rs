@@ -3,7 +3,7 @@
 use super::case::{by_name, program_at, quoted, time};
 use super::findings::never_ready::clients;
 use super::findings::start_failed;
-use super::whole::{Entry, Whole, Wholes};
+use super::whole::{self, Whole, Wholes};
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
 use crate::trace::parts;
@@ -130,9 +130,10 @@ pub(super) struct Facts {
 pub(super) struct Trial<'a> {
     pub(super) diagnosis: &'a Diagnosis,
     pub(super) wholes: &'a Wholes,
-    pub(super) entries: &'a [Entry],
     pub(super) groups: &'a [Group],
     pub(super) session: Option<&'a Session>,
+    /// From the beginning of the first start to the end of the last: all that is known of a recording that was cut off.
+    pub(super) window_ns: u64,
     pub(super) texts: &'a Interner,
 }
 
@@ -226,7 +227,7 @@ impl Facts {
                 || joined.severity > Severity::Info
         };
         let root = main.and_then(|whole| match whole.roots.as_slice() {
-            [one] => trial.entries.get(*one as usize).and_then(|entry| self.roots.get(&entry.key)),
+            [one] => self.roots.get(&one.key),
             _ => None,
         });
         let is_command = trial.session.is_none_or(|session| session.mode == "command");
@@ -244,15 +245,15 @@ impl Facts {
                 begin + &self.of_root(root, trial)
             }
             _ => {
-                let over = trial.session.map_or_else(|| window(trial.entries), |session| session.duration_ns);
+                let over = trial.session.map_or(trial.window_ns, |session| session.duration_ns);
                 let begun = format!("{} in {}", counted(self.starts, "start"), time(over));
                 // Of those whose start was seen from the beginning to the end.
-                let measured = |entry: &Entry| {
-                    let root = self.roots.get(&entry.key);
+                let measured = |root: &whole::Root| {
+                    let root = self.roots.get(&root.key);
                     root.is_none_or(|root| root.ready != "timeout" && !root.partial)
                 };
                 match main.filter(|whole| is_one && whole.roots.len() > 1) {
-                    Some(whole) => match whole.under_way(trial.entries, measured) {
+                    Some(whole) => match whole.under_way(measured) {
                         0 => begun,
                         ns => format!("{begun}, {} of it starting", time(ns)),
                     },
@@ -321,21 +322,17 @@ impl Facts {
     }
 
     /// The starts that the verdict is about and that failed.
-    pub(super) fn failed_roots(&self, wholes: &Wholes, entries: &[Entry]) -> Vec<u64> {
+    pub(super) fn failed_roots<'w>(&self, wholes: &'w Wholes) -> impl Iterator<Item = &'w whole::Root> {
         let roots = wholes.main().map_or(&[][..], |whole| whole.roots.as_slice());
-        let keys = roots.iter().filter_map(|at| entries.get(*at as usize)).map(|entry| entry.key);
         let failed = |root: &Root| {
             root.ready == "exit" && (root.signal.is_some() || root.code.is_some_and(|code| code != 0))
         };
-        keys.filter(|key| self.roots.get(key).is_some_and(failed)).take(1_000).collect()
+        roots.iter().filter(move |root| self.roots.get(&root.key).is_some_and(failed)).take(1_000)
     }
 
     /// Of a command that was ready, and then executed another program: what it was ready by is the first one's.
     fn executed(&self, whole: &Whole, trial: &Trial<'_>) -> Option<String> {
-        let mut roots = whole.roots.iter().map(|at| {
-            let entry = trial.entries.get(*at as usize)?;
-            self.roots.get(&entry.key)
-        });
+        let mut roots = whole.roots.iter().map(|root| self.roots.get(&root.key));
         let first = roots.next()??;
         let later: Vec<&Root> = roots.collect::<Option<_>>()?;
         let last = later.last().filter(|_| later.iter().all(|root| root.process == first.process))?;
@@ -389,12 +386,6 @@ fn failure(start: &Start) -> Option<String> {
 fn why(root: &Root) -> String {
     let mark = if root.signal.is_some() { ", " } else { ": " };
     root.why.as_ref().map(|why| format!("{mark}{why}")).unwrap_or_default()
-}
-
-/// From the beginning of the first start to the end of the last: all that is known of a recording that was cut off.
-fn window(entries: &[Entry]) -> u64 {
-    let first = entries.iter().map(|entry| entry.origin).min().unwrap_or(0);
-    entries.iter().map(|entry| entry.finish).max().unwrap_or(0).saturating_sub(first)
 }
 
 fn detail(root: &Root) -> String {

@@ -11,6 +11,7 @@
 //! how it waits for them, and whoever records it asks what it starts. Its children are roots.
 
 use super::hit::{Claim, Of};
+use super::entries::{Entries, Place};
 use super::known::Key;
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
@@ -58,11 +59,21 @@ impl Run {
     }
 }
 
+/// A start that nobody else's start waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Root {
+    pub(super) key: u64,
+    origin: u64,
+    finish: u64,
+    forked: u64,
+    pub(super) place: Place,
+}
+
 /// One whole.
 #[derive(Debug, Default)]
 pub(super) struct Whole {
-    /// Places in the list of entries, in order of time.
-    pub(super) roots: Vec<u32>,
+    /// In order of time.
+    pub(super) roots: Vec<Root>,
     /// In order of time, without overlaps.
     pub(super) path: Vec<Run>,
     /// Length of the path.
@@ -71,85 +82,115 @@ pub(super) struct Whole {
     pub(super) is_older: bool,
 }
 
-/// All wholes, and which one each start belongs to.
+/// All wholes, and which one each of the starts belongs to that are asked for.
 #[derive(Debug, Default)]
 pub(super) struct Wholes {
     pub(super) list: Vec<Whole>,
-    /// The whole of each entry.
-    of: Vec<u32>,
+    asked: HashMap<Key, (u32, Place)>,
+}
+
+/// A start that is the parent of others.
+#[derive(Debug, Clone, Copy)]
+struct Inner {
+    parent: Option<u64>,
+    creator: u64,
+    root: Option<u64>,
+}
+
+/// The parents among the starts, by their keys: of a million starts, they are few.
+#[derive(Debug, Default)]
+struct Tree(HashMap<u64, Inner>);
+
+impl Tree {
+    fn new(entries: &Entries, key: &impl Fn(&str) -> u64, older: &HashSet<u64>) -> Self {
+        let mut parents: HashSet<u64> = HashSet::default();
+        entries.each(key, |entry, _| parents.extend(entry.parent.filter(|parent| !older.contains(parent))));
+        let mut tree = HashMap::default();
+        entries.each(key, |Entry { key, parent, creator, .. }, _| {
+            if parents.contains(&key) {
+                let parent = parent.filter(|parent| !older.contains(parent));
+                tree.insert(key, Inner { parent, creator, root: None });
+            }
+        });
+        Self(tree)
+    }
+
+    /// Up to a root, or to a start whose root is known. A circle, which only a forged file has, ends.
+    fn root(&mut self, of: u64) -> Option<u64> {
+        let (mut at, mut way) = (of, Vec::new());
+        let root = loop {
+            let inner = self.0.get(&at)?;
+            if let Some(known) = inner.root {
+                break known;
+            }
+            way.push(at);
+            match inner.parent.filter(|parent| self.0.contains_key(parent) && way.len() <= self.0.len()) {
+                Some(parent) => at = parent,
+                None => break at,
+            }
+        };
+        for at in way {
+            if let Some(inner) = self.0.get_mut(&at) {
+                inner.root = Some(root);
+            }
+        }
+        Some(root)
+    }
 }
 
 impl Wholes {
-    /// `paths` has the critical paths of those that could be roots; where one is missing, the start itself
-    /// is all that is known of it.
-    /// `by_key` has the places of entries; `older` those of processes that were there before the recording; `runs` the
-    /// commands of `stat`, which nobody waits for together.
+    /// The entries have the critical paths of those that could be roots; where one is missing, the start itself is all
+    /// that is known of it. `older` are those of processes that were there before the recording; `runs` the commands of
+    /// `stat`, which nobody waits for together; `asked` those whose whole and id will be asked for.
     pub(super) fn new(
-        entries: &[Entry],
-        by_key: &HashMap<Key, u32>,
-        paths: &HashMap<u64, Vec<Run>>,
+        entries: &Entries,
+        key: impl Fn(&str) -> u64,
         older: &HashSet<u64>,
         runs: &HashSet<u64>,
+        asked: &HashSet<Key>,
     ) -> Self {
-        let mut root_of: Vec<Option<u32>> = vec![None; entries.len()];
-        let mut way = Vec::new();
-        for start in 0..entries.len() as u32 {
-            // Up to a root, or to a start whose root is known. A circle, which only a forged file has, ends.
-            let mut at = start;
-            let root = loop {
-                if let Some(known) = root_of.get(at as usize).copied().flatten() {
-                    break known;
-                }
-                way.push(at);
-                let parent = entries.get(at as usize).and_then(|entry| entry.parent);
-                match parent
-                    .filter(|parent| !older.contains(parent))
-                    .and_then(|parent| by_key.get(&Key::of(parent)))
-                    .filter(|_| way.len() <= entries.len())
-                {
-                    Some(&parent) => at = parent,
-                    None => break at,
-                }
-            };
-            for at in way.drain(..) {
-                if let Some(of) = root_of.get_mut(at as usize) {
-                    *of = Some(root);
-                }
-            }
-        }
+        let mut tree = Tree::new(entries, &key, older);
         let mut wholes = Self::default();
         let mut by_creator: HashMap<(u64, bool), u32> = HashMap::default();
-        for at in 0..entries.len() as u32 {
-            let root = root_of.get(at as usize).copied().flatten().unwrap_or(at);
-            let creator =
-                entries.get(root as usize).map_or((0, false), |root| match runs.contains(&root.key) {
-                    true => (root.key, true),
-                    false => (root.creator, false),
-                });
-            let place = *by_creator.entry(creator).or_insert_with(|| {
-                wholes.list.push(Whole::default());
+        entries.each(&key, |entry, place| {
+            let parent = entry.parent.filter(|parent| !older.contains(parent));
+            let root = parent.and_then(|parent| tree.root(parent)).unwrap_or(entry.key);
+            let creator = match runs.contains(&root) {
+                true => (root, true),
+                false if root == entry.key => (entry.creator, false),
+                false => (tree.0.get(&root).map_or(0, |root| root.creator), false),
+            };
+            let number = *by_creator.entry(creator).or_insert_with(|| {
+                wholes.list.push(Whole { is_older: true, ..Whole::default() });
                 (wholes.list.len() - 1) as u32
             });
-            wholes.of.push(place);
-            if root == at
-                && let Some(whole) = wholes.list.get_mut(place as usize)
-            {
-                whole.roots.push(at);
+            if asked.contains(&Key::of(entry.key)) {
+                wholes.asked.insert(Key::of(entry.key), (number, place));
             }
-        }
+            if root == entry.key
+                && let Some(whole) = wholes.list.get_mut(number as usize)
+            {
+                let Entry { key, origin, finish, forked, .. } = entry;
+                whole.is_older &= older.contains(&key);
+                whole.roots.push(Root { key, origin, finish, forked, place });
+            }
+        });
         for whole in &mut wholes.list {
-            whole.roots.sort_small_by_key(|&at| entries.get(at as usize).map(|entry| entry.origin));
-            let roots: Vec<&Entry> = whole.roots.iter().filter_map(|&at| entries.get(at as usize)).collect();
-            whole.is_older = roots.iter().all(|root| older.contains(&root.key));
-            whole.path = join(&roots, paths);
+            whole.roots.sort_small_by_key(|root| root.origin);
+            whole.path = join(&whole.roots, |root| entries.runs(root.key, root.place));
             whole.length = whole.path.iter().fold(0, |sum, run| sum + (run.to - run.from));
         }
         wholes
     }
 
-    /// The whole that a start belongs to, by its place among the entries.
-    pub(super) fn of(&self, at: u32) -> Option<u32> {
-        self.of.get(at as usize).copied()
+    /// The whole that a start belongs to, of those that were asked for.
+    pub(super) fn of(&self, key: u64) -> Option<u32> {
+        Some(self.asked.get(&Key::of(key))?.0)
+    }
+
+    /// Where its id is.
+    pub(super) fn place(&self, key: u64) -> Option<Place> {
+        Some(self.asked.get(&Key::of(key))?.1)
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&Whole> {
@@ -171,26 +212,28 @@ impl Wholes {
 }
 
 /// One path from those of several roots, which are in order of their origins.
-fn join(roots: &[&Entry], paths: &HashMap<u64, Vec<Run>>) -> Vec<Run> {
+fn join(roots: &[Root], path_of: impl Fn(&Root) -> Vec<Run>) -> Vec<Run> {
     // By their ends, latest last; and what is left of each when the path has come back before its end.
-    let mut by_end: Vec<&Entry> = roots.to_vec();
-    by_end.sort_small_by_key(|root| (root.finish, root.origin));
-    let mut by_origin: Vec<&Entry> = roots.to_vec();
+    let mut by_end: Vec<u32> = (0..roots.len() as u32).collect();
+    let root_at = |at: &u32| roots.get(*at as usize);
+    by_end.sort_small_by_key(|at| root_at(at).map(|root| (root.finish, root.origin)));
+    let mut by_origin = roots;
     let mut out: Vec<Run> = Vec::new();
     let mut now = u64::MAX;
     loop {
-        while by_end.last().is_some_and(|root| root.finish > now || root.origin >= now) {
+        while by_end.last().and_then(root_at).is_some_and(|root| root.finish > now || root.origin >= now) {
             by_end.pop();
         }
-        while by_origin.last().is_some_and(|root| root.origin >= now) {
-            by_origin.pop();
+        while let Some((last, rest)) = by_origin.split_last()
+            && last.origin >= now
+        {
+            by_origin = rest;
         }
         // The one that ended last of those that had ended ...
-        let ended = by_end.last().copied();
+        let ended = by_end.last().and_then(root_at);
         // ... or the fork before, of one that was still going on.
         let forking =
             by_origin.iter().rev().take(64).find(|root| root.forked <= now && root.forked > root.origin);
-        let forking = forking.copied();
         let (root, until) = match (ended, forking) {
             (Some(ended), Some(forking)) if forking.forked > ended.finish => (forking, forking.forked),
             (Some(ended), _) => (ended, ended.finish),
@@ -198,11 +241,13 @@ fn join(roots: &[&Entry], paths: &HashMap<u64, Vec<Run>>) -> Vec<Run> {
             (None, None) => break,
         };
         let until = until.min(now);
-        let whole = [Run { of: root.key, tid: 0, from: root.origin, to: root.finish, own_ns: None }];
-        let path = paths.get(&root.key).filter(|path| !path.is_empty()).map_or(&whole[..], |path| path);
-        let within = path.iter().filter(|run| run.from < until && run.to > root.origin);
+        let mut path = path_of(root);
+        if path.is_empty() {
+            path.push(Run { of: root.key, tid: 0, from: root.origin, to: root.finish, own_ns: None });
+        }
+        let within = path.iter().rev().filter(|run| run.from < until && run.to > root.origin);
         let cut = within.map(|run| Run { from: run.from.max(root.origin), to: run.to.min(until), ..*run });
-        out.extend(cut.filter(|run| run.from < run.to).collect::<Vec<_>>().into_iter().rev());
+        out.extend(cut.filter(|run| run.from < run.to));
         // Always further back: a root without any length is passed over.
         now = root.origin.min(now.saturating_sub(1));
         if now == 0 {
@@ -216,8 +261,8 @@ fn join(roots: &[&Entry], paths: &HashMap<u64, Vec<Run>>) -> Vec<Run> {
 impl Whole {
     /// How long at least one of some of its roots was starting: where they overlap, one path does not lead through all
     /// of that.
-    pub(super) fn under_way(&self, entries: &[Entry], of: impl Fn(&Entry) -> bool) -> u64 {
-        let roots = self.roots.iter().filter_map(|&at| entries.get(at as usize)).filter(|root| of(root));
+    pub(super) fn under_way(&self, of: impl Fn(&Root) -> bool) -> u64 {
+        let roots = self.roots.iter().filter(|root| of(root));
         length(&union(roots.map(|root| (root.origin, root.finish)).collect()))
     }
 }
@@ -301,14 +346,19 @@ mod tests {
         let entries = [entry(2, Some(1), 0, 100), entry(3, Some(1), 50, 120), entry(4, Some(1), 200, 230)];
         let wholes = of_entries(&entries, &HashMap::default());
         let whole = wholes.main().unwrap();
-        assert_eq!((whole.length, whole.under_way(&entries, |_| true)), (100, 150));
-        assert_eq!(whole.under_way(&entries, |root| root.key != 3), 130);
-        assert_eq!(whole.under_way(&entries, |_| false), 0);
+        assert_eq!((whole.length, whole.under_way(|_| true)), (100, 150));
+        assert_eq!(whole.under_way(|root| root.key != 3), 130);
+        assert_eq!(whole.under_way(|_| false), 0);
     }
 
     fn of_entries(entries: &[Entry], paths: &HashMap<u64, Vec<Run>>) -> Wholes {
-        let by_key = entries.iter().zip(0u32..).map(|(entry, at)| (Key::of(entry.key), at)).collect();
-        Wholes::new(entries, &by_key, paths, &HashSet::default(), &HashSet::default())
+        let mut all = Entries::default();
+        for entry in entries {
+            all.push(&entry.key.to_string(), entry, paths.get(&entry.key).map_or(&[], Vec::as_slice));
+        }
+        let asked = entries.iter().map(|entry| Key::of(entry.key)).collect();
+        let key = |id: &str| id.parse().unwrap();
+        Wholes::new(&all, key, &HashSet::default(), &HashSet::default(), &asked)
     }
 
     fn run(of: u64, from: u64, to: u64) -> Run {
@@ -327,7 +377,7 @@ mod tests {
         assert_eq!(wholes.list.len(), 1);
         let whole = wholes.main().unwrap();
         assert_eq!((&whole.path, whole.length), (&path, 100));
-        assert!([0, 1, 2].iter().all(|&at| wholes.of(at) == Some(0)));
+        assert!([1, 2, 3].iter().all(|&key| wholes.of(key) == Some(0)) && wholes.of(4).is_none());
         // A claim counts where the path leads through its task.
         assert_eq!(whole.on_path([claim(2, 0, 30), claim(1, 0, 30)].iter()), [(0, 30)]);
         assert_eq!(whole.on_path([claim(3, 20, 50)].iter()), []);

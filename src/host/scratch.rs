@@ -12,6 +12,11 @@ use std::os::unix::fs::FileExt;
 #[derive(Debug, Default)]
 pub struct Nameless(Option<File>);
 
+/// So many.
+pub fn nameless<const N: usize>() -> [Box<dyn Scratch>; N] {
+    std::array::from_fn(|_| Box::<Nameless>::default() as Box<dyn Scratch>)
+}
+
 impl Scratch for Nameless {
     fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let file = match &self.0 {

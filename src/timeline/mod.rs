@@ -35,7 +35,7 @@ mod waited;
 mod words;
 pub mod world;
 
-pub use past::Scratch;
+pub use crate::aside::Scratch;
 
 use crate::event::{CgroupId, Event, Id, What};
 use crate::hash::HashMap;
@@ -210,8 +210,8 @@ impl Builder {
     }
 
     /// Puts what paths may need of starts that are over there as soon as it is much: a recording then has all of
-    /// it, where without such room the oldest of it is forgotten.
-    pub fn keep_past_in(&mut self, scratch: Box<dyn Scratch>) {
+    /// it, where without such room the oldest of it is forgotten. Three files of their own.
+    pub fn keep_past_in(&mut self, scratch: [Box<dyn Scratch>; 3]) {
         self.past.keep_in(scratch);
     }
 

@@ -2,8 +2,7 @@
 //! critical path of those leads through them.
 //!
 //! A command that starts others for hours may ask at its end for any of them. So each is written into few bytes
-//! (`code.rs`), which leave memory for a nameless file where there is one (`store.rs`), and what stays of it is where
-//! they are.
+//! (`code.rs`), which leave memory for a nameless file where there is one (`store.rs`), as does where they are.
 
 mod code;
 mod store;
@@ -13,30 +12,15 @@ mod tests;
 use super::phases::Begun;
 use super::spill::Spill;
 use super::tasks::Tasks;
+use crate::aside::{Scratch, Table};
 use crate::event::Id;
-use crate::hash::HashMap;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use store::Store;
 
-/// Past starts that are known: 10 MB of where they are.
-const MAX_STORIES: usize = 250_000;
-
-/// Room for what is seldom asked for, out of memory.
-pub trait Scratch: std::fmt::Debug {
-    /// Writes all of it there.
-    ///
-    /// # Errors
-    /// There is no room, or there never was.
-    fn write(&mut self, at: u64, bytes: &[u8]) -> std::io::Result<()>;
-    /// Reads what was written there, as far as it goes.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    fn read(&self, at: u64, into: &mut [u8]) -> std::io::Result<usize>;
-    /// What was written between these places is asked for no more.
-    fn forget(&mut self, from: u64, to: u64);
-}
+/// Past starts that are known: 10 MB of where they are, where that has to be in memory.
+const MAX_STORIES: u64 = 250_000;
+/// Numbers of a slot.
+const SLOT: u64 = 4;
 
 /// One start, as a path needs it.
 #[derive(Debug, Clone)]
@@ -77,24 +61,29 @@ impl Slot {
 /// Finished starts.
 #[derive(Debug, Default)]
 pub(super) struct Past {
-    /// In the order in which they finished.
-    slots: VecDeque<Slot>,
+    /// In the order in which they finished, each as four numbers.
+    slots: Table,
     /// The number of the first slot: how many went before.
     gone: u64,
-    /// The last slot of each process number.
-    by_pid: HashMap<u32, u64>,
+    /// The number of the next one.
+    next: u64,
+    /// The number behind the one of the last slot of each process number.
+    by_pid: Table,
     store: Store,
     /// Where the pieces of those go that are read again, where they are many.
     spill: Option<Rc<Spill>>,
-    sweep_at: usize,
+    sweep_at: u64,
     /// The end of the latest start that had to go before its time.
     pub evicted_ns: u64,
 }
 
 impl Past {
-    /// Puts what is seldom asked for there, from now on.
-    pub(super) fn keep_in(&mut self, scratch: Box<dyn Scratch>) {
-        self.store.to(scratch);
+    /// Puts what is seldom asked for there, from now on: the starts, where each is, and where the last of each process
+    /// number is.
+    pub(super) fn keep_in(&mut self, [starts, slots, by_pid]: [Box<dyn Scratch>; 3]) {
+        self.store.to(starts);
+        self.slots.keep_in(slots);
+        self.by_pid.keep_in(by_pid);
     }
 
     /// Puts there what is read again of starts that went on for long.
@@ -105,14 +94,14 @@ impl Past {
     /// Keeps a start. `oldest_ns` says when the oldest start in progress began: what ended before that
     /// is of no more use.
     pub(super) fn add(&mut self, story: &Story, oldest_ns: impl FnOnce() -> Option<u64>) {
-        if self.slots.len() >= self.sweep_at {
+        if self.len() >= self.sweep_at {
             self.sweep(oldest_ns());
         }
         let at = self.store.put(code::write(story));
-        while self.slots.len() >= MAX_STORIES || self.store.is_over() && !self.slots.is_empty() {
+        while self.len() >= MAX_STORIES || self.store.is_over() && self.len() > 0 {
             self.evict();
         }
-        self.insert(Slot {
+        self.insert(&Slot {
             origin_ns: story.origin_ns,
             end_ns: story.end_ns,
             at: at << 1 | u64::from(story.exited),
@@ -121,53 +110,73 @@ impl Past {
         });
     }
 
-    fn insert(&mut self, slot: Slot) {
-        let number = self.gone + self.slots.len() as u64;
-        let before = self.by_pid.insert(slot.pid, number).map_or(0, |before| number - before);
-        self.slots.push_back(Slot { back: u32::try_from(before).unwrap_or(0), ..slot });
+    fn len(&self) -> u64 {
+        self.next - self.gone
     }
 
+    fn insert(&mut self, slot: &Slot) {
+        let last = self.by_pid.get(slot.pid.into()).checked_sub(1).filter(|last| *last >= self.gone);
+        let back = last.map_or(0, |last| self.next - last);
+        let back = u32::try_from(back).unwrap_or(0);
+        let numbers = [slot.origin_ns, slot.end_ns, slot.at, u64::from(back) << 32 | u64::from(slot.pid)];
+        for (place, number) in (self.next * SLOT..).zip(numbers) {
+            self.slots.put(place, number);
+        }
+        self.next += 1;
+        self.by_pid.put(slot.pid.into(), self.next);
+    }
+
+    /// The slot with this number.
+    fn numbered(&self, number: u64) -> Option<Slot> {
+        if !(self.gone..self.next).contains(&number) {
+            return None;
+        }
+        let [origin_ns, end_ns, at, who] = [0, 1, 2, 3].map(|n| self.slots.get(number * SLOT + n));
+        Some(Slot { origin_ns, end_ns, at, pid: who as u32, back: (who >> 32) as u32 })
+    }
+
+    /// Lets those go that nobody asks for any more. They finished in the order of their ends, but for what is found to
+    /// be ready a moment later: those go with the ones before them.
     fn sweep(&mut self, oldest_ns: Option<u64>) {
-        let needed = |slot: &Slot| oldest_ns.is_some_and(|oldest| slot.end_ns >= oldest);
-        if !self.slots.iter().all(needed) {
-            let all = std::mem::take(&mut self.slots);
-            self.by_pid.clear();
-            self.gone = 0;
-            all.into_iter().filter(needed).for_each(|slot| self.insert(slot));
+        let needed = |slot: Slot| oldest_ns.is_some_and(|oldest| slot.end_ns >= oldest);
+        let gone = self.gone;
+        while self.gone < self.next && !self.numbered(self.gone).is_some_and(needed) {
+            self.gone += 1;
+        }
+        if self.gone > gone {
             self.forget();
         }
-        self.sweep_at = (2 * self.slots.len()).max(64);
+        self.sweep_at = (2 * self.len()).max(64);
     }
 
     /// Lets the oldest go.
     fn evict(&mut self) {
-        if let Some(slot) = self.slots.pop_front() {
+        if let Some(slot) = self.numbered(self.gone) {
             self.gone += 1;
             self.evicted_ns = self.evicted_ns.max(slot.end_ns);
-            if self.by_pid.get(&slot.pid).is_some_and(|last| *last < self.gone) {
-                self.by_pid.remove(&slot.pid);
-            }
             self.forget();
         }
     }
 
     fn forget(&mut self) {
-        self.store.forget(self.slots.front().map_or(u64::MAX, |slot| slot.at >> 1));
+        self.store.forget(self.numbered(self.gone).map_or(u64::MAX, |slot| slot.at >> 1));
+        self.slots.forget(self.gone * SLOT);
     }
 
     /// The slots of a process number, the newest first.
-    fn slots(&self, pid: u32) -> impl Iterator<Item = &Slot> {
-        let mut next = self.by_pid.get(&pid).copied();
+    fn slots(&self, pid: u32) -> impl Iterator<Item = Slot> {
+        let mut next = self.by_pid.get(pid.into()).checked_sub(1);
         std::iter::from_fn(move || {
             let number = next?;
-            let slot = self.slots.get(usize::try_from(number.checked_sub(self.gone)?).ok()?)?;
+            // What has another number could not be read, or was not written.
+            let slot = self.numbered(number).filter(|slot| slot.pid == pid)?;
             next = (slot.back > 0).then(|| number.checked_sub(slot.back.into())).flatten();
             Some(slot)
         })
     }
 
     /// Where the start is that a process with this number was in then.
-    pub(super) fn slot(&self, pid: u32, time_ns: u64) -> Option<&Slot> {
+    pub(super) fn slot(&self, pid: u32, time_ns: u64) -> Option<Slot> {
         self.slots(pid)
             .filter(|slot| slot.origin_ns < time_ns && (slot.exited() || time_ns <= slot.end_ns))
             .max_by_key(|slot| slot.origin_ns)
@@ -176,12 +185,12 @@ impl Past {
     /// The start that a process with this number was in then.
     #[cfg(test)]
     fn at(&self, pid: u32, time_ns: u64) -> Option<Story> {
-        self.read(self.slot(pid, time_ns)?)
+        self.read(&self.slot(pid, time_ns)?)
     }
 
     /// The start of a process with this number that began then.
     pub(super) fn again(&self, pid: u32, origin_ns: u64) -> Option<Story> {
-        self.read(self.slots(pid).filter(|slot| slot.origin_ns == origin_ns).last()?)
+        self.read(&self.slots(pid).filter(|slot| slot.origin_ns == origin_ns).last()?)
     }
 
     /// The start that is there.
@@ -196,11 +205,11 @@ impl Past {
 
     /// Who made the process with this number whose start is over, and which ended.
     pub(super) fn creator(&self, pid: u32) -> Option<Id> {
-        Some(self.head(self.slot(pid, u64::MAX)?)?.creator?.0)
+        Some(self.head(&self.slot(pid, u64::MAX)?)?.creator?.0)
     }
 
     /// The command of the last process with this number.
     pub(super) fn command(&self, pid: u32) -> Option<String> {
-        Some(self.head(self.slots(pid).next()?)?.command)
+        Some(self.head(&self.slots(pid).next()?)?.command)
     }
 }

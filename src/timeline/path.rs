@@ -253,7 +253,7 @@ impl<'a> Walk<'a> {
         if let Some(&known) = self.index.get(&(pid, slot.origin_ns)) {
             return Some(known);
         }
-        let Some(story) = builder.past.read(slot) else {
+        let Some(story) = builder.past.read(&slot) else {
             self.missed.set(true);
             return None;
         };

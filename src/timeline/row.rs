@@ -277,7 +277,7 @@ pub(super) fn read(from: &mut Reader<'_>, last: u64) -> Option<Piece> {
 #[cfg(test)]
 mod tests {
     use super::super::spill::PLACE;
-    use super::super::spill::tests::Disk;
+    use crate::aside::tests::Disk;
     use super::super::tasks::{State, Told};
     use super::*;
     use crate::event::task::WaitKind;

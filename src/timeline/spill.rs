@@ -1,7 +1,7 @@
 //! Room outside of memory for what the tasks of processes that go on did long ago: places of one size in a nameless
 //! file, each used again when what it holds is not needed any more.
 
-use super::Scratch;
+use crate::aside::Scratch;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -78,39 +78,9 @@ impl Drop for Spilled {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use std::io;
-
-    /// A file that takes so many bytes.
-    #[derive(Debug, Clone, Default)]
-    pub(in crate::timeline) struct Disk(
-        pub(in crate::timeline) Rc<RefCell<Vec<u8>>>,
-        pub(in crate::timeline) usize,
-    );
-
-    impl Scratch for Disk {
-        fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-            let (mut disk, end) = (self.0.borrow_mut(), at as usize + bytes.len());
-            if end > self.1 {
-                return Err(io::Error::from(io::ErrorKind::StorageFull));
-            }
-            let len = end.max(disk.len());
-            disk.resize(len, 0);
-            disk[at as usize..end].copy_from_slice(bytes);
-            Ok(())
-        }
-
-        fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
-            let disk = self.0.borrow();
-            let rest = disk.get(at as usize..).unwrap_or_default();
-            let n = rest.len().min(into.len());
-            into[..n].copy_from_slice(&rest[..n]);
-            Ok(n)
-        }
-
-        fn forget(&mut self, _: u64, _: u64) {}
-    }
+    use crate::aside::tests::Disk;
 
     #[test]
     fn places_are_used_again_and_a_full_disk_is_said() {

@@ -82,7 +82,7 @@ const SWEEP_NS: u64 = 500_000_000;
 impl<'a> Live<'a> {
     pub(super) fn new(probe: Probe, request: &Request, began: Began, sink: &'a mut dyn Sink) -> Self {
         let mut builder = Builder::new(begin::options(request, began));
-        builder.keep_past_in(Box::<host::scratch::Nameless>::default());
+        builder.keep_past_in(host::scratch::nameless());
         builder.keep_rows_in(Box::<host::scratch::Nameless>::default());
         Self {
             probe,

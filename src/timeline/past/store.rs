@@ -1,7 +1,7 @@
 //! Bytes that are written once, read seldom, and forgotten in the order in which they came: the newest in memory, the
 //! others in a file, as long as there is one.
 
-use super::Scratch;
+use crate::aside::Scratch;
 use std::collections::VecDeque;
 
 /// What is taken out of memory at once.
