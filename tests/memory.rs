@@ -218,7 +218,7 @@ fn storm(starts: u32) -> (usize, usize) {
 
 #[test]
 fn what_stays() {
-    for n in [2_000, 10_000, 30_000] {
+    for n in [10_000, 30_000] {
         let t = std::time::Instant::now();
         eprintln!("{n}: {:?} {:?}", storm(n), t.elapsed());
     }

@@ -470,7 +470,7 @@ impl Builder {
         if let Some((id, _)) = gone.next() {
             return Some((*id, self.reference(*id)));
         }
-        let story = self.past.read(&self.past.slot(pid, read_ns)?)?;
+        let story = self.past.at(pid, read_ns)?;
         let Id { pid, .. } = story.id;
         let start_id = Some(story.id.start(story.seq));
         Some((story.id, ProcessRef { start_id, id: Some(story.id.text()), pid, comm: None }))

@@ -164,33 +164,32 @@ impl Past {
     }
 
     /// The slots of a process number, the newest first.
-    fn slots(&self, pid: u32) -> impl Iterator<Item = Slot> {
+    fn slots(&self, pid: u32) -> impl Iterator<Item = (u64, Slot)> {
         let mut next = self.by_pid.get(pid.into()).checked_sub(1);
         std::iter::from_fn(move || {
             let number = next?;
             // What has another number could not be read, or was not written.
             let slot = self.numbered(number).filter(|slot| slot.pid == pid)?;
             next = (slot.back > 0).then(|| number.checked_sub(slot.back.into())).flatten();
-            Some(slot)
+            Some((number, slot))
         })
     }
 
-    /// Where the start is that a process with this number was in then.
-    pub(super) fn slot(&self, pid: u32, time_ns: u64) -> Option<Slot> {
+    /// Where the start is that a process with this number was in then, with the number of its slot.
+    pub(super) fn slot(&self, pid: u32, time_ns: u64) -> Option<(u64, Slot)> {
         self.slots(pid)
-            .filter(|slot| slot.origin_ns < time_ns && (slot.exited() || time_ns <= slot.end_ns))
-            .max_by_key(|slot| slot.origin_ns)
+            .filter(|(_, slot)| slot.origin_ns < time_ns && (slot.exited() || time_ns <= slot.end_ns))
+            .max_by_key(|(_, slot)| slot.origin_ns)
     }
 
     /// The start that a process with this number was in then.
-    #[cfg(test)]
-    fn at(&self, pid: u32, time_ns: u64) -> Option<Story> {
-        self.read(&self.slot(pid, time_ns)?)
+    pub(super) fn at(&self, pid: u32, time_ns: u64) -> Option<Story> {
+        self.read(&self.slot(pid, time_ns)?.1)
     }
 
-    /// The start of a process with this number that began then.
-    pub(super) fn again(&self, pid: u32, origin_ns: u64) -> Option<Story> {
-        self.read(&self.slots(pid).filter(|slot| slot.origin_ns == origin_ns).last()?)
+    /// The start of the slot with this number.
+    pub(super) fn again(&self, number: u64) -> Option<Story> {
+        self.read(&self.numbered(number)?)
     }
 
     /// The start that is there.
@@ -205,11 +204,11 @@ impl Past {
 
     /// Who made the process with this number whose start is over, and which ended.
     pub(super) fn creator(&self, pid: u32) -> Option<Id> {
-        Some(self.head(&self.slot(pid, u64::MAX)?)?.creator?.0)
+        Some(self.head(&self.slot(pid, u64::MAX)?.1)?.creator?.0)
     }
 
     /// The command of the last process with this number.
     pub(super) fn command(&self, pid: u32) -> Option<String> {
-        Some(self.head(&self.slots(pid).next()?)?.command)
+        Some(self.head(&self.slots(pid).next()?.1)?.command)
     }
 }

@@ -14,6 +14,7 @@ mod folds;
 mod steps;
 
 use super::Builder;
+use super::past::Story;
 use super::phases::{self, Begun};
 use super::row::Found;
 use super::tasks::{Piece, Rival, State, Tasks, Waited};
@@ -36,7 +37,8 @@ const MAX_DEPTH: usize = 200;
 /// Past starts that are in memory at once; a path comes back to few of them.
 const MAX_READ: usize = 256;
 /// One start on the path.
-struct View<'a> {
+#[derive(Clone, Copy)]
+struct View {
     id: Id,
     seq: u32,
     origin_ns: u64,
@@ -44,10 +46,19 @@ struct View<'a> {
     end_ns: u64,
     creator: Option<(Id, u32)>,
     run_ns: Option<u64>,
-    /// `None`: it is over, and has to be read.
-    living: Option<Box<Told<'a>>>,
+}
+
+/// The same as it stays in memory: a path may come through tens of thousands.
+struct Seen<'a> {
+    which: Which<'a>,
     /// What the path has of it.
     share: folds::Share,
+}
+
+enum Which<'a> {
+    Living(Box<Told<'a>>),
+    /// It is over, and has to be read; the number of its slot.
+    Past(u64),
 }
 
 /// What was read of starts that are over, by their views: few of the thousands that a path may come through.
@@ -58,9 +69,10 @@ struct Read<'a> {
     order: VecDeque<usize>,
 }
 
-/// What is known of a start's time.
+/// What is known of a start and of its time.
 #[derive(Clone)]
 struct Told<'a> {
+    view: View,
     tasks: Held<'a>,
     phases: Rc<[Begun]>,
 }
@@ -83,7 +95,7 @@ impl Deref for Held<'_> {
     }
 }
 
-impl View<'_> {
+impl View {
     /// The phase at a time, and when it began.
     fn phase(&self, phases: &[Begun], before_ns: u64) -> Option<(&'static str, u64)> {
         let at = before_ns.saturating_sub(self.origin_ns);
@@ -120,9 +132,12 @@ enum Spot<'a> {
 
 struct Walk<'a> {
     builder: &'a Builder,
-    views: Vec<View<'a>>,
-    /// By number of the process and origin.
-    index: HashMap<(u32, u64), usize>,
+    views: Vec<Seen<'a>>,
+    /// Those under way, by number of the process and origin.
+    living: HashMap<(u32, u64), usize>,
+    /// Those that are over, by their slots; without the room that keeps numbers aligned.
+    past: HashMap<[u32; 2], u32>,
+    own: View,
     read: RefCell<Read<'a>>,
     frames: Vec<(Frame, Option<Within>)>,
     /// The path so far, each step in one phase.
@@ -157,6 +172,19 @@ pub(super) struct Subject<'a> {
     pub exited: bool,
 }
 
+/// What is known of one that is over.
+fn told_of<'a>(story: Story) -> Told<'a> {
+    let view = View {
+        id: story.id,
+        seq: story.seq,
+        origin_ns: story.origin_ns,
+        end_ns: if story.exited { u64::MAX } else { story.end_ns },
+        creator: story.creator,
+        run_ns: story.run_ns,
+    };
+    Told { view, tasks: Held::Past(story.tasks), phases: story.phases }
+}
+
 impl Builder {
     /// The critical path of a start.
     pub(super) fn path(&self, subject: &Subject<'_>) -> Path {
@@ -168,16 +196,13 @@ impl Builder {
             end_ns: subject.end_ns,
             creator: None,
             run_ns: subject.run_ns,
-            living: Some(Box::new(Told {
-                tasks: Held::Living(&process.tasks),
-                phases: phases::begun(subject.phases),
-            })),
-            share: folds::Share::default(),
         };
         let mut walk = Walk {
             builder: self,
-            views: vec![own],
-            index: [((subject.id.pid, subject.origin_ns), 0)].into_iter().collect(),
+            views: Vec::new(),
+            living: HashMap::default(),
+            past: HashMap::default(),
+            own,
             read: RefCell::default(),
             frames: Vec::new(),
             steps: Steps::default(),
@@ -185,6 +210,11 @@ impl Builder {
             now: subject.end_ns,
             missed: Cell::new(false),
         };
+        walk.keep_living(Told {
+            view: own,
+            tasks: Held::Living(&process.tasks),
+            phases: phases::begun(subject.phases),
+        });
         let base = walk.base(subject);
         walk.walk(base, subject.origin_ns);
         walk.finish(subject)
@@ -222,11 +252,10 @@ impl<'a> Walk<'a> {
             process.start.as_ref().filter(|start| start.origin_ns < time_ns).map(|start| (*id, start))
         });
         if let Some((id, start)) = living {
-            if let Some(&known) = self.index.get(&(id.pid, start.origin_ns)) {
+            if let Some(&known) = self.living.get(&(id.pid, start.origin_ns)) {
                 return Some(known);
             }
             let process = self.builder.processes.get(&id)?;
-            let end_ns = self.views.first().map_or(time_ns, |own| own.end_ns).max(time_ns);
             let view = View {
                 id,
                 seq: start.seq,
@@ -234,47 +263,46 @@ impl<'a> Walk<'a> {
                 end_ns: u64::MAX,
                 creator: super::start::creator_of(process, start),
                 run_ns: start.run_ns,
-                living: Some(Box::new(Told {
-                    tasks: Held::Living(&process.tasks),
-                    phases: phases::begun(&super::start::phases_of(start, end_ns)),
-                })),
-                share: folds::Share::default(),
             };
-            return Some(self.keep(view));
+            let end_ns = self.own.end_ns.max(time_ns);
+            return Some(self.keep_living(Told {
+                view,
+                tasks: Held::Living(&process.tasks),
+                phases: phases::begun(&super::start::phases_of(start, end_ns)),
+            }));
         }
         let builder = self.builder;
-        let Some(slot) = builder.past.slot(pid, time_ns) else {
-            let evicted = builder.past.evicted_ns;
-            let is_cut = evicted > self.views.first().map_or(u64::MAX, |own| own.origin_ns)
-                && !builder.by_pid.contains_key(&pid);
+        let Some((number, slot)) = builder.past.slot(pid, time_ns) else {
+            let is_cut =
+                builder.past.evicted_ns > self.own.origin_ns && !builder.by_pid.contains_key(&pid);
             self.missed.set(self.missed.get() || is_cut);
             return None;
         };
-        if let Some(&known) = self.index.get(&(pid, slot.origin_ns)) {
-            return Some(known);
+        let key = [number as u32, (number >> 32) as u32];
+        if let Some(&known) = self.past.get(&key) {
+            return Some(known as usize);
         }
-        let Some(story) = builder.past.read(&slot) else {
+        let Some(told) = builder.past.read(&slot).map(told_of) else {
             self.missed.set(true);
             return None;
         };
-        let view = self.keep(View {
-            id: story.id,
-            seq: story.seq,
-            origin_ns: story.origin_ns,
-            end_ns: if story.exited { u64::MAX } else { story.end_ns },
-            creator: story.creator,
-            run_ns: story.run_ns,
-            living: None,
-            share: folds::Share::default(),
-        });
-        self.remember(view, Told { tasks: Held::Past(story.tasks), phases: story.phases });
-        Some(view)
+        let at = self.keep(Which::Past(number), told.view.id);
+        self.past.insert(key, u32::try_from(at).ok()?);
+        self.remember(at, told);
+        Some(at)
     }
 
-    fn keep(&mut self, view: View<'a>) -> usize {
-        self.index.insert((view.id.pid, view.origin_ns), self.views.len());
-        self.views.push(view);
+    fn keep(&mut self, which: Which<'a>, id: Id) -> usize {
+        let share = folds::Share::of(id.birth_ns < self.own.origin_ns);
+        self.views.push(Seen { which, share });
         self.views.len() - 1
+    }
+
+    fn keep_living(&mut self, told: Told<'a>) -> usize {
+        let View { id, origin_ns, .. } = told.view;
+        let at = self.keep(Which::Living(Box::new(told)), id);
+        self.living.insert((id.pid, origin_ns), at);
+        at
     }
 
     /// Keeps a past start in memory, and lets the one go that came first.
@@ -290,17 +318,18 @@ impl<'a> Walk<'a> {
     }
 
     fn told(&self, at: usize) -> Told<'a> {
-        let nothing = || Told { tasks: Held::Past(Rc::default()), phases: Rc::default() };
-        let Some(view) = self.views.get(at) else { return nothing() };
-        if let Some(told) = &view.living {
-            return Told::clone(told);
-        }
+        let nothing = || Told { view: self.own, tasks: Held::Past(Rc::default()), phases: Rc::default() };
+        let number = match self.views.get(at).map(|seen| &seen.which) {
+            Some(Which::Living(told)) => return Told::clone(told),
+            Some(Which::Past(number)) => *number,
+            None => return nothing(),
+        };
         if let Some(told) = self.read.borrow().told.get(&at) {
             return told.clone();
         }
         // It was in memory before.
-        let told = match self.builder.past.again(view.id.pid, view.origin_ns) {
-            Some(story) => Told { tasks: Held::Past(story.tasks), phases: story.phases },
+        let told = match self.builder.past.again(number) {
+            Some(story) => told_of(story),
             None => {
                 self.missed.set(true);
                 nothing()
@@ -310,13 +339,17 @@ impl<'a> Walk<'a> {
         told
     }
 
+    fn view(&self, at: usize) -> View {
+        self.look(at, |told| told.view)
+    }
+
     fn tasks(&self, view: usize) -> Held<'a> {
         self.told(view).tasks
     }
 
     /// A look at what is known of a start. It must not lead to another one.
     fn look<R>(&self, at: usize, look: impl FnOnce(&Told<'a>) -> R) -> R {
-        if let Some(told) = self.views.get(at).and_then(|view| view.living.as_deref()) {
+        if let Some(Which::Living(told)) = self.views.get(at).map(|seen| &seen.which) {
             return look(told);
         }
         if let Some(told) = self.read.borrow().told.get(&at) {
@@ -326,20 +359,21 @@ impl<'a> Walk<'a> {
     }
 
     fn phase(&self, view: usize, before_ns: u64) -> Option<(&'static str, u64)> {
-        let own = self.views.get(view)?;
-        self.look(view, |told| own.phase(&told.phases, before_ns))
+        self.look(view, |told| told.view.phase(&told.phases, before_ns))
     }
 
     fn tid(&self, frame: &Frame) -> u32 {
-        let pid = self.views.get(frame.view).map_or(0, |view| view.id.pid);
-        self.look(frame.view, |told| told.tasks.lanes.get(frame.lane).map_or(pid, |lane| lane.tid))
+        let tid = |told: &Told<'_>| {
+            told.tasks.lanes.get(frame.lane).map_or(told.view.id.pid, |lane| lane.tid)
+        };
+        self.look(frame.view, tid)
     }
 
     /// Where the walk is in a frame's lane, of these tasks of its start.
     fn spot<'t>(&self, tasks: &'t Tasks, frame: &Frame) -> Spot<'t> {
         let Some(lane) = tasks.lanes.get(frame.lane) else {
             // No record of it: it has run since its first turn, for what is known.
-            let run = self.views.get(frame.view).and_then(|view| view.run_ns);
+            let run = self.view(frame.view).run_ns;
             return match run.filter(|run| *run < self.now) {
                 Some(run) => Spot::After(run),
                 None => Spot::Before,
@@ -372,8 +406,8 @@ impl<'a> Walk<'a> {
             };
             let lo = since.min(self.now - 1);
             let (hi, words) = (self.now, words.clone());
-            if let Some(view) = self.views.get_mut(view) {
-                view.share.add(state, phase, hi - lo);
+            if let Some(seen) = self.views.get_mut(view) {
+                seen.share.add(state, phase, hi - lo);
             }
             self.steps.push(Step { lo, hi, view, tid, state, words, phase, all: None });
             self.now = lo;
@@ -504,12 +538,12 @@ impl<'a> Walk<'a> {
 
     /// The lane of a task; of a process's first task also where it has no record yet.
     fn place(&self, view: usize, tid: u32) -> Option<usize> {
-        let end_ns = self.views.get(view)?.end_ns;
+        let View { id, end_ns, .. } = self.view(view);
         if self.now > end_ns {
             return None;
         }
         match self.tasks(view).lane(tid) {
-            None if tid == self.views.get(view)?.id.pid => Some(usize::MAX),
+            None if tid == id.pid => Some(usize::MAX),
             lane => lane,
         }
     }
@@ -535,8 +569,7 @@ impl<'a> Walk<'a> {
 
     /// Before a task's first record.
     fn before(&mut self, frame: Frame) {
-        let Some(view) = self.views.get(frame.view) else { return self.give_up(frame) };
-        let (origin, creator, pid) = (view.origin_ns, view.creator, view.id.pid);
+        let View { origin_ns: origin, creator, id: Id { pid, .. }, .. } = self.view(frame.view);
         let leader = frame.lane == usize::MAX || {
             self.tasks(frame.view).lanes.get(frame.lane).is_some_and(|lane| lane.tid == pid)
         };
@@ -556,7 +589,7 @@ impl<'a> Walk<'a> {
         let Some((id, tid)) = creator else { return self.give_up(frame) };
         let next = self.find(id.pid, self.now).and_then(|view| {
             let next = Frame { view, lane: self.place(view, tid)?, ..frame };
-            (self.views.get(view)?.id == id && !self.waits(&next)).then_some(next)
+            (self.view(view).id == id && !self.waits(&next)).then_some(next)
         });
         match next {
             Some(next) => self.turn_to(next),
@@ -568,7 +601,7 @@ impl<'a> Walk<'a> {
     /// all were, it had been made before, and waited for its first turn.
     fn thread_born(&mut self, frame: Frame) {
         let tasks = self.tasks(frame.view);
-        let pid = self.views.get(frame.view).map_or(0, |view| view.id.pid);
+        let pid = self.view(frame.view).id.pid;
         let leader = tasks.lane(pid);
         let runs = |lane: &usize| {
             let next = Frame { lane: *lane, ..frame };
@@ -600,7 +633,7 @@ impl<'a> Walk<'a> {
         for (&state, &ns) in &self.path_ns {
             *by_name.entry(self.builder.state_name(state).into_owned()).or_default() += ns;
         }
-        let folds = self.folds(&steps, subject.origin_ns);
+        let folds = self.folds(&steps);
         let segments = steps
             .iter()
             .zip(folds)
@@ -634,11 +667,11 @@ impl<'a> Walk<'a> {
                 Some(format!("{} short pieces: {}", all.n, parts.join(", ")))
             }
         };
-        let view = self.views.get(step.view);
+        let view = self.view(step.view);
         Segment {
             at_ns: step.lo - origin_ns,
             duration_ns: step.hi - step.lo,
-            start_id: view.map(|view| view.id.start(view.seq)).unwrap_or_default(),
+            start_id: view.id.start(view.seq),
             tid: step.tid,
             phase: step.phase.map(str::to_owned),
             state: self.builder.state_name(step.state).into_owned(),

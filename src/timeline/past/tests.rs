@@ -115,7 +115,7 @@ fn a_start_is_read_as_it_was_written() {
         is_whole(&past, pid, (1 << 40) + 5, &want);
         assert_eq!(past.creator(pid), want.creator.filter(|_| exited).map(|(id, _)| id));
         assert_eq!(past.command(pid).as_deref(), Some(&*want.command));
-        assert_eq!(past.again(pid, 1 << 40).unwrap().seq, want.seq);
+        assert_eq!(past.again(0).unwrap().seq, want.seq);
         // Bytes that are cut off give nothing, and do not panic.
         let bytes = code::write(&want);
         for len in 4..bytes.len() - 1 {
