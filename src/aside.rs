@@ -1,10 +1,10 @@
 //! What has to be remembered of every start of a long recording, out of memory: in nameless files, of which a part of
 //! fixed size is at hand. Where there is no such file, or it takes no more, it stays in memory.
 
-mod log;
+mod store;
 mod table;
 
-pub(crate) use log::Log;
+pub(crate) use store::Store;
 pub(crate) use table::Table;
 
 /// Room for what is seldom asked for, out of memory.

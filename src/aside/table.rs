@@ -5,9 +5,9 @@ use crate::hash::HashMap;
 use std::cell::RefCell;
 
 /// Numbers of a page.
-const PAGE: usize = 128;
+const PAGE: usize = 512;
 /// Pages in memory.
-const MOST: usize = 64;
+const MOST: usize = 32;
 
 /// Eight bytes at each place; 0 where nothing was put.
 #[derive(Debug, Default)]
@@ -101,7 +101,7 @@ impl Table {
     pub(crate) fn forget(&mut self, first: u64) {
         let pages = self.0.get_mut();
         // Not for every start.
-        const MANY: u64 = 64 * PAGE as u64;
+        const MANY: u64 = 16 * PAGE as u64;
         if first / MANY <= pages.first / MANY {
             return;
         }

@@ -2,7 +2,7 @@
 //! in a file.
 
 use super::whole::{Entry, Run};
-use crate::aside::{Log, Scratch};
+use crate::aside::{Scratch, Store};
 use crate::dense::{Reader, Writer};
 use std::collections::VecDeque;
 
@@ -63,7 +63,7 @@ impl Recent {
 /// All of them, in the order in which they came, with the critical paths of those that may be roots.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
-    log: Log,
+    store: Store,
     len: usize,
     origin: u64,
     recent: Recent,
@@ -74,13 +74,15 @@ pub(super) struct Entries {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     at: u64,
+    /// ... within its record.
+    id_at: u32,
     near_ns: u64,
 }
 
 impl Entries {
     /// Puts them there.
     pub(super) fn keep_in(&mut self, scratch: Box<dyn Scratch>) {
-        self.log.keep_in(scratch);
+        self.store.keep_in(scratch);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -108,28 +110,32 @@ impl Entries {
         self.recent.used(parent, known);
         write_id(out, id, entry.origin);
         write_runs(out, entry, runs);
-        self.log.push(&out.0);
+        self.store.put(&out.0);
         self.len += 1;
     }
 
     /// All, one after the other.
     pub(super) fn each(&self, key: impl Fn(&str) -> u64, mut look: impl FnMut(Entry, Place)) {
         let (mut origin, mut recent) = (0, Recent::default());
-        self.log.each(|begin, record| {
-            if let Some((entry, at)) = next(record, &mut origin, &mut recent, &key) {
-                look(entry, Place { at: begin + at as u64, near_ns: entry.origin });
+        self.store.each(|at, record| {
+            if let Some((entry, id_at)) = next(record, &mut origin, &mut recent, &key) {
+                look(entry, Place { at, id_at: id_at as u32, near_ns: entry.origin });
             }
         });
     }
 
+    fn read<R>(&self, place: Place, read: impl FnOnce(&mut Reader<'_>) -> Option<R>) -> Option<R> {
+        read(&mut Reader(self.store.get(place.at)?.get(place.id_at as usize..)?))
+    }
+
     /// Its id.
     pub(super) fn id(&self, place: Place) -> Option<String> {
-        self.log.look(place.at, |from| read_id(from, place.near_ns))
+        self.read(place, |from| read_id(from, place.near_ns))
     }
 
     /// Its critical path, where that was kept.
     pub(super) fn runs(&self, key: u64, place: Place) -> Vec<Run> {
-        let runs = self.log.look(place.at, |from| {
+        let runs = self.read(place, |from| {
             read_id(from, place.near_ns)?;
             read_runs(from, key, place.near_ns)
         });
@@ -270,6 +276,8 @@ mod tests {
             };
             entries.push(&id, &entry, &[]);
         }
-        assert!(entries.log.len() < 10_000 * 22, "{}", entries.log.len());
+        let mut bytes = 0;
+        entries.store.each(|_, record| bytes += record.len());
+        assert!(bytes < 10_000 * 22, "{bytes}");
     }
 }

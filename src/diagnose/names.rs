@@ -1,86 +1,47 @@
-//! The commands of starts by their keys: the latest in memory, the others sorted, a part after the other, in a file.
+//! The commands of starts by their keys: the latest in memory, the others in a file.
 
 use super::known::Key;
-use crate::aside::Scratch;
+use crate::aside::{Scratch, Table};
 use crate::hash::HashMap;
 use crate::sort::SortSmall;
-use std::cell::RefCell;
 
-/// What is sorted and written at once.
+/// What goes to the file at once, in the order of its places: a hash table of that many has no room to spare.
 const PART: usize = 7 << 10;
-/// A key and its value.
-const SIZE: usize = 12;
-/// A key is looked for so far around where it should be: keys are spread evenly.
-const AROUND: u64 = 150;
-/// Bits that say which keys are not there: a quarter of a megabyte, whatever the number of keys.
-const BITS: usize = 1 << 21;
-/// Keys that were found lately.
-const LATELY: usize = 64;
+/// Places in the file, some more than keys ever come (`MAX_NAMES`, twice).
+const PLACES: u64 = 1 << 19;
 
 /// Numbers by keys.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     latest: HashMap<Key, u32>,
-    scratch: Option<Box<dyn Scratch>>,
-    /// How many keys each part has; one lies behind the other.
-    parts: Vec<u32>,
-    /// Where the next part goes.
-    end: u64,
-    /// The file took no more.
-    full: bool,
-    /// What is in the file is marked here.
-    marks: Vec<u64>,
-    found: RefCell<HashMap<Key, u32>>,
+    /// At each place a half of a key and its number: at the first free one from where the other half says.
+    table: Option<Table>,
 }
 
-impl Key {
-    fn number(self) -> u64 {
-        u64::from(self.0[0]) | u64::from(self.0[1]) << 32
-    }
-}
-
-fn marks(key: Key) -> [usize; 3] {
-    let number = key.number() as usize;
-    [number % BITS, (number >> 21) % BITS, (number >> 42) % BITS]
+/// The places of a key, in the order in which they are tried, and what stands there above its number.
+fn places(key: Key) -> (impl Iterator<Item = u64>, u64) {
+    let [first, half] = key.0.map(u64::from);
+    ((0..PLACES).map(move |n| (first + n) % PLACES), half | 1)
 }
 
 impl Names {
     pub(super) fn keep_in(&mut self, scratch: Box<dyn Scratch>) {
-        self.scratch = Some(scratch);
+        self.table.get_or_insert_default().keep_in(scratch);
     }
 
-    pub(super) fn insert(&mut self, key: Key, value: u32) {
-        self.found.get_mut().remove(&key);
-        self.latest.insert(key, value);
-        if self.latest.len() >= PART && self.scratch.is_some() && !self.full {
-            self.move_out();
-        }
-    }
-
-    fn move_out(&mut self) {
-        let mut part: Vec<(u64, u32)> =
-            self.latest.iter().map(|(key, value)| (key.number(), *value)).collect();
-        part.sort_small_by(Ord::cmp);
-        let mut bytes = Vec::with_capacity(part.len() * SIZE);
-        for (key, value) in &part {
-            bytes.extend_from_slice(&key.to_ne_bytes());
-            bytes.extend_from_slice(&value.to_ne_bytes());
-        }
-        let Some(scratch) = &mut self.scratch else { return };
-        if let Err(error) = scratch.write(self.end, &bytes) {
-            tracing::warn!(%error, "the commands of earlier starts stay in memory");
-            self.full = true;
-            return;
-        }
-        self.end += bytes.len() as u64;
-        self.parts.push(part.len() as u32);
-        self.marks.resize(BITS / 64, 0);
-        for bit in self.latest.keys().flat_map(|key| marks(*key)) {
-            if let Some(word) = self.marks.get_mut(bit / 64) {
-                *word |= 1 << (bit % 64);
+    pub(super) fn insert(&mut self, key: Key, number: u32) {
+        self.latest.insert(key, number);
+        if let Some(table) = self.table.as_mut().filter(|_| self.latest.len() >= PART) {
+            let mut part: Vec<(Key, u32)> = self.latest.drain().collect();
+            part.sort_small_by_key(|(key, _)| u64::from(key.0[0]) % PLACES);
+            for (key, number) in part {
+                let (mut places, half) = places(key);
+                let is_free = |there: u64| there == 0 || there >> 32 == half;
+                if let Some(place) = places.find(|place| is_free(table.get(*place))) {
+                    table.put(place, half << 32 | u64::from(number));
+                }
             }
         }
-        self.latest.clear();
     }
 
     pub(super) fn contains(&self, key: Key) -> bool {
@@ -88,60 +49,13 @@ impl Names {
     }
 
     pub(super) fn get(&self, key: Key) -> Option<u32> {
-        if let Some(value) = self.latest.get(&key) {
-            return Some(*value);
+        if let Some(number) = self.latest.get(&key) {
+            return Some(*number);
         }
-        let is_marked = |bit: usize| self.marks.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1);
-        if !marks(key).into_iter().all(is_marked) {
-            return None;
-        }
-        let mut found = self.found.borrow_mut();
-        if let Some(value) = found.get(&key) {
-            return Some(*value);
-        }
-        let value = self.in_file(key.number())?;
-        if found.len() >= LATELY {
-            found.clear();
-        }
-        found.insert(key, value);
-        Some(value)
-    }
-
-    /// The latest, where a key came twice.
-    fn in_file(&self, key: u64) -> Option<u32> {
-        let scratch = self.scratch.as_ref()?;
-        let mut end = self.end;
-        let mut bytes = Vec::new();
-        for len in self.parts.iter().rev().map(|len| u64::from(*len)) {
-            let begin = end - len * SIZE as u64;
-            end = begin;
-            let near = (u128::from(key) * u128::from(len) >> 64) as u64;
-            let (mut first, mut last) = (near.saturating_sub(AROUND), (near + AROUND).min(len));
-            loop {
-                bytes.resize((last - first) as usize * SIZE, 0);
-                if scratch.read(begin + first * SIZE as u64, &mut bytes).ok() != Some(bytes.len()) {
-                    tracing::warn!("the commands of earlier starts cannot be read");
-                    return None;
-                }
-                let records = bytes.as_chunks::<SIZE>().0;
-                let key_of = |record: &[u8; SIZE]| record.first_chunk().map_or(0, |key| u64::from_ne_bytes(*key));
-                let at = records.partition_point(|record| key_of(record) < key);
-                if let Some(record) = records.get(at).filter(|record| key_of(record) == key) {
-                    return record.last_chunk().map(|value| u32::from_ne_bytes(*value));
-                }
-                // Not in here if there are smaller ones and larger ones.
-                if (at > 0 || first == 0) && (at < records.len() || last == len) {
-                    break;
-                }
-                (first, last) = (0, len);
-            }
-        }
-        None
-    }
-
-    #[cfg(test)]
-    pub(super) fn in_memory(&self) -> usize {
-        self.latest.capacity()
+        let table = self.table.as_ref()?;
+        let (places, half) = places(key);
+        let mut there = places.map(|place| table.get(place)).take_while(|it| *it > 0);
+        there.find(|it| it >> 32 == half).map(|it| it as u32)
     }
 }
 
@@ -166,19 +80,14 @@ mod tests {
                 names.insert(key(n), n);
                 assert!(!names.contains(key(n + 1)), "{n}");
             }
-            // The later value counts, in a part of its own or not.
-            let changed = |n: u32| n % 1_000 == 0;
+            // The later number counts, wherever the other one is.
+            let changed = |n: u32| n % 7 == 0;
             (0..60_000).filter(|n| changed(*n)).for_each(|n| names.insert(key(n), n + 7));
             for n in 0..60_000 {
                 assert_eq!(names.get(key(n)), Some(if changed(n) { n + 7 } else { n }), "{n}");
             }
             (60_000..70_000).for_each(|n| assert!(!names.contains(key(n)), "{n}"));
-            assert_eq!(names.in_memory() < 2 * PART + 2_000, room == usize::MAX, "{}", names.in_memory());
+            assert_eq!(names.latest.capacity() < 2 * PART, room > 0);
         }
-        // Keys that are not spread evenly are found as well.
-        let mut names = Names::default();
-        names.keep_in(Box::new(Disk(Rc::default(), usize::MAX)));
-        (0..20_000).for_each(|n| names.insert(Key::of(n), n as u32));
-        assert!((0..20_000).all(|n| names.get(Key::of(n)) == Some(n as u32)) && !names.contains(Key::of(20_000)));
     }
 }

@@ -2,20 +2,18 @@
 //! critical path of those leads through them.
 //!
 //! A command that starts others for hours may ask at its end for any of them. So each is written into few bytes
-//! (`code.rs`), which leave memory for a nameless file where there is one (`store.rs`), as does where they are.
+//! (`code.rs`), which leave memory for a nameless file where there is one, as does where they are.
 
 mod code;
-mod store;
 #[cfg(test)]
 mod tests;
 
 use super::phases::Begun;
 use super::spill::Spill;
 use super::tasks::Tasks;
-use crate::aside::{Scratch, Table};
+use crate::aside::{Scratch, Store, Table};
 use crate::event::Id;
 use std::rc::Rc;
-use store::Store;
 
 /// Past starts that are known: 10 MB of where they are, where that has to be in memory.
 const MAX_STORIES: u64 = 250_000;
@@ -81,7 +79,7 @@ impl Past {
     /// Puts what is seldom asked for there, from now on: the starts, where each is, and where the last of each process
     /// number is.
     pub(super) fn keep_in(&mut self, [starts, slots, by_pid]: [Box<dyn Scratch>; 3]) {
-        self.store.to(starts);
+        self.store.keep_in(starts);
         self.slots.keep_in(slots);
         self.by_pid.keep_in(by_pid);
     }
@@ -97,7 +95,7 @@ impl Past {
         if self.len() >= self.sweep_at {
             self.sweep(oldest_ns());
         }
-        let at = self.store.put(code::write(story));
+        let at = self.store.put(&code::write(story));
         while self.len() >= MAX_STORIES || self.store.is_over() && self.len() > 0 {
             self.evict();
         }

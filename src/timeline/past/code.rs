@@ -20,11 +20,10 @@ pub(super) struct Head {
     pub(super) command: String,
 }
 
-/// A start as bytes; the first four say how many follow.
+/// A start as bytes.
 pub(super) fn write(story: &Story) -> Vec<u8> {
     let origin = story.origin_ns;
     let mut out = Writer(Vec::with_capacity(512));
-    out.0.extend_from_slice(&[0; 4]);
     out.number(story.creator.is_some().into());
     if let Some((id, tid)) = story.creator {
         out.number(id.pid.into());
@@ -57,10 +56,6 @@ pub(super) fn write(story: &Story) -> Vec<u8> {
             row::write(&mut out, last, &piece);
             last = piece.until_ns();
         }
-    }
-    let len = u32::try_from(out.0.len() - 4).unwrap_or(u32::MAX);
-    if let Some(front) = out.0.first_chunk_mut() {
-        *front = len.to_ne_bytes();
     }
     out.0
 }
