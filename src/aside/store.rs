@@ -77,7 +77,7 @@ impl Store {
         // Nobody asks for what is forgotten.
         let needed = at.saturating_add(block.len() as u64) > self.first;
         if needed && let Err(error) = scratch.write(*at, block) {
-            tracing::warn!(%error, "what paths may need of earlier starts stays in memory, within a bound");
+            tracing::warn!(%error, "what paths and findings may need of earlier starts stays in memory, within a bound");
             self.full = true;
             return false;
         }

@@ -39,9 +39,8 @@ impl Pages {
             while self.pages.len() >= MOST && self.let_go() {}
             let mut bytes = [0; PAGE * 8];
             if let Some(scratch) = &self.scratch
-                && let Err(error) = scratch.read(number * bytes.len() as u64, &mut bytes)
+                && scratch.read(number * bytes.len() as u64, &mut bytes).is_err()
             {
-                tracing::warn!(%error, "what paths may need of earlier starts cannot be read");
                 bytes.fill(0);
             }
             let mut numbers = Box::new([0; PAGE]);
@@ -68,7 +67,7 @@ impl Pages {
         if page.changed && is_needed {
             let bytes = page.numbers.map(u64::to_ne_bytes);
             if let Err(error) = scratch.write(number * (PAGE * 8) as u64, bytes.as_flattened()) {
-                tracing::warn!(%error, "where earlier starts are that paths may need stays in memory");
+                tracing::warn!(%error, "where something of earlier starts is stays in memory");
                 self.full = true;
                 return false;
             }

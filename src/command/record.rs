@@ -18,7 +18,7 @@ use crate::host::{caller, facts};
 use crate::probe::{self, Scope};
 use crate::redact::Redactor;
 use crate::timeline::Output;
-use crate::trace::schema::{Header, Line, SCHEMA, Tool};
+use crate::trace::schema::{Diagnosis, Group, Header, Line, SCHEMA, Session, Tool};
 use crate::trace::text::shell_path;
 use crate::trace::write::{Flow as Written, Format, Output as File, OutputTarget};
 use clap::Args;
@@ -161,6 +161,15 @@ pub(super) fn diagnoser(header: &Header) -> Diagnoser {
     diagnoser.keep_in(crate::host::scratch::nameless());
     diagnoser.header(header);
     diagnoser
+}
+
+/// What it says of all of them. What it could not read again of them is lost to the session.
+pub(super) fn diagnosis(diagnoser: Diagnoser, groups: &[Group], session: &mut Session) -> Diagnosis {
+    let diagnosis = diagnoser.finish(groups, Some(session), None).diagnosis;
+    let unread = crate::host::scratch::unread();
+    session.complete &= unread == 0;
+    session.lost.insert("aside_unread".to_owned(), unread);
+    diagnosis
 }
 
 /// A result as a line of a trace; a start with its findings.
@@ -380,15 +389,16 @@ fn conclude(
     redactor: Option<Rc<Redactor>>,
 ) -> Exit {
     let targets_command = finished.session.mode == "command";
-    let Finished { session, groups, command, left_running, guard: _guard, signal, failure, not_ready } =
+    let Finished { mut session, groups, command, left_running, guard: _guard, signal, failure, not_ready } =
         finished;
     let starts = session.starts;
     let left_out = session.left_out;
-    let complete = session.complete;
+    let mut complete = session.complete;
     let written = match failure {
         Some(error) => Err(error),
         None => {
-            let diagnosis = diagnoser.finish(&groups, Some(&session), None).diagnosis;
+            let diagnosis = diagnosis(diagnoser, &groups, &mut session);
+            complete = session.complete;
             file.finish(groups, diagnosis, session).map_err(anyhow::Error::from)
         }
     };

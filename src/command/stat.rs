@@ -474,7 +474,7 @@ fn conclude(
     let not_ready = measured.iter().filter(|run| run.not_ready).count() as u64;
     let any = !measured.is_empty();
     let diagnoser = std::mem::replace(&mut sink.diagnoser, Diagnoser::new(Thresholds::default()));
-    let diagnosis = diagnoser.finish(&groups, Some(&session), None).diagnosis;
+    let diagnosis = record::diagnosis(diagnoser, &groups, &mut session);
     let written = keep(&mut sink.file, groups.clone(), diagnosis.clone(), session.clone(), failure);
     if not_ready > 0 {
         tell!("startrace: {} not ready within --window", counted(not_ready, "run"));

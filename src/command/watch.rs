@@ -267,10 +267,10 @@ impl Watching for Json {
     fn finish(
         self: Box<Self>,
         groups: Vec<crate::trace::schema::Group>,
-        session: Session,
+        mut session: Session,
         _: Option<Ended>,
     ) -> anyhow::Result<()> {
-        let diagnosis = self.diagnoser.finish(&groups, Some(&session), None).diagnosis;
+        let diagnosis = record::diagnosis(self.diagnoser, &groups, &mut session);
         self.stream.finish(groups, diagnosis, session)?;
         Ok(())
     }

@@ -7,6 +7,15 @@ use nix::sys::signal::{SigSet, Signal};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Reads that failed: what was asked for then is missing in what findings and paths say.
+static UNREAD: AtomicU64 = AtomicU64::new(0);
+
+/// How often something could not be read again, of all such files.
+pub fn unread() -> u64 {
+    UNREAD.load(Ordering::Relaxed)
+}
 
 /// A file that nobody else can open, and that is gone with us.
 #[derive(Debug, Default)]
@@ -40,7 +49,12 @@ impl Scratch for Nameless {
                 Ok(0) => break,
                 Ok(n) => done += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
+                Err(error) => {
+                    if UNREAD.fetch_add(1, Ordering::Relaxed) == 0 {
+                        tracing::warn!(%error, "what was set aside of earlier starts cannot be read");
+                    }
+                    return Err(error);
+                }
             }
         }
         Ok(done)
@@ -62,6 +76,14 @@ impl Scratch for Nameless {
 mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn what_cannot_be_read_is_counted() {
+        let only_written = File::options().write(true).open("/dev/null").unwrap();
+        let (scratch, before) = (Nameless(Some(only_written)), unread());
+        assert!(scratch.read(0, &mut [0]).is_err());
+        assert!(unread() > before);
+    }
 
     #[test]
     fn what_is_written_is_there_and_nobody_else_sees_it() {

@@ -450,6 +450,7 @@ const NAMES: &[&str] = &[
     "page_fault",
     "unix_socket",
     "fork_unseen",
+    "aside_unread",
     "events",
     "event_bytes",
     "argv_unreadable",

@@ -94,9 +94,11 @@ impl Builder {
             kept.truncate(MAX_WAITS);
             kept.sort_unstable();
         }
+        // Each is large, and a list that grows has the old one beside the new one.
+        let mut waits: Vec<(u64, Wait)> = Vec::with_capacity(kept.len());
         let mut kept = kept.into_iter().peekable();
         let shown = long().enumerate().filter(|(at, _)| kept.next_if_eq(at).is_some());
-        let waits = shown.map(|(_, (tid, wait))| {
+        waits.extend(shown.map(|(_, (tid, wait))| {
             let off = wait.off_ns.max(origin_ns);
             let wake = wait.wake_ns.clamp(off, end_ns.max(off));
             let told = wait.told();
@@ -118,8 +120,7 @@ impl Builder {
                 woken_by: told.woken_by.filter(|_| wait.wake_ns <= end_ns),
             };
             (wait.off_ns, shown)
-        });
-        let mut waits: Vec<(u64, Wait)> = waits.collect();
+        }));
         waits.sort_small_by_key(|(off_ns, wait)| (*off_ns, wait.tid));
         (waits.into_iter().map(|(_, wait)| wait).collect(), left_out)
     }

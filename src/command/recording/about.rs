@@ -63,6 +63,7 @@ fn losses(live: &mut Live<'_>, seeding_unsettled: u64) -> Lost {
     lost.insert("forks_unseen".to_owned(), live.builder.missed.forks);
     lost.insert("execs_dropped".to_owned(), live.builder.missed.execs);
     lost.insert("paths_cut".to_owned(), live.builder.missed.paths);
+    lost.insert("aside_unread".to_owned(), crate::host::scratch::unread());
     lost.insert("seeding_unsettled".to_owned(), seeding_unsettled);
     lost
 }

@@ -190,7 +190,7 @@ impl FullScreen {
             session.lost.insert("dropped_from_view".to_owned(), self.state.dropped);
             session.complete = false;
         }
-        let diagnosis = diagnoser.finish(&[], Some(&session), None).diagnosis;
+        let diagnosis = record::diagnosis(diagnoser, &[], &mut session);
         let finished = out.finish(Vec::new(), diagnosis, session)?;
         let place = match finished {
             Finished::File(path) => shell_path(&path),
