@@ -239,11 +239,11 @@ mod tests {
                 forked: origin + n / 2,
             };
             let run = |k: u64| Run {
-                of: if k % 2 == 0 { entry.key } else { k },
+                of: if k.is_multiple_of(2) { entry.key } else { k },
                 tid: k as u32,
                 from: origin + k,
                 to: origin + k + 1,
-                own_ns: (k % 3 == 0).then_some(k),
+                own_ns: k.is_multiple_of(3).then_some(k),
             };
             let runs: Vec<Run> = (0..n % 5 * if n == 99 { 1_000 } else { 1 }).map(run).collect();
             entries.push(&id, &entry, &runs);

@@ -81,7 +81,7 @@ mod tests {
                 assert!(!names.contains(key(n + 1)), "{n}");
             }
             // The later number counts, wherever the other one is.
-            let changed = |n: u32| n % 7 == 0;
+            let changed = |n: u32| n.is_multiple_of(7);
             (0..60_000).filter(|n| changed(*n)).for_each(|n| names.insert(key(n), n + 7));
             for n in 0..60_000 {
                 assert_eq!(names.get(key(n)), Some(if changed(n) { n + 7 } else { n }), "{n}");

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that are pure: they say the same of a trace on any machine and without rights.
-const PURE: [&str; 14] = [
-    "event", "timeline", "method", "diagnose", "elf", "trace", "report", "redact", "words", "compare",
+const PURE: [&str; 15] = [
+    "aside", "event", "timeline", "method", "diagnose", "elf", "trace", "report", "redact", "words", "compare",
     "export", "help", "scrub", "tui",
 ];
 
