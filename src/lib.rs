@@ -4,11 +4,11 @@
 #![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod aside;
 pub mod bpf;
 pub mod cli;
 pub mod command;
 pub mod compare;
-mod aside;
 mod dense;
 pub mod diagnose;
 pub mod elf;

@@ -10,8 +10,8 @@
 //! A process that was there before the recording is no start that its children are part of: nothing is known of
 //! how it waits for them, and whoever records it asks what it starts. Its children are roots.
 
-use super::hit::{Claim, Of};
 use super::entries::{Entries, Place};
+use super::hit::{Claim, Of};
 use super::known::Key;
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;

@@ -273,8 +273,7 @@ impl<'a> Walk<'a> {
         }
         let builder = self.builder;
         let Some((number, slot)) = builder.past.slot(pid, time_ns) else {
-            let is_cut =
-                builder.past.evicted_ns > self.own.origin_ns && !builder.by_pid.contains_key(&pid);
+            let is_cut = builder.past.evicted_ns > self.own.origin_ns && !builder.by_pid.contains_key(&pid);
             self.missed.set(self.missed.get() || is_cut);
             return None;
         };
@@ -363,9 +362,8 @@ impl<'a> Walk<'a> {
     }
 
     fn tid(&self, frame: &Frame) -> u32 {
-        let tid = |told: &Told<'_>| {
-            told.tasks.lanes.get(frame.lane).map_or(told.view.id.pid, |lane| lane.tid)
-        };
+        let tid =
+            |told: &Told<'_>| told.tasks.lanes.get(frame.lane).map_or(told.view.id.pid, |lane| lane.tid);
         self.look(frame.view, tid)
     }
 

@@ -277,9 +277,9 @@ pub(super) fn read(from: &mut Reader<'_>, last: u64) -> Option<Piece> {
 #[cfg(test)]
 mod tests {
     use super::super::spill::PLACE;
-    use crate::aside::tests::Disk;
     use super::super::tasks::{State, Told};
     use super::*;
+    use crate::aside::tests::Disk;
     use crate::event::task::WaitKind;
     use proptest::prelude::*;
 

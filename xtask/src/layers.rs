@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Modules that are pure: they say the same of a trace on any machine and without rights.
 const PURE: [&str; 15] = [
-    "aside", "event", "timeline", "method", "diagnose", "elf", "trace", "report", "redact", "words", "compare",
-    "export", "help", "scrub", "tui",
+    "aside", "event", "timeline", "method", "diagnose", "elf", "trace", "report", "redact", "words",
+    "compare", "export", "help", "scrub", "tui",
 ];
 
 /// Besides: a module, and those that are above it.
