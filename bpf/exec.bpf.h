@@ -125,8 +125,8 @@ int BPF_PROG_THAT_STAYS(on_exec, struct task_struct *task, int old_tid, struct l
 		fs = plain(task)->fs;
 		filename = READ(struct linux_binprm, bprm, filename);
 		interp = READ(struct linux_binprm, bprm, interp);
-		ev->filename_len = fill_kernel_str(s, filename);
-		ev->interp_len = interp != filename ? fill_kernel_str(s, interp) : 0;
+		ev->filename_len = fill_str(s, filename, bpf_probe_read_kernel_str);
+		ev->interp_len = interp != filename ? fill_str(s, interp, bpf_probe_read_kernel_str) : 0;
 		ev->exe_len = fill_path(s, mm->exe_file->f_path.dentry, mm->exe_file->f_path.mnt, fs,
 					&facts, FACT_EXE_CUT);
 		ev->cwd_len = fill_path(s, fs->pwd.dentry, fs->pwd.mnt, fs, &facts, FACT_CWD_CUT);
@@ -177,7 +177,7 @@ static __always_inline void exec_failed(struct task_struct *task, struct task_st
 	ev->facts = 0;
 	ev->reserved = 0;
 	/* Read now, not at entry: by now the kernel has faulted the page in. */
-	ev->path_len = fill_user_str(s, (void *)st->exec_path);
+	ev->path_len = fill_str(s, (void *)st->exec_path, bpf_probe_read_user_str);
 	if (!ev->path_len)
 		ev->facts |= FACT_PATH_UNREADABLE;
 	head_fill(&ev->head, EVENT_EXEC_FAIL, s->at, task, now);

@@ -173,7 +173,7 @@ __noinline int write_file(struct file_state *fs, __s64 ret, __u64 since, __u64 n
 	ev->result = ret;
 	ev->op = fs->op;
 	ev->facts = 0;
-	ev->path_len = fill_user_str(s, (void *)fs->path);
+	ev->path_len = fill_str(s, (void *)fs->path, bpf_probe_read_user_str);
 	/* None: fstat by another name. */
 	if (ev->path_len != 1) {
 		if (ev->path_len == PATH_CAP)

@@ -87,29 +87,16 @@ static __always_inline void scratch_give(struct scratch *s)
 	__sync_lock_test_and_set(&s->busy, 0);
 }
 
-/* Appends a kernel string of at most PATH_CAP bytes, NUL included; returns the bytes appended. */
-static __always_inline __u32 fill_kernel_str(struct scratch *s, const void *str)
+/* Appends a string of at most PATH_CAP bytes, NUL included; `read` is the helper for where it lies. Returns the bytes. */
+static __always_inline __u32 fill_str(struct scratch *s, const void *str,
+				      long (*read)(void *to, __u32 size, const void *from))
 {
 	__u32 at = s->at;
 	long n;
 
 	if (at > SCRATCH_LAST)
 		return 0;
-	n = bpf_probe_read_kernel_str(s->data + at, PATH_CAP, str);
-	if (n <= 0 || n > PATH_CAP)
-		return 0;
-	s->at = at + n;
-	return n;
-}
-
-static __always_inline __u32 fill_user_str(struct scratch *s, const void *str)
-{
-	__u32 at = s->at;
-	long n;
-
-	if (at > SCRATCH_LAST)
-		return 0;
-	n = bpf_probe_read_user_str(s->data + at, PATH_CAP, str);
+	n = read(s->data + at, PATH_CAP, str);
 	if (n <= 0 || n > PATH_CAP)
 		return 0;
 	s->at = at + n;
