@@ -64,11 +64,9 @@ static __always_inline void connect_ends(const struct sock *sk, bool failed)
 	/* A global function takes numbers only, and the verifier forgets what this one is when it is copied so. */
 	bpf_probe_read_kernel(&number, sizeof(number), &key);
 	describe_sock(number, &ends);
-	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
-	if (!ev) {
-		count_lost_event(sizeof(*ev));
+	ev = ring_reserve(sizeof(*ev));
+	if (!ev)
 		return;
-	}
 	ev->head.time_ns = bpf_ktime_get_boot_ns();
 	ev->head.birth_ns = who.birth_ns;
 	ev->head.size = sizeof(*ev);

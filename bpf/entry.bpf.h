@@ -36,11 +36,9 @@ static __always_inline void fork_left(__s64 ret, __s32 nr)
 	/* Restarted by a signal: not the end of it. */
 	if (ret <= -512)
 		return;
-	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
-	if (!ev) {
-		count_lost_event(sizeof(*ev));
+	ev = ring_reserve(sizeof(*ev));
+	if (!ev)
 		return;
-	}
 	head_fill(&ev->head, EVENT_FORK_FAIL, sizeof(*ev), task, bpf_ktime_get_boot_ns());
 	ev->entry_ns = st->fork_entry_ns;
 	ev->error = -ret;

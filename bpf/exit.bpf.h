@@ -97,11 +97,9 @@ int BPF_PROG_THAT_STAYS(on_exit, struct task_struct *task)
 		return 0;
 	if (st)
 		ran_unseen(task, st, now, true);
-	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
-	if (!ev) {
-		count_lost_event(sizeof(*ev));
+	ev = ring_reserve(sizeof(*ev));
+	if (!ev)
 		return 0;
-	}
 	head_fill(&ev->head, EVENT_EXIT, sizeof(*ev), task, now);
 	ev->facts = session_facts(signal) | group_facts(signal, &ev->group);
 	/* What wait(2) will say: the group's code, or the leader's if its threads ended one by one. */

@@ -91,12 +91,10 @@ int enter_file(struct trace_event_raw_sys_enter *ctx)
 /* Tells the sums of the current task. */
 static __always_inline void files_flush(struct task_struct *task, struct file_state *fs, __u64 now)
 {
-	struct event_files *ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+	struct event_files *ev = ring_reserve(sizeof(*ev));
 
-	if (!ev) {
-		count_lost_event(sizeof(*ev));
+	if (!ev)
 		return;
-	}
 	head_fill(&ev->head, EVENT_FILES, sizeof(*ev), task, now);
 	ev->since_ns = fs->since_ns;
 	ev->spent_ns = fs->spent_ns;

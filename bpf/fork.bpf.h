@@ -160,9 +160,8 @@ int BPF_PROG_THAT_STAYS(on_newtask, struct task_struct *child, __u64 clone_flags
 	}
 
 	cgroup_id = cgroup_of(child, &cgroup_facts);
-	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+	ev = ring_reserve(sizeof(*ev));
 	if (!ev) {
-		count_lost_event(sizeof(*ev));
 		inherit_from_process(pst, st, NULL);
 		if (pst)
 			forget_fork_entry(pst);
@@ -236,11 +235,9 @@ static __always_inline void ran_unseen(struct task_struct *task, struct task_sta
 	if (!(st->flags & TASK_FRESH))
 		return;
 	st->flags &= ~TASK_FRESH;
-	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
-	if (!ev) {
-		count_lost_event(sizeof(*ev));
+	ev = ring_reserve(sizeof(*ev));
+	if (!ev)
 		return;
-	}
 	head_fill(&ev->head, EVENT_RUN, sizeof(*ev), task, now);
 	ev->wakeup_ns = st->wakeup_ns;
 	ev->run_ns = 0;
@@ -257,12 +254,10 @@ static __always_inline void ran_unseen(struct task_struct *task, struct task_sta
 
 static __always_inline void tell_run(struct task_struct *task, __u64 wakeup_ns, __u64 now)
 {
-	struct event_run *ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+	struct event_run *ev = ring_reserve(sizeof(*ev));
 
-	if (!ev) {
-		count_lost_event(sizeof(*ev));
+	if (!ev)
 		return;
-	}
 	head_fill(&ev->head, EVENT_RUN, sizeof(*ev), task, now);
 	ev->wakeup_ns = wakeup_ns;
 	ev->run_ns = now;

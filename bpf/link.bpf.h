@@ -60,11 +60,9 @@ static __always_inline void link_mark(struct task_struct *task, struct task_stat
 
 	if (!is_watched(st) || is_settled(task, st))
 		return;
-	ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
-	if (!ev) {
-		count_lost_event(sizeof(*ev));
+	ev = ring_reserve(sizeof(*ev));
+	if (!ev)
 		return;
-	}
 	fill_usage(&ev->usage, task);
 	__builtin_memset(&ev->sock, 0, sizeof(ev->sock));
 	ev->mark = mark;

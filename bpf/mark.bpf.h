@@ -131,11 +131,9 @@ __noinline int write_mark(struct task_state *st, struct mark_what *what)
 	if (st->on_ns)
 		st->on_ns = now;
 	if (!what->text) {
-		ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
-		if (!ev) {
-			count_lost_event(sizeof(*ev));
+		ev = ring_reserve(sizeof(*ev));
+		if (!ev)
 			return 0;
-		}
 		fill_mark(ev, st, what, task, until);
 		head_fill(&ev->head, EVENT_MARK, sizeof(*ev), task, now);
 		bpf_ringbuf_submit(ev, wake_flags());

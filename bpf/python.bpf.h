@@ -43,12 +43,10 @@ static __always_inline __u64 usdt_arg(struct pt_regs *ctx, __u32 where)
 
 static __always_inline struct event_import *import_reserve(struct task_struct *task, __u32 step, __u32 file)
 {
-	struct event_import *ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+	struct event_import *ev = ring_reserve(sizeof(*ev));
 
-	if (!ev) {
-		count_lost_event(sizeof(*ev));
+	if (!ev)
 		return NULL;
-	}
 	__builtin_memset(ev, 0, sizeof(*ev));
 	head_fill(&ev->head, EVENT_IMPORT, sizeof(*ev), task, bpf_ktime_get_boot_ns());
 	ev->step = step;

@@ -24,6 +24,16 @@ static __always_inline void count_lost_event(__u64 bytes)
 	__sync_fetch_and_add(&lost.bytes, bytes);
 }
 
+/* Room for a record of a fixed size; where the ring has none, NULL, and the record is counted as lost. */
+static __always_inline void *ring_reserve(__u64 size)
+{
+	void *record = bpf_ringbuf_reserve(&ring, size, 0);
+
+	if (!record)
+		count_lost_event(size);
+	return record;
+}
+
 static __always_inline void head_fill(struct event_head *head, __u32 kind, __u32 size,
 				      struct task_struct *task, __u64 now)
 {

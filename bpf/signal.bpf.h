@@ -67,12 +67,10 @@ static __always_inline bool is_handled(struct task_struct *task, __u32 sig)
 static __always_inline void tell_signal(struct task_struct *task, __u32 sig)
 {
 	struct task_struct *sender = plain(bpf_get_current_task_btf());
-	struct event_signal *ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
+	struct event_signal *ev = ring_reserve(sizeof(*ev));
 
-	if (!ev) {
-		count_lost_event(sizeof(*ev));
+	if (!ev)
 		return;
-	}
 	head_fill(&ev->head, EVENT_SIGNAL, sizeof(*ev), task, bpf_ktime_get_boot_ns());
 	ev->sender_birth_ns = sender->group_leader->start_boottime;
 	ev->sender_pid = sender->tgid;

@@ -133,11 +133,9 @@ __noinline int write_wait(struct task_state *st, struct wait_what *what)
 	if (!st || !what)
 		return 0;
 	if (!what->file && st->fd == 0xffffffff) {
-		ev = bpf_ringbuf_reserve(&ring, sizeof(*ev), 0);
-		if (!ev) {
-			count_lost_event(sizeof(*ev));
+		ev = ring_reserve(sizeof(*ev));
+		if (!ev)
 			return 0;
-		}
 		fill_wait(ev, st, what);
 		fill_wait_head(ev, what, sizeof(*ev));
 		bpf_ringbuf_submit(ev, wake_flags());
