@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use startrace::diagnose::{Diagnoser, Said, Thresholds};
 use startrace::report::{Digest, Style, View, render_view, write_json};
 use startrace::trace::read::{Item, Reader};
-use startrace::trace::schema::{Group, Joined, Session, Severity, Start};
+use startrace::trace::schema::{Basis, Group, Joined, Session, Severity, Start};
 use std::ops::ControlFlow;
 
 const MS: u64 = 1_000_000;
@@ -421,6 +421,35 @@ fn a_storm_that_could_not_be_followed_to_its_first_process_is_one_at_least() {
     );
     // What is longer is not short.
     assert_eq!(seen(60, 21).2, Value::Null);
+}
+
+#[test]
+fn a_storm_whose_waits_are_known_by_their_sums_is_counted_by_its_children() {
+    let seen = |detail: &'static str, children: u32| {
+        let mut path = vec![(20, 10, "running", ""), (150, 10, "child", detail)];
+        (0..3).for_each(|n| path.extend([(1, 10, "running", ""), (2, 1_000 + n, "running", "")]));
+        let child =
+            |n: u32| start(1_000 + n, Some(10), 2 * u64::from(n), 2, &[(2, 1_000 + n, "running", "")]);
+        let mut starts: Vec<Value> = (0..children).map(child).collect();
+        starts.push(start(10, None, 0, 179, &path));
+        let found = diagnose(&starts);
+        has(&found, "process-storm").then(|| find(&found, "process-storm").clone())
+    };
+    let storm = seen("short waits", 60).unwrap();
+    // No more of the waits than the other 57 took.
+    assert_eq!((storm.saves_ns, storm.basis), (Some((6 + 114) * MS), Some(Basis::Scaled)));
+    assert!(
+        storm.summary.starts_with(
+            "app waited for 60 short processes one after the other, at least 120 ms in all (its path could be followed through 3 of them; 114 ms of it are waits for others of them): 3 app 6.00 ms"
+        ),
+        "{}",
+        storm.summary
+    );
+    // A wait that is known by itself is for one of them, and these are too few.
+    assert!(seen("pid 1003 (app)", 60).is_none());
+    assert!(seen("short waits", 7).is_none());
+    // As many as take more time than there is have not been one after the other.
+    assert!(seen("short waits", 100).is_none());
 }
 
 #[test]

@@ -333,21 +333,23 @@ impl Tasks {
                 .collect();
             let nth = lengths.len().saturating_sub(keep);
             if nth < lengths.len() {
-                let (_, limit, _) = lengths.select_nth_unstable(nth);
-                let limit = limit.saturating_add(1);
-                self.thin(limit, 0);
+                let (shorter, limit, _) = lengths.select_nth_unstable(nth);
+                // Of equal ones only so many go that the others stay.
+                let equal = shorter.iter().filter(|ns| *ns == limit).count();
+                let limit = *limit;
+                self.thin(limit, equal, 0);
             }
         }
         let mut join_ns = 1_000_000;
         while self.pieces > pieces.max(2 * self.waits + self.lanes.len() + 1) && join_ns < u64::MAX / 8 {
-            self.thin(0, join_ns);
+            self.thin(0, 0, join_ns);
             join_ns *= 4;
         }
     }
 
-    fn thin(&mut self, wait_ns: u64, join_ns: u64) {
+    fn thin(&mut self, wait_ns: u64, mut equal: usize, join_ns: u64) {
         for lane in &mut self.lanes {
-            self.waits_left_out += lane.thin(wait_ns, join_ns);
+            self.waits_left_out += lane.thin(wait_ns, &mut equal, join_ns);
         }
         self.count();
     }
@@ -409,4 +411,24 @@ fn each(sum: &mut Usage, other: &Usage, with: fn(u64, u64) -> u64) {
     sum.voluntary = with(sum.voluntary, other.voluntary);
     sum.involuntary = with(sum.involuntary, other.involuntary);
     sum.read_bytes = with(sum.read_bytes, other.read_bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_waits_of_one_length_as_many_stay_as_of_others() {
+        for step in [0, 1] {
+            let mut tasks = Tasks::of(7);
+            for n in 0..41 {
+                let off_ns = n * 2_000_000;
+                let back_ns = off_ns + 1_000_000 + n * step;
+                let spent = Spent { since_ns: off_ns, until_ns: off_ns, ..Spent::default() };
+                tasks.wait(7, 7, &spent, Waited::new(off_ns, back_ns, back_ns, &Told::default()));
+            }
+            tasks.bound(40, 20, usize::MAX);
+            assert_eq!((tasks.waits, tasks.waits_left_out), (20, 21), "{step}");
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! `process-storm`: many short processes, one after the other.
 
-use crate::diagnose::case::{Case, measured, quoted, time};
+use crate::diagnose::case::{Case, quoted, sum, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
-use crate::diagnose::hit::Hit;
+use crate::diagnose::hit::{Claim, Hit};
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
-use crate::trace::schema::{SHORT_START_NS, Segment};
+use crate::trace::schema::{Basis, SHORT_START_NS, Segment};
 use crate::words::count;
 
 /// Processes that are remembered by name: as many as a path has pieces.
@@ -13,6 +13,9 @@ const MAX_MEMBERS: usize = 2_000;
 
 /// What the walk along the path says where it gave up.
 const TOO_LONG: &str = "too long to follow";
+
+/// ... and where waits are known by their sums only: of tens of thousands, the longest are kept singly.
+const SUMS: &str = "short waits";
 
 pub(crate) struct ProcessStorm;
 
@@ -26,9 +29,25 @@ const PAGE: Page = Page {
     mistaken: "A script that has to run many programs (a build) is told for what it is. Processes that are waited for no \
                longer than until they have their own image (posix_spawn) do not count. Processes that are started \
                together and waited for at the end count only as far as the path leads through them. Where a path is too \
-               long to be followed to its beginning, or leads through most of them, the number is that of all short \
-               starts below, if those can have been one after the other; the price is only what is on the path.",
+               long to be followed to its beginning, where its waits for children are so many that only the longest were \
+               kept singly, or where it leads through most of them, the number is that of all short starts below, if \
+               those can have been one after the other. The price is what is on the path: within its processes, and in \
+               such waits for children, no longer than the others have taken; then it is told as calculated.",
 };
+
+/// The start's own waits for children that the path could not be followed into, of those that are known by their sums
+/// only; no more of them than that.
+fn short_waits(case: &Case<'_>, most_ns: u64) -> (u64, Vec<Claim>) {
+    let is_sum = |segment: &&Segment| segment.folded.is_some() || segment.detail.as_deref() == Some(SUMS);
+    let (_, mut claims) = case.claims(case.own_in(&["child"]).filter(is_sum));
+    let mut left = most_ns;
+    for claim in &mut claims {
+        claim.to = claim.to.min(claim.from.saturating_add(left));
+        left -= claim.to.saturating_sub(claim.from);
+    }
+    claims.retain(|claim| claim.from < claim.to);
+    (sum(&claims), claims)
+}
 
 impl Rule for ProcessStorm {
     fn id(&self) -> &'static str {
@@ -98,9 +117,26 @@ impl Rule for ProcessStorm {
             claims.extend((short_ns > 0).then(|| case.claim(&end)));
         }
         (n, ns) = (n.saturating_add(more), ns.saturating_add(more_ns));
+        // Those that it started are known, whether the path could be followed to them or not: one after the other they are
+        // if they have the time for it.
+        let below = case.known.below(case.key);
+        let others_ns = match below.n > n && below.sum_ns <= case.duration() {
+            true => (u128::from(below.sum_ns) * u128::from(below.n - n) / u128::from(below.n)) as u64,
+            false => 0,
+        };
+        let (waited_ns, waited) = short_waits(case, others_ns);
+        is_least |= waited_ns > 0;
+        ns = ns.saturating_add(waited_ns);
+        claims.extend(waited);
         claims.sort_small_by_key(|claim| claim.from);
-        if n < limits.min_processes
-            || case.share(ns) < limits.min_share
+        // Where the path could not be followed at all, they may have been.
+        let lost = recorded.iter().filter(|s| s.detail.as_deref() == Some(TOO_LONG));
+        let lost_ns = lost.fold(0u64, |sum, s| sum.saturating_add(s.duration_ns)).min(others_ns - waited_ns);
+        let mostly = n.saturating_mul(4) >= below.n.saturating_mul(3);
+        let all =
+            Some(below.n).filter(|all| *all > n && (is_least || mostly) && below.sum_ns <= case.duration());
+        if all.unwrap_or(n) < limits.min_processes
+            || case.share(ns.saturating_add(lost_ns)) < limits.min_share
             || !case.is_worth(ns, case.thresholds.all.min_cost)
         {
             return Vec::new();
@@ -112,25 +148,24 @@ impl Rule for ProcessStorm {
             .collect();
         members.sort_small_by_key(|(key, ns)| (std::cmp::Reverse(*ns), *key));
         members.truncate(MAX_MEMBERS);
-        let below = case.known.below(case.key);
-        // Those that it started are known, whether the path could be followed to them or not: one after the other they are
-        // if they have the time for it.
-        let mostly = n.saturating_mul(4) >= below.n.saturating_mul(3);
-        let all =
-            Some(below.n).filter(|all| *all > n && (is_least || mostly) && below.sum_ns <= case.duration());
         let least = if is_least { "at least " } else { "" };
         let apart = match more_ns {
             0 => String::new(),
             _ => format!(
-                ", {} of that in pieces too short to be told apart ({more} of them have no others), the others",
-                time(more_ns)
+                ", {} of that in pieces too short to be told apart ({more} of them have no others), {}",
+                time(more_ns),
+                if waited_ns > 0 { "those that are" } else { "the others" }
             ),
         };
         let counted = all.map_or_else(|| format!("{least}{n}"), count);
         let of_all = match all {
             Some(_) => {
                 let leads = if is_least { "could be followed" } else { "leads" };
-                format!(", {least}{} in all (its path {leads} through {n} of them)", time(ns))
+                let waits = match waited_ns {
+                    0 => String::new(),
+                    ns => format!("; {} of it are waits for others of them", time(ns)),
+                };
+                format!(", {least}{} in all (its path {leads} through {n} of them{waits})", time(ns))
             }
             None => format!(", {}", time(ns)),
         };
@@ -154,7 +189,11 @@ impl Rule for ProcessStorm {
             // Unknown where they come after it, as in a trace that is read.
             .shows("short_starts_below", Some(below.n).filter(|below| *below >= n))
             .shows("on_path_ns", ns);
+        if waited_ns > 0 {
+            hit = hit.shows("short_waits_ns", waited_ns);
+        }
         hit.members = members;
-        vec![measured(hit, ns, claims)]
+        let basis = if waited_ns > 0 { Basis::Scaled } else { Basis::Measured };
+        vec![hit.costs(ns, basis, claims)]
     }
 }

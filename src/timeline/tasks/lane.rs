@@ -199,18 +199,20 @@ impl Lane {
         }
     }
 
-    /// Keeps only waits of some length, and joins neighbouring sums that are together shorter than
-    /// `join_ns`. Gives the number of waits that went.
-    pub(super) fn thin(&mut self, wait_ns: u64, join_ns: u64) -> u64 {
+    /// Keeps only waits of some length, but not the first `equal` of just that one, and joins neighbouring sums that
+    /// are together shorter than `join_ns`. Gives the number of waits that went.
+    pub(super) fn thin(&mut self, wait_ns: u64, equal: &mut usize, join_ns: u64) -> u64 {
         let mut gone = 0;
         let all = self.pieces.take();
         // Empty now, and kept where it was.
         let mut out = std::mem::take(&mut self.pieces);
         for mut piece in all {
             let mut folded = false;
+            let length = piece.length();
             if let Piece::Wait(_) = &piece
-                && piece.length() < wait_ns
+                && (length < wait_ns || length == wait_ns && *equal > 0)
             {
+                *equal -= usize::from(length == wait_ns);
                 gone += 1;
                 folded = true;
                 let sums = piece.within(0, u64::MAX);
