@@ -194,9 +194,9 @@ impl<'a> Case<'a> {
         super::whole::common(&super::whole::union(pieces), &super::whole::union(waits.collect()))
     }
 
-    /// The programs that it went through: its execs that worked.
+    /// The programs that it went through.
     pub(crate) fn images(&self) -> Vec<&'a Exec> {
-        self.start.execs.iter().filter(|exec| exec.error.is_none()).collect()
+        images(self.start)
     }
 
     /// What ran for most of that time: where a start went through several programs, the one that it was then.
@@ -441,6 +441,11 @@ pub(crate) fn sum(claims: &[Claim]) -> u64 {
 /// Text of a trace within a sentence.
 pub(crate) fn quoted(text: &str) -> String {
     label::harmless(text, MAX_TEXT)
+}
+
+/// The programs that a start went through: its execs that worked.
+pub(crate) fn images(start: &Start) -> Vec<&Exec> {
+    start.execs.iter().filter(|exec| exec.error.is_none()).collect()
 }
 
 /// The name of one of a start's programs, or of the script that it runs, and what runs that.

@@ -1,13 +1,13 @@
 //! One or two sentences with the number that matters.
 
-use super::case::{by_name, program_at, quoted, time};
+use super::case::{by_name, images, program_at, quoted, time};
 use super::findings::never_ready::clients;
 use super::findings::start_failed;
 use super::whole::{self, Whole, Wholes};
 use crate::hash::{HashMap, HashSet};
 use crate::sort::SortSmall;
 use crate::trace::parts;
-use crate::trace::schema::{Diagnosis, Exec, Group, Joined, Session, Severity, Start};
+use crate::trace::schema::{Diagnosis, Group, Joined, Session, Severity, Start};
 use crate::words::intern::{Interner, Sym};
 use crate::words::{count, counted, label, percent, ready_by};
 
@@ -62,7 +62,7 @@ struct Before {
 
 impl Before {
     fn of(start: &Start) -> Option<Self> {
-        let images: Vec<&Exec> = start.execs.iter().filter(|exec| exec.error.is_none()).collect();
+        let images = images(start);
         let hops = images.windows(2).enumerate().filter_map(|(at, pair)| match pair {
             [from, to] => Some((to.at_ns.saturating_sub(from.at_ns), at)),
             _ => None,
