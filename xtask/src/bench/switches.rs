@@ -6,7 +6,7 @@
 //! difference of some percent from pair to pair.
 
 use super::Bench;
-use super::floor::Nothing;
+use super::floor::{self, Nothing};
 use super::rows::Mode;
 use super::table::{Figure, Stat};
 use super::tracer::Tracer;
@@ -183,9 +183,11 @@ pub fn switch_tax(bench: &Bench) -> Result<Vec<Figure>> {
     let workload = Workload::build(bench, "ping_pong", &[&TRIPS.to_string(), &TIMES.to_string()])?;
     let mut stranger = Pair::start(&workload)?;
     let mut measured: Vec<Measured> = CASES.iter().map(|_| Ok(Vec::new())).collect();
+    let mut others = Others::default();
     for round in 1..=bench.rounds {
         for (case, slot) in CASES.iter().zip(&mut measured) {
             let Ok(list) = slot else { continue };
+            others.look();
             match case.run(bench, &workload, &mut stranger) {
                 Ok(sample) => {
                     eprintln!("  round {round}: {}: {:.3}", case.name(), sample.with / sample.without);
@@ -197,14 +199,42 @@ pub fn switch_tax(bench: &Bench) -> Result<Vec<Figure>> {
             }
         }
     }
-    Ok(figures(&measured, stranger.realtime))
+    others.look();
+    Ok(figures(&measured, stranger.realtime, &others))
 }
 
-fn figures(measured: &[Measured], realtime: bool) -> Vec<Figure> {
+/// Another tracer of context switches makes "untraced" untrue, and every ratio less.
+#[derive(Debug, Default)]
+struct Others {
+    /// How often one was there.
+    seen: usize,
+    /// Why that is not known.
+    unknown: Option<String>,
+}
+
+impl Others {
+    fn look(&mut self) {
+        match floor::programs_on("sched_switch") {
+            Ok(0) => {}
+            Ok(_) => self.seen += 1,
+            Err(why) => self.unknown = Some(format!("{why:#}")),
+        }
+    }
+
+    fn note(&self) -> String {
+        match (self.seen, &self.unknown) {
+            (0, None) => String::new(),
+            (0, Some(why)) => format!("; whether another tracer was there is not known: {why}"),
+            (seen, _) => format!("; ANOTHER TRACER WAS THERE, {seen} times"),
+        }
+    }
+}
+
+fn figures(measured: &[Measured], realtime: bool, others: &Others) -> Vec<Figure> {
     let median = |values: &[f64]| Stat::of(values).map_or(0.0, |stat| stat.median);
     let all: Vec<f64> = measured.iter().flatten().flatten().map(|sample| sample.without).collect();
     let priority = if realtime { "at real-time priority" } else { "not at real-time priority: refused" };
-    let note = format!("of {} times, best of {TIMES} each, {priority}", all.len());
+    let note = format!("of {} times, best of {TIMES} each, {priority}{}", all.len(), others.note());
     let (what, value) = (Mode::Plain.name(), Stat::of(&all));
     let plain = Figure { row: ROW, what, value, unit: "ns/switch", goal: None, note };
     let rest = CASES.iter().zip(measured).map(|(case, measured)| {
@@ -226,14 +256,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_floor_that_is_refused_takes_no_other_case_with_it() {
+    fn every_case_has_its_line_and_a_refused_one_its_reason() {
         let sample = |with| Sample { with, without: 2000.0 };
         let mut measured: Vec<Measured> = CASES.iter().map(|_| Ok(vec![sample(2100.0)])).collect();
         measured[1] = Err("no program can be\nloaded".into());
         measured[4] = Ok(vec![sample(2100.0), sample(2300.0), sample(2200.0)]);
-        let figures = figures(&measured, true);
+        let figures = figures(&measured, true, &Others { seen: 2, unknown: None });
         assert_eq!(figures.len(), CASES.len() + 1);
         assert_eq!((&*figures[0].what, figures[0].value.unwrap().median), ("untraced", 2000.0));
+        assert!(figures[0].note.contains("ANOTHER TRACER WAS THERE, 2 times"), "{}", figures[0].note);
         assert_eq!(figures[1].what, "no-op on sched_switch");
         assert_eq!((figures[1].value.unwrap().median, figures[1].goal), (1.05, None));
         assert_eq!((figures[2].value, &*figures[2].note), (None, "no program can be loaded"));
