@@ -44,8 +44,12 @@ The project's chores.
   cargo xtask findings [--record] [NAME]
       Run the programs of tests/findings, each slow for one reason or nearly so, and print how right the
       findings and their prices are. --record: keep their event streams, for tests without root.
-  cargo xtask bench [--rounds N] [--only ROW[,ROW]] [--json FILE] [--no-peers] [--install-peers]
-      Measure what startrace costs, beside the other tracers that are installed.
+  cargo xtask bench [--rounds N] [--only ROW[,ROW]] [--json FILE] [--no-peers] [--install-peers] [--startrace BINARY]
+      Measure what startrace costs, beside the other tracers that are installed. Rows, first those that are
+      ratios to the same without a tracer: start-tax (all of it traced), fork-tax, syscall-tax (of others),
+      switch-tax (context switches of others: with BPF programs that do nothing, which is the least that this
+      kernel takes; with `-p` and `-a` begun after them; with `-a`, their start over, and still in it). Then
+      kernel-cost (each BPF program), storm, memory, own-start, reading, size, classify.
   cargo xtask dist [--check | --extras]
       Make what people get who build nothing, in target/dist: one static x86-64 binary, a Debian package
       and an archive, with man pages and completions. --check: install, record with and remove the

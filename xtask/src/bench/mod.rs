@@ -211,6 +211,12 @@ mod tests {
     }
 
     #[test]
+    fn the_help_names_every_row() {
+        let said = |name: &str| crate::USAGE.split([' ', ',', '.', '\n']).any(|word| word == name);
+        assert!(ROWS.iter().all(|(name, _)| said(name)));
+    }
+
+    #[test]
     fn flags_are_read_and_wrong_ones_named() {
         let options = parse(&words("--rounds 9 --only storm,size --only own-start --json x")).unwrap();
         assert_eq!(options.rounds, 9);
