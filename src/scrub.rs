@@ -161,12 +161,13 @@ impl Pseudonyms {
     }
 
     fn exec(&self, exec: Exec) -> Exec {
-        let Exec { at_ns, duration_ns, path, interpreter, error } = exec;
+        let Exec { at_ns, duration_ns, path, interpreter, script, error } = exec;
         Exec {
             at_ns,
             duration_ns,
             path: path.map(|path| self.path(&path)),
             interpreter: interpreter.map(|path| self.path(&path)),
+            script: script.map(|path| self.path(&path)),
             error: error.map(|error| if error == "unknown" { error } else { self.constant(&error) }),
         }
     }

@@ -872,6 +872,20 @@ fn a_script_that_env_finds_the_interpreter_of_has_its_own_name() {
     assert_eq!(find(&said, "fixed-sleep").summary, "entrypoint slept 100 ms (asked for 100 ms)");
 }
 
+#[test]
+fn a_script_that_was_given_to_a_shell_is_told_by_its_name() {
+    let path = [(40, 10, "running", ""), (100, 10, "sleep", "asked for 100 ms"), (60, 10, "running", "")];
+    let mut app = start(10, None, 0, 200, &path);
+    app["execs"] = json!([
+        {"at_ns": 0, "duration_ns": MS, "path": "/bin/sh", "interpreter": null, "script": "/srv/entrypoint.sh", "error": null},
+        {"at_ns": 150 * MS, "duration_ns": MS, "path": "/bin/app", "interpreter": null, "error": null}]);
+    let said = diagnose(&[app]);
+    assert_eq!(find(&said, "fixed-sleep").summary, "entrypoint.sh slept 100 ms (asked for 100 ms)");
+    let wrapper = &find(&said, "wrapper-chain").summary;
+    assert!(wrapper.contains("1 wrapper: /bin/sh /srv/entrypoint.sh 40.0 ms"), "{wrapper}");
+    assert!(said.verdict[0].contains("sleeping for a fixed time in entrypoint.sh"), "{:?}", said.verdict);
+}
+
 /// `true $(seq 100000)` by a shell.
 #[test]
 fn an_exec_with_very_many_arguments_is_no_close_loop_and_no_virus_scanner() {

@@ -173,6 +173,27 @@ fn states(start: &Value) -> &Value {
 }
 
 #[test]
+fn the_script_that_a_shell_was_given_is_known_after_it_executed_another_program() {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 2, 3]);
+    for (at, argv) in [
+        (4, &["/bin/sh", "-e", "/srv/entrypoint.sh", "app"][..]),
+        (20, &["/usr/bin/nice", "/srv/other.sh"]),
+        (30, &["/bin/bash", "-c", "exec /bin/sh /srv/last.sh"]),
+        (40, &["/bin/sh", "/srv/last.sh"]),
+    ] {
+        s.exec((10, 10), at, at + 1, argv);
+    }
+    s.exit(10, 100);
+    let starts = s.starts(200);
+    let execs = starts[&10]["execs"].as_array().unwrap();
+    // Only of a shell's file; of the last image the start has all arguments.
+    let scripts: Vec<Option<&str>> =
+        execs.iter().map(|exec| exec.get("script").map(|script| script.as_str().unwrap())).collect();
+    assert_eq!(scripts, [Some("/srv/entrypoint.sh"), None, None, None]);
+}
+
+#[test]
 fn a_parent_that_waits_for_its_child_has_the_child_on_its_path() {
     let mut s = Stream::default();
     s.fork((1, 1), 10, [0, 2, 3]);

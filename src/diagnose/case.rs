@@ -69,7 +69,8 @@ pub(crate) struct OnPath<'a> {
 
 /// A program of a start, for a sentence.
 pub(crate) struct Who {
-    /// Its short command; of one that executed another, whose arguments are not known any more, the name alone.
+    /// Its short command; of one that executed another, whose arguments are not known any more, the name alone, or the
+    /// script's.
     pub(crate) name: String,
     pub(crate) program: String,
     /// What runs it, of a script that executed another program.
@@ -457,6 +458,10 @@ pub(crate) fn program_at(images: &[&Exec], at: usize) -> (String, Option<String>
     let of = |at: usize| {
         let image = images.get(at)?;
         let interpreter = image.interpreter.as_deref().map(base);
+        // `sh FILE`: what was executed runs it.
+        if let Some(script) = image.script.as_deref() {
+            return Some((base(script), image.path.as_deref().map(base)));
+        }
         Some((image.path.as_deref().map_or_else(|| "?".to_owned(), base), interpreter))
     };
     let (name, interpreter) = of(at).unwrap_or_else(|| ("?".to_owned(), None));

@@ -308,6 +308,32 @@ pub(super) fn first_word<'a>(argv: &'a [String], valued: &[&str]) -> Option<&'a 
     None
 }
 
+/// The file that a shell's command line runs: none where it is given commands or reads its input.
+pub(super) fn shell_script(argv: &[String]) -> Option<&str> {
+    let multi_call = argv.first().is_some_and(|zero| base(zero).starts_with("busybox"));
+    let mut args = argv.iter().skip(1 + usize::from(multi_call)).map(String::as_str);
+    while let Some(arg) = args.next() {
+        match arg {
+            "--" | "-" => return args.next(),
+            "--rcfile" | "--init-file" => {
+                args.next();
+            }
+            _ if arg.starts_with("--") => {}
+            _ => {
+                let Some(letters) = arg.strip_prefix(['-', '+']) else { return Some(arg) };
+                if letters.contains(['c', 's']) {
+                    return None;
+                }
+                // Each of `-o NAME`, and bash's `-O NAME`.
+                for _ in letters.matches(['o', 'O']) {
+                    args.next();
+                }
+            }
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,6 +441,23 @@ mod tests {
         assert_eq!(code(&["python", "-c"]), None);
         assert_eq!(code(&["python"]), None);
         assert_eq!(code(&[]), None);
+    }
+
+    #[test]
+    fn the_script_of_a_shell_is_its_first_word() {
+        let given = |list: &[&str]| shell_script(&args(list)).map(str::to_owned);
+        for line in [
+            &["sh", "/run.sh", "-c", "x"][..],
+            &["-bash", "-eu", "-o", "pipefail", "/run.sh"],
+            &["bash", "-euo", "pipefail", "+x", "--norc", "--rcfile", "/dev/null", "/run.sh"],
+            &["sh", "--", "/run.sh"],
+            &["busybox", "sh", "-e", "/run.sh"],
+        ] {
+            assert_eq!(given(line).as_deref(), Some("/run.sh"), "{line:?}");
+        }
+        for line in [&["sh"][..], &[], &["sh", "-c", "/run.sh"], &["bash", "-lc", "x"], &["sh", "-s", "x"]] {
+            assert_eq!(given(line), None, "{line:?}");
+        }
     }
 
     #[test]

@@ -50,6 +50,12 @@ pub(crate) fn may_be_piped(facts: &facts::Facts) -> bool {
     facts.siblings.pipe_mates == 0 && (pipe(0) || pipe(1))
 }
 
+/// The script that a shell was given as an argument: `sh FILE`.
+pub(crate) fn given_script(image: &facts::Image) -> Option<&str> {
+    program::Program::of(Some(image)).shell().filter(|_| image.script.is_none())?;
+    argv::shell_script(image.shown()?)
+}
+
 /// How the process that asked is known, where the one that made the start only did as it was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {

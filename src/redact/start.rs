@@ -14,6 +14,7 @@ impl Redactor {
             self.env(env);
         }
         self.method(&mut start.method);
+        start.execs.iter_mut().for_each(|exec| self.optional(&mut exec.script));
         let timeline = &mut start.timeline;
         self.optional(&mut timeline.ready.detail);
         timeline.waits.iter_mut().for_each(|wait| self.optional(&mut wait.detail));

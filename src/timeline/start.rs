@@ -290,7 +290,7 @@ impl Builder {
             argv_bytes: program.argv_bytes,
             argv_truncated: program.argv_truncated,
             env: process.env.clone(),
-            execs: open.execs.iter().map(|exec| schema_exec(exec, origin_ns)).collect(),
+            execs: schema_execs(&open.execs, origin_ns),
             binary: program.binary.clone(),
             timeline: Timeline {
                 started_at: self.wall_clock(origin_ns),
@@ -522,13 +522,25 @@ fn milestones(open: &OpenStart, state: Option<&State>, end_ns: u64, end: End) ->
     out
 }
 
-fn schema_exec(exec: &ExecMark, origin_ns: u64) -> Exec {
+/// Longer than any path.
+const MAX_SCRIPT: usize = 4_096;
+
+fn schema_execs(execs: &[ExecMark], origin_ns: u64) -> Vec<Exec> {
+    let last = execs.iter().rposition(|exec| exec.error.is_none());
+    let each = execs.iter().enumerate();
+    each.map(|(at, exec)| schema_exec(exec, origin_ns, last.is_some_and(|last| at < last))).collect()
+}
+
+fn schema_exec(exec: &ExecMark, origin_ns: u64, is_earlier: bool) -> Exec {
+    let program = exec.program.as_ref().filter(|_| is_earlier && exec.error.is_none());
+    let script = program.and_then(|program| method::given_script(&program.image));
     let entry = exec.entry_ns().map(|at| at.max(origin_ns));
     Exec {
         at_ns: entry.unwrap_or(exec.done_ns).saturating_sub(origin_ns),
         duration_ns: entry.map(|entry| exec.done_ns.saturating_sub(entry)),
         path: exec.path.clone(),
         interpreter: exec.interpreter.clone(),
+        script: script.filter(|script| script.len() <= MAX_SCRIPT).map(str::to_owned),
         error: exec.error.clone(),
     }
 }

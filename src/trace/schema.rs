@@ -246,6 +246,10 @@ pub struct Exec {
     pub path: Option<String>,
     /// The interpreter that the kernel took from a `#!` line.
     pub interpreter: Option<String>,
+    /// The script that a shell was given as an argument (`sh FILE`), where it executed another program later: the
+    /// arguments of the last are the start's. Left out of all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
     /// Name of the error (`ENOENT` ...), `unknown` where only the failure was seen, `null` for success.
     pub error: Option<String>,
 }

@@ -124,7 +124,9 @@ impl<'a> Hop<'a> {
     }
 
     fn in_words(&self, is_priced: bool) -> String {
-        format!("{} {}", self.path(), time(if is_priced { self.own_ns } else { self.all_ns }))
+        let script = self.image.script.as_deref().map(|script| format!(" {}", quoted(script)));
+        let script = script.unwrap_or_default();
+        format!("{}{script} {}", self.path(), time(if is_priced { self.own_ns } else { self.all_ns }))
     }
 }
 

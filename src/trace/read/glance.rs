@@ -555,6 +555,7 @@ mod tests {
             duration_ns: None,
             path: None,
             interpreter: None,
+            script: None,
             error: exec.error.clone(),
         };
         out.execs = whole.execs.iter().map(exec).collect();
