@@ -425,9 +425,12 @@ fn a_storm_that_could_not_be_followed_to_its_first_process_is_one_at_least() {
 
 #[test]
 fn a_storm_whose_waits_are_known_by_their_sums_is_counted_by_its_children() {
-    let seen = |detail: &'static str, children: u32| {
-        let mut path = vec![(20, 10, "running", ""), (150, 10, "child", detail)];
-        (0..3).for_each(|n| path.extend([(1, 10, "running", ""), (2, 1_000 + n, "running", "")]));
+    let told = |(waited_ms, detail): (u64, &'static str), followed: u32, children: u32| {
+        let mut path = vec![
+            (170 - waited_ms - 3 * u64::from(followed - 3), 10, "running", ""),
+            (waited_ms, 10, "child", detail),
+        ];
+        (0..followed).for_each(|n| path.extend([(1, 10, "running", ""), (2, 1_000 + n, "running", "")]));
         let child =
             |n: u32| start(1_000 + n, Some(10), 2 * u64::from(n), 2, &[(2, 1_000 + n, "running", "")]);
         let mut starts: Vec<Value> = (0..children).map(child).collect();
@@ -435,6 +438,7 @@ fn a_storm_whose_waits_are_known_by_their_sums_is_counted_by_its_children() {
         let found = diagnose(&starts);
         has(&found, "process-storm").then(|| find(&found, "process-storm").clone())
     };
+    let seen = |detail, children| told((150, detail), 3, children);
     let storm = seen("short waits", 60).unwrap();
     // No more of the waits than the other 57 took.
     assert_eq!((storm.saves_ns, storm.basis), (Some((6 + 114) * MS), Some(Basis::Scaled)));
@@ -445,6 +449,10 @@ fn a_storm_whose_waits_are_known_by_their_sums_is_counted_by_its_children() {
         "{}",
         storm.summary
     );
+    // A few are no matter.
+    let storm = told((3, "short waits"), 20, 60).unwrap();
+    assert_eq!((storm.saves_ns, storm.basis), (Some(40 * MS), Some(Basis::Measured)));
+    assert!(storm.summary.starts_with("app waited for 20 short"), "{}", storm.summary);
     // A wait that is known by itself is for one of them, and these are too few.
     assert!(seen("pid 1003 (app)", 60).is_none());
     assert!(seen("short waits", 7).is_none());

@@ -124,7 +124,10 @@ impl Rule for ProcessStorm {
             true => (u128::from(below.sum_ns) * u128::from(below.n - n) / u128::from(below.n)) as u64,
             false => 0,
         };
-        let (waited_ns, waited) = short_waits(case, others_ns);
+        // A few short ones are in nearly every storm, and change nothing: the price stays a measured one.
+        let (waited_ns, waited) = Some(short_waits(case, others_ns))
+            .filter(|(waited_ns, _)| waited_ns.saturating_mul(10) >= ns)
+            .unwrap_or_default();
         is_least |= waited_ns > 0;
         ns = ns.saturating_add(waited_ns);
         claims.extend(waited);
