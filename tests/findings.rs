@@ -461,6 +461,19 @@ fn a_storm_whose_waits_are_known_by_their_sums_is_counted_by_its_children() {
 }
 
 #[test]
+fn a_storm_of_which_no_process_is_told_apart_names_no_others() {
+    let mut app = start(10, None, 0, 120, &[(20, 10, "running", ""), (100, 11, "running", "")]);
+    put_together(&mut app, 1, json!({}), json!({"running": 100 * MS}));
+    let folded = &mut app["timeline"]["critical_path"][1]["folded"];
+    (folded["short_ns"], folded["short_starts"]) = (json!(100 * MS), json!(30));
+    assert_eq!(
+        find(&diagnose(&[app]), "process-storm").summary,
+        "app waited for 30 short processes one after the other, 100 ms, 100 ms of that in pieces too short to be told apart \
+         (30 of them have no others)"
+    );
+}
+
+#[test]
 fn sleeps_are_told_with_what_was_asked_for() {
     // What ended a sleep is known, but for one that was not over.
     let said = |sleeps: &[(u64, &str)], by: &[Option<&str>]| {

@@ -152,12 +152,17 @@ impl Rule for ProcessStorm {
         members.sort_small_by_key(|(key, ns)| (std::cmp::Reverse(*ns), *key));
         members.truncate(MAX_MEMBERS);
         let least = if is_least { "at least " } else { "" };
+        // Before the list of those that can be, if there are any.
+        let rest = match (members.is_empty(), waited_ns) {
+            (true, _) => "",
+            (false, 0) => ", the others",
+            (false, _) => ", those that are",
+        };
         let apart = match more_ns {
             0 => String::new(),
             _ => format!(
-                ", {} of that in pieces too short to be told apart ({more} of them have no others), {}",
-                time(more_ns),
-                if waited_ns > 0 { "those that are" } else { "the others" }
+                ", {} of that in pieces too short to be told apart ({more} of them have no others){rest}",
+                time(more_ns)
             ),
         };
         let counted = all.map_or_else(|| format!("{least}{n}"), count);
