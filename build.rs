@@ -4,10 +4,15 @@
 #[allow(dead_code)]
 #[path = "src/probe/btf.rs"]
 mod btf;
+#[path = "build/object.rs"]
+mod object;
+#[path = "build/syscalls.rs"]
+mod syscalls;
 
 use anyhow::Context;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
+use goblin::elf::{Elf, SectionHeader};
 use libbpf_cargo::SkeletonBuilder;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -16,7 +21,8 @@ use std::process::Command;
 
 const SOURCE: &str = "bpf/startrace.bpf.c";
 /// Files in `src/` that the program carries packed (`src/packed.rs`).
-const PACKED: [&str; 11] = [
+const PACKED: [&str; 15] = [
+    "compare/html/style.css",
     "export/html/page.html",
     "export/html/style.css",
     "export/html/base.js",
@@ -26,6 +32,9 @@ const PACKED: [&str; 11] = [
     "export/html/detail.js",
     "export/html/main.js",
     "help/details.txt",
+    "redact/rules.toml",
+    "scrub/modules.txt",
+    "scrub/words.txt",
     "trace/schema/document.json",
     "trace/schema/line.json",
 ];
@@ -66,7 +75,7 @@ fn main() -> anyhow::Result<()> {
         // Not formatted, wherever it is built: not everybody has rustfmt, and rustup's stand-in for it fails.
         .rustfmt(out.join("no-rustfmt"))
         .build()?;
-    std::fs::write(&object, without_lines(&std::fs::read(&object)?)?)?;
+    std::fs::write(&object, object::smaller(&std::fs::read(&object)?)?)?;
     let skeleton = out.join("startrace.skel.rs");
     builder.generate(&skeleton)?;
     pack_bytes(&std::fs::read(&object)?, &out.join("packed/startrace.bpf.o"))?;
@@ -77,6 +86,7 @@ fn main() -> anyhow::Result<()> {
         pack_relocations();
         fold_same_functions(&out)?;
     }
+    std::fs::write(out.join("syscalls.rs"), syscalls::tables()?)?;
     std::fs::write(out.join("kernel_types.rs"), kernel_types(&std::fs::read(&object)?)?)?;
     Ok(())
 }
@@ -164,80 +174,15 @@ fn with_packed_object(skeleton: &str) -> anyhow::Result<String> {
     Ok([before, PACKED, after].concat())
 }
 
-/// The object without what it says of source lines: half of it, for the verifier's complaints alone, and passed to the
-/// kernel with every program.
-fn without_lines(object: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let cut = || anyhow::anyhow!("the compiled programs are cut off");
-    let elf = goblin::elf::Elf::parse(object)?;
-    anyhow::ensure!(
-        elf.is_64 && elf.program_headers.is_empty(),
-        "the compiled programs are no 64-bit object"
-    );
-    let mut out = object.get(..usize::from(elf.header.e_ehsize)).ok_or_else(cut)?.to_vec();
-    let mut headers = Vec::new();
-    for section in &elf.section_headers {
-        let content = match section.file_range() {
-            Some(range) => object.get(range).ok_or_else(cut)?,
-            None => &[],
-        };
-        let content = match elf.shdr_strtab.get_at(section.sh_name) {
-            Some(".BTF.ext") => without_line_info(content).ok_or_else(cut)?,
-            // Where the lines' numbers of instructions would be relocated; libbpf does not look at it.
-            Some(".rel.BTF.ext") => Vec::new(),
-            _ => content.to_vec(),
-        };
-        out.resize(out.len().next_multiple_of(8), 0);
-        let size = if section.file_range().is_some() { content.len() as u64 } else { section.sh_size };
-        for word in [u32::try_from(section.sh_name)?, section.sh_type] {
-            headers.extend_from_slice(&word.to_ne_bytes());
-        }
-        for word in [section.sh_flags, section.sh_addr, out.len() as u64, size] {
-            headers.extend_from_slice(&word.to_ne_bytes());
-        }
-        for word in [section.sh_link, section.sh_info] {
-            headers.extend_from_slice(&word.to_ne_bytes());
-        }
-        for word in [section.sh_addralign, section.sh_entsize] {
-            headers.extend_from_slice(&word.to_ne_bytes());
-        }
-        out.extend_from_slice(&content);
-    }
-    out.resize(out.len().next_multiple_of(8), 0);
-    let at = out.len() as u64;
-    // e_shoff
-    out.get_mut(40..48).ok_or_else(cut)?.copy_from_slice(&at.to_ne_bytes());
-    out.extend_from_slice(&headers);
-    Ok(out)
-}
-
-/// `struct btf_ext_header` and its parts: functions, lines, relocations.
-fn without_line_info(section: &[u8]) -> Option<Vec<u8>> {
-    let word = |at: usize| Some(u32::from_ne_bytes(section.get(at..at + 4)?.try_into().ok()?));
-    let header = word(4)? as usize;
-    let part = |offset: usize| {
-        let (from, length) = (header + word(offset)? as usize, word(offset + 4)? as usize);
-        section.get(from..from + length)
-    };
-    let (functions, relocations) = (part(8)?, part(24)?);
-    let mut out = section.get(..header)?.to_vec();
-    let lengths = [0, functions.len(), functions.len(), 0, functions.len(), relocations.len()];
-    for (place, length) in out.get_mut(8..32)?.chunks_exact_mut(4).zip(lengths) {
-        place.copy_from_slice(&u32::try_from(length).ok()?.to_ne_bytes());
-    }
-    out.extend_from_slice(functions);
-    out.extend_from_slice(relocations);
-    Some(out)
-}
-
 /// Names of all types of the programs, which include those of the kernel that they read, and a function that
 /// fills in the numbers of some.
 fn kernel_types(object: &[u8]) -> anyhow::Result<String> {
-    let elf = goblin::elf::Elf::parse(object)?;
+    let elf = Elf::parse(object)?;
     let section = elf
         .section_headers
         .iter()
         .find(|section| elf.shdr_strtab.get_at(section.sh_name) == Some(".BTF"))
-        .and_then(goblin::elf::SectionHeader::file_range)
+        .and_then(SectionHeader::file_range)
         .and_then(|range| object.get(range))
         .and_then(btf::Sections::of)
         .context("the BPF object has no type information")?;

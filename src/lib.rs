@@ -24,6 +24,7 @@ pub mod probe;
 pub mod redact;
 pub mod report;
 pub mod scrub;
+mod settings;
 mod sort;
 mod stderr;
 pub mod timeline;

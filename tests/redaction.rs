@@ -54,7 +54,7 @@ fn rules_can_be_shown_given_and_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let trace = trace(folder.path());
     let rules = all_output(&["record", "--print-redact-rules"], folder.path());
-    assert_eq!(String::from_utf8(rules).unwrap(), startrace::redact::RULES);
+    assert_eq!(String::from_utf8(rules).unwrap(), *startrace::redact::RULES);
     let file = folder.path().join("rules.toml");
     let shown = |rules: &str| {
         std::fs::write(&file, rules).unwrap();

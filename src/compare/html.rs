@@ -8,6 +8,7 @@ use super::gate::{Outcome, change, p_text};
 use super::stats::Summary;
 use super::text::{Shown, alone, left_out, numbers, side, told, verdicts, word};
 use super::waterfall::{Drawn, Line, Piece, Representative, lines};
+use crate::packed;
 use crate::report::markup::{self, PALETTE, escape, shown};
 use crate::sort::SortSmall;
 use crate::words::human::median;
@@ -16,7 +17,6 @@ use crate::words::{count, counted, duration};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-const STYLE: &str = include_str!("html/style.css");
 /// Rows of a table.
 const MAX_ROWS: usize = 200;
 /// Commands whose parts are drawn.
@@ -42,6 +42,7 @@ pub fn html(
     let told = verdicts(comparison);
     let title = told.first().map_or("nothing to compare".to_owned(), |(_, text)| text.clone());
     let nonce = markup::nonce();
+    let style = packed::text!("compare/html/style.css");
     write!(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -50,7 +51,7 @@ pub fn html(
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"referrer\" content=\"no-referrer\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>startrace diff: {}</title>\n\
-         <style nonce=\"{nonce}\">{PALETTE}{STYLE}{}</style>\n</head>\n<body>\n",
+         <style nonce=\"{nonce}\">{PALETTE}{style}{}</style>\n</head>\n<body>\n",
         escape(&title),
         markup::class_rules(),
     )?;

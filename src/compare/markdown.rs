@@ -74,7 +74,7 @@ pub fn markdown(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> 
         writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} + {} |",
-            word(pair.verdict).to_lowercase(),
+            word(pair.verdict).to_ascii_lowercase(),
             code(&pair.new.label),
             median(&pair.base),
             median(&pair.new),

@@ -3,12 +3,13 @@
 //! A TOML file changes them (`startrace report --thresholds FILE`); `--print-thresholds` prints this table
 //! as such a file. They decide what is told, never what it costs: prices are measured.
 
+use crate::settings::{Section, Value};
 use crate::words::parse_time;
 use std::fmt::Write as _;
 
 /// A value of the table.
-trait Value: Sized {
-    fn from_toml(value: &toml::Value) -> Result<Self, String>;
+trait Kind: Sized {
+    fn from_toml(value: Value<'_>) -> Result<Self, String>;
     fn to_toml(&self) -> String;
 }
 
@@ -24,8 +25,8 @@ const fn ms(n: u64) -> Time {
     Time(n * 1_000_000)
 }
 
-impl Value for Time {
-    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+impl Kind for Time {
+    fn from_toml(value: Value<'_>) -> Result<Self, String> {
         let text = value.as_str().ok_or("it takes a time, such as \"20ms\"")?;
         let time = parse_time(text).map_err(|why| format!("{why}; here in quotes: \"20ms\""))?;
         Ok(Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
@@ -37,8 +38,8 @@ impl Value for Time {
     }
 }
 
-impl Value for u64 {
-    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+impl Kind for u64 {
+    fn from_toml(value: Value<'_>) -> Result<Self, String> {
         value
             .as_integer()
             .and_then(|n| u64::try_from(n).ok())
@@ -50,10 +51,9 @@ impl Value for u64 {
     }
 }
 
-impl Value for f64 {
-    fn from_toml(value: &toml::Value) -> Result<Self, String> {
-        let number = value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
-        match number.filter(|n| n.is_finite() && *n >= 0.0) {
+impl Kind for f64 {
+    fn from_toml(value: Value<'_>) -> Result<Self, String> {
+        match value.as_float().filter(|n| n.is_finite() && *n >= 0.0) {
             Some(number) => Ok(number),
             None => Err("it takes a number, such as 0.15".into()),
         }
@@ -92,11 +92,11 @@ macro_rules! thresholds {
             /// The names of the sections.
             pub const SECTIONS: &[&str] = &[$($name,)*];
 
-            fn set(&mut self, section: &str, key: &str, value: &toml::Value) -> Result<(), String> {
+            fn set(&mut self, section: &str, key: &str, value: Value<'_>) -> Result<(), String> {
                 match section {
                     $($name => match key {
                         $(stringify!($key) => {
-                            self.$section.$key = Value::from_toml(value)?;
+                            self.$section.$key = Kind::from_toml(value)?;
                             Ok(())
                         })*
                         _ => Err(format!("there is no such key; it has: {}", [$(stringify!($key),)*].join(", "))),
@@ -328,17 +328,17 @@ impl Thresholds {
         if text.len() > MAX_FILE {
             return Err(format!("it is larger than {MAX_FILE} bytes"));
         }
-        let table: toml::Table = text.parse().map_err(|why: toml::de::Error| why.to_string())?;
+        let table = toml::de::DeTable::parse(text).map_err(|why| why.to_string())?;
         let mut thresholds = Self::default();
-        for (section, values) in &table {
-            let Some(values) = values.as_table() else {
+        for (section, values) in Section::top(table.get_ref()).entries() {
+            let Some(values) = values.as_section() else {
                 return Err(format!("{section}: keys stand in sections: {}", Self::SECTIONS.join(", ")));
             };
-            if !Self::SECTIONS.contains(&section.as_str()) {
+            if !Self::SECTIONS.contains(&section) {
                 let known = Self::SECTIONS.join(", ");
                 return Err(format!("[{section}]: there is no such section; there are: {known}"));
             }
-            for (key, value) in values {
+            for (key, value) in values.entries() {
                 let set = thresholds.set(section, key, value);
                 set.map_err(|why| format!("[{section}] {key}: {why}"))?;
             }

@@ -114,7 +114,7 @@ const COLUMNS: &[Column] = &[
     ("mechanism", |s, r| r.text(s.method.mechanism.as_deref())),
     ("library", |s, r| r.text(s.method.library.as_deref())),
     ("pattern", |s, r| r.text(s.method.pattern.as_deref())),
-    ("confidence", |s, r| r.plain(Some(format!("{:?}", s.method.confidence).to_lowercase()))),
+    ("confidence", |s, r| r.plain(Some(format!("{:?}", s.method.confidence).to_ascii_lowercase()))),
     ("uid", |s, r| r.plain(s.uid)),
     ("gid", |s, r| r.plain(s.gid)),
     ("cwd", |s, r| r.text(s.cwd.as_deref())),

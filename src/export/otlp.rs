@@ -158,7 +158,7 @@ impl Otlp {
         let mut all = vec![
             text("startrace.start_id", &start.start_id),
             text("startrace.method", &method.name),
-            text("startrace.method.confidence", &format!("{:?}", method.confidence).to_lowercase()),
+            text("startrace.method.confidence", &format!("{:?}", method.confidence).to_ascii_lowercase()),
             text("startrace.ready", &timeline.ready.kind),
             truth("startrace.ready.inferred", timeline.ready.inferred),
             truth("startrace.partial", start.partial),

@@ -271,7 +271,7 @@ impl Exporter for Perfetto {
 
 /// What a click on a start shows.
 fn facts(mut event: Message, start: &Start) -> Message {
-    let confidence = format!("{:?}", start.method.confidence).to_lowercase();
+    let confidence = format!("{:?}", start.method.confidence).to_ascii_lowercase();
     for (name, text) in [
         ("start_id", &*start.start_id),
         ("method", &start.method.name),

@@ -4,6 +4,7 @@
 //! `--redact-rules`). The scanner (`scan.rs`) goes once over the bytes of an argument. It runs for every program
 //! that is started, so an ordinary command line costs well under a microsecond, and nothing is allocated for it.
 
+mod file;
 mod names;
 mod scan;
 mod start;
@@ -11,22 +12,22 @@ mod start;
 mod tests;
 
 use crate::hash::{HashMap, HashSet};
+use crate::packed;
 use names::Names;
-use serde::Deserialize;
 use std::cell::RefCell;
+use std::sync::LazyLock;
 
 /// What stands in the place of a credential.
 pub const MARK: &str = "[redacted]";
 
 /// The usual rules, as a file for `--redact-rules`.
-pub const RULES: &str = include_str!("rules.toml");
+pub static RULES: LazyLock<String> = LazyLock::new(|| packed::text!("redact/rules.toml"));
 
 /// Most of a file of rules that is read; the usual ones have 7 KB.
 pub const MAX_RULES: u64 = 1 << 20;
 
 /// A file of rules.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default)]
 struct Table {
     patterns: Vec<String>,
     headers: Vec<String>,
@@ -36,8 +37,7 @@ struct Table {
 }
 
 /// The flags of one program.
-#[derive(Debug, Default, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default, Clone)]
 struct Program {
     value: Vec<String>,
     userinfo: Vec<String>,
@@ -47,8 +47,7 @@ struct Program {
 }
 
 /// A credential without a flag: the word of that number among those that are none.
-#[derive(Debug, Default, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default, Clone)]
 struct Words {
     place: u8,
     /// Only behind a flag with this letter.
@@ -62,14 +61,11 @@ struct Words {
 }
 
 /// A value that tells by itself what it is.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 struct Shape {
     begin: String,
     least: usize,
-    #[serde(default)]
     dots: usize,
-    #[serde(default)]
     capitals: bool,
 }
 
@@ -108,9 +104,9 @@ impl Redactor {
     /// # Errors
     /// What is wrong with the file, with line and column but without its text.
     pub fn new(more: Option<&str>) -> Result<Self, String> {
-        let mut table = parse(RULES)?;
+        let mut table = file::parse(&RULES)?;
         if let Some(text) = more {
-            let more = parse(text)?;
+            let more = file::parse(text)?;
             table.patterns.extend(more.patterns);
             table.headers.extend(more.headers);
             table.names.add(more.names);
@@ -197,13 +193,4 @@ impl Redactor {
         }
         replaced
     }
-}
-
-/// The message has no line of the file: who may run us need not be allowed to read it.
-fn parse(text: &str) -> Result<Table, String> {
-    toml::from_str(text).map_err(|error: toml::de::Error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let line = text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1;
-        format!("line {line}: {}", error.message())
-    })
 }

@@ -1,6 +1,6 @@
 //! Which names are those of credentials.
 
-use serde::Deserialize;
+use crate::settings::{Section, Wrong};
 
 /// Longest end of a name that is looked at.
 const LONGEST: usize = 96;
@@ -8,8 +8,7 @@ const LONGEST: usize = 96;
 const WORDS: usize = 16;
 
 /// Words of names; see `rules.toml`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Names {
     part: Vec<String>,
     end: Vec<String>,
@@ -20,7 +19,6 @@ pub(super) struct Names {
     not_last: Vec<String>,
     not_first: Vec<String>,
     /// Whatever a name of a credential has somewhere in it, by its first letter.
-    #[serde(skip)]
     needles: Vec<Vec<Vec<u8>>>,
 }
 
@@ -47,6 +45,26 @@ fn is(list: &[String], word: &[u8]) -> bool {
 }
 
 impl Names {
+    pub(super) fn read(section: Section<'_>) -> Result<Self, Wrong> {
+        const KEYS: [&str; 8] = ["part", "end", "last", "key", "not_key", "follow", "not_last", "not_first"];
+        let mut names = Self::default();
+        section.each(&KEYS, &mut |key, value| {
+            *match key {
+                "part" => &mut names.part,
+                "end" => &mut names.end,
+                "last" => &mut names.last,
+                "key" => &mut names.key,
+                "not_key" => &mut names.not_key,
+                "follow" => &mut names.follow,
+                "not_last" => &mut names.not_last,
+                "not_first" => &mut names.not_first,
+                _ => return Ok(false),
+            } = value.texts()?;
+            Ok(true)
+        })?;
+        Ok(names)
+    }
+
     pub(super) fn add(&mut self, more: Self) {
         let Self { part, end, last, key, not_key, follow, not_last, not_first, needles: _ } = more;
         self.part.extend(part);

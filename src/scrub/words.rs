@@ -5,20 +5,23 @@ mod prose;
 
 use crate::event::task::WaitKind;
 use crate::method::names::names;
+use crate::packed;
 use crate::sort::SortSmall;
+use crate::timeline::syscall;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
 
 /// Words of startrace's own sentences, one a line, in order.
-const OWN: &str = include_str!("words.txt");
+static OWN: LazyLock<String> = LazyLock::new(|| packed::text!("scrub/words.txt"));
 /// Programs that everybody has, likewise.
 const PROGRAMS: &str = include_str!("programs.txt");
 /// Folders and libraries that every system has, likewise.
 const FOLDERS: &str = include_str!("folders.txt");
 /// Parts of the names of modules that come with CPython, likewise.
-const MODULES: &str = include_str!("modules.txt");
+static MODULES: LazyLock<String> = LazyLock::new(|| packed::text!("scrub/modules.txt"));
 /// Extensions that tell nothing but a kind of file.
 const EXTENSIONS: [&str; 18] = [
     "py", "pyc", "so", "sh", "rb", "js", "mjs", "jar", "pl", "php", "json", "toml", "yaml", "conf", "txt",
@@ -252,7 +255,7 @@ impl Pseudonyms {
     /// `json.decoder`: a part that CPython's own library has stays, another is what a file of that name is.
     pub(super) fn module(&self, name: &str) -> String {
         let parts = name.split('.').map(|part| {
-            if part.len() <= 1 || is_among(MODULES, part) { part.to_owned() } else { self.made(part) }
+            if part.len() <= 1 || is_among(&MODULES, part) { part.to_owned() } else { self.made(part) }
         });
         parts.collect::<Vec<_>>().join(".")
     }
@@ -277,7 +280,7 @@ impl Pseudonyms {
                 || NAMES.contains(&part)
                 || self.is_own(part)
                 || is_program(part)
-                || is_syscall(part)
+                || syscall::is_name(part)
         };
         // A part of a name may be two words.
         let mut parts = name.split(['.', ':', '-']);
@@ -503,11 +506,6 @@ fn is_identifier(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_/".contains(&byte))
-}
-
-/// A name of the kernel's list for this architecture.
-fn is_syscall(name: &str) -> bool {
-    syscalls::Sysno::iter().any(|call| call.name() == name)
 }
 
 /// `python3.11` is `python`.

@@ -29,7 +29,7 @@ mod shelf;
 mod spill;
 mod standing;
 mod start;
-mod syscall;
+pub(crate) mod syscall;
 mod tasks;
 mod waited;
 mod words;

@@ -5,34 +5,45 @@ use crate::method::arch::Arch;
 /// The bit that marks a call of the x32 ABI, whose numbers are otherwise (nearly) those of x86-64.
 const X32: i32 = 0x4000_0000;
 
+// Made by the build script of the `syscalls` crate's: names, and for each architecture where its numbers' are.
+include!(concat!(env!("OUT_DIR"), "/syscalls.rs"));
+
 /// The name of a system call; `compat`: in the table of 32-bit programs.
 pub(super) fn name(arch: Arch, nr: i32, compat: bool) -> Option<&'static str> {
-    use syscalls::{aarch64, arm, x86, x86_64};
     let nr = if arch == Arch::X86_64 && !compat { nr & !X32 } else { nr };
-    let nr = usize::try_from(nr).ok()?;
-    match (arch, compat) {
-        (Arch::X86_64, false) => x86_64::Sysno::new(nr).map(|call| call.name()),
-        (Arch::X86_64, true) => x86::Sysno::new(nr).map(|call| call.name()),
-        // The generic table, which all new architectures have.
-        (Arch::Aarch64 | Arch::Other, false) => aarch64::Sysno::new(nr).map(|call| call.name()),
-        (Arch::Aarch64, true) => arm::Sysno::new(nr).map(|call| call.name()),
-        (Arch::Other, true) => None,
-    }
+    named(table(arch, compat)?, usize::try_from(nr).ok()?)
 }
 
 /// The number of a system call of 64-bit programs.
 pub(super) fn number(arch: Arch, name: &str) -> Option<i32> {
-    match arch {
-        Arch::X86_64 => syscalls::x86_64::Sysno::iter().find(|call| call.name() == name).map(|c| c.id()),
-        Arch::Aarch64 | Arch::Other => {
-            syscalls::aarch64::Sysno::iter().find(|call| call.name() == name).map(|c| c.id())
-        }
+    let table = table(arch, false)?;
+    i32::try_from((0..table.len()).find(|&nr| named(table, nr) == Some(name))?).ok()
+}
+
+/// Is there a system call of this name on any architecture?
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty() && NAMES.lines().any(|line| line == name)
+}
+
+fn table(arch: Arch, compat: bool) -> Option<&'static [u16]> {
+    match (arch, compat) {
+        (Arch::X86_64, false) => Some(X86_64),
+        (Arch::X86_64, true) => Some(X86),
+        // The generic table, which all new architectures have.
+        (Arch::Aarch64 | Arch::Other, false) => Some(AARCH64),
+        (Arch::Aarch64, true) => Some(ARM),
+        (Arch::Other, true) => None,
     }
+}
+
+fn named(table: &[u16], nr: usize) -> Option<&'static str> {
+    let line = NAMES.get(usize::from(*table.get(nr)?)..)?.lines().next()?;
+    (!line.is_empty()).then_some(line)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Arch, name};
+    use super::{Arch, is_name, name, number};
 
     #[test]
     fn each_architecture_has_its_own_numbers() {
@@ -51,5 +62,25 @@ mod tests {
         ] {
             assert_eq!(name(arch, nr, compat), expected, "{arch:?} {nr} {compat}");
         }
+    }
+
+    #[test]
+    fn tables_are_those_of_the_crate() {
+        macro_rules! same {
+            ($($table:ident: $arch:expr, $compat:expr)*) => {
+                $(let of = |nr: usize| syscalls::$table::Sysno::new(nr).map(|call| call.name());
+                for nr in 0..5000 {
+                    let ours = name($arch, i32::try_from(nr).unwrap(), $compat);
+                    assert_eq!(ours, of(nr), "{} {nr}", stringify!($table));
+                    if let Some(ours) = ours {
+                        assert!(is_name(ours), "{ours}");
+                        assert!($compat || number($arch, ours) == i32::try_from(nr).ok(), "{ours}");
+                    }
+                })*
+            };
+        }
+        same! { x86_64: Arch::X86_64, false x86: Arch::X86_64, true aarch64: Arch::Aarch64, false arm: Arch::Aarch64, true }
+        assert!(!is_name("") && !is_name("read\nwrite") && !is_name("password"));
+        assert_eq!(number(Arch::X86_64, ""), None);
     }
 }

@@ -2,48 +2,29 @@
 
 use crate::diagnose;
 use crate::method::names;
+use crate::settings::{self, Section, Value, Wrong, one_of};
 use crate::timeline::select::glob;
 use crate::trace::vocabulary::{PHASES, STATES};
 use crate::words::parse_time;
-use serde::{Deserialize, Deserializer, de::Error as _};
 use std::collections::BTreeMap;
 
 /// Longest file that is read.
 pub(crate) const MAX_FILE: u64 = 1 << 20;
 
+/// Keys of limits.
+const LIMITS: [&str; 8] =
+    ["ready", "processes", "failed-execs", "failed", "phases", "states", "forbid-methods", "forbid-findings"];
+
 /// A whole budget.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Budget {
     /// Of several starts or runs, which counts.
-    #[serde(default)]
     pub statistic: Statistic,
     /// Judge an incomplete trace all the same.
-    #[serde(default)]
     pub allow_incomplete: bool,
-    /// As in [`Limits`]: times are those of the command (what nobody in the trace has started), the rest
-    /// is of the whole trace.
-    #[serde(default, deserialize_with = "time")]
-    ready: Option<u64>,
-    #[serde(default, deserialize_with = "number")]
-    processes: Option<u64>,
-    #[serde(default, deserialize_with = "number")]
-    failed_execs: Option<u64>,
-    #[serde(default, deserialize_with = "number")]
-    failed: Option<u64>,
-    #[serde(default, deserialize_with = "phases")]
-    phases: BTreeMap<String, u64>,
-    #[serde(default, deserialize_with = "states")]
-    states: BTreeMap<String, u64>,
-    #[serde(default)]
-    forbid_methods: Vec<String>,
-    #[serde(default)]
-    forbid_findings: Vec<String>,
     /// Limits of some executables.
-    #[serde(default, rename = "exe", deserialize_with = "executables")]
     pub exe: Vec<Executable>,
-    /// All of the above that is a limit.
-    #[serde(skip)]
+    /// Times are those of the command (what nobody in the trace has started), the rest is of the whole trace.
     pub limits: Limits,
 }
 
@@ -79,33 +60,8 @@ pub struct Executable {
     pub limits: Limits,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct ExecutableTable {
-    #[serde(rename = "match")]
-    pattern: String,
-    statistic: Option<Statistic>,
-    #[serde(default, deserialize_with = "time")]
-    ready: Option<u64>,
-    #[serde(default, deserialize_with = "number")]
-    processes: Option<u64>,
-    #[serde(default, deserialize_with = "number")]
-    failed_execs: Option<u64>,
-    #[serde(default, deserialize_with = "number")]
-    failed: Option<u64>,
-    #[serde(default, deserialize_with = "phases")]
-    phases: BTreeMap<String, u64>,
-    #[serde(default, deserialize_with = "states")]
-    states: BTreeMap<String, u64>,
-    #[serde(default)]
-    forbid_methods: Vec<String>,
-    #[serde(default)]
-    forbid_findings: Vec<String>,
-}
-
 /// Which of several values counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Statistic {
     /// The largest.
     #[default]
@@ -117,23 +73,35 @@ pub enum Statistic {
 }
 
 impl Budget {
+    fn read(section: Section<'_>) -> Result<Self, Wrong> {
+        let mut budget = Self::default();
+        let keys = [&["statistic", "allow-incomplete"], &LIMITS[..], &["exe"]].concat();
+        section.each(&keys, &mut |key, value| {
+            match key {
+                "statistic" => budget.statistic = statistic(value)?,
+                "allow-incomplete" => budget.allow_incomplete = value.flag()?,
+                "exe" => {
+                    for table in value.list()? {
+                        budget.exe.push(Executable::read(table.section()?)?);
+                    }
+                }
+                _ => return budget.limits.take(key, value),
+            }
+            Ok(true)
+        })?;
+        Ok(budget)
+    }
+
     /// Reads a budget.
     ///
     /// # Errors
     /// It is no TOML, holds a key or a name that is not known (the message says which are), a time that is
     /// none, or nothing at all.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut budget: Self = toml::from_str(text).map_err(|error| error.to_string().trim().to_owned())?;
-        budget.limits = Limits {
-            ready: budget.ready,
-            processes: budget.processes,
-            failed_execs: budget.failed_execs,
-            failed: budget.failed,
-            phases: std::mem::take(&mut budget.phases),
-            states: std::mem::take(&mut budget.states),
-            forbid_methods: std::mem::take(&mut budget.forbid_methods),
-            forbid_findings: std::mem::take(&mut budget.forbid_findings),
-        };
+        let budget = settings::read(text, Self::read).map_err(|wrong| {
+            let (line, column) = wrong.place(text);
+            format!("TOML parse error at line {line}, column {column}\n{}", wrong.what)
+        })?;
         let none = Limits::default();
         if budget.limits == none && budget.exe.iter().all(|exe| exe.limits == none) {
             return Err("it limits nothing: see 'startrace check --help' for an example".to_owned());
@@ -168,88 +136,89 @@ fn forbids_what_there_is(limits: &Limits) -> Result<(), String> {
     }
 }
 
-fn executables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Executable>, D::Error> {
-    let tables: Vec<ExecutableTable> = Vec::deserialize(deserializer)?;
-    Ok(tables
-        .into_iter()
-        .map(|table| Executable {
-            pattern: table.pattern,
-            statistic: table.statistic,
-            limits: Limits {
-                ready: table.ready,
-                processes: table.processes,
-                failed_execs: table.failed_execs,
-                failed: table.failed,
-                phases: table.phases,
-                states: table.states,
-                forbid_methods: table.forbid_methods,
-                forbid_findings: table.forbid_findings,
-            },
-        })
-        .collect())
+impl Executable {
+    fn read(section: Section<'_>) -> Result<Self, Wrong> {
+        let (mut pattern, mut of, mut limits) = (None, None, Limits::default());
+        section.each(&[&["match", "statistic"], &LIMITS[..]].concat(), &mut |key, value| {
+            match key {
+                "match" => pattern = Some(value.text()?),
+                "statistic" => of = Some(statistic(value)?),
+                _ => return limits.take(key, value),
+            }
+            Ok(true)
+        })?;
+        let pattern = pattern.ok_or_else(|| section.wrong("missing field `match`"))?;
+        Ok(Self { pattern, statistic: of, limits })
+    }
 }
 
-/// A value as the file has it.
-fn written(value: &toml::Value) -> String {
-    match value {
-        toml::Value::Integer(n) => n.to_string(),
-        toml::Value::Float(n) => n.to_string(),
-        toml::Value::String(text) => format!("{text:?}"),
-        other => format!("a {}", other.type_str()),
+impl Limits {
+    /// Reads one of `LIMITS`.
+    fn take(&mut self, key: &str, value: Value<'_>) -> Result<bool, Wrong> {
+        match key {
+            "ready" => self.ready = Some(nanoseconds(value)?),
+            "processes" => self.processes = Some(number(value)?),
+            "failed-execs" => self.failed_execs = Some(number(value)?),
+            "failed" => self.failed = Some(number(value)?),
+            "phases" => self.phases = times(value, &|name| PHASES.contains(&name), &PHASES)?,
+            "states" => self.states = states(value)?,
+            "forbid-methods" => self.forbid_methods = value.texts()?,
+            "forbid-findings" => self.forbid_findings = value.texts()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+fn statistic(value: Value<'_>) -> Result<Statistic, Wrong> {
+    const NAMES: [&str; 3] = ["max", "p90", "median"];
+    match &*value.text()? {
+        "max" => Ok(Statistic::Max),
+        "p90" => Ok(Statistic::P90),
+        "median" => Ok(Statistic::Median),
+        other => Err(value.wrong(format!("unknown variant `{other}`, expected {}", one_of(&NAMES)))),
     }
 }
 
 /// `"1.5s"`, `"20ms"`.
-fn nanoseconds(value: &toml::Value) -> Result<u64, String> {
+fn nanoseconds(value: Value<'_>) -> Result<u64, Wrong> {
     let Some(text) = value.as_str() else {
-        return Err(format!(
+        return Err(value.wrong(format!(
             "{} is no time, such as \"1.5s\" or \"20ms\" (in quotes, with its unit)",
-            written(value)
-        ));
+            value.shown()
+        )));
     };
-    let time = parse_time(text).map_err(|why| format!("{text:?} is no time: {why}"))?;
-    u64::try_from(time.as_nanos()).map_err(|_| format!("{text:?} is too long a time"))
-}
-
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let value = toml::Value::deserialize(deserializer)?;
-    nanoseconds(&value).map(Some).map_err(D::Error::custom)
+    let time = parse_time(text).map_err(|why| value.wrong(format!("{text:?} is no time: {why}")))?;
+    u64::try_from(time.as_nanos()).map_err(|_| value.wrong(format!("{text:?} is too long a time")))
 }
 
 /// How many there may be.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let value = toml::Value::deserialize(deserializer)?;
+fn number(value: Value<'_>) -> Result<u64, Wrong> {
     let number = value.as_integer().and_then(|n| u64::try_from(n).ok());
-    let wrong = || D::Error::custom(format!("{} is no number of them, such as 4 or 0", written(&value)));
-    number.map(Some).ok_or_else(wrong)
+    number.ok_or_else(|| value.wrong(format!("{} is no number of them, such as 4 or 0", value.shown())))
 }
 
-fn times<'de, D: Deserializer<'de>>(
-    deserializer: D,
+fn times(
+    value: Value<'_>,
     is_known: &dyn Fn(&str) -> bool,
     known: &[&str],
-) -> Result<BTreeMap<String, u64>, D::Error> {
-    let table: BTreeMap<String, toml::Value> = BTreeMap::deserialize(deserializer)?;
+) -> Result<BTreeMap<String, u64>, Wrong> {
     let mut out = BTreeMap::new();
-    for (name, value) in table {
-        if !is_known(&name) {
+    for (name, time) in value.section()?.entries() {
+        if !is_known(name) {
             let known = known.join(", ");
-            return Err(D::Error::custom(format!("unknown name {name:?}, expected one of {known}")));
+            return Err(time.wrong(format!("unknown name {name:?}, expected one of {known}")));
         }
-        out.insert(name, nanoseconds(&value).map_err(D::Error::custom)?);
+        out.insert(name.to_owned(), nanoseconds(time)?);
     }
     Ok(out)
 }
 
-fn phases<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u64>, D::Error> {
-    times(deserializer, &|name| PHASES.contains(&name), &PHASES)
-}
-
-fn states<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u64>, D::Error> {
+fn states(value: Value<'_>) -> Result<BTreeMap<String, u64>, Wrong> {
     let known = |name: &str| STATES.contains(&name) || name.starts_with("other:");
     let mut names: Vec<&str> = STATES.to_vec();
     names.push("other:SYSCALL");
-    times(deserializer, &known, &names)
+    times(value, &known, &names)
 }
 
 #[cfg(test)]

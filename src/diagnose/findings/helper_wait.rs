@@ -153,8 +153,11 @@ fn is_child(case: &Case<'_>, id: &str, waits: &[OnPath<'_>]) -> bool {
 }
 
 fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    let mut text = text.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
 }
 
 /// Does a process that the path leads through do next to nothing else there?

@@ -6,7 +6,7 @@ fn with() -> Pseudonyms {
 
 #[test]
 fn lists_are_in_order() {
-    for list in [OWN, PROGRAMS, FOLDERS, MODULES] {
+    for list in [&*OWN, PROGRAMS, FOLDERS, &*MODULES] {
         assert!(list.lines().is_sorted());
         assert!(list.lines().all(|line| !line.is_empty() && line.trim() == line));
     }
