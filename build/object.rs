@@ -87,8 +87,11 @@ fn word_at(bytes: &[u8], at: usize) -> anyhow::Result<u32> {
     Ok(u32::from_ne_bytes(bytes.get(at..at + 4).ok_or_else(cut)?.try_into()?))
 }
 
-/// The headers of an object's sections, and what is in each.
-fn sections(object: &[u8]) -> anyhow::Result<(Elf<'_>, Vec<(SectionHeader, Vec<u8>)>)> {
+/// A section's header, and what is in it.
+type Section = (SectionHeader, Vec<u8>);
+
+/// The sections of an object.
+fn sections(object: &[u8]) -> anyhow::Result<(Elf<'_>, Vec<Section>)> {
     let elf = Elf::parse(object)?;
     anyhow::ensure!(
         elf.is_64 && elf.program_headers.is_empty(),
@@ -106,7 +109,7 @@ fn sections(object: &[u8]) -> anyhow::Result<(Elf<'_>, Vec<(SectionHeader, Vec<u
 }
 
 /// The object with these in place of its sections.
-fn assembled(object: &[u8], sections: &[(SectionHeader, Vec<u8>)]) -> anyhow::Result<Vec<u8>> {
+fn assembled(object: &[u8], sections: &[Section]) -> anyhow::Result<Vec<u8>> {
     let mut out = object.get(..64).ok_or_else(cut)?.to_vec();
     let mut headers = Vec::new();
     for (section, content) in sections {
