@@ -163,6 +163,7 @@ struct event_fork {
 	__u64 cgroup_id;
 	__u64 peer_ns;                /* the creator last read a unix socket then ... */
 	__u64 waited_ns;              /* from entry on, the creator waited so long for a CPU */
+	__u64 rss_bytes;              /* of the creator, whose page tables were copied; 0: shared, or not known */
 	__u32 peer_pid;               /* ... whose other end belongs to this process */
 	__u32 parent_pid;
 	__u32 parent_tid;

@@ -46,7 +46,9 @@ __noinline int describe_creator(struct event_fork *ev, __u64 clone_flags, __u64 
 
 	ev->fresh_pipes = 0;
 	ev->first_pipe_fd = 0;
+	ev->rss_bytes = 0;
 	if (!(clone_flags & CLONE_VM)) {
+		ev->rss_bytes = rss_of(parent->mm);
 		pipes = fresh_pipes(NUMBER(parent->files));
 		ev->fresh_pipes = pipes & 0xff;
 		ev->first_pipe_fd = pipes >> 32;

@@ -18,23 +18,6 @@ static __always_inline void take_spent(struct task_state *st, struct event_spent
 	__builtin_memset(st->blocked_ns, 0, sizeof(st->blocked_ns));
 }
 
-static __always_inline __u64 rss_of(struct mm_struct *mm)
-{
-	struct mm_struct___rss_struct *old = (void *)mm;
-	__s64 pages;
-
-	if (!mm)
-		return 0;
-	/* Files, anonymous, swap entries, shared memory; per CPU since 6.2, where this is the main part. */
-	if (bpf_core_field_exists(old->rss_stat.count))
-		pages = BPF_CORE_READ(old, rss_stat.count[0].counter) + BPF_CORE_READ(old, rss_stat.count[1].counter) +
-			BPF_CORE_READ(old, rss_stat.count[3].counter);
-	else
-		pages = READ(struct mm_struct, mm, rss_stat[0].count) + READ(struct mm_struct, mm, rss_stat[1].count) +
-			READ(struct mm_struct, mm, rss_stat[3].count);
-	return pages > 0 ? pages * 4096 : 0;
-}
-
 static __always_inline void fill_usage(struct event_usage *out, struct task_struct *task)
 {
 	task = plain(task);

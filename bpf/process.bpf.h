@@ -105,4 +105,22 @@ static __always_inline __s32 syscall_nr(struct pt_regs *regs)
 #endif
 }
 
+/* Resident memory of an address space, in bytes. */
+static __always_inline __u64 rss_of(struct mm_struct *mm)
+{
+	struct mm_struct___rss_struct *old = (void *)mm;
+	__s64 pages;
+
+	if (!mm)
+		return 0;
+	/* Files, anonymous, swap entries, shared memory; per CPU since 6.2, where this is the main part. */
+	if (bpf_core_field_exists(old->rss_stat.count))
+		pages = BPF_CORE_READ(old, rss_stat.count[0].counter) + BPF_CORE_READ(old, rss_stat.count[1].counter) +
+			BPF_CORE_READ(old, rss_stat.count[3].counter);
+	else
+		pages = READ(struct mm_struct, mm, rss_stat[0].count) + READ(struct mm_struct, mm, rss_stat[1].count) +
+			READ(struct mm_struct, mm, rss_stat[3].count);
+	return pages > 0 ? pages * 4096 : 0;
+}
+
 #endif

@@ -197,6 +197,7 @@ impl Pseudonyms {
             phases,
             phase_ns,
             fork_waited_ns,
+            fork_copied_bytes,
             states,
             waits,
             waits_left_out,
@@ -229,6 +230,7 @@ impl Pseudonyms {
                 .collect(),
             phase_ns: self.named(phase_ns),
             fork_waited_ns,
+            fork_copied_bytes,
             states: states.map(|states| {
                 let States { creating_ns, running_ns, runnable_ns, exited_ns, unknown_ns, blocked } = states;
                 let blocked = self.named(blocked);

@@ -354,6 +354,28 @@ fn a_fork_that_lost_its_cpu_has_not_copied_much() {
     assert_eq!(said(12, 0, Some(13)).as_deref(), Some("fork of init, which has 13 MiB, took 12.0 ms"));
 }
 
+/// The copy is gone with the exec: what the parent had is known from the fork itself.
+#[test]
+fn a_fork_says_how_much_its_parent_had_where_the_child_executed_a_program() {
+    let said = |copied_mib: u64| {
+        let mut start = start(1, None, 0, 6, &[(5, 1, "creating", ""), (1, 1, "running", "")]);
+        start["method"]["primitive"] = json!("fork");
+        assert_eq!(start["execs"].as_array().map(Vec::len), Some(1));
+        start["timeline"]["fork_copied_bytes"] = json!(copied_mib << 20);
+        start["timeline"]["phases"] = json!([
+            {"name": "fork", "at_ns": 0, "duration_ns": 5 * MS, "exec": null},
+            {"name": "app", "at_ns": 5 * MS, "duration_ns": MS, "exec": 0}
+        ]);
+        let said = diagnose(&[start]);
+        has(&said, "fork-large-parent").then(|| find(&said, "fork-large-parent").clone())
+    };
+    let found = said(700).unwrap();
+    assert_eq!(found.summary, "fork of init, which has 700 MiB, took 5.00 ms");
+    assert_eq!(found.evidence["rss_bytes"], json!(700 << 20));
+    // Bad luck with a CPU, or a great many mappings, which take longer.
+    assert!(said(13).is_none());
+}
+
 #[test]
 fn a_storm_of_any_length_saves_what_it_is_said_to_take() {
     let mut path = Vec::new();

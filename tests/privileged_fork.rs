@@ -26,6 +26,7 @@ const RUNS: &[Run<'_>] = &[
     ("fork_fails", &[]),
     ("fork_enomem", &[]),
     ("slow_setup", &["100"]),
+    ("fork_resident", &["48"]),
 ];
 
 static BATCH: LazyLock<Batch> = LazyLock::new(|| {
@@ -301,6 +302,20 @@ fn what_a_child_does_before_its_exec_is_setup() {
         assert!(slept >= 100_000_000);
         assert!((slept..slept + 10_000_000).contains(&setup), "slept {slept}, {:#}", start["timeline"]);
     }
+}
+
+/// A fork takes as long as there is memory whose page tables it copies; vfork copies none.
+#[test]
+fn the_memory_that_a_fork_copies_the_tables_of_is_told() {
+    let resident = BATCH.told_by("fork_resident")["resident_bytes"].as_u64().unwrap();
+    assert!(resident > 48 << 20, "{resident}");
+    let told = &BATCH.start("fork_resident", "copied")["timeline"]["fork_copied_bytes"];
+    // The kernel's three sums lack what each CPU has not added to them yet: less than a batch, of which the size is by CPUs.
+    let cpus = std::thread::available_parallelism().unwrap().get() as u64;
+    let lag = 3 * cpus * (2 * cpus).max(32) * 4096;
+    assert!(told.as_u64().unwrap().abs_diff(resident) <= lag, "{told}, resident {resident}, lag {lag}");
+    let shared = BATCH.start("fork_resident", "shared");
+    assert_eq!(shared["timeline"]["fork_copied_bytes"], Value::Null, "{:#}", shared["timeline"]);
 }
 
 /// A list without failed forks must not look as if there had been none where none could be seen.

@@ -28,6 +28,7 @@ const C: &[(&str, &[&str], &[&str])] = &[
     ("fake_spawn", &[], &["self", "far"]),
     ("fork_exec", &[], &["self", "child"]),
     ("fork_exit", &["5"], &["self", "child"]),
+    ("fork_resident", &["8"], &["self", "copied", "shared"]),
     ("fork_fails", &[], &["self", "attempter"]),
     ("leader_exits_first", &[], &["self", "child", "grandchild"]),
     ("long_argv", &["100000"], &["self", "child"]),

@@ -48,8 +48,8 @@ impl std::error::Error for Error {}
 const _: () = {
     assert!(size_of::<wire::event_head>() == 32);
     assert!(size_of::<wire::event_fd>() == 16);
-    assert!(size_of::<wire::event_fork>() == 32 + 8 * 9 + 16 * 4 + 48 + 16);
-    assert!(offset_of!(wire::event_fork, fds) == 32 + 8 * 9 + 16 * 4);
+    assert!(size_of::<wire::event_fork>() == 32 + 8 * 10 + 16 * 4 + 48 + 16);
+    assert!(offset_of!(wire::event_fork, fds) == 32 + 8 * 10 + 16 * 4);
     assert!(size_of::<wire::event_run>() == 48);
     assert!(size_of::<wire::event_exec>() == 32 + 5 * 8 + 16 * 4 + 64 + 16);
     assert!(offset_of!(wire::event_exec, fds) == 32 + 5 * 8 + 16 * 4);
@@ -356,6 +356,7 @@ fn fork(ev: &wire::event_fork) -> Fork {
         cgroup: CgroupId { id: ev.cgroup_id, v1: has(facts, wire::fact::FACT_CGROUP_V1) },
         peer: (ev.peer_pid != 0).then_some((ev.peer_pid, ev.peer_ns)),
         waited_ns: some(ev.waited_ns),
+        copied_bytes: some(ev.rss_bytes),
         comm: comm(ev.comm),
     }
 }

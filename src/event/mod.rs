@@ -289,6 +289,9 @@ pub struct Fork {
     /// How long the creator waited for a CPU since the entry into the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_ns: Option<u64>,
+    /// Resident memory of the creator, of which the page tables were copied; `None` where it is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied_bytes: Option<u64>,
     /// Task name.
     pub comm: String,
 }

@@ -124,6 +124,8 @@ pub(super) struct OpenStart {
     pub in_place: bool,
     /// The creator waited so long for a CPU while it forked.
     pub fork_waited_ns: u64,
+    /// ... and its page tables were copied, for so much resident memory.
+    pub fork_copied_bytes: Option<u64>,
     pub wakeup_ns: Option<u64>,
     pub run_ns: Option<u64>,
     /// A partial start's first observed event.

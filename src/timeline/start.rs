@@ -301,6 +301,7 @@ impl Builder {
                 phase_ns: phases::by_name(&phases),
                 phases,
                 fork_waited_ns: open.fork_waited_ns,
+                fork_copied_bytes: open.fork_copied_bytes,
                 states: account.states,
                 waits: account.waits,
                 waits_left_out: account.waits_left_out,

@@ -43,11 +43,14 @@ impl Rule for ForkLargeParent {
             && !method.clone_flags.iter().any(|flag| flag == "CLONE_VM");
         let Some((0, fork)) = case.phases("fork").next().filter(|_| copies) else { return Vec::new() };
         let copied = case.start.execs.iter().all(|exec| exec.error.is_some());
-        let rss = case.start.timeline.counters.as_ref().filter(|_| copied).map(|counters| counters.rss_bytes);
+        let timeline = &case.start.timeline;
+        // Older traces have that of the child only, where it is a copy still.
+        let of_child = || timeline.counters.as_ref().filter(|_| copied).map(|counters| counters.rss_bytes);
+        let rss = timeline.fork_copied_bytes.or_else(of_child);
         let few = rss.is_some_and(|rss| rss >> 20 < limits.few);
         let least = if few { limits.min_fork_few.0 } else { limits.min_fork.0 };
         // Who waits for a CPU copies nothing meanwhile.
-        let waited = case.start.timeline.fork_waited_ns.min(fork);
+        let waited = timeline.fork_waited_ns.min(fork);
         let own = fork - waited;
         if own < least {
             return Vec::new();
@@ -57,7 +60,7 @@ impl Rule for ForkLargeParent {
         if let Some(parent) = &case.start.parent
             && let Some(id) = &parent.start_id
         {
-            let origin = case.start.timeline.origin_boottime_ns;
+            let origin = timeline.origin_boottime_ns;
             let of = Of::Task(case.known.key(id), parent.pid);
             claims.push(Claim { of, from: origin, to: origin.saturating_add(fork) });
         }

@@ -396,6 +396,7 @@ fn a_fork_says_who_made_whom() {
         (ev.nr, ev.clone_flags, ev.exit_signal) = (libc::SYS_clone as i32, 7, 17);
         (ev.stack_delta, ev.fresh_pipes, ev.first_pipe_fd, ev.group) = (-8, 9, 10, 11);
         (ev.peer_pid, ev.peer_ns, ev.waited_ns, ev.cgroup_id) = (12, 13, 14, 15);
+        ev.rss_bytes = 17;
         ev.facts = wire::fact::FACT_STACK_KNOWN.0
             | wire::fact::FACT_PIPES_KNOWN.0
             | wire::fact::FACT_FDS_KNOWN.0
@@ -413,7 +414,7 @@ fn a_fork_says_who_made_whom() {
     assert_eq!((fork.flags, fork.exit_signal, fork.stack_delta), (7, 17, Some(-8)));
     // More pipes than two say no more than two.
     assert_eq!((fork.fresh_pipes, fork.first_pipe_fd, fork.group), (Some(2), Some(10), Some(11)));
-    assert_eq!((fork.peer, fork.waited_ns), (Some((12, 13)), Some(14)));
+    assert_eq!((fork.peer, fork.waited_ns, fork.copied_bytes), (Some((12, 13)), Some(14), Some(17)));
     assert_eq!((fork.cgroup, fork.new_pid_ns), (CgroupId { id: 15, v1: true }, true));
     let kinds = fork.stdio.map(|fd| (fd.kind, fd.inode));
     assert_eq!(kinds, [(FdKind::Closed, 0), (FdKind::Tty, 16), (FdKind::Unknown, 0)]);

@@ -30,6 +30,11 @@ pub struct Timeline {
     /// What of the phase `fork` its creator spent waiting for a CPU, in the middle of the call; absent for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub fork_waited_ns: u64,
+    /// Resident memory of the creator at a fork that copied its page tables, in bytes: what the phase `fork` grows with.
+    /// The kernel counts it in batches of each CPU (32 pages or more), so it can be off by some hundred KiB. Absent
+    /// where memory is shared (vfork, posix_spawn) and where the fork was not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork_copied_bytes: Option<u64>,
     /// Where the main thread's time went; adds up to `duration_ns`. `null` at `--level lifecycle`, and
     /// where it was not observed.
     #[serde(default)]
@@ -243,9 +248,10 @@ pub struct ThreadTime {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Counters {
-    /// CPU time in user mode, as the kernel accounts for it.
+    /// CPU time in user mode, as the kernel accounts for it: by the ticks of its clock (1 to 10 ms each) on most, so
+    /// short starts may have none of it, and it need not add up to the time that `states` and `threads` measured.
     pub user_ns: u64,
-    /// CPU time in the kernel.
+    /// CPU time in the kernel, counted likewise.
     pub system_ns: u64,
     /// Page faults served from memory.
     pub minor_faults: u64,
