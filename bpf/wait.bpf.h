@@ -59,7 +59,7 @@ static __always_inline void fill_wait_fd(struct event_wait *ev, struct scratch *
 		sk = sock_of(file);
 		ev->facts |= FACT_SOCK;
 		describe_sock((__u64)sk, &ev->sock);
-	} else if (what.kind == FD_FILE || what.kind == FD_OTHER) {
+	} else if (what.kind == FD_FILE || what.kind == FD_OTHER || what.kind == FD_TTY) {
 		fs = READ(struct task_struct, task, fs);
 		if (fs)
 			ev->path_len = fill_path(s, READ(struct file, file, f_path.dentry),

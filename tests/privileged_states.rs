@@ -224,6 +224,11 @@ fn for_a_child() {
     check("child", "child", "pid HELPER (spend child 120)", "task", true);
     check("vfork", "vfork", "pid HELPER (spend vfork 120)", "task", true);
     check("child-signal", "other:rt_sigtimedwait", "-", "signal", true);
+    // Since Linux 6.9 a pidfd has no name.
+    let case = case("child-pidfd", "poll");
+    let detail = case.wait.unwrap()["detail"].as_str().unwrap();
+    let (fd, name) = detail.split_once(": ").unwrap_or((detail, "anon_inode:[pidfd]"));
+    assert!(fd.starts_with("fd ") && name == "anon_inode:[pidfd]", "{detail}");
     check("child-pidfd", "poll", "fd *", "task", true);
 }
 
@@ -234,7 +239,7 @@ fn for_what_another_process_gives() {
     check("stopped", "stopped", "-", "task|signal", true);
     // Its debugger lets it go on.
     check("ptraced", "stopped", "-", "task|signal", true);
-    check("tty", "tty", "fd *", "kworker", false);
+    check("tty", "tty", "/dev/pts/*", "kworker", false);
     check("device", "device", "/dev/kmsg", "task|unknown", false);
     check("eventfd", "other:read", "anon_inode:[eventfd]", "task|unknown", false);
 }

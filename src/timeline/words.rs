@@ -81,7 +81,8 @@ impl Builder {
     fn detail(&self, id: Id, call: Option<Call>, believed: bool, wait: &Wait) -> Option<String> {
         let name = call.map(|call| self.call_name(call));
         let name = name.as_deref().unwrap_or("");
-        let path = wait.path.as_deref().map(named);
+        // What is in no folder and has no name of its own: a pidfd since Linux 6.9.
+        let path = wait.path.as_deref().filter(|path| *path != "//").map(named);
         let file = || path.clone().or_else(|| wait.fd.map(|fd| format!("fd {fd}")));
         match wait.kind {
             WaitKind::Child | WaitKind::Vfork => self.child(id, name, wait).map(|pid| self.command_of(pid)),
@@ -242,7 +243,10 @@ impl Builder {
 /// A file's name; one without a path has a name like `/[eventfd]` in the kernel's walk.
 fn named(path: &str) -> String {
     match path.strip_prefix('/') {
-        Some(name) if name.starts_with('[') && name.ends_with(']') => format!("anon_inode:{name}"),
+        // All of them have brackets but this one.
+        Some(name) if name.starts_with('[') && name.ends_with(']') || name == "inotify" => {
+            format!("anon_inode:{name}")
+        }
         _ => path.to_owned(),
     }
 }
