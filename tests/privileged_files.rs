@@ -73,6 +73,30 @@ fn run(cmd: &[&str]) -> Recorded {
 }
 
 #[test]
+fn a_pid_file_that_is_written_is_a_milestone() {
+    require_root();
+    let folder = folder();
+    let at = folder.path().to_str().unwrap();
+    fs::write(folder.path().join("old.pid"), "4711").unwrap();
+    let text =
+        format!("open('{at}/old.pid').read(); open('{at}/empty', 'w'); open('{at}/new.pid', 'w').write('1')");
+    let python = python();
+    let cmd = [python.to_str().unwrap(), "-SE", "-c", &text];
+    let recorded = run(&cmd);
+    let milestones = recorded.start_with_argv(&cmd)["timeline"]["milestones"].as_array().unwrap();
+    let written: Vec<&Value> = milestones.iter().filter(|one| one["name"] == "pid_file").collect();
+    assert_eq!(written.len(), 1, "{milestones:#?}");
+    assert_eq!(
+        (&written[0]["detail"], &written[0]["inferred"]),
+        (&format!("{at}/new.pid").into(), &true.into())
+    );
+    // At other levels opens are not told.
+    let recorded = record(&["-q"], &cmd);
+    let milestones = recorded.start_with_argv(&cmd)["timeline"]["milestones"].as_array().unwrap();
+    assert!(milestones.iter().all(|one| one["name"] != "pid_file"), "{milestones:#?}");
+}
+
+#[test]
 fn every_call_is_counted_and_none_at_other_levels() {
     require_root();
     let folder = folder();

@@ -261,9 +261,20 @@ fn folder(path: &str) -> &str {
     }
 }
 
+/// Daemons call it so by custom, and write it anew: one that is only read has something in it.
+fn is_pid_file(call: &Call) -> bool {
+    let has_name = || call.path.as_ref().is_some_and(|path| path.ends_with(".pid"));
+    call.op == Op::Open && call.error.is_none() && call.is_regular && call.bytes == Some(0) && has_name()
+}
+
 impl Builder {
     /// A call that named a file has returned.
     pub(super) fn file_call(&mut self, time_ns: u64, id: Id, tid: u32, call: &Call) {
+        if is_pid_file(call)
+            && let Some(path) = &call.path
+        {
+            self.wrote_pid_file(time_ns, id, path);
+        }
         let Some(process) = self.processes.get_mut(&id) else { return };
         let Some(start) = &process.start else { return };
         let files = process.files.get_or_insert_default();

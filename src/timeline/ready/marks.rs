@@ -202,6 +202,20 @@ impl Builder {
         }
     }
 
+    /// At the deepest level: a file for a process's number was opened without anything in it, to be written.
+    pub(in crate::timeline) fn wrote_pid_file(&mut self, time_ns: u64, id: Id, path: &str) {
+        for owner in self.trees_with(id) {
+            if let Some(state) = self.state(owner) {
+                state.note_first(
+                    "pid_file",
+                    time_ns,
+                    Some(of_process(cut(path).to_owned(), id, owner)),
+                    true,
+                );
+            }
+        }
+    }
+
     pub(super) fn wrote(&mut self, time_ns: u64, id: Id, text: &str, world: &mut dyn World) {
         for owner in self.trees_with(id) {
             if let Some(state) = self.state(owner) {
