@@ -277,12 +277,15 @@ fn the_file_of_a_page_that_is_waited_for() {
         let faults: Vec<&Value> = waits.iter().filter(|wait| wait["kind"] == "page_fault").collect();
         for fault in &faults {
             // Its own code may be cold as well.
-            let file = fault["detail"].as_str().unwrap_or_else(|| panic!("no file: {fault}"));
+            let Some(file) = fault["detail"].as_str() else { continue };
             assert!(
                 file == cold.to_str().unwrap() || file.ends_with("/spend") || file.contains(".so"),
                 "{fault}"
             );
         }
+        // A page of memory that the kernel is moving is waited for, too, and is of no file.
+        let without = faults.iter().filter(|fault| fault["detail"].is_null()).count();
+        assert!(without <= 1, "{faults:#?}");
         if faults.iter().any(|fault| fault["detail"] == cold.to_str().unwrap()) {
             return;
         }
