@@ -464,9 +464,10 @@ impl Pseudonyms {
             runs: runs
                 .into_iter()
                 .map(|run| {
-                    let Run { name, start_id, exit, pss_bytes } = run;
+                    let Run { name, start_id, exit, pss_bytes, daemon_start_id } = run;
                     let start_id = start_id.map(|id| self.id(&id));
-                    Run { name: self.argument(&name), start_id, exit, pss_bytes }
+                    let daemon_start_id = daemon_start_id.map(|id| self.id(&id));
+                    Run { name: self.argument(&name), start_id, exit, pss_bytes, daemon_start_id }
                 })
                 .collect(),
         }

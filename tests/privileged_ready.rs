@@ -451,6 +451,57 @@ fn stop_when_ready_leaves_the_command_running() {
     stream.read_exact(&mut [0]).unwrap();
 }
 
+/// Processes that were started with this word.
+fn with_word(word: &str) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let has = |entry: &std::fs::DirEntry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|one| one == word.as_bytes())
+    };
+    let found = entries.filter(has).map(|entry| entry.file_name().into_string().unwrap());
+    found.filter(|pid| *pid != std::process::id().to_string()).collect()
+}
+
+/// Serves only after the command, and who was between, are long gone.
+const LATE_DAEMON: &str = "import os, socket, time\n\
+                           if os.fork(): os._exit(0)\n\
+                           os.setsid()\n\
+                           if os.fork(): os._exit(0)\n\
+                           time.sleep(0.5)\n\
+                           s = socket.create_server(('127.0.0.1', 0))\n\
+                           s.accept()";
+
+#[test]
+fn a_daemon_is_waited_for_and_ended_with_what_else_the_command_left() {
+    common::require_root();
+    let recorded = record(&["--kill-when-ready"], &[python().to_str().unwrap(), "-c", LATE_DAEMON, "late-1"]);
+    assert_eq!(with_word("late-1"), [""; 0]);
+    let daemon = recorded.filter(|start| kind(start) == "accept");
+    assert_eq!(daemon.len(), 1, "{:#}", recorded.outline());
+    assert_eq!(kind(command(&recorded)), "exit");
+    assert_eq!(recorded.trace["session"]["ended_by"], "ready");
+    assert_eq!(recorded.status.code(), Some(0));
+
+    let recorded = record(&["--kill-when-ready"], &["sh", "-c", "sleep 61.25 & exit 3"]);
+    assert_eq!(with_word("61.25"), [""; 0]);
+    assert_eq!(
+        (recorded.trace["session"]["ended_by"].as_str(), recorded.status.code()),
+        (Some("command"), Some(3))
+    );
+
+    let recorded = record_unchecked(
+        &["--kill-when-ready", "--window", "2500ms"],
+        &["sh", "-c", "setsid sleep 62.25 & exit 0"],
+    );
+    assert_eq!(with_word("62.25"), [""; 0]);
+    assert_eq!(
+        (recorded.trace["session"]["ended_by"].as_str(), recorded.status.code()),
+        (Some("window"), Some(1))
+    );
+    assert!(recorded.stderr.contains("left sleep (pid "), "{}", recorded.stderr);
+    assert!(recorded.stderr.contains("not ready within --window"), "{}", recorded.stderr);
+}
+
 #[test]
 fn what_is_seen_from_outside() {
     common::require_root();

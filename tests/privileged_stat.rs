@@ -188,6 +188,39 @@ fn servers_are_ended_when_they_are_ready_and_their_memory_is_read() {
     }
 }
 
+#[test]
+fn a_daemon_is_measured_until_it_is_ready_and_ended() {
+    require_root();
+    let script = "import os, socket, sys, time\n\
+                  if os.fork(): os._exit(0)\n\
+                  os.setsid()\n\
+                  if os.fork(): os._exit(0)\n\
+                  time.sleep(0.5)\n\
+                  s = socket.socket()\n\
+                  s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
+                  s.bind(('127.0.0.1', int(sys.argv[1])))\n\
+                  s.listen()\n\
+                  s.accept()";
+    let python = common::python();
+    let line = ["--", python.to_str().unwrap(), "-c", script, "40919"];
+    let stat_of = |args: &[&str]| stat(&[args, &line[..]].concat());
+    let told = json(&stat_of(&["-n", "3", "--kill-when-ready", "--json"]));
+    let command = &told["commands"][0];
+    assert_eq!(servers("40919"), 0);
+    assert_eq!(command["ready"], serde_json::json!({"accept": 3}), "{command:#}");
+    assert!(ms(&command["time"]["min_ns"]) > 500.0, "{command:#}");
+    assert!(ms(&command["daemon"]["max_ns"]) > 400.0, "{command:#}");
+    assert!(command["pss_bytes"].is_object(), "{command:#}");
+    // Without, they stay, and that is said.
+    let output = stat_of(&["-n", "1"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("left by run 1 and still running: python3"), "{text}");
+    assert!(text.contains("--kill-when-ready"), "{text}");
+    let left = text.split("(pid ").nth(1).and_then(|rest| rest.split(')').next()?.parse().ok());
+    let left: i32 = left.unwrap_or_else(|| panic!("no pid in {text}"));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), nix::sys::signal::Signal::SIGKILL).unwrap();
+}
+
 /// The end of a run is told some 20 ms later, when the next one has ended too.
 #[test]
 fn servers_that_are_ready_at_once_have_not_failed_either() {

@@ -146,7 +146,7 @@ impl Sink for ToFile {
         Ok(flow(self.file.tick()?))
     }
 
-    fn trigger_over(&mut self, said: &str) {
+    fn remark(&mut self, said: &str) {
         if !self.quiet {
             // The status line is in the way.
             let clear = if self.status.is_some() { "\r\x1b[K" } else { "" };
@@ -389,8 +389,17 @@ fn conclude(
     redactor: Option<Rc<Redactor>>,
 ) -> Exit {
     let targets_command = finished.session.mode == "command";
-    let Finished { mut session, groups, command, left_running, guard: _guard, signal, failure, not_ready } =
-        finished;
+    let Finished {
+        mut session,
+        groups,
+        command,
+        left_running,
+        guard: _guard,
+        signal,
+        failure,
+        not_ready,
+        unended,
+    } = finished;
     let starts = session.starts;
     let left_out = session.left_out;
     let mut complete = session.complete;
@@ -414,6 +423,9 @@ fn conclude(
     };
     if let Some(pid) = left_running {
         say(args, &format!("the command is still running (pid {pid})"));
+    }
+    if !unended.is_empty() {
+        tell!("startrace: cannot be ended: {}", crate::trace::text::sanitize(&unended.join(", ")));
     }
     if not_ready {
         tell!("startrace: the command was not ready within --window; the trace says what it waited for");

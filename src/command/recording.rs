@@ -34,6 +34,8 @@ const PERIOD: Duration = Duration::from_millis(20);
 const LINGER_NS: u64 = 100_000_000;
 /// After a signal, the command gets this long to end before it is left alone.
 const GRACE_NS: u64 = 1_000_000_000;
+/// A daemon that is waited for gets this long until somebody is told: it may never be ready.
+const TOLD_NS: u64 = 1_500_000_000;
 
 /// What to do once the command's start is finished.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -111,8 +113,8 @@ pub trait Sink {
     /// That.
     fn session(&mut self, _session: Session) {}
 
-    /// The trigger command has ended, and the recording goes on: one line for people.
-    fn trigger_over(&mut self, _said: &str) {}
+    /// The command has ended, and the recording goes on, until what: one line for people.
+    fn remark(&mut self, _said: &str) {}
 }
 
 /// How a command ended, in words.
@@ -124,6 +126,18 @@ pub fn how(ended: Ended) -> String {
             format!("was ended by {}", name.unwrap_or_else(|| format!("signal {signal}")))
         }
     }
+}
+
+/// `nginx (pid 42)`, of the first few.
+pub fn named<'l>(processes: impl ExactSizeIterator<Item = (&'l str, u32)>) -> String {
+    const SHOWN: usize = 3;
+    let more = processes.len().saturating_sub(SHOWN);
+    let names = processes.take(SHOWN).map(|(comm, pid)| format!("{comm} (pid {pid})"));
+    let mut text = names.collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    crate::trace::text::sanitize(&text)
 }
 
 /// Does the sink want more?
@@ -158,6 +172,8 @@ pub struct Finished {
     pub left_running: Option<u32>,
     /// Ends CMD should we be killed as long as this is held.
     pub guard: Option<Guard>,
+    /// With [`WhenReady::Kill`]: what is there all the same, of what CMD started.
+    pub unended: Vec<String>,
     /// CMD was to become ready, and did not within the window.
     pub not_ready: bool,
     /// The signal that ended the recording.

@@ -16,6 +16,7 @@ use crate::redact::Redactor;
 use crate::report::{ColorWhen, Style};
 use crate::stderr::tell;
 use crate::timeline::Output;
+use crate::timeline::left::Left;
 use crate::trace::json;
 use crate::trace::read::{Ending, Item};
 use crate::trace::schema::{self, Header, Line, Session};
@@ -460,7 +461,7 @@ fn conclude(
     mut sink: Collector,
     finished: series::Finished,
 ) -> Exit {
-    let series::Finished { mut session, groups, launcher, runs, stopped, failure } = finished;
+    let series::Finished { mut session, groups, launcher, runs, stopped, left, failure } = finished;
     let measured: Vec<&series::Done> = runs.iter().filter(|run| !run.planned.warmup).collect();
     session.runs = measured
         .iter()
@@ -469,6 +470,7 @@ fn conclude(
             start_id: sink.root_of(launcher, run).map(|root| root.start_id.clone()),
             exit: run.ended.map(|ended| ended.exit_code()),
             pss_bytes: run.pss_bytes,
+            daemon_start_id: run.daemon_start_id.clone(),
         })
         .collect();
     let not_ready = measured.iter().filter(|run| run.not_ready).count() as u64;
@@ -483,11 +485,25 @@ fn conclude(
     if let Some(why) = &stopped {
         exit = stop(why, plan);
     }
+    if let Some(text) = left_behind(&left) {
+        tell!("startrace: {text}");
+    }
     let shown = if any { show(args, header, sink, session, groups, diagnosis) } else { Ok(()) };
     match written.and(shown) {
         Ok(()) => exit,
         Err(error) => record::fail(&error, Exit::Failure),
     }
+}
+
+/// What runs have left is in the way of those that come after: an address is in use.
+fn left_behind(left: &[(usize, Left)]) -> Option<String> {
+    let (run, _) = left.first()?;
+    let names = recording::named(left.iter().map(|(_, left)| (left.comm.as_str(), left.id.pid)));
+    let (of, run) = match left.iter().all(|(other, _)| other == run) {
+        true => (format!("run {run}"), "it"),
+        false => ("the runs".to_owned(), "each"),
+    };
+    Some(format!("left by {of} and still running: {names}; --kill-when-ready ends what {run} leaves"))
 }
 
 /// Ends the trace, where there is to be one.

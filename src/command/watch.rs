@@ -250,7 +250,7 @@ impl Sink for Json {
         Ok(self.flow(written))
     }
 
-    fn trigger_over(&mut self, said: &str) {
+    fn remark(&mut self, said: &str) {
         tell!("startrace: {said}");
     }
 }

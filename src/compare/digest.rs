@@ -113,6 +113,8 @@ pub(crate) struct Run {
     pub(crate) side: Side,
     /// The start of the command, of a run of `stat`.
     pub(crate) root: Option<u32>,
+    /// The start of the daemon that the command left, and until whose readiness the run is measured.
+    pub(crate) daemon: Option<u32>,
     pub(crate) exit: Option<u8>,
     pub(crate) pss: Option<u64>,
 }
@@ -260,7 +262,7 @@ impl Digest {
     /// Begins a trace that comes item by item.
     pub fn begin(&mut self, side: Side) -> Reading {
         let run = self.runs.len() as u32;
-        self.runs.push(Run { side, root: None, exit: None, pss: None });
+        self.runs.push(Run { side, root: None, daemon: None, exit: None, pss: None });
         Reading { side, run, joining: Joining { first: self.rows.len(), ..Joining::default() } }
     }
 

@@ -48,7 +48,7 @@ pub struct CommandStat {
     pub ready: BTreeMap<String, u64>,
     /// Of those, the ones that were concluded and not seen themselves.
     pub ready_inferred: BTreeMap<String, u64>,
-    /// Until the command was ready.
+    /// Until the command was ready; where it left a daemon that `--kill-when-ready` ended, until that was.
     pub time: Option<Summary>,
     /// Until the last of all that it started was ready.
     pub makespan: Option<Summary>,
@@ -56,6 +56,8 @@ pub struct CommandStat {
     pub processes: Option<Summary>,
     /// Memory (PSS) of all processes together when the command was ready, in bytes.
     pub pss_bytes: Option<Summary>,
+    /// Of `time`, what came after the command's own end until the daemon that it left was ready; `null` where it left none.
+    pub daemon: Option<Summary>,
     /// The command's own phases.
     pub phases: Vec<Spread>,
     /// Its critical path by state, the largest first.
@@ -111,11 +113,27 @@ pub struct Compared {
     pub path: Vec<Part>,
 }
 
-/// The runs of one command: how many of its runs came before, and its start.
+/// A run that was ready.
+struct Finished<'d> {
+    /// Which of its command's, from 1.
+    run: u64,
+    /// The command's start.
+    row: &'d Row,
+    /// The start whose readiness is the run's: the command's, or that of the daemon which it left.
+    ready: &'d Row,
+}
+
+impl Finished<'_> {
+    fn time(&self) -> u64 {
+        self.ready.origin.saturating_add(self.ready.duration).saturating_sub(self.row.origin)
+    }
+}
+
+/// The runs of one command.
 struct Runs<'d> {
     digest: &'d Digest,
     all: Vec<(usize, &'d Run)>,
-    finished: Vec<(u64, &'d Row)>,
+    finished: Vec<Finished<'d>>,
 }
 
 impl<'d> Runs<'d> {
@@ -125,25 +143,31 @@ impl<'d> Runs<'d> {
         let finished = all
             .iter()
             .zip(1..)
-            .filter_map(|((_, run), n)| Some((n, digest.rows.get(run.root? as usize)?)))
-            .filter(|(_, row)| row.is_measured(digest))
+            .filter_map(|((_, of), run)| {
+                let row = digest.rows.get(of.root? as usize)?;
+                let ready = of.daemon.map_or(Some(row), |daemon| digest.rows.get(daemon as usize))?;
+                Some(Finished { run, row, ready })
+            })
+            .filter(|run| run.row.is_measured(digest) && run.ready.is_measured(digest))
             .collect();
         Self { digest, all, finished }
     }
 
     fn sorted(&self, of: &dyn Fn(&Row) -> Option<u64>) -> Vec<u64> {
-        let mut values: Vec<u64> = self.finished.iter().filter_map(|(_, row)| of(row)).collect();
+        let mut values: Vec<u64> = self.finished.iter().filter_map(|run| of(run.row)).collect();
         values.sort_unstable();
         values
     }
 
     fn times(&self) -> Vec<u64> {
-        self.sorted(&|row| Some(row.duration))
+        let mut times: Vec<u64> = self.finished.iter().map(Finished::time).collect();
+        times.sort_unstable();
+        times
     }
 
     fn names(&self, kind: PartKind) -> Vec<(&'d str, Sym)> {
         let mut names: Vec<(&str, Sym)> = Vec::new();
-        for (_, row) in &self.finished {
+        for Finished { row, .. } in &self.finished {
             // In the order of a start's life, as far as the file has it so.
             for (_, name, _) in self.digest.parts(row).iter().filter(|(of, ..)| *of == kind) {
                 if names.len() < MAX_NAMES && !names.iter().any(|(_, known)| known == name) {
@@ -191,13 +215,13 @@ impl<'d> Runs<'d> {
         let reach = (usual.p75_ns - usual.p25_ns).saturating_mul(3) / 2;
         let reach = reach.max(usual.median_ns / 20);
         let (low, high) = (usual.p25_ns.saturating_sub(reach), usual.p75_ns.saturating_add(reach));
-        let far = self.finished.iter().filter(|(_, row)| row.duration < low || row.duration > high);
-        far.map(|(run, row)| Outlier {
-            run: *run,
-            time_ns: row.duration,
-            off_by_ns: difference(usual.median_ns, row.duration),
-            phases: self.differences(row, PartKind::Phase, phases),
-            path: self.differences(row, PartKind::State, path),
+        let far = self.finished.iter().filter(|run| run.time() < low || run.time() > high);
+        far.map(|run| Outlier {
+            run: run.run,
+            time_ns: run.time(),
+            off_by_ns: difference(usual.median_ns, run.time()),
+            phases: self.differences(run.row, PartKind::Phase, phases),
+            path: self.differences(run.row, PartKind::State, path),
         })
         .collect()
     }
@@ -279,13 +303,17 @@ fn command(name: &str, runs: &Runs<'_>, shapes: &[(u64, u64)]) -> CommandStat {
     let (phases, path) = (runs.spreads(PartKind::Phase), runs.spreads(PartKind::State));
     let shape = |row: &Row| shapes.get(row.run as usize).copied();
     let (mut ready, mut ready_inferred) = (BTreeMap::<String, u64>::new(), BTreeMap::<String, u64>::new());
-    for (_, row) in &runs.finished {
-        let kind = runs.digest.text(row.ready);
+    for run in &runs.finished {
+        let kind = runs.digest.text(run.ready.ready);
         *ready.entry(kind.to_owned()).or_default() += 1;
-        if row.inferred {
+        if run.ready.inferred {
             *ready_inferred.entry(kind.to_owned()).or_default() += 1;
         }
     }
+    // A command may also end after its daemon is ready.
+    let mut daemon: Vec<u64> =
+        runs.finished.iter().map(|run| run.time().saturating_sub(run.row.duration)).collect();
+    daemon.sort_unstable();
     let mut pss: Vec<u64> = runs.all.iter().filter_map(|(_, run)| run.pss).collect();
     pss.sort_unstable();
     CommandStat {
@@ -299,6 +327,7 @@ fn command(name: &str, runs: &Runs<'_>, shapes: &[(u64, u64)]) -> CommandStat {
         makespan: Summary::of(&runs.sorted(&|row| Some(shape(row)?.1.saturating_sub(row.origin)))),
         processes: Summary::of(&runs.sorted(&|row| Some(shape(row)?.0))),
         pss_bytes: Summary::of(&pss),
+        daemon: Summary::of(&daemon).filter(|daemon| daemon.max_ns > 0),
         waited_share: runs.waited_share(&path),
         outliers: runs.outliers(&phases, &path),
         phases,

@@ -199,6 +199,7 @@ impl Builder {
             group: fork.group,
             selected: creator.selected || fork.root,
             is_command: fork.root,
+            of_command: if fork.root { Some(self.command_number) } else { creator.of_command },
             program: program.clone(),
             next_seq: 1,
             start: Some(OpenStart {

@@ -3,7 +3,7 @@
 use super::past::Story;
 use super::shelf::Shelf;
 use super::world::{ImageKey, World};
-use super::{Builder, CommandStart, Output, phases, start, words};
+use super::{Builder, Output, phases, start, words};
 use crate::event::Id;
 use crate::level::Level;
 use crate::method::facts::Facts;
@@ -72,12 +72,8 @@ impl Builder {
             process.connects = None;
             let tasks = std::mem::take(&mut process.tasks);
             self.pieces = self.pieces.saturating_sub(tasks.len());
-            if process.is_command {
-                self.command = match end {
-                    start::End::Exit(_) | start::End::Lost => CommandStart::Ended,
-                    start::End::Ready => CommandStart::Ready,
-                    start::End::Window | start::End::Recording => CommandStart::TimedOut,
-                };
+            if process.is_command && process.of_command == Some(self.command_number) {
+                self.command = end.into();
             }
             if self.options.level > Level::Lifecycle
                 && let Some(open) = open

@@ -11,6 +11,7 @@ mod files;
 mod finish;
 pub mod groups;
 mod imports;
+pub mod left;
 mod linking;
 pub mod live;
 mod past;
@@ -162,6 +163,8 @@ pub struct Builder {
     /// Starts that were asked at the end of the recording what they do.
     asked_at_end: u32,
     command: CommandStart,
+    /// Which one that is.
+    command_number: u32,
     /// The last mark: when, and whose.
     marking: Option<(u64, Id, u32)>,
     /// Up to where events and ticks have come.
@@ -188,6 +191,7 @@ impl Builder {
             asked_at_end: 0,
             marking: None,
             command: CommandStart::default(),
+            command_number: 0,
             now_ns: 0,
             options,
             processes: HashMap::default(),
@@ -245,41 +249,6 @@ impl Builder {
     /// what their tasks do.
     pub fn settled(&mut self) -> std::vec::Drain<'_, Id> {
         self.settled.drain(..)
-    }
-
-    /// Where the start of the command stands that the recording began.
-    pub fn command(&self) -> CommandStart {
-        self.command
-    }
-
-    /// Another command is about to be started: the one before is no longer asked about.
-    pub fn next_command(&mut self) {
-        self.command = CommandStart::Open;
-    }
-
-    /// The processes that are in the middle of a start.
-    pub fn starting(&self) -> impl Iterator<Item = Id> + '_ {
-        let open = self.processes.iter().filter(|(_, process)| process.start.is_some());
-        open.map(|(id, _)| *id)
-    }
-
-    /// The living processes that descend from the command that the recording began, itself first.
-    pub fn command_tree(&self) -> Vec<Id> {
-        let is_below = |id: &Id| {
-            let mut next = Some(*id);
-            // A chain is as long as the processes are many, at most.
-            for _ in 0..=self.processes.len() {
-                let Some(process) = next.and_then(|id| self.processes.get(&id)) else { return false };
-                if process.is_command {
-                    return true;
-                }
-                next = process.creator;
-            }
-            false
-        };
-        let mut tree: Vec<Id> = self.by_pid.values().copied().filter(is_below).collect();
-        tree.sort_small_by_key(|id| (id.birth_ns, id.pid));
-        tree
     }
 
     /// Starts in progress.

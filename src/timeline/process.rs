@@ -76,6 +76,8 @@ pub(super) struct Process {
     pub selected: bool,
     /// The command that the recording began.
     pub is_command: bool,
+    /// It descends from such a command, or is it: which one.
+    pub of_command: Option<u32>,
     /// Towards the readiness of its open start.
     pub ready: Option<Box<super::ready::State>>,
     /// NOTIFY_SOCKET is in the environment of its image; `None`: not asked.
@@ -103,6 +105,8 @@ pub(super) struct Process {
 pub(super) struct Finished {
     pub start_id: String,
     pub origin_ns: u64,
+    pub end_ns: u64,
+    pub end: super::CommandStart,
 }
 
 /// The end of a process.

@@ -331,7 +331,7 @@ impl Builder {
         let creator_execs = creator.and_then(|id| self.processes.get(&id)).map_or(0, |creator| creator.execs);
         Some(Built {
             start,
-            finished: Finished { start_id, origin_ns },
+            finished: Finished { start_id, origin_ns, end_ns, end: end.into() },
             method: kept,
             facts,
             owner,

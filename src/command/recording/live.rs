@@ -10,10 +10,11 @@ use crate::host::world::Machine;
 use crate::level::Level;
 use crate::probe::{Probe, Started};
 use crate::redact::Redactor;
+use crate::timeline::left::Left;
 use crate::timeline::ready::Outside;
 use crate::timeline::replay::Recorded;
 use crate::timeline::world::{Answer, ImageKey, Recorder, World};
-use crate::timeline::{Builder, Options, Output};
+use crate::timeline::{Builder, CommandStart, Options, Output};
 use crate::trace::json;
 use crate::trace::schema::{Binary, Exit};
 use std::collections::VecDeque;
@@ -72,6 +73,29 @@ pub(super) struct Live<'a> {
     pub(super) swept_ns: u64,
     /// Readiness is looked for.
     pub(super) timeline: bool,
+}
+
+/// CMD is over, and all was well.
+pub(super) fn ended_well(spawned: &mut Option<host::spawn::Spawned>) -> bool {
+    let child = spawned.as_mut();
+    child.is_some_and(|child| matches!(child.try_wait(), Ok(Some(ended)) if ended.exit_code() == 0))
+}
+
+/// In another session than ours, which is CMD's too.
+fn is_elsewhere() -> impl Fn(Id) -> bool {
+    let ours = nix::unistd::getsid(None).map_or(0, |session| session.as_raw().cast_unsigned());
+    move |id| host::world::session(id).is_some_and(|session| session != ours)
+}
+
+/// Says, once it has been for a while, what is waited for: it may never come.
+pub(super) fn waiting_for(daemons: &[Left]) -> String {
+    let starting = daemons.iter().filter(|left| left.start == CommandStart::Open);
+    let starting: Vec<_> = starting.map(|left| (left.comm.as_str(), left.id.pid)).collect();
+    let (these, are) = if starting.len() == 1 { ("it", "is") } else { ("they", "are") };
+    format!(
+        "the command has ended and left {}: waiting until {these} {are} ready (--window ends that, and so does Ctrl-C)",
+        super::named(starting.into_iter())
+    )
 }
 
 /// Waits of a start that took megabytes on its way.
@@ -285,12 +309,15 @@ impl<'a> Live<'a> {
     /// CMD has ended well and left a process behind in another session whose start is under way: a daemon
     /// is ready when the process is that stays.
     pub(super) fn daemon_starts(&self, spawned: &mut Option<host::spawn::Spawned>) -> bool {
-        let ended_well = spawned
-            .as_mut()
-            .is_some_and(|child| matches!(child.try_wait(), Ok(Some(ended)) if ended.exit_code() == 0));
-        let ours = nix::unistd::getsid(None).map_or(0, |session| session.as_raw().cast_unsigned());
-        let elsewhere = |id: Id| host::world::session(id).is_some_and(|session| session != ours);
-        ended_well && self.timeline && self.builder.starting().any(elsewhere)
+        ended_well(spawned) && self.timeline && self.builder.starting().any(is_elsewhere())
+    }
+
+    /// What the command has left in another session, where it has ended well: daemons.
+    pub(super) fn daemons(&self) -> Vec<Left> {
+        let is_elsewhere = is_elsewhere();
+        let mut left = if self.timeline { self.builder.left() } else { Vec::new() };
+        left.retain(|left| is_elsewhere(left.id));
+        left
     }
 
     pub(super) fn deliver(&mut self) {

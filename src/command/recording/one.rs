@@ -3,10 +3,11 @@
 use super::about::{About, shown, signal_word};
 use super::begin::{self, Began};
 use super::forward::Forward;
-use super::processes::{is_readable, kill_tree, pidfd};
+use super::live::{ended_well, waiting_for};
+use super::processes::{is_readable, kill_tree, pidfd, shown_process};
 use super::programs::programs_of;
 use super::rounds::Rounds;
-use super::{Error, Finished, GRACE_NS, LINGER_NS, Live, PERIOD, Request, Sink, WhenReady, how};
+use super::{Error, Finished, GRACE_NS, LINGER_NS, Live, PERIOD, Request, Sink, TOLD_NS, WhenReady, how};
 use crate::command::outside::Lookout;
 use crate::host;
 use crate::host::clock::boottime_ns;
@@ -65,7 +66,7 @@ struct Recording<'a> {
     last_call: Option<(u64, &'static str)>,
     /// When CMD was over.
     over_ns: Option<u64>,
-    /// A trigger's end was told, or need not be.
+    /// A trigger's end was told, or that of CMD where its daemon is waited for; or need not be.
     told_end: bool,
 }
 
@@ -193,7 +194,7 @@ impl<'a> Recording<'a> {
             Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
             None => String::new(),
         };
-        self.live.sink.trigger_over(&format!("the command {}; recording goes on until {until}", how(ended)));
+        self.live.sink.remark(&format!("the command {}; recording goes on until {until}", how(ended)));
     }
 
     fn take_signals(&mut self, now: u64) {
@@ -256,12 +257,30 @@ impl<'a> Recording<'a> {
             drained && self.live.builder.in_progress() == 0
         };
         // A daemon may be seen only after the command's end.
-        let daemon_ns = if self.when_ready == WhenReady::GoOn { DAEMON_NS } else { u64::MAX };
-        let stays = why == "command"
-            && self.signal.is_none()
-            && now.saturating_sub(*self.over_ns.get_or_insert(now)) < daemon_ns
-            && self.live.daemon_starts(&mut self.spawned);
+        let since_ns = now.saturating_sub(*self.over_ns.get_or_insert(now));
+        let asks = why == "command" && self.signal.is_none();
+        if asks && self.when_ready != WhenReady::GoOn && (over || now >= at) {
+            return self.daemon(since_ns).unwrap_or(Some(why));
+        }
+        let stays = asks && since_ns < DAEMON_NS && self.live.daemon_starts(&mut self.spawned);
         (over || (now >= at && !stays)).then_some(why)
+    }
+
+    /// CMD is over, and its readiness is to end the recording: where it has left a daemon, that of the process that stays.
+    /// `None`: there is no daemon; else why the recording is over, if it is.
+    fn daemon(&mut self, since_ns: u64) -> Option<Option<&'static str>> {
+        let daemons = if ended_well(&mut self.spawned) { self.live.daemons() } else { Vec::new() };
+        let has = |start| daemons.iter().any(|left| left.start == start);
+        if daemons.is_empty() {
+            None
+        } else if has(CommandStart::Open) {
+            if since_ns > TOLD_NS && !std::mem::replace(&mut self.told_end, true) {
+                self.live.sink.remark(&waiting_for(&daemons));
+            }
+            Some(None)
+        } else {
+            Some(Some(if has(CommandStart::TimedOut) { "window" } else { "ready" }))
+        }
     }
 
     fn has_counted(&self) -> bool {
@@ -274,7 +293,6 @@ impl<'a> Recording<'a> {
             early.pass_on(&mut self.live.probe, spawned.pid);
         }
         let kills = self.when_ready == WhenReady::Kill;
-        let tree = if kills { self.live.builder.command_tree() } else { Vec::new() };
         // Before the probes go, one by one: what some of them see then, others miss.
         let ended_ns = boottime_ns();
         self.live.until_ns = ended_ns;
@@ -282,6 +300,7 @@ impl<'a> Recording<'a> {
         if self.live.failure.is_none() {
             self.live.pump(true);
         }
+        let tree = if kills { self.live.builder.command_tree() } else { Vec::new() };
         let mut groups = Vec::new();
         self.live.step(|| Recorded::End(ended_ns), |builder, world| groups = builder.end(ended_ns, world));
         self.live.enough &= self.count.is_some();
@@ -300,8 +319,12 @@ impl<'a> Recording<'a> {
         }
 
         let decided = matches!(ended_by, "ready" | "window");
-        if let Some(child) = self.spawned.as_mut().filter(|_| decided && kills) {
-            kill_tree(child, &tree);
+        let mut unended = Vec::new();
+        if let Some(child) = self.spawned.as_mut().filter(|_| kills)
+            // However CMD has ended: what it left is to go with it.
+            && (decided || matches!(child.try_wait(), Ok(Some(_))))
+        {
+            unended.extend(kill_tree(child, &tree).into_iter().map(shown_process));
         }
         let command_end = self.spawned.as_mut().and_then(|child| child.try_wait().ok().flatten());
         let session = self.about.session(&mut self.live, ended_ns, ended_by);
@@ -316,6 +339,7 @@ impl<'a> Recording<'a> {
             command: command_end.filter(|_| self.targets_command && !decided),
             left_running: left_running.filter(|_| self.targets_command),
             guard: self.guard,
+            unended,
             not_ready: ended_by == "window",
             signal: self.signal,
             failure,

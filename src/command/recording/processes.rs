@@ -40,30 +40,43 @@ pub(super) fn send(pid: u32, signal: Signal) {
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal);
 }
 
-/// Ends CMD and what it started: asks CMD, then what it left, and then does not ask.
-pub(super) fn kill_tree(child: &mut host::spawn::Spawned, tree: &[Id]) {
-    let alive = || tree.iter().filter(|id| host::world::is_alive(**id));
+/// Ends CMD and what it started: asks CMD, then what it left, and then does not ask. Gives what is there all the same.
+pub(super) fn kill_tree(child: &mut host::spawn::Spawned, tree: &[Id]) -> Vec<Id> {
+    let alive = || tree.iter().copied().filter(|id| host::world::is_alive(*id));
     let begun_ns = boottime_ns();
-    send(child.pid, Signal::SIGTERM);
-    let mut asked_all = false;
+    let is_gone = |child: &mut host::spawn::Spawned| matches!(child.try_wait(), Ok(Some(_)) | Err(_));
+    // Once it is waited for, its pid may be a stranger's.
+    if !is_gone(child) {
+        send(child.pid, Signal::SIGTERM);
+    }
+    let (mut asked_all, mut forced) = (false, false);
     loop {
-        let gone = matches!(child.try_wait(), Ok(Some(_)) | Err(_));
+        let gone = is_gone(child);
         if gone && alive().next().is_none() {
-            return;
+            return Vec::new();
         }
-        let late = boottime_ns().saturating_sub(begun_ns) > GRACE_NS;
-        if !asked_all && (gone || late) {
+        let took_ns = boottime_ns().saturating_sub(begun_ns);
+        if !asked_all && (gone || took_ns > GRACE_NS) {
             asked_all = true;
             alive().for_each(|id| send(id.pid, Signal::SIGTERM));
         }
-        if boottime_ns().saturating_sub(begun_ns) > 2 * GRACE_NS {
+        if !forced && took_ns > 2 * GRACE_NS {
+            forced = true;
             alive().for_each(|id| send(id.pid, Signal::SIGKILL));
             if !gone {
                 send(child.pid, Signal::SIGKILL);
-                let _ = child.wait();
             }
-            return;
+        }
+        // What cannot be killed is in the kernel, for who knows how long.
+        if took_ns > 3 * GRACE_NS {
+            return alive().collect();
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// `nginx (pid 42)`.
+pub(super) fn shown_process(id: Id) -> String {
+    let comm = std::fs::read_to_string(format!("/proc/{}/comm", id.pid)).unwrap_or_default();
+    format!("{} (pid {})", comm.trim_end(), id.pid)
 }

@@ -3,10 +3,11 @@
 use super::about::{About, shown, signal_word};
 use super::begin::{self, Began};
 use super::forward::Forward;
-use super::processes::send;
+use super::live::waiting_for;
+use super::processes::{send, shown_process};
 use super::programs::programs_of;
 use super::rounds::Rounds;
-use super::{Error, GRACE_NS, LINGER_NS, Live, PERIOD, Request, Sink, WhenReady};
+use super::{Error, GRACE_NS, LINGER_NS, Live, PERIOD, Request, Sink, TOLD_NS, WhenReady};
 use crate::command::outside::Lookout;
 use crate::event::Id;
 use crate::host::clock::boottime_ns;
@@ -17,6 +18,7 @@ use crate::host::{self, memory};
 use crate::probe::{Plan, Probe};
 use crate::stderr::tell;
 use crate::timeline::CommandStart;
+use crate::timeline::left::Left;
 use crate::timeline::ready::rule::Rules;
 use crate::trace::schema::{Group, Session, Target};
 use nix::sys::signal::Signal;
@@ -27,9 +29,11 @@ use std::rc::Rc;
 
 /// A command that is ready and goes on gets this long until somebody is told that it may never end.
 const PATIENCE_NS: u64 = 5_000_000_000;
-/// What a command leaves behind, and that is to be ended, gets this long to be ready.
+/// What a command leaves behind, no daemon, and that is to be ended, gets this long to be ready.
 const LEFT_NS: u64 = 10_000_000_000;
 
+/// So many processes are remembered that runs left.
+const MOST_LEFT: usize = 64;
 /// Ends of runs that may still be on their way to us.
 const ENDINGS: usize = 64;
 
@@ -83,6 +87,8 @@ pub struct Done {
     pub not_ready: bool,
     /// Memory of all its processes, when it was ready.
     pub pss_bytes: Option<u64>,
+    /// The command ended well and left a daemon: the start of the process that stays.
+    pub daemon_start_id: Option<String>,
 }
 
 /// The end of a series.
@@ -97,6 +103,8 @@ pub struct Finished {
     pub runs: Vec<Done>,
     /// Why it ended before its time.
     pub stopped: Option<Stopped>,
+    /// What the runs left and that is still there: of which run, counted from 1 with the warm-ups.
+    pub left: Vec<(usize, Left)>,
     /// The sink failed.
     pub failure: Option<anyhow::Error>,
 }
@@ -133,6 +141,8 @@ struct Running<'a> {
     signalled_ns: u64,
     kill: bool,
     hinted: bool,
+    /// What the runs left, the first of it.
+    left: Vec<(usize, Left)>,
     /// That somebody else answers where the command is looked for was told.
     warned: bool,
     rules: Rules,
@@ -190,6 +200,7 @@ pub fn run(
         signalled_ns: 0,
         kill,
         hinted: false,
+        left: Vec::new(),
         warned: false,
         rules: request.ready.clone(),
     };
@@ -199,6 +210,7 @@ pub fn run(
         let whole = runs.len();
         match running.one(*planned, standing) {
             Ok(done) => {
+                running.note_left(whole + 1);
                 let failed = done.ended.filter(|ended| ended.exit_code() != 0);
                 runs.push(done);
                 if let Some(ended) = failed.filter(|_| !series.ignore_failure && running.signal.is_none()) {
@@ -317,7 +329,15 @@ impl Running<'_> {
             standing.measured_from_ns.set(asked_ns);
         }
         self.launcher.start(planned.command).map_err(|error| Error::Other(error.into()))?;
-        let mut done = Done { planned, pid: 0, asked_ns, ended: None, not_ready: false, pss_bytes: None };
+        let mut done = Done {
+            planned,
+            pid: 0,
+            asked_ns,
+            ended: None,
+            not_ready: false,
+            pss_bytes: None,
+            daemon_start_id: None,
+        };
         let mut ready_ns = None;
         // Killed by us: how it ends says nothing.
         let mut killed = false;
@@ -351,9 +371,25 @@ impl Running<'_> {
             if let Some(over_ns) = over_ns {
                 // What it left may be on its way to us, or still start.
                 let drained = now > over_ns && self.live.order.is_empty();
-                let limit = if self.kill && !killed { LEFT_NS } else { LINGER_NS };
-                let late = now.saturating_sub(over_ns) > limit;
+                let since_ns = now.saturating_sub(over_ns);
+                let waits = self.kill && !killed && done.ended.is_some_and(|ended| ended.exit_code() == 0);
+                let daemons = if waits { self.live.daemons() } else { Vec::new() };
+                let starts = daemons.iter().any(|left| left.start == CommandStart::Open);
+                let limit = match (self.kill && !killed, daemons.is_empty()) {
+                    // One that is ready is all that is waited for; its workers get a moment.
+                    (true, true) => LEFT_NS,
+                    _ => LINGER_NS,
+                };
+                let late = since_ns > limit && !starts;
+                if starts && since_ns > TOLD_NS && !std::mem::replace(&mut self.hinted, true) {
+                    tell!("startrace: {}", waiting_for(&daemons));
+                }
                 if stop || late || (drained && self.live.builder.in_progress() == 0) {
+                    if let Some(last) = daemons.into_iter().max_by_key(|left| left.end_ns) {
+                        done.not_ready |= last.start != CommandStart::Ready;
+                        done.pss_bytes = self.memory(asked_ns).filter(|_| !done.not_ready);
+                        done.daemon_start_id = last.start_id;
+                    }
                     if self.kill {
                         self.end(asked_ns, 0, &mut Some(over_ns))?;
                     }
@@ -374,6 +410,14 @@ impl Running<'_> {
                 self.hinted = true;
                 tell!("startrace: the command is ready and goes on: for servers use --kill-when-ready");
             }
+        }
+    }
+
+    /// What a run left, that was over.
+    fn note_left(&mut self, run: usize) {
+        if self.current.is_none() {
+            let room = MOST_LEFT.saturating_sub(self.left.len());
+            self.left.extend(self.live.builder.left().into_iter().take(room).map(|left| (run, left)));
         }
     }
 
@@ -426,7 +470,13 @@ impl Running<'_> {
                 }
             }
             if took > 4 * GRACE_NS {
-                return Err(Error::Other(anyhow::anyhow!("the command (pid {pid}) cannot be ended")));
+                let there: Vec<Id> = alive().copied().collect();
+                let what = if there.is_empty() && pid != 0 {
+                    format!("pid {pid}")
+                } else {
+                    there.into_iter().map(shown_process).collect::<Vec<_>>().join(", ")
+                };
+                return Err(Error::Other(anyhow::anyhow!("of the command, this cannot be ended: {what}")));
             }
             if let Some(Said::Ended(_)) = self.round()? {
                 *over_ns = Some(boottime_ns());
@@ -441,7 +491,8 @@ impl Running<'_> {
         runs: Vec<Done>,
         stopped: Option<Stopped>,
     ) -> Result<Finished, Error> {
-        let Self { mut live, launcher, began, signal, .. } = self;
+        let Self { mut live, launcher, began, signal, mut left, .. } = self;
+        left.retain(|(_, left)| host::world::is_alive(left.id));
         let ended_ns = boottime_ns();
         live.until_ns = ended_ns;
         live.probe.detach();
@@ -467,6 +518,6 @@ impl Running<'_> {
         };
         let session = about.session(&mut live, ended_ns, signal.map_or("command", signal_word));
         let failure = live.failure.take();
-        Ok(Finished { session, groups, launcher: launcher.pid(), runs, stopped, failure })
+        Ok(Finished { session, groups, launcher: launcher.pid(), runs, stopped, left, failure })
     }
 }

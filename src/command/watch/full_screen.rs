@@ -240,7 +240,7 @@ impl Sink for FullScreen {
         self.wants_session
     }
 
-    fn trigger_over(&mut self, said: &str) {
+    fn remark(&mut self, said: &str) {
         self.state.message = Some(said.to_owned());
         self.due = Instant::now();
     }

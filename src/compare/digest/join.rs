@@ -173,11 +173,17 @@ impl Digest {
                 Sides::Given => given,
                 Sides::ByName => Side(place.min(usize::from(u16::MAX - 1)) as u16),
             };
-            let root = run.start_id.as_deref().and_then(|id| joining.rows.get(&self.state.hash_one(id)));
+            let row_of = |id: &Option<String>| {
+                let id = id.as_deref()?;
+                joining.rows.get(&self.state.hash_one(id)).copied()
+            };
+            let (mut root, daemon) = (row_of(&run.start_id), row_of(&run.daemon_start_id));
             if let Some(root) = root {
-                run_of.insert(*root, self.runs.len() as u32);
+                run_of.insert(root, self.runs.len() as u32);
             }
-            self.runs.push(Run { side, root: root.copied(), exit: run.exit, pss: run.pss_bytes });
+            // Until when it is to be measured is not known.
+            root = root.filter(|_| run.daemon_start_id.is_none() || daemon.is_some());
+            self.runs.push(Run { side, root, daemon, exit: run.exit, pss: run.pss_bytes });
         }
         for number in joining.first..self.rows.len() {
             let mut at = number as u32;

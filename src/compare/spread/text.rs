@@ -167,6 +167,9 @@ fn table(command: &CommandStat, all: bool, style: &Style, out: &mut dyn Write) -
     for phase in &command.phases {
         line(&format!("  {}", phase.name), &phase.time, out)?;
     }
+    if let Some(daemon) = &command.daemon {
+        line("  then its daemon", daemon, out)?;
+    }
     let shown = |ns: u64| all || ns >= time.median_ns / 1000;
     let states: Vec<_> = command.path.iter().filter(|state| shown(state.time.p90_ns)).collect();
     if !states.is_empty() {

@@ -64,6 +64,10 @@ pub struct Run {
     /// Memory of all its processes together (PSS, bytes) when it was ready; `null` where it had ended by
     /// then, or some of them could not be read.
     pub pss_bytes: Option<u64>,
+    /// With `--kill-when-ready`: the command ended well and left a daemon, whose start this is. The run is measured until
+    /// that was ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daemon_start_id: Option<String>,
 }
 
 /// What was to be recorded.
