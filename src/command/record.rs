@@ -250,6 +250,10 @@ pub fn run(args: &RecordArgs) -> Exit {
         return usage("--best-effort is for running a command: give it after --");
     }
     if args.dry_run {
+        let pids = if let Scope::Pids(pids) = &checked.scope { &pids[..] } else { &[] };
+        if let Err(recording::Error::Target(text)) = recording::check_pids(pids) {
+            return fail(&anyhow::anyhow!(text), Exit::Failure);
+        }
         return dry_run(&args.what.wanted(checked.scope));
     }
     let mut request = match args.what.request(checked) {
@@ -333,7 +337,8 @@ pub fn run(args: &RecordArgs) -> Exit {
         Ok(finished) => {
             let ToFile { file, diagnoser, status, .. } = sink;
             drop(status);
-            if finished.session.starts == 0 {
+            // Once is enough.
+            if finished.session.starts == 0 && missing.is_empty() {
                 let missing = absent(&selectors);
                 if !missing.is_empty() {
                     say(args, &format!("{missing}: there is no such cgroup on this machine now"));

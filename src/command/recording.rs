@@ -13,6 +13,7 @@ pub mod series;
 pub(super) use self::about::shown;
 use self::live::Live;
 pub use self::one::run;
+pub(super) use self::processes::check_pids;
 use crate::host::caller::Caller;
 use crate::host::guard::Guard;
 use crate::host::spawn::{Ended, SpawnError};

@@ -3,7 +3,8 @@
 //! CMD is to start as if the user's shell had started it. Two things stand in the way: Rust's
 //! runtime ignores SIGPIPE before `main`, and `record` blocks signals for a signalfd. So the signal
 //! mask, the ignored signals and the resource limits are noted in an `.init_array` function, which
-//! the C library calls before the runtime begins. (`/proc/self/status` cannot tell afterwards.)
+//! the C library calls before the runtime begins, and whether standard output is closed: the runtime opens /dev/null in its
+//! place. (`/proc/self/status` cannot tell afterwards.)
 
 use super::limits::{self, Limit, RESOURCES};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -11,11 +12,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 static CAPTURED: AtomicBool = AtomicBool::new(false);
 static IGNORED: AtomicU64 = AtomicU64::new(0);
 static BLOCKED: AtomicU64 = AtomicU64::new(0);
+static NO_STDOUT: AtomicBool = AtomicBool::new(false);
 static SOFT: [AtomicU64; RESOURCES] = [const { AtomicU64::new(u64::MAX) }; RESOURCES];
 static HARD: [AtomicU64; RESOURCES] = [const { AtomicU64::new(u64::MAX) }; RESOURCES];
 
 /// Highest signal number of Linux (`_NSIG`).
 pub(crate) const SIGNALS: i32 = 64;
+
+/// What is said where somebody is to read what cannot be written.
+pub const STDOUT_CLOSED: &str = "cannot write to the standard output, which is closed: nothing is traced";
 
 /// Signal dispositions, mask and limits as they were at our start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub struct Inherited {
     pub blocked: u64,
     /// Resource limits.
     pub limits: [Limit; RESOURCES],
+    /// There was no descriptor 1.
+    pub stdout_closed: bool,
 }
 
 /// The place of a signal in the sets of [`Inherited`].
@@ -44,6 +51,7 @@ pub fn inherited() -> Inherited {
         ignored: IGNORED.load(Relaxed),
         blocked: BLOCKED.load(Relaxed),
         limits: std::array::from_fn(|i| Limit { soft: SOFT[i].load(Relaxed), hard: HARD[i].load(Relaxed) }),
+        stdout_closed: NO_STDOUT.load(Relaxed),
     }
 }
 
@@ -77,6 +85,8 @@ extern "C" fn capture() {
             }
         }
     }
+    // SAFETY: asks for the flags of a descriptor, which need not be open.
+    NO_STDOUT.store(unsafe { libc::fcntl(1, libc::F_GETFD) } < 0, Relaxed);
     IGNORED.store(ignored, Relaxed);
     BLOCKED.store(blocked, Relaxed);
     for resource in 0..RESOURCES {

@@ -70,6 +70,34 @@ pub(crate) fn set(resource: usize, wanted: Limit) -> bool {
     set_exactly(resource, Limit { soft, hard })
 }
 
+/// As many open files as this process may have; CMD gets back what we were given (see [`super::inherited`]).
+pub fn raise_open_files() {
+    let resource = libc::RLIMIT_NOFILE as usize;
+    if let Some(limit) = own(resource) {
+        set(resource, Limit { soft: limit.hard, ..limit });
+    }
+}
+
+/// Which limit stood in the way of what failed so, and what raises it.
+pub fn advice(error: &str) -> Option<String> {
+    let errno =
+        |number: i32, name: &str| error.contains(&format!("(os error {number})")) || error.contains(name);
+    let hard = |resource: libc::c_int| own(resource as usize).map_or(0, |limit| limit.hard);
+    if errno(libc::EMFILE, "EMFILE") {
+        let files = hard(libc::RLIMIT_NOFILE as libc::c_int);
+        return Some(format!(
+            "the hard limit of open files is {files}, which is too low: raise it ('ulimit -n 1024' as root, LimitNOFILE= of a systemd unit)"
+        ));
+    }
+    if errno(libc::EFBIG, "EFBIG") {
+        let bytes = own(libc::RLIMIT_FSIZE as usize).map_or(0, |limit| limit.soft);
+        return Some(format!(
+            "the limit of file sizes is {bytes} bytes, which is too low: raise it ('ulimit -f unlimited', LimitFSIZE= of a systemd unit)"
+        ));
+    }
+    None
+}
+
 fn set_exactly(resource: usize, limit: Limit) -> bool {
     // SAFETY: prlimit64 on ourselves reads one `struct rlimit64`, which `Limit` is laid out as.
     let result = unsafe {

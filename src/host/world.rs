@@ -371,6 +371,11 @@ pub fn why_unmarked(pid: u32) -> &'static str {
     }
 }
 
+/// A thread of the kernel, which is never followed.
+pub fn is_kernel_thread(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| stat.is_kernel_thread())
+}
+
 /// The exact creation time of a running process is not in `/proc`; this is it to the tick.
 pub fn start_ticks(pid: u32) -> Option<u64> {
     stat(pid).map(|stat| stat.start_ticks)

@@ -24,6 +24,8 @@ pub use plan::{Plan, Provider, Scope, Wanted};
 pub use tracefs::syscall_tracepoints;
 pub use uprobe::Started;
 
+use crate::host::limits;
+
 /// Why the kernel side could not be set up.
 #[derive(Debug)]
 pub enum Error {
@@ -48,7 +50,12 @@ impl std::error::Error for Error {}
 
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Self {
-        Self::Other(error)
+        // Libraries tell the number of an error in words alone.
+        let text = format!("{error:#}");
+        Self::Other(match limits::advice(&text) {
+            Some(advice) => anyhow::anyhow!("{text}: {advice}"),
+            None => error,
+        })
     }
 }
 
@@ -58,9 +65,16 @@ impl From<libbpf_rs::Error> for Error {
             libbpf_rs::ErrorKind::PermissionDenied => Self::Privileges(format!(
                 "the kernel refuses to load BPF programs ({error}): run 'sudo startrace ...', and see 'startrace doctor'"
             )),
-            _ => Self::Other(
-                anyhow::Error::new(error).context("cannot load the BPF programs, see 'startrace doctor'"),
-            ),
+            _ => {
+                let error = anyhow::Error::new(error);
+                let limited = limits::advice(&format!("{error:#}")).is_some();
+                let what = if limited {
+                    "cannot load the BPF programs"
+                } else {
+                    "cannot load the BPF programs, see 'startrace doctor'"
+                };
+                error.context(what).into()
+            }
         }
     }
 }

@@ -148,11 +148,22 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
 pub(super) fn quiet() {
     libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Info, |level, text| {
         let text = text.trim_end();
+        if is_of_the_build(text) {
+            return;
+        }
         match level {
             libbpf_rs::PrintLevel::Warn => tracing::info!(target: "libbpf", "{text}"),
             _ => tracing::debug!(target: "libbpf", "{text}"),
         }
     })));
+}
+
+/// libbpf says of each program that it has no source lines: the build took them out on purpose (`build/object.rs`).
+fn is_of_the_build(text: &str) -> bool {
+    text.starts_with("libbpf: prog '")
+        && text.ends_with(
+            "': missing .BTF.ext line info for the main program, skipping all of .BTF.ext line info.",
+        )
 }
 
 /// The programs that were loaded, with what the kernel says of them.
@@ -177,4 +188,22 @@ fn program_info(fd: BorrowedFd<'_>) -> Option<libbpf_rs::libbpf_sys::bpf_prog_in
         libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), &raw mut info, &raw mut len)
     };
     (failed == 0).then_some(info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_libbpf_says_nothing_but_the_lack_of_source_lines_is_kept_back() {
+        let lines = "libbpf: prog 'on_exec': missing .BTF.ext line info for the main program, skipping all of .BTF.ext line info.";
+        assert!(is_of_the_build(lines));
+        for said in [
+            "libbpf: prog 'on_exec': missing .BTF.ext function info.",
+            "libbpf: prog 'on_exec': BPF program load failed: Permission denied",
+            "libbpf: Error in bpf_object__probe_loading(): Operation not permitted",
+        ] {
+            assert!(!is_of_the_build(said), "{said}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use super::features::{self, FENTRY, Features};
 use super::opener::Opener;
 use super::tracefs::TraceFs;
 use super::uprobe::Kinds;
+use crate::host::limits;
 use crate::host::owner::Owner;
 use crate::level::Level;
 
@@ -97,6 +98,8 @@ impl Plan {
     /// # Errors
     /// The kernel lacks what every recording needs.
     pub fn choose(wanted: Wanted) -> Result<Self, Error> {
+        // Before anything is tried: each program, map and probe is an open file.
+        limits::raise_open_files();
         let features = look()?;
         let provider = provider(&wanted, &features, tracefs_serves);
         Ok(Self::of(wanted, features, provider))
@@ -256,6 +259,11 @@ impl Plan {
         self.uprobes().any()
     }
 
+    /// Are failed execs seen at libc's `execve`, for want of something better?
+    pub fn probes_execve(&self) -> bool {
+        self.uprobes().execve
+    }
+
     /// Are there probes for what CPython imports?
     pub fn probes_imports(&self) -> bool {
         self.uprobes().imports
@@ -275,7 +283,7 @@ impl Plan {
     pub fn not_observed(&self) -> Vec<String> {
         let names: &[&str] = match self.provider {
             Provider::Fentry | Provider::Tracepoints => &[],
-            Provider::MmAlloc if self.library_probes => &["failed_forks", "failed_exec_errors"],
+            Provider::MmAlloc if self.probes_execve() => &["failed_forks", "failed_exec_errors"],
             Provider::MmAlloc => &["failed_forks", "failed_execs"],
             Provider::None => &["failed_forks", "failed_execs", "entry_times"],
         };

@@ -23,6 +23,7 @@ use super::names::{
 use super::place::{Folder, Kind};
 use super::schema::{Diagnosis, Group, Line, Session};
 use super::text::shell_path;
+use crate::host::inherited::{STDOUT_CLOSED, inherited};
 use crate::host::owner::Owner;
 use crate::host::{Error, elsewhere};
 use std::ffi::{OsStr, OsString};
@@ -149,6 +150,9 @@ impl Output {
         ignore_signals();
         match target {
             OutputTarget::Stdout => {
+                if inherited().stdout_closed {
+                    return Err(Error::new(STDOUT_CLOSED));
+                }
                 let out = io::stdout()
                     .as_fd()
                     .try_clone_to_owned()

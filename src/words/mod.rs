@@ -14,6 +14,17 @@ pub(crate) mod time;
 /// Signals by which one process asks another to end in good order.
 pub(crate) const ORDERS: &[&str] = &["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"];
 
+/// What a name in `session.not_observed` means; one that is not known means itself.
+pub(crate) fn not_observed(name: &str) -> &str {
+    match name {
+        "failed_forks" => "forks that fail",
+        "failed_execs" => "execs that fail",
+        "failed_exec_errors" => "why execs fail",
+        "entry_times" => "entry into fork and exec",
+        other => other,
+    }
+}
+
 pub use human::{count, duration};
 pub(crate) use human::{counted, percent, ready_by};
 pub(crate) use time::parse_time;

@@ -127,8 +127,9 @@ fn fentry_check(works: bool) -> Check {
         check(
             State::Limited,
             "not on this kernel",
-            "with -p and -a entries into fork are known 20 to 60 us late, execs that fail without their \
-             error, and forks that fail not at all; --syscall-hooks, and a command to start, do better",
+            "with -p, -a and selectors entries into fork are known 20 to 60 us late, and forks that fail not at \
+             all; execs that fail are known without their error with -p, and with -a and selectors only by \
+             --library-probes; --syscall-hooks, and a command to start, do better",
         )
     }
 }
@@ -151,6 +152,9 @@ fn tracepoints(fentry: bool, tried: &Result<(), String>) -> Check {
     }
 }
 
+const LIBRARIES: &str =
+    "phases load, link and init are seen of a command and with -p; with -a and selectors by --library-probes";
+
 fn uprobes(fentry: bool, hooks: &[String]) -> Check {
     let check = |state, found: String, meaning| {
         Check::new("uprobes", "function hooks in libc and ld.so (uprobes)", state, found, meaning)
@@ -163,18 +167,14 @@ fn uprobes(fentry: bool, hooks: &[String]) -> Check {
     let failed_execs = fentry || !execves.is_empty();
     let found = loaders.iter().copied().collect::<Vec<_>>().join(", ");
     match loaders.first() {
-        Some(_) if failed_execs => {
-            check(State::Ok, found, "phases load, link and init, and failed execs, are seen")
+        Some(_) if failed_execs => check(State::Ok, found, LIBRARIES),
+        Some(_) => {
+            check(State::Limited, found, "with -p failed execs are not seen; --syscall-hooks sees them")
         }
-        Some(_) => check(
-            State::Limited,
-            found,
-            "with -p and -a failed execs are not seen; --syscall-hooks sees them",
-        ),
         None => check(
             State::Limited,
             "no loader or libc was found, or the kernel refuses them".to_owned(),
-            "phases load, link and init are not seen, nor with -p and -a failed execs",
+            "phases load, link and init are not seen, nor with -p failed execs",
         ),
     }
 }

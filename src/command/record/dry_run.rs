@@ -5,6 +5,7 @@ use crate::command::Exit;
 use crate::command::printed::printed;
 use crate::host::privilege::{self, Rights};
 use crate::probe::{self, Plan, Provider, Wanted};
+use crate::words::not_observed;
 use std::io::Write;
 
 pub(super) fn dry_run(wanted: &Wanted) -> Exit {
@@ -13,7 +14,7 @@ pub(super) fn dry_run(wanted: &Wanted) -> Exit {
         Ok(plans) => plans,
         Err(error) => return fail(&error.into(), Exit::Unable),
     };
-    let shown = std::io::stdout().write_all(text(&plans).as_bytes());
+    let shown = std::io::stdout().write_all(text(&plans, wanted).as_bytes());
     match printed("the plan", shown) {
         Ok(()) => Exit::Success,
         Err(error) => fail(&error, Exit::Failure),
@@ -25,12 +26,16 @@ fn plans(wanted: &Wanted, privileged: bool) -> Result<Vec<(&'static str, Plan)>,
     if privileged { Ok(vec![("", Plan::choose(wanted.clone())?)]) } else { Plan::possible(wanted) }
 }
 
-fn text(plans: &[(&str, Plan)]) -> String {
+fn text(plans: &[(&str, Plan)], wanted: &Wanted) -> String {
     let mut text = String::new();
     let lists: Vec<_> = plans.iter().map(|(condition, plan)| (*condition, plan.hooks())).collect();
     section(&mut text, "Hooks", "which of these hooks are used", &lists);
-    let lists: Vec<_> = plans.iter().map(|(condition, plan)| (*condition, costs(plan))).collect();
+    let lists: Vec<_> = plans.iter().map(|(condition, plan)| (*condition, costs(plan, wanted))).collect();
     section(&mut text, "Cost", "which of these costs there are", &lists);
+    let lists: Vec<_> = plans.iter().map(|(condition, plan)| (*condition, unseen(plan))).collect();
+    if lists.iter().any(|(_, list)| !list.is_empty()) {
+        section(&mut text, "Not observed", "what of this is not observed", &lists);
+    }
     text
 }
 
@@ -60,7 +65,7 @@ fn section(text: &mut String, title: &str, unknown: &str, lists: &[(&str, Vec<St
 }
 
 /// What the hooks cost, as measured by `cargo xtask bench` (see the README).
-fn costs(plan: &Plan) -> Vec<String> {
+fn costs(plan: &Plan, wanted: &Wanted) -> Vec<String> {
     let mut costs = vec![
         "some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch."
             .to_owned(),
@@ -76,8 +81,14 @@ fn costs(plan: &Plan) -> Vec<String> {
     }
     if plan.tells_files() {
         costs.push(
-            "Tracepoints of open, stat, access and write (--level deep): while the recording runs, every system\n\
-             call of the machine takes some 50 ns longer, and these of processes in their start 0.5 us more."
+            "Tracepoints of open, stat, access, connect and write (--level deep): while the recording runs, every\n\
+             system call of the machine takes some 50 ns longer, and these of processes in their start 0.5 us more."
+                .to_owned(),
+        );
+    } else if plan.tells_output() {
+        costs.push(
+            "Tracepoints of write (--ready output): while the recording runs, every system call of the machine\n\
+             takes some 50 ns longer."
                 .to_owned(),
         );
     }
@@ -93,23 +104,44 @@ fn costs(plan: &Plan) -> Vec<String> {
             plan.profile_hz
         ));
     }
-    costs.push(calls(plan.provider).to_owned());
+    costs.push(calls(plan, wanted));
     costs
 }
 
-fn calls(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Tracepoints => {
-            "Tracepoints of fork and exec calls: while the recording runs, every system call of the\n\
-             machine takes some 50 ns longer (a getppid loop: about 1.25 times)."
+/// What tells of entries into fork and exec, what that costs and what it is worth.
+fn calls(plan: &Plan, wanted: &Wanted) -> String {
+    // Where the tracepoints were asked for and are not used, they are not to be had.
+    let exact = match wanted.syscall_hooks {
+        true => {
+            "Exact ones take tracepoints of system calls,\nwhich cannot be opened here: see 'startrace doctor'."
         }
-        Provider::Fentry => "fentry on fork and exec calls: nothing for other system calls.",
+        false => "Exact ones: --syscall-hooks.",
+    };
+    match plan.provider {
+        Provider::Tracepoints => {
+            let calls = if plan.tells_unix_connects() { "fork, exec and connect" } else { "fork and exec" };
+            format!(
+                "Tracepoints of {calls} calls: while the recording runs, every system call of the\n\
+                 machine takes some 50 ns longer (a getppid loop: about 1.25 times)."
+            )
+        }
+        Provider::Fentry => "fentry on fork and exec calls: nothing for other system calls.".to_owned(),
         Provider::MmAlloc => {
-            "Entry times are those of the new address space's allocation (20 to 60 us late); failed execs\n\
-             are seen at libc's execve, without their error. Exact ones: --syscall-hooks."
+            let failed = match plan.probes_execve() {
+                true => "failed execs\nare seen at libc's execve, without their error.",
+                false => "failed execs\nare not seen (--library-probes sees them, without their error).",
+            };
+            format!(
+                "Entry times are those of the new address space's allocation (20 to 60 us late); {failed} {exact}"
+            )
         }
         Provider::None => {
-            "Entry times and failed execs are not observed on this kernel; exact ones: --syscall-hooks."
+            format!("Entry times and failed execs are not observed on this kernel. {exact}")
         }
     }
+}
+
+/// What the recording's `session.not_observed` will have, each with what that is.
+fn unseen(plan: &Plan) -> Vec<String> {
+    plan.not_observed().iter().map(|what| format!("{what}: {}", not_observed(what))).collect()
 }

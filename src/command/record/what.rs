@@ -8,6 +8,7 @@ use crate::probe::{Scope, Wanted};
 use crate::sort::SortSmall;
 use crate::timeline::ready::rule::{Kind, Rule, Rules};
 use crate::timeline::select::Selectors;
+use crate::trace::text::shell_word;
 use crate::words::parse_time;
 use clap::Args;
 use std::ffi::OsString;
@@ -33,7 +34,7 @@ pub struct WhatArgs {
     #[arg(long, value_name = "USER", value_delimiter = ',', conflicts_with = "pid", help_heading = WHAT)]
     pub uid: Vec<String>,
 
-    /// ... with this task name (* and ? allowed)
+    /// ... with this task name, of which the kernel keeps 15 bytes (* and ? allowed)
     #[arg(long, value_name = "NAME", conflicts_with = "pid", help_heading = WHAT)]
     pub comm: Vec<String>,
 
@@ -119,6 +120,9 @@ pub struct WhatArgs {
     pub command: Vec<OsString>,
 }
 
+/// How much of its name a task has (`TASK_COMM_LEN`, without the NUL).
+const COMM_BYTES: usize = 15;
+
 /// The longest start where nothing else is said and there is no command to wait for.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(600);
 
@@ -168,6 +172,7 @@ impl WhatArgs {
     /// # Errors
     /// Nothing to follow, or a user that does not exist; the text says which option to use.
     pub fn check(&self, command: &str) -> Result<Checked, String> {
+        self.check_patterns()?;
         let uids = self.uid.iter().map(|user| uid_of(user)).collect::<Result<Vec<_>, _>>()?;
         let selectors = Selectors {
             uids,
@@ -195,6 +200,37 @@ impl WhatArgs {
         };
         let ready = self.rules(&scope)?;
         Ok(Checked { scope, selectors, ready })
+    }
+
+    /// What could match nothing is a slip of the pen, and would be waited for in vain.
+    fn check_patterns(&self) -> Result<(), String> {
+        let lists = [
+            ("--comm", &self.comm),
+            ("--exe", &self.exe),
+            ("--cgroup", &self.cgroup),
+            ("--unit", &self.unit),
+            ("--pod", &self.pod),
+        ];
+        for (option, values) in lists {
+            if values.iter().any(String::is_empty) {
+                return Err(format!("{option} '': that is no name, and nothing would match it"));
+            }
+        }
+        let too_long = |comm: &&String| comm.bytes().filter(|&byte| byte != b'*').count() > COMM_BYTES;
+        let Some(comm) = self.comm.iter().find(too_long) else { return Ok(()) };
+        let mut end = COMM_BYTES.min(comm.len());
+        while !comm.is_char_boundary(end) {
+            end -= 1;
+        }
+        // Of a character that is cut in two no more than its beginning is left.
+        let cut = if end < COMM_BYTES { format!("{}*", &comm[..end]) } else { comm[..end].to_owned() };
+        let use_this = match comm.contains('*') {
+            true => "a shorter pattern".to_owned(),
+            false => format!("--comm {}", shell_word(cut.as_bytes())),
+        };
+        Err(format!(
+            "--comm {comm}: the kernel keeps the first {COMM_BYTES} bytes of a task's name, so that nothing would match: use {use_this}"
+        ))
     }
 
     /// What makes a start finished.

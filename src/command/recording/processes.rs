@@ -29,6 +29,17 @@ pub(super) fn pidfd(pid: u32) -> Result<OwnedFd, Error> {
     }))
 }
 
+/// As a recording of them would begin: each of these is there, and is one that can be followed.
+pub(in crate::command) fn check_pids(pids: &[u32]) -> Result<(), Error> {
+    for &pid in pids {
+        pidfd(pid)?;
+        if host::world::is_kernel_thread(pid) {
+            return Err(Error::Target(format!("-p {pid}: {}", host::world::why_unmarked(pid))));
+        }
+    }
+    Ok(())
+}
+
 /// A process has ended.
 pub(super) fn is_readable(fd: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];

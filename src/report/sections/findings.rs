@@ -70,15 +70,7 @@ pub(crate) fn findings(digest: &Digest, view: View, style: &Style, out: &mut dyn
 /// What this recording cannot tell of, whatever happened.
 fn not_examined(digest: &Digest, style: &Style, all: bool, out: &mut dyn Write) -> io::Result<()> {
     let unseen = digest.session.iter().flat_map(|session| session.not_observed.iter().flatten());
-    let unseen: Vec<&str> = unseen
-        .map(|what| match &**what {
-            "failed_forks" => "forks that fail",
-            "failed_execs" => "execs that fail",
-            "failed_exec_errors" => "why execs fail",
-            "entry_times" => "entry into fork and exec",
-            other => other,
-        })
-        .collect();
+    let unseen: Vec<&str> = unseen.map(|what| crate::words::not_observed(what)).collect();
     let missing = &digest.diagnosis.not_examined;
     if !unseen.is_empty() {
         // Of one alone: only `why execs fail` and `entry into fork and exec` are one thing.
