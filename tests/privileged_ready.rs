@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{Background, Recorded, program, python, record, record_unchecked};
+use common::live::Live;
+use common::{Background, Recorded, program, python, record, record_background, record_unchecked};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -502,6 +503,16 @@ fn a_daemon_is_waited_for_and_ended_with_what_else_the_command_left() {
     assert!(recorded.stderr.contains("not ready within --window"), "{}", recorded.stderr);
 }
 
+/// How late it may have been seen that somebody answers, from "...; asked 1.2 ms before, and in vain 1.1 ms earlier"; with
+/// what the two figures may be rounded down by.
+fn lag_ns(detail: &str) -> u64 {
+    let (_, lag) = detail.split_once("; asked ").unwrap_or_else(|| panic!("no lag: {detail}"));
+    let (asked, earlier) = lag.split_once(" ms before, and in vain ").unwrap_or_else(|| panic!("{detail}"));
+    let earlier = earlier.strip_suffix(" ms earlier").unwrap_or_else(|| panic!("{detail}"));
+    let ms: f64 = [asked, earlier].iter().map(|ms| ms.parse::<f64>().unwrap()).sum();
+    ((ms + 0.1) * MS as f64) as u64
+}
+
 #[test]
 fn what_is_seen_from_outside() {
     common::require_root();
@@ -517,7 +528,8 @@ fn what_is_seen_from_outside() {
                   time.sleep(0.2)\n\
                   s = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), H)\n\
                   threading.Thread(target=s.serve_forever, daemon=True).start()\n\
-                  time.sleep(0.2); H.code = 200\n\
+                  now = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME)\n\
+                  time.sleep(0.2); before = now(); H.code = 200; print('{\"served\": [%d, %d]}' % (before, now()), flush=True)\n\
                   time.sleep(0.2); open(sys.argv[2], 'w').close()\n\
                   time.sleep(0.2); print('now ready', flush=True)\n\
                   time.sleep(30)";
@@ -543,6 +555,16 @@ fn what_is_seen_from_outside() {
             "file" => assert!(detail.ends_with("app.pid; looked for every ms"), "{detail}"),
             _ => assert_eq!(detail, "matches ^now r"),
         }
+        if how == "http" {
+            // As late as it says, and no later: it was served in between.
+            let lag = lag_ns(detail);
+            let told = recorded.stdout.lines().find(|line| line.contains("served")).unwrap();
+            let told: Value = serde_json::from_str(told).unwrap();
+            let [before, after] = [0, 1].map(|at| told["served"][at].as_u64().unwrap());
+            let at_ns = origin(start) + ready_ns;
+            assert!(before <= at_ns && at_ns - lag <= after, "{before} to {after}: {at_ns}, {detail}");
+            assert!(lag <= at_ns - at(start, "first_listen"), "{detail}");
+        }
         if how == "tcp" {
             let late = origin(start) + ready_ns - at(start, "first_listen");
             assert!(late < 100 * MS, "{late}");
@@ -565,6 +587,40 @@ fn rules_for_an_executable() {
     sleeps.sort_unstable();
     assert_eq!(sleeps.len(), 2);
     assert_eq!((sleeps[0].0, sleeps[1]), ("exit", ("time", 200 * MS)));
+}
+
+#[test]
+fn rules_for_an_executable_of_processes_that_run_and_of_all() {
+    common::require_root();
+    let sleeps = |recorded: &Recorded| {
+        // With times that nobody else on the machine sleeps.
+        let of = |time: &str| {
+            let start = recorded.start_with_argv(&["sleep", time]);
+            let (kind, at_ns) = ready(start);
+            (kind.to_owned(), at_ns)
+        };
+        let [(long, at_ns), (short, _)] = ["0.61234", "0.01234"].map(of);
+        assert_eq!((&*long, at_ns, &*short), ("time", 200 * MS, "exit"));
+    };
+    let mut shell = Live::shell("while read -r line; do $line; done; :", &[]);
+    let running = record_background(&["-p", &shell.pid_text(), "--ready", "*/sl?ep=200ms"]);
+    for line in ["sleep 0.61234", "sleep 0.01234", "env true"] {
+        shell.say(line);
+    }
+    shell.close();
+    let recorded = running.stop_at_its_end();
+    assert_eq!(recorded.trace["session"]["mode"], "pid");
+    sleeps(&recorded);
+    // Whom no rule is for is ready as always.
+    let other = recorded.filter(|start| start["argv"][0] == "true");
+    assert_eq!(other.iter().map(|start| kind(start)).collect::<Vec<_>>(), ["exit"]);
+
+    let args = ["-a", "--duration", "2s", "--ready", "sleep=200ms", "--ready", "exec"];
+    let recorded = record(&args, &["sh", "-c", "sleep 0.61234; sleep 0.01234; echo $$"]);
+    assert_eq!(recorded.trace["session"]["mode"], "system");
+    sleeps(&recorded);
+    let pid: u64 = recorded.stdout.trim().parse().unwrap();
+    assert_eq!(kind(recorded.start_of(pid)), "exec");
 }
 
 #[test]

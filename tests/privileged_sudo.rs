@@ -192,3 +192,69 @@ fn through_sudo_everything_is_the_callers() {
     assert_eq!(starts.len(), 5, "{starts:#?}");
     assert!(starts.iter().all(|start| start["uid"] == ALICE && start["gid"] == ALICE));
 }
+
+/// `--run-as` from root, with a user who exists only in these mounts.
+#[test]
+fn run_as_makes_the_command_another_users() {
+    require_root();
+    let folder = place();
+    let over = |name: &str, more: &str| {
+        let text = fs::read_to_string(Path::new("/etc").join(name)).unwrap();
+        fs::write(folder.path().join(name), text + more).unwrap();
+    };
+    over("passwd", &format!("startrace-bob:*:{ALICE}:{ALICE}::/bobs:/bin/sh\n"));
+    over("group", &format!("startrace-club:x:{CLUB}:startrace-bob\n"));
+    let script = "mount --make-rprivate / && for f in passwd group; do mount --bind \"$1/$f\" /etc/$f || exit 90; done; \
+                  cd \"$1\" && shift && exec ./startrace \"$@\"";
+    let run = |args: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", script, "sh"]).arg(folder.path()).args(args);
+        // As after sudo, whose caller it is not to be.
+        command.env("SUDO_UID", "0").env("SUDO_GID", "0").output().unwrap()
+    };
+    let cmd = "id -u; id -g; id -G; echo $HOME $USER ${SUDO_UID-no}; grep -h CapEff /proc/self/status";
+    let other = CLUB + 1;
+    for (who, uid, gid, groups, environment) in [
+        ("startrace-bob".to_owned(), ALICE, ALICE, format!("{ALICE} {CLUB}"), Some("/bobs startrace-bob no")),
+        (ALICE.to_string(), ALICE, ALICE, format!("{ALICE} {CLUB}"), Some("/bobs startrace-bob no")),
+        (
+            "startrace-bob:startrace-club".to_owned(),
+            ALICE,
+            CLUB,
+            CLUB.to_string(),
+            Some("/bobs startrace-bob no"),
+        ),
+        (format!("{other}:{ALICE}"), other, ALICE, ALICE.to_string(), None),
+    ] {
+        let trace = folder.path().join("t.json");
+        let _ = fs::remove_file(&trace);
+        let done = run(&["record", "-q", "-o", "t.json", "--run-as", &who, "--", "sh", "-c", cmd]);
+        assert!(done.status.success(), "{who}: {}", text(&done.stderr));
+        let out = text(&done.stdout);
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!(lines[..3], [uid.to_string(), gid.to_string(), groups], "{who}: {out}");
+        if let Some(environment) = environment {
+            assert_eq!(lines[3], environment, "{who}");
+        }
+        assert_eq!(capabilities(lines[4], "CapEff"), 0, "{who}");
+        let traced = check_trace(&trace);
+        let starts = traced["starts"].as_array().unwrap();
+        assert!(starts.len() >= 4 && starts.iter().all(|start| start["uid"] == uid && start["gid"] == gid));
+        // The trace is the caller's all the same.
+        assert_eq!(fs::metadata(&trace).unwrap().uid(), 0, "{who}");
+    }
+    for (who, says) in [
+        ("startrace-nobody-such", "no user \"startrace-nobody-such\" in /etc/passwd"),
+        ("startrace-bob:nosuch", "no group \"nosuch\" in /etc/group"),
+        ("54349", "name the group too, --run-as 54349:GROUP"),
+    ] {
+        let done = run(&["record", "--run-as", who, "--", "touch", "ran"]);
+        assert_eq!(done.status.code(), Some(125), "{who}: {done:?}");
+        assert!(text(&done.stderr).contains(says), "{who}: {}", text(&done.stderr));
+        assert!(!folder.path().join("ran").exists(), "{who}");
+    }
+    // Nobody else may.
+    let done = as_alice(folder.path(), &[], &["record", "--run-as", "0:0", "--", "touch", "ran"]);
+    assert!(text(&done.stderr).contains("needs root"), "{done:?}");
+    assert!(!done.status.success() && names(&folder.path().join("home")).is_empty());
+}

@@ -157,28 +157,39 @@ impl Lookout {
                     let stamp = file.stamp();
                     let new = stamp.is_some() && stamp != file.before;
                     file.before = stamp;
-                    new.then(|| format!("{}; looked for every ms", file.path.display()))
+                    new.then(|| (now(), format!("{}; looked for every ms", file.path.display())))
                 }
-                What::Tcp(caller) => {
-                    caller.call(&now, None).map(|(address, _, lag)| format!("tcp {address} accepts{lag}"))
+                What::Tcp(caller) => caller
+                    .call(&now, None)
+                    .map(|answer| (answer.at_ns, format!("tcp {} accepts{}", answer.by, answer.lag))),
+                What::Http(caller, url) => {
+                    caller.call(&now, Some(url)).map(|Answer { status, lag, at_ns, .. }| {
+                        (at_ns, format!("HTTP {status} from http://{}{}{lag}", url.host, url.path))
+                    })
                 }
-                What::Http(caller, url) => caller.call(&now, Some(url)).map(|(_, status, lag)| {
-                    format!("HTTP {status} from http://{}{}{lag}", url.host, url.path)
-                }),
             };
-            if let Some(detail) = found {
+            if let Some((at_ns, detail)) = found {
                 target.wanted = false;
-                seen.push((now(), Outside { rule: target.rule, detail }));
+                seen.push((at_ns, Outside { rule: target.rule, detail }));
             }
         }
         seen
     }
 }
 
+/// Somebody answered.
+struct Answer {
+    by: SocketAddr,
+    /// Of HTTP.
+    status: u16,
+    at_ns: u64,
+    /// How late that may have been seen, counted from `at_ns`, in words.
+    lag: String,
+}
+
 impl Caller {
-    /// One step of an attempt, or the beginning of one. Who answered, with what, and how late that may
-    /// have been seen.
-    fn call(&mut self, now: &impl Fn() -> u64, url: Option<&Url>) -> Option<(SocketAddr, u16, String)> {
+    /// One step of an attempt, or the beginning of one.
+    fn call(&mut self, now: &impl Fn() -> u64, url: Option<&Url>) -> Option<Answer> {
         let begun_ns = now();
         if self.attempt.is_none() {
             let address = *self.at.get(self.tries as usize % self.at.len().max(1))?;
@@ -207,7 +218,8 @@ impl Caller {
                 let (address, begun_ns) = (attempt.address, attempt.begun_ns);
                 let status = status(&attempt.answer).unwrap_or_default();
                 let ms = |ns: u64| format!("{:.1} ms", ns as f64 / 1e6);
-                let mut lag = format!("; asked {} before", ms(now().saturating_sub(begun_ns)));
+                let at_ns = now();
+                let mut lag = format!("; asked {} before", ms(at_ns.saturating_sub(begun_ns)));
                 if let Some(failed_ns) = self.failed_ns {
                     let earlier = ms(begun_ns.saturating_sub(failed_ns));
                     lag.push_str(&format!(", and in vain {earlier} earlier"));
@@ -216,7 +228,7 @@ impl Caller {
                     lag.push_str("; somebody else answered there before the start");
                 }
                 *self = Self { at: std::mem::take(&mut self.at), ..Self::default() };
-                Some((address, status, lag))
+                Some(Answer { by: address, status, at_ns, lag })
             }
         }
     }
