@@ -133,6 +133,15 @@ fn capabilities_do_instead_of_root() {
     let hooks = trace["session"]["hooks"].as_array().unwrap();
     let entry = ["fentry/", "percpu_alloc", "sys_enter_execve"];
     assert!(hooks.iter().any(|hook| entry.iter().any(|e| hook.as_str().unwrap().contains(e))), "{hooks:?}");
+    // Which doctor says, too.
+    let doctor = as_alice(folder.path(), &[&inherit, &ambient], &["doctor"]);
+    let said = text(&doctor.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("system-call tracepoints: "), "{doctor:?}");
+    assert!(!said.contains("a command to start cannot be traced"), "{said}");
+    let exact = hooks
+        .iter()
+        .any(|hook| hook.as_str().unwrap().starts_with("fentry/") || hook == "tp/syscalls/sys_enter_execve");
+    assert_eq!(said.contains("a command to start is traced as with -p"), !exact, "{said}");
     assert_eq!(trace["starts"].as_array().unwrap().len(), 3);
     assert!(trace["starts"].as_array().unwrap().iter().all(|start| start["uid"] == ALICE));
 }

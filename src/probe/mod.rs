@@ -21,7 +21,7 @@ pub use inbox::Batch;
 pub use load::{Lost, Probe};
 pub use opener::Opener;
 pub use plan::{Plan, Provider, Scope, Wanted};
-pub use tracefs::syscall_tracepoints;
+pub use tracefs::{find_syscall_tracepoints, syscall_tracepoints};
 pub use uprobe::Started;
 
 use crate::host::limits;

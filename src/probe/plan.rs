@@ -3,7 +3,7 @@
 use super::Error;
 use super::features::{self, FENTRY, Features};
 use super::opener::Opener;
-use super::tracefs::TraceFs;
+use super::tracefs::find_syscall_tracepoints;
 use super::uprobe::Kinds;
 use crate::host::limits;
 use crate::host::owner::Owner;
@@ -357,8 +357,8 @@ fn provider(wanted: &Wanted, features: &Features, tracefs_serves: impl FnOnce() 
 /// Are the tracepoints of system calls within reach? A tracefs of our own takes CAP_SYS_ADMIN; without
 /// them a recording is less exact, but a recording.
 fn tracefs_serves() -> bool {
-    let id = TraceFs::open().and_then(|tracefs| tracefs.id("syscalls", "sys_enter_execve"));
-    id.inspect_err(|error| {
+    let found = find_syscall_tracepoints();
+    found.inspect_err(|error| {
         tracing::warn!(
             "no tracepoints of system calls, so failed forks are not seen, and failed execs without their error: {error:#}"
         );

@@ -61,6 +61,14 @@ impl TraceFs {
     }
 }
 
+/// Are the tracepoints of system calls found at all?
+///
+/// # Errors
+/// What stands in the way.
+pub fn find_syscall_tracepoints() -> Result<()> {
+    TraceFs::open()?.id("syscalls", "sys_enter_execve").map(drop)
+}
+
 /// Can tracepoints of system calls be opened? Tried with one, without a program.
 ///
 /// # Errors
