@@ -513,6 +513,21 @@ fn lag_ns(detail: &str) -> u64 {
     ((ms + 0.1) * MS as f64) as u64
 }
 
+/// The recording is over with the first worker that serves, while the master still makes others.
+#[test]
+fn workers_that_come_while_the_probes_go_are_ended_too() {
+    common::require_root();
+    let script = "import os, socket, time\n\
+                  s = socket.create_server(('127.0.0.1', 0))\n\
+                  for _ in range(100):\n\
+                  \x20   if os.fork() == 0:\n\
+                  \x20       s.accept()\n\
+                  \x20   time.sleep(0.01)\n\
+                  time.sleep(60)";
+    record(&["--kill-when-ready"], &[python().to_str().unwrap(), "-c", script, "late-2"]);
+    assert_eq!(with_word("late-2"), [""; 0]);
+}
+
 #[test]
 fn what_is_seen_from_outside() {
     common::require_root();

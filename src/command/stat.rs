@@ -46,9 +46,9 @@ each are the least. The traced times hold what tracing costs.
 
 The commands run as the caller of sudo, with empty input; their output is not
 shown. A run is over when the command ends, or with --kill-when-ready when it is
-ready. Exit status: 0; 1 failure, a command that failed too; 2 usage; 126, 127:
-the command cannot be started; 128 + signal; 77 if privileges or the kernel do
-not allow it.";
+ready, or the daemon that it leaves is. Exit status: 0; 1 failure, a command
+that failed too; 2 usage; 126, 127: the command cannot be started; 128 + signal;
+77 if privileges or the kernel do not allow it.";
 
 /// Options of `stat`.
 #[derive(Debug, Args)]

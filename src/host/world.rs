@@ -280,6 +280,36 @@ pub fn is_alive(id: Id) -> bool {
     stat(id.pid).is_some_and(|stat| stat.is(id))
 }
 
+/// The same, and it is more than the remains of one: where nobody reaps orphans, those stay.
+pub fn is_running(id: Id) -> bool {
+    stat(id.pid).is_some_and(|stat| stat.is(id) && !(stat.ended() && stat.threads <= 1))
+}
+
+/// It does nothing of its own accord: it is stopped, or over.
+pub fn is_stopped(id: Id) -> bool {
+    stat(id.pid).is_none_or(|stat| !stat.is(id) || stat.ended() || matches!(stat.state, b'T' | b't'))
+}
+
+/// The running processes that are below some, by what `/proc` tells now.
+pub fn below(some: &[Id]) -> Vec<Id> {
+    let listed = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let all: Vec<(u32, Stat)> = pids.filter_map(|pid| Some((pid, stat(pid)?))).collect();
+    let mut known: Vec<u32> = some.iter().map(|id| id.pid).collect();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(parent) = known.get(at).copied() {
+        at += 1;
+        for (pid, stat) in all.iter().filter(|(_, stat)| stat.ppid == parent && !stat.ended()) {
+            if !known.contains(pid) {
+                known.push(*pid);
+                found.push(stat.born(*pid));
+            }
+        }
+    }
+    found
+}
+
 /// The session that a process is in.
 pub fn session(id: Id) -> Option<u32> {
     stat(id.pid).filter(|stat| stat.is(id)).map(|stat| stat.session)
@@ -296,6 +326,7 @@ pub(super) struct Stat {
     tty_group: i64,
     /// `PF_...` of the kernel.
     flags: Option<u64>,
+    threads: u32,
     start_ticks: u64,
 }
 
@@ -354,6 +385,7 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
         tty: fields.get(4)?.parse().ok()?,
         tty_group: fields.get(5)?.parse().ok()?,
         flags: fields.get(6)?.parse().ok(),
+        threads: fields.get(17)?.parse().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,
     })
 }

@@ -68,6 +68,8 @@ struct Recording<'a> {
     over_ns: Option<u64>,
     /// A trigger's end was told, or that of CMD where its daemon is waited for; or need not be.
     told_end: bool,
+    /// CMD has ended, and its daemon is to be ready.
+    awaits_daemon: bool,
 }
 
 impl<'a> Recording<'a> {
@@ -138,6 +140,7 @@ impl<'a> Recording<'a> {
             last_call: None,
             over_ns: None,
             told_end: false,
+            awaits_daemon: false,
         })
     }
 
@@ -248,6 +251,9 @@ impl<'a> Recording<'a> {
                 self.last_call = Some((now + LINGER_NS, "pids"));
             }
         }
+        if let Some(number) = self.signal.filter(|_| self.awaits_daemon) {
+            return Some(signal_word(number));
+        }
         let (at, why) = self.last_call?;
         let over = if self.signal.is_some() {
             command_over || !self.targets_command
@@ -274,6 +280,7 @@ impl<'a> Recording<'a> {
         if daemons.is_empty() {
             None
         } else if has(CommandStart::Open) {
+            self.awaits_daemon = true;
             if since_ns > TOLD_NS && !std::mem::replace(&mut self.told_end, true) {
                 self.live.sink.remark(&waiting_for(&daemons));
             }
@@ -324,7 +331,7 @@ impl<'a> Recording<'a> {
             // However CMD has ended: what it left is to go with it.
             && (decided || matches!(child.try_wait(), Ok(Some(_))))
         {
-            unended.extend(kill_tree(child, &tree).into_iter().map(shown_process));
+            unended.extend(kill_tree(child, tree).into_iter().map(shown_process));
         }
         let command_end = self.spawned.as_mut().and_then(|child| child.try_wait().ok().flatten());
         let session = self.about.session(&mut self.live, ended_ns, ended_by);
@@ -336,7 +343,10 @@ impl<'a> Recording<'a> {
         Ok(Finished {
             session,
             groups,
-            command: command_end.filter(|_| self.targets_command && !decided),
+            // A signal while its daemon is waited for: neither ready nor all that was asked for.
+            command: command_end.filter(|_| {
+                self.targets_command && !decided && !(self.awaits_daemon && self.signal.is_some())
+            }),
             left_running: left_running.filter(|_| self.targets_command),
             guard: self.guard,
             unended,

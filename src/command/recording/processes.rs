@@ -9,6 +9,11 @@ use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+/// What was stopped has no children that are new; what cannot be stopped might have them for ever.
+const MOST_LOOKS: usize = 8;
+/// A process in the kernel stops when it comes back from there.
+const STOP_NS: u64 = 50_000_000;
+
 /// What tells of the end of a process.
 pub(super) fn pidfd(pid: u32) -> Result<OwnedFd, Error> {
     // SAFETY: takes numbers, gives a new descriptor or -1.
@@ -51,15 +56,38 @@ pub(super) fn send(pid: u32, signal: Signal) {
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal);
 }
 
+/// Adds what was started while the probes were taken away. All are stopped meanwhile: whatever one of them starts after
+/// it was looked at, and before it is gone, would be nobody's.
+fn hold(tree: &mut Vec<Id>) {
+    let mut new = tree.clone();
+    for _ in 0..MOST_LOOKS {
+        new.iter().for_each(|id| send(id.pid, Signal::SIGSTOP));
+        let begun_ns = boottime_ns();
+        while !new.iter().all(|id| host::world::is_stopped(*id))
+            && boottime_ns().saturating_sub(begun_ns) < STOP_NS
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        new = host::world::below(tree);
+        if new.is_empty() {
+            return;
+        }
+        tree.extend(&new);
+    }
+}
+
 /// Ends CMD and what it started: asks CMD, then what it left, and then does not ask. Gives what is there all the same.
-pub(super) fn kill_tree(child: &mut host::spawn::Spawned, tree: &[Id]) -> Vec<Id> {
-    let alive = || tree.iter().copied().filter(|id| host::world::is_alive(*id));
+pub(super) fn kill_tree(child: &mut host::spawn::Spawned, mut tree: Vec<Id>) -> Vec<Id> {
+    tree.retain(|id| host::world::is_running(*id));
+    hold(&mut tree);
+    let alive = || tree.iter().copied().filter(|id| host::world::is_running(*id));
     let begun_ns = boottime_ns();
     let is_gone = |child: &mut host::spawn::Spawned| matches!(child.try_wait(), Ok(Some(_)) | Err(_));
     // Once it is waited for, its pid may be a stranger's.
     if !is_gone(child) {
         send(child.pid, Signal::SIGTERM);
     }
+    alive().for_each(|id| send(id.pid, Signal::SIGCONT));
     let (mut asked_all, mut forced) = (false, false);
     loop {
         let gone = is_gone(child);

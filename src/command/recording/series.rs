@@ -424,7 +424,7 @@ impl Running<'_> {
     /// The processes of the run that has begun then.
     fn tree(&self, asked_ns: u64) -> Vec<Id> {
         let mut tree = self.live.builder.command_tree();
-        tree.retain(|id| id.birth_ns >= asked_ns && host::world::is_alive(*id));
+        tree.retain(|id| id.birth_ns >= asked_ns && host::world::is_running(*id));
         tree
     }
 
@@ -447,34 +447,37 @@ impl Running<'_> {
                 self.live.endings_ns.pop_front();
             }
         }
-        let tree = self.tree(asked_ns);
+        let mut asked: Vec<Id> = Vec::new();
         if pid != 0 {
             send(pid, Signal::SIGTERM);
         }
-        let mut asked_all = false;
+        let mut asks_all = false;
         loop {
-            let alive = || tree.iter().filter(|id| host::world::is_alive(**id));
-            if over_ns.is_some() && alive().next().is_none() {
+            // Whoever is asked may start others.
+            let tree = self.tree(asked_ns);
+            if over_ns.is_some() && tree.is_empty() {
                 return Ok(());
             }
             let now = boottime_ns();
             let took = now.saturating_sub(begun_ns);
-            if !asked_all && (over_ns.is_some() || took > GRACE_NS) {
-                asked_all = true;
-                alive().for_each(|id| send(id.pid, Signal::SIGTERM));
+            asks_all |= over_ns.is_some() || took > GRACE_NS;
+            for id in tree.iter().filter(|_| asks_all) {
+                if !asked.contains(id) {
+                    asked.push(*id);
+                    send(id.pid, Signal::SIGTERM);
+                }
             }
             if took > 2 * GRACE_NS {
-                alive().for_each(|id| send(id.pid, Signal::SIGKILL));
+                tree.iter().for_each(|id| send(id.pid, Signal::SIGKILL));
                 if pid != 0 && over_ns.is_none() {
                     send(pid, Signal::SIGKILL);
                 }
             }
             if took > 4 * GRACE_NS {
-                let there: Vec<Id> = alive().copied().collect();
-                let what = if there.is_empty() && pid != 0 {
+                let what = if tree.is_empty() {
                     format!("pid {pid}")
                 } else {
-                    there.into_iter().map(shown_process).collect::<Vec<_>>().join(", ")
+                    tree.into_iter().map(shown_process).collect::<Vec<_>>().join(", ")
                 };
                 return Err(Error::Other(anyhow::anyhow!("of the command, this cannot be ended: {what}")));
             }
@@ -492,7 +495,7 @@ impl Running<'_> {
         stopped: Option<Stopped>,
     ) -> Result<Finished, Error> {
         let Self { mut live, launcher, began, signal, mut left, .. } = self;
-        left.retain(|(_, left)| host::world::is_alive(left.id));
+        left.retain(|(_, left)| host::world::is_running(left.id));
         let ended_ns = boottime_ns();
         live.until_ns = ended_ns;
         live.probe.detach();
