@@ -6,7 +6,7 @@ use crate::host;
 use crate::host::clock::boottime_ns;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 /// What was stopped has no children that are new; what cannot be stopped might have them for ever.
@@ -51,7 +51,25 @@ pub(super) fn is_readable(fd: &OwnedFd) -> bool {
     matches!(nix::poll::poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
 }
 
-/// A signal to a process that may be gone.
+/// A signal to a process that may be gone, and its number a stranger's.
+pub(super) fn send_to(id: Id, signal: Signal) {
+    let Ok(fd) = pidfd(id.pid) else { return };
+    // Asked only now: whatever has the number, the descriptor is this one's.
+    if host::world::is_running(id) {
+        // SAFETY: takes a descriptor of ours and numbers; no information comes with the signal.
+        unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                fd.as_raw_fd(),
+                signal as i32,
+                std::ptr::null::<u8>(),
+                0,
+            )
+        };
+    }
+}
+
+/// A signal to a child, which is there until it is waited for.
 pub(super) fn send(pid: u32, signal: Signal) {
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal);
 }
@@ -61,7 +79,7 @@ pub(super) fn send(pid: u32, signal: Signal) {
 fn hold(tree: &mut Vec<Id>) {
     let mut new = tree.clone();
     for _ in 0..MOST_LOOKS {
-        new.iter().for_each(|id| send(id.pid, Signal::SIGSTOP));
+        new.iter().for_each(|id| send_to(*id, Signal::SIGSTOP));
         let begun_ns = boottime_ns();
         while !new.iter().all(|id| host::world::is_stopped(*id))
             && boottime_ns().saturating_sub(begun_ns) < STOP_NS
@@ -87,7 +105,7 @@ pub(super) fn kill_tree(child: &mut host::spawn::Spawned, mut tree: Vec<Id>) -> 
     if !is_gone(child) {
         send(child.pid, Signal::SIGTERM);
     }
-    alive().for_each(|id| send(id.pid, Signal::SIGCONT));
+    alive().for_each(|id| send_to(id, Signal::SIGCONT));
     let (mut asked_all, mut forced) = (false, false);
     loop {
         let gone = is_gone(child);
@@ -97,11 +115,11 @@ pub(super) fn kill_tree(child: &mut host::spawn::Spawned, mut tree: Vec<Id>) -> 
         let took_ns = boottime_ns().saturating_sub(begun_ns);
         if !asked_all && (gone || took_ns > GRACE_NS) {
             asked_all = true;
-            alive().for_each(|id| send(id.pid, Signal::SIGTERM));
+            alive().for_each(|id| send_to(id, Signal::SIGTERM));
         }
         if !forced && took_ns > 2 * GRACE_NS {
             forced = true;
-            alive().for_each(|id| send(id.pid, Signal::SIGKILL));
+            alive().for_each(|id| send_to(id, Signal::SIGKILL));
             if !gone {
                 send(child.pid, Signal::SIGKILL);
             }

@@ -4,7 +4,7 @@ use super::about::{About, shown, signal_word};
 use super::begin::{self, Began};
 use super::forward::Forward;
 use super::live::waiting_for;
-use super::processes::{send, shown_process};
+use super::processes::{send, send_to, shown_process};
 use super::programs::programs_of;
 use super::rounds::Rounds;
 use super::{Error, GRACE_NS, LINGER_NS, Live, PERIOD, Request, Sink, TOLD_NS, WhenReady};
@@ -464,11 +464,11 @@ impl Running<'_> {
             for id in tree.iter().filter(|_| asks_all) {
                 if !asked.contains(id) {
                     asked.push(*id);
-                    send(id.pid, Signal::SIGTERM);
+                    send_to(*id, Signal::SIGTERM);
                 }
             }
             if took > 2 * GRACE_NS {
-                tree.iter().for_each(|id| send(id.pid, Signal::SIGKILL));
+                tree.iter().for_each(|id| send_to(*id, Signal::SIGKILL));
                 if pid != 0 && over_ns.is_none() {
                     send(pid, Signal::SIGKILL);
                 }
