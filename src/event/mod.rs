@@ -360,6 +360,27 @@ pub struct Exec {
 }
 
 #[cfg(test)]
+impl What {
+    /// The end of a process, of which nothing else is known.
+    pub(crate) fn exit_of(comm: &str) -> Self {
+        Self::Exit {
+            status: 0,
+            uid: 0,
+            gid: 0,
+            comm: comm.into(),
+            session_leader: false,
+            group: None,
+            foreground: None,
+            has_tty: false,
+            stdio: Default::default(),
+            ignored: 0,
+            written: None,
+            null_on_pipe: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

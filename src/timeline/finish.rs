@@ -253,20 +253,7 @@ mod tests {
         let mut at = |ms: u64, id: Id, what| {
             builder.event(Event { time_ns: ms * 1_000_000, id, tid: id.pid, what }, &mut world);
         };
-        let exit = || What::Exit {
-            status: 0,
-            uid: 0,
-            gid: 0,
-            comm: "sh".into(),
-            session_leader: false,
-            group: None,
-            foreground: None,
-            has_tty: false,
-            stdio: Default::default(),
-            ignored: 0,
-            written: None,
-            null_on_pipe: None,
-        };
+        let exit = || What::exit_of("sh");
         at(10, shell, What::Fork(Box::default()));
         at(11, shell, What::Exec(Box::new(Exec { old_tid: 7, ..Exec::default() })));
         at(20, copy, What::Fork(Box::new(Fork { creator: shell, real_parent: shell, ..Fork::default() })));

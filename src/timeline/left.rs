@@ -94,20 +94,7 @@ mod tests {
             [6, 7, 8, 9, 10].map(|pid| Id { pid, birth_ns: pid.into() });
         let mut builder = Builder::new(Options::default());
         let mut world = Replay::default();
-        let exit = || What::Exit {
-            status: 0,
-            uid: 0,
-            gid: 0,
-            comm: "sh".into(),
-            session_leader: false,
-            group: None,
-            foreground: None,
-            has_tty: false,
-            stdio: Default::default(),
-            ignored: 0,
-            written: None,
-            null_on_pipe: None,
-        };
+        let exit = || What::exit_of("sh");
         let mut at = |builder: &mut Builder, ms: u64, id: Id, what| {
             builder.event(Event { time_ns: ms * 1_000_000, id, tid: id.pid, what }, &mut world);
         };

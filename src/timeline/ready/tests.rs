@@ -139,21 +139,7 @@ impl Stage {
     }
 
     fn exit(&mut self, ms: u64, pid: u32) -> &mut Self {
-        let exit = What::Exit {
-            status: 0,
-            uid: 0,
-            gid: 0,
-            comm: "x".into(),
-            session_leader: false,
-            group: None,
-            foreground: None,
-            has_tty: false,
-            stdio: Default::default(),
-            ignored: 0,
-            written: None,
-            null_on_pipe: None,
-        };
-        self.at(ms, pid, exit)
+        self.at(ms, pid, What::exit_of("x"))
     }
 
     /// All starts that were given out by then, ended there.
