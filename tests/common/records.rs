@@ -7,7 +7,7 @@ use startrace::timeline::{Builder, Options, Output};
 use startrace::trace::schema::Start;
 
 /// Each record behind its length, as the inbox keeps them.
-fn records(mut rest: &[u8]) -> Vec<&[u8]> {
+pub fn records(mut rest: &[u8]) -> Vec<&[u8]> {
     let mut records = Vec::new();
     while let Some((len, tail)) = rest.split_first_chunk::<2>() {
         let (record, tail) = tail.split_at(usize::from(u16::from_le_bytes(*len)).min(tail.len()));
