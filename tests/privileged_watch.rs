@@ -128,9 +128,18 @@ fn ctrl_c_ends_it_with_success_and_a_summary() {
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();
     let mut to = starter.stdin.take().unwrap();
-    // Until it is live nothing is seen: one after the other until a line comes.
+    // Until it is live nothing is seen, and what it finds under way is told in part: one after the other until the line of
+    // a whole one comes.
     let lines = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| out.read_line(&mut first).unwrap());
+        let reader = scope.spawn(|| {
+            loop {
+                first.clear();
+                let lines = out.read_line(&mut first).unwrap();
+                if lines == 0 || !first.contains(" (partial) ") {
+                    return lines;
+                }
+            }
+        });
         let begin = Instant::now();
         while !reader.is_finished() && begin.elapsed() < LIMIT {
             to.write_all(b"go\n").unwrap();
