@@ -196,8 +196,11 @@ int BPF_PROG_THAT_STAYS(on_percpu_alloc)
 #endif
 		if (!st)
 			st = state_make(task);
-		if (st && stamp(&st->fork_entry_ns, &st->flags, TASK_FORK_MM))
+		if (st && stamp(&st->fork_entry_ns, &st->flags, TASK_FORK_MM)) {
 			st->fork_waited_ns = waited_ever(task);
+			if (is_tracked(st))
+				want_waking();
+		}
 		break;
 #if defined(__TARGET_ARCH_x86)
 	case 59: case 322:

@@ -429,6 +429,13 @@ struct seed {
 };
 
 /* Every way to lose something in the kernel. */
+/* Is the program on wake-ups attached? */
+enum waking_hook {
+	WAKING_ON = 0,
+	WAKING_OFF = 1,               /* no start is under way */
+	WAKING_WANTED = 2,            /* one has begun meanwhile */
+};
+
 struct lost {
 	__u64 events;                 /* ring full */
 	__u64 bytes;                  /* of those records */

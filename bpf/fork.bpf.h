@@ -150,6 +150,7 @@ int BPF_PROG_THAT_STAYS(on_newtask, struct task_struct *child, __u64 clone_flags
 	if (plain(child)->flags & PF_KTHREAD)
 		return 0;
 
+	want_waking();
 	st = state_make(child);
 	kept.flags = TASK_TRACKED | TASK_FRESH | (watching ? TASK_WATCHED : 0);
 	if (st)

@@ -176,6 +176,7 @@ static __always_inline void watch_begin(struct task_struct *task, struct task_st
 
 	if (!watching || (st->flags & TASK_WATCHED))
 		return;
+	want_waking();
 	if (birth <= settled_newest)
 		bpf_map_delete_elem(&settled, &birth);
 	st->flags |= TASK_WATCHED;

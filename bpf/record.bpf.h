@@ -68,4 +68,21 @@ static __always_inline bool scratch_send(struct scratch *s)
 	return true;
 }
 
+/*
+ * A start begins. While none is under way there is no program on wake-ups, which all tasks of the machine pay for: user
+ * space has to attach it, and at once, for until then nobody knows who wakes whom. It is woken by a record that it never
+ * sees. (When a task could run again the scheduler knows as well: runnable_since().)
+ */
+static __always_inline void want_waking(void)
+{
+	void *nothing;
+
+	if (waking_hook != WAKING_OFF)
+		return;
+	waking_hook = WAKING_WANTED;
+	nothing = bpf_ringbuf_reserve(&ring, sizeof(__u64), 0);
+	if (nothing)
+		bpf_ringbuf_discard(nothing, BPF_RB_FORCE_WAKEUP);
+}
+
 #endif

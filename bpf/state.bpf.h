@@ -27,6 +27,7 @@ bool seeding = false;                       /* running processes are being marke
 __u64 seeding_since_ns = 0;                 /* who was born since then was marked at birth */
 __u64 settled_newest = 0;                   /* who was born later is not in `settled` */
 bool wake_sent = false;                     /* the consumer has been woken and has not drained yet */
+enum waking_hook waking_hook = WAKING_ON;
 struct lost lost = {};
 __u64 own_root_at[2] = {};                  /* the tracer's root, once it was met: vfsmount and dentry, which it holds */
 
@@ -61,6 +62,7 @@ struct wire_types {
 	enum import_fact import_fact;
 	enum file_op file_op;
 	enum file_fact file_fact;
+	enum waking_hook waking_hook;
 };
 const volatile struct wire_types wire_types = {};
 
@@ -104,6 +106,7 @@ struct task_state {
 	__u64 since_ns;                     /* that record; 0: it has not run yet */
 	__u64 on_ns;                        /* on a CPU since then; 0: it is off */
 	__u64 off_ns;
+	__u64 waited_ns;                    /* then: waited_ever() */
 	__u64 running_ns;
 	__u64 runnable_ns;
 	__u64 blocked_ns[WAIT_KINDS];

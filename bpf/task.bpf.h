@@ -160,6 +160,24 @@ static __always_inline __u64 turn_so_far(struct task_struct *task)
 }
 
 /*
+ * Since when a task that gets its CPU could run, by the scheduler's own account: how long it was in run queues since it
+ * left the CPU, in the last of them until now. `now` where that is not kept.
+ */
+static __always_inline __u64 runnable_since(struct task_struct *task, struct task_state *st, __u64 now)
+{
+	__u64 clock, queued, waited;
+
+	if (!bpf_core_field_exists(struct sched_info, last_queued) || !bpf_core_field_exists(struct cfs_rq, rq))
+		return now;
+	waited = waited_ever(task) - st->waited_ns;
+	clock = BPF_CORE_READ(task, se.cfs_rq, rq, clock);
+	queued = BPF_CORE_READ(task, sched_info.last_queued);
+	if (queued && clock > queued)
+		waited += clock - queued;
+	return waited < now - st->off_ns ? now - waited : st->off_ns;
+}
+
+/*
  * Who had the CPU while the task waited for it: all that is known is who had it last, and since when. (Who had it before
  * would have to be noted at the switches of strangers, which are to cost nothing.)
  */
@@ -167,7 +185,7 @@ static __always_inline void come_back(struct task_struct *task, struct task_stat
 				      struct task_struct *rival, __u64 now)
 {
 	struct wait_what what = { .now = now, .task = (__u64)task, .rival = (__u64)rival };
-	__u64 blocked, total;
+	__u64 blocked, total, wake = st->wake_ns;
 	__u32 kind;
 
 	if (!st->since_ns)
@@ -179,12 +197,17 @@ static __always_inline void come_back(struct task_struct *task, struct task_stat
 	blocked = total;
 	if (kind == WAIT_CPU) {
 		blocked = 0;
-	} else if (kind != WAIT_THROTTLED && st->wake_ns) {
-		what.wake_ns = st->wake_ns < st->off_ns ? st->off_ns : st->wake_ns;
-		if (what.wake_ns < now)
-			blocked = what.wake_ns - st->off_ns;
-		else
-			what.wake_ns = now;
+	} else if (kind != WAIT_THROTTLED) {
+		/* Nobody looked at wake-ups then (see want_waking()), or this kernel did not trace this one. */
+		if (!wake && rival != task)
+			wake = runnable_since(task, st, now);
+		if (wake) {
+			what.wake_ns = wake < st->off_ns ? st->off_ns : wake;
+			if (what.wake_ns < now)
+				blocked = what.wake_ns - st->off_ns;
+			else
+				what.wake_ns = now;
+		}
 	}
 	if (total >= TOLD_NS || kind == WAIT_OTHER) {
 		if (is_settled(task, st))
@@ -253,6 +276,7 @@ static __always_inline void leave(struct task_struct *task, struct task_state *s
 	}
 	st->on_ns = 0;
 	st->off_ns = now;
+	st->waited_ns = waited_ever(task);
 }
 
 SEC("?tp_btf/sched_switch")

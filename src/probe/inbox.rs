@@ -8,6 +8,7 @@
 //! counted by the programs.
 
 use super::ring::Ring;
+use super::waking::Waking;
 use crate::event::{Event, decode};
 use crate::host::clock::boottime_ns;
 use libbpf_rs::MapHandle;
@@ -138,37 +139,60 @@ impl Inbox {
     }
 }
 
-/// The thread that empties the ring while nobody else does.
+/// The thread that empties the ring while nobody else does, and sees to the program on wake-ups.
 pub(super) struct Drainer {
     thread: Option<JoinHandle<()>>,
-    stop: Arc<EventFd>,
+    call: Arc<EventFd>,
+    stops: Arc<AtomicBool>,
 }
 
 impl Drainer {
     /// Starts it. Its priority is that of the calling thread.
-    pub(super) fn start(inbox: Arc<Inbox>, ring: &MapHandle) -> std::io::Result<Self> {
-        let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+    pub(super) fn start(
+        inbox: Arc<Inbox>,
+        waking: Option<Arc<Waking>>,
+        ring: &MapHandle,
+    ) -> std::io::Result<Self> {
+        let (call, stops) = (Arc::new(eventfd()?), Arc::new(AtomicBool::new(false)));
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(ring.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
-        epoll.add(stop.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, 1))?;
+        for fd in [ring.as_fd(), call.as_fd()] {
+            epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
+        }
+        let stopped = stops.clone();
         let thread = std::thread::Builder::new().name("drain".to_owned()).spawn(move || {
             loop {
                 let mut ready = [EpollEvent::empty(); 2];
                 match epoll.wait(&mut ready, EpollTimeout::NONE) {
-                    Ok(n) if ready.iter().take(n).any(|event| event.data() == 1) => return,
                     Ok(_) | Err(nix::Error::EINTR) => {}
                     Err(_) => return,
+                }
+                if stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                if let Some(waking) = &waking {
+                    waking.look();
+                    waking.leave();
                 }
                 inbox.drain();
             }
         })?;
-        Ok(Self { thread: Some(thread), stop })
+        Ok(Self { thread: Some(thread), call, stops })
     }
+
+    /// There is something to do, whatever is in the ring.
+    pub(super) fn call(&self) {
+        let _ = self.call.write(1);
+    }
+}
+
+fn eventfd() -> nix::Result<EventFd> {
+    EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
 }
 
 impl Drop for Drainer {
     fn drop(&mut self) {
-        let _ = self.stop.write(1);
+        self.stops.store(true, Ordering::SeqCst);
+        self.call();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -7,16 +7,18 @@ use super::kernel_types::KernelTypes;
 use super::library::{self, Libraries, Maps, is_loaded_beside};
 use super::object::{self, loaded, no_section};
 use super::opener::Opener;
-use super::plan::{FILES, Plan, Provider};
+use super::plan::{FILES, Plan, Provider, Scope};
 use super::tracefs::{self, TraceFs};
 use super::uprobe::Started;
+use super::waking::{self, Rest, Waking};
 use crate::bpf::StartraceSkel;
 use crate::event::Id;
 use crate::host::clock::boottime_ns;
+use anyhow::Context;
 use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, ProgramMut};
 use std::collections::BTreeMap;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{AsFd, IntoRawFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -32,6 +34,9 @@ pub struct Probe {
     inbox: Arc<Inbox>,
     pub(super) skel: StartraceSkel<'static>,
     links: Vec<Link>,
+    /// `None`: nobody asks who woke whom.
+    waking: Option<Arc<Waking>>,
+    rest: Rest,
     /// `None`: no probes in libraries.
     libraries: Option<Libraries>,
     keeper: Option<tracefs::Keeper>,
@@ -80,12 +85,24 @@ impl Probe {
         // SAFETY: same size and alignment, and the programs write 0 or 1 only. The memory goes with the
         // skeleton, which is dropped after everything that holds this (see `Probe`).
         let wake_sent: &'static AtomicBool = unsafe { AtomicBool::from_ptr(&raw mut bss.wake_sent) };
+        // SAFETY: the same, and it is a number of this size.
+        let waking_hook: &'static AtomicU32 = unsafe { AtomicU32::from_ptr(&raw mut bss.waking_hook.0) };
         let inbox = Arc::new(Inbox::new(&MapHandle::try_from(&skel.maps.ring)?, wake_sent)?);
+        let waking = if plan.watches() {
+            let exact = plan.features.interrupt_count;
+            let program = if exact { &skel.progs.on_waking_exact } else { &skel.progs.on_waking };
+            let program = program.as_fd().try_clone_to_owned().map_err(anyhow::Error::from)?;
+            Some(Arc::new(Waking::new(program, waking_hook)))
+        } else {
+            None
+        };
         Ok(Self {
             drainer: None,
             inbox,
             skel,
             links: Vec::new(),
+            waking,
+            rest: Rest::default(),
             libraries: None,
             keeper: None,
             hooks: Vec::new(),
@@ -114,11 +131,12 @@ impl Probe {
         if plan.tells_faults() {
             attach(&progs.on_page_fault, "tp_btf/page_fault_user")?;
         }
+        // A command is about to start. Else it is attached when something does.
+        if let Some(waking) = self.waking.as_ref().filter(|_| plan.scope == Scope::Children) {
+            waking.attach().context("cannot attach to sched_waking").map_err(Error::Other)?;
+        }
         if plan.watches() {
             attach(&progs.on_switch_watched, "tp_btf/sched_switch")?;
-            let waking =
-                if plan.features.interrupt_count { &progs.on_waking_exact } else { &progs.on_waking };
-            attach(waking, "tp_btf/sched_waking")?;
             attach(&progs.on_rename, "tp_btf/task_rename")?;
             if plan.features.inet_sock_set_state {
                 attach(&progs.on_sock_state, "tp_btf/inet_sock_set_state")?;
@@ -221,10 +239,12 @@ impl Probe {
         }
     }
 
-    /// What is attached.
+    /// What is attached, or was for a while.
     pub fn hooks(&self) -> Vec<String> {
         let libraries = self.libraries.as_ref().map_or(&[][..], Libraries::hooks);
-        self.hooks.iter().chain(libraries).cloned().collect()
+        let waking = self.waking.as_ref().filter(|waking| waking.was_attached());
+        let waking = waking.map(|_| waking::HOOK.to_owned());
+        self.hooks.iter().chain(libraries).cloned().chain(waking).collect()
     }
 
     /// What these hooks cannot see, by the names of `session.not_observed`.
@@ -287,7 +307,8 @@ impl Probe {
     /// No thread could be started.
     pub fn start_drainer(&mut self) -> Result<(), Error> {
         let ring = MapHandle::try_from(&self.skel.maps.ring)?;
-        let drainer = Drainer::start(self.inbox.clone(), &ring).map_err(anyhow::Error::from)?;
+        let drainer =
+            Drainer::start(self.inbox.clone(), self.waking.clone(), &ring).map_err(anyhow::Error::from)?;
         self.drainer = Some(drainer);
         Ok(())
     }
@@ -295,7 +316,21 @@ impl Probe {
     /// Takes the records out of the ring. Gives the time (boottime) before which every record was
     /// written that is out by now; `None` where some had to stay for want of room.
     pub fn drain(&mut self) -> Option<u64> {
+        // The drainer was woken for that as well, and found the ring empty if this was faster.
+        if let Some(waking) = &self.waking {
+            waking.look();
+        }
         self.inbox.drain()
+    }
+
+    /// All events up to `until_ns` have been looked at, and `idle`: no start is under way whose waits are told. Where that has been so for a
+    /// while, wake-ups are left alone until the next one begins.
+    pub fn rest(&mut self, idle: bool, until_ns: u64) {
+        if let (Some(waking), Some(drainer)) = (&self.waking, &self.drainer)
+            && self.rest.at(waking, idle, until_ns)
+        {
+            drainer.call();
+        }
     }
 
     /// The next events that were drained, in order of arrival.
@@ -348,7 +383,11 @@ impl Probe {
     pub fn detach(&mut self) {
         // Closing a tracepoint's link waits for an RCU grace period, some 40 ms. They wait together.
         let libraries = self.libraries.as_mut().map(Libraries::take_links).unwrap_or_default();
-        super::uprobe::close(self.links.drain(..).chain(libraries).collect());
+        let waking = self.waking.as_ref().and_then(|waking| waking.end());
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(waking));
+            super::uprobe::close(self.links.drain(..).chain(libraries).collect());
+        });
         self.keeper = None;
     }
 
@@ -369,6 +408,8 @@ impl Probe {
                 lost.insert(name.to_owned(), counter_of(counter).load(Ordering::Relaxed));
             }
         }
+        let unseen = self.waking.as_ref().map_or(0, |waking| waking.failures());
+        lost.insert("wakers".to_owned(), unseen);
         lost.insert("undecodable".to_owned(), self.undecodable);
         lost.insert("recursion_misses".to_owned(), self.recursion_misses());
         lost

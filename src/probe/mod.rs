@@ -16,6 +16,7 @@ mod sampling;
 pub mod seed;
 mod tracefs;
 mod uprobe;
+mod waking;
 
 pub use inbox::Batch;
 pub use load::{Lost, Probe};

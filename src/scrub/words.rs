@@ -469,6 +469,7 @@ const NAMES: &[&str] = &[
     "seeds_missed",
     "task_storage",
     "undecodable",
+    "wakers",
     "dynamic",
     "lxc",
     "crio",

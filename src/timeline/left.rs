@@ -47,6 +47,13 @@ impl Builder {
         open.map(|(id, _)| *id)
     }
 
+    /// Is a start under way of which waits are told? Those of a process that was not seen from its creation on are told
+    /// from its next exec on.
+    pub fn tells_waits(&self) -> bool {
+        let mut open = self.processes.values().filter_map(|process| process.start.as_ref());
+        open.any(|open| !open.partial || !open.execs.is_empty())
+    }
+
     /// The living processes that descend from the command that the recording began, itself first. Those between may be
     /// gone and forgotten: a daemon's are.
     pub fn command_tree(&self) -> Vec<Id> {

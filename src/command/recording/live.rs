@@ -268,6 +268,7 @@ impl<'a> Live<'a> {
                 |builder, world| builder.outside(time_ns, &seen, world),
             );
         }
+        self.probe.rest(!self.builder.tells_waits(), until_ns);
         if self.builder.is_due(until_ns) {
             self.step(|| Recorded::Tick(until_ns), |builder, world| builder.tick(until_ns, world));
         }

@@ -34,7 +34,9 @@ enum Case {
     Floor(&'static [&'static str]),
     /// A recording that began after the pair.
     Stranger(Mode),
-    /// `record -a` that the pair was started under: its start is over.
+    /// The same pair while a start is under way that only waits: what starts wait for is looked at then.
+    Beside,
+    /// `record -a` that the pair was started under: its start is over, and no other is under way.
     Rested,
     /// The same, while it is in its start.
     Starting,
@@ -46,6 +48,7 @@ const CASES: &[Case] = &[
     Case::Stranger(Mode::Stranger("lifecycle")),
     Case::Stranger(Mode::Stranger("")),
     Case::Stranger(Mode::System("")),
+    Case::Beside,
     Case::Rested,
     Case::Starting,
 ];
@@ -55,6 +58,7 @@ impl Case {
         match self {
             Self::Floor(tracepoints) => format!("no-op on {}", tracepoints.join(", ")),
             Self::Stranger(mode) => mode.name(),
+            Self::Beside => format!("{}, a start is under way", Mode::System("").name()),
             Self::Rested => format!("{}, start is over", Mode::System("").name()),
             Self::Starting => format!("{}, in its start", Mode::System("").name()),
         }
@@ -62,13 +66,14 @@ impl Case {
 
     /// Whoever is not being recorded is to pay next to nothing.
     fn goal(&self) -> Option<&'static str> {
-        matches!(self, Self::Stranger(_) | Self::Rested).then_some("<= 1.03")
+        matches!(self, Self::Stranger(_) | Self::Beside | Self::Rested).then_some("<= 1.03")
     }
 
     fn about(&self) -> &'static str {
         match self {
             Self::Floor(_) => "what the kernel takes for any program",
             Self::Stranger(_) => "pair from before the recording",
+            Self::Beside => "pair from before the recording, and a sleep that is in its start",
             Self::Rested => "pair started under it, at rest since",
             Self::Starting => "pair started under it, recorded",
         }
@@ -85,6 +90,20 @@ impl Case {
                 let without = stranger.measure()?;
                 let with = mode.run(bench, &[], |_| stranger.measure())?;
                 Ok(Sample { with, without })
+            }
+            Self::Beside => {
+                let without = stranger.measure()?;
+                let trace = bench.folder.join("switches.ndjson");
+                let out = trace.to_string_lossy();
+                let args = ["-q", "-a", "--ready", "exit", "--format", "ndjson", "-o", &out];
+                let tracer = Tracer::start(bench, &args)?;
+                let mut starting = Command::new("sleep").arg("1000").spawn().context("no sleep")?;
+                let with = stranger.measure();
+                starting.kill()?;
+                starting.wait()?;
+                tracer.stop()?;
+                std::fs::remove_file(&trace)?;
+                Ok(Sample { with: with?, without })
             }
             Self::Rested | Self::Starting => {
                 let trace = bench.folder.join("switches.ndjson");
@@ -140,12 +159,14 @@ impl Pair {
         Ok(workload::number(&answer, "ns")? / f64::from(2 * TRIPS))
     }
 
-    /// Until its start is in the trace.
+    /// Until its start is in the trace, and nobody looks at wake-ups any more.
     fn wait_rested(&self, trace: &Path) -> Result<()> {
         let begin = Instant::now();
-        while !has_start(&std::fs::read_to_string(trace).unwrap_or_default(), self.pid()) {
+        while !has_start(&std::fs::read_to_string(trace).unwrap_or_default(), self.pid())
+            || floor::programs_on("sched_waking")? > 0
+        {
             if begin.elapsed() > LIMIT {
-                bail!("the pair's start is not over after {LIMIT:?} without work");
+                bail!("the pair's start is not over after {LIMIT:?} without work, or others go on");
             }
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -1,0 +1,149 @@
+//! The program on wake-ups: there while a start is under way, and what is known without it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::live::{Live, until};
+use common::{check, check_schema, parse, program, record_background, startrace};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::fs;
+use std::process::Command;
+
+const MS: u64 = 1_000_000;
+
+/// Does the tracer hold a program on wake-ups, by what the kernel says of its descriptors?
+fn looks_at_wake_ups(tracer: u32) -> bool {
+    let Ok(list) = fs::read_dir(format!("/proc/{tracer}/fdinfo")) else { return false };
+    list.filter_map(Result::ok)
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .any(|text| text.lines().any(|line| line.starts_with("tp_name:") && line.ends_with("sched_waking")))
+}
+
+fn has_hook(trace: &Value) -> bool {
+    trace["session"]["hooks"].as_array().unwrap().iter().any(|hook| hook == "tp_btf/sched_waking")
+}
+
+/// Each line that it gets is a script, run in a shell of its own; answered with a line.
+fn shell() -> Live {
+    Live::shell("while read -r line; do sh -c \"$line\"; echo over; done", &[])
+}
+
+#[test]
+fn wake_ups_are_looked_at_while_a_start_is_under_way() {
+    let mut target = shell();
+    let running = record_background(&["-p", &target.pid_text()]);
+    assert!(!looks_at_wake_ups(running.pid()), "no start is under way yet");
+    for round in 1..=2 {
+        target.say("sleep 0.4");
+        until("the program on wake-ups", || looks_at_wake_ups(running.pid()));
+        target.wait_lines(round);
+        until("its leaving", || !looks_at_wake_ups(running.pid()));
+    }
+    let recorded = running.stop();
+    assert!(has_hook(&recorded.trace));
+    assert_eq!(recorded.trace["session"]["complete"], true, "{}", recorded.trace["session"]["lost"]);
+    let sleeps = recorded.starts_with_argv(&["sleep", "0.4"]);
+    assert_eq!(sleeps.len(), 2);
+    for sleep in sleeps {
+        let wait =
+            &sleep["timeline"]["waits"].as_array().unwrap().iter().find(|w| w["kind"] == "sleep").unwrap();
+        assert_eq!(wait["woken_by"]["kind"], "timer");
+    }
+}
+
+#[test]
+fn nobody_looks_at_wake_ups_where_nothing_starts() {
+    let target = shell();
+    let running = record_background(&["-p", &target.pid_text()]);
+    assert!(!looks_at_wake_ups(running.pid()));
+    assert!(!has_hook(&running.stop().trace), "session.hooks has what was attached");
+}
+
+/// It waits from its first instruction on, and is woken when the program is there.
+#[test]
+fn a_process_that_waits_at_once_after_a_pause_has_its_waker() {
+    let mut target = shell();
+    let running = record_background(&["-p", &target.pid_text()]);
+    // The right half reads before it does anything else.
+    target.say("{ sleep 0.2; echo x; } | { read -r x; }");
+    target.wait_lines(1);
+    let recorded = running.stop();
+    let shell = recorded.children_of(target.pid());
+    assert_eq!(shell.len(), 1);
+    let halves = recorded.children_of(shell[0]["pid"].as_u64().unwrap());
+    let of = |kind: &str| {
+        let has = |start: &&&Value| start["timeline"]["states"]["blocked"][kind].as_u64() > Some(150 * MS);
+        *halves.iter().find(has).unwrap_or_else(|| panic!("no half waited in {kind}: {halves:#?}"))
+    };
+    let (left, right) = (of("child"), of("pipe"));
+    let waits = right["timeline"]["waits"].as_array().unwrap();
+    let wait = waits.iter().max_by_key(|wait| wait["duration_ns"].as_u64()).unwrap();
+    assert_eq!(wait["kind"], "pipe");
+    assert_eq!(
+        (&wait["woken_by"]["kind"], &wait["woken_by"]["pid"]),
+        (&"task".into(), &left["pid"]),
+        "{wait}"
+    );
+}
+
+/// What it said of its own waits for a CPU, and the trace.
+fn contended(seen: bool) -> (Value, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut target = shell();
+    let mut tracer = Command::new(startrace());
+    tracer.args(["record", "-q", "-o", "t.json", "-p", &target.pid_text()]).current_dir(&folder);
+    if !seen {
+        tracer.env("STARTRACE_TEST_NO_WAKING", "1");
+    }
+    let mut tracer = Live::spawn(&mut tracer);
+    until("the recording", || common::live::is_live(tracer.pid()));
+    target.say(&format!("exec {}", program("contended").display()));
+    target.wait_lines(2);
+    tracer.signal(Signal::SIGINT);
+    assert!(tracer.wait().success(), "{}", tracer.stderr());
+    let trace = parse(&fs::read(folder.path().join("t.json")).unwrap());
+    check_schema(&trace);
+    check::timelines(&trace).unwrap();
+    (common::programs::told(&target.stdout()), trace)
+}
+
+/// How long a task was blocked and how long it then waited for a CPU is measured with the program and without it.
+#[test]
+fn without_the_program_waits_are_divided_by_the_schedulers_account() {
+    for seen in [true, false] {
+        let (told, trace) = contended(seen);
+        let start = common::starts(&trace).iter().find(|start| start["pid"] == told["self"]).unwrap();
+        let states = &start["timeline"]["states"];
+        let ns = |value: &Value| value.as_u64().unwrap();
+        let (asked, slept) = (ns(&told["sleeps"]) * 5 * MS, ns(&told["slept_ns"]));
+        assert!(slept > asked + 10 * MS, "it had its CPU for itself: {told}");
+        // A timer comes up to some 0.1 ms late; the CPU came much later.
+        let blocked = ns(&states["blocked"]["sleep"]);
+        assert!((asked..asked + 4 * MS).contains(&blocked), "seen: {seen}, {told}, {states}");
+        assert!(ns(&states["runnable_ns"]) > slept - blocked - MS, "seen: {seen}, {told}, {states}");
+        let pipes: Vec<_> = start["timeline"]["waits"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|wait| wait["kind"] == "pipe" && wait["syscall"] == "read")
+            .collect();
+        assert!(!pipes.is_empty());
+        let by = if seen {
+            (Value::from("task"), told["writer"].clone())
+        } else {
+            ("unknown".into(), Value::Null)
+        };
+        for wait in pipes {
+            assert_eq!(
+                (&wait["woken_by"]["kind"], &wait["woken_by"]["pid"]),
+                (&by.0, &by.1),
+                "seen: {seen}, {wait}"
+            );
+        }
+        let session = &trace["session"];
+        assert_eq!(session["lost"]["wakers"], u64::from(!seen), "{session}");
+        assert_eq!((&session["complete"], has_hook(&trace)), (&seen.into(), seen));
+    }
+}
