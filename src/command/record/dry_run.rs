@@ -70,6 +70,12 @@ fn costs(plan: &Plan, wanted: &Wanted) -> Vec<String> {
         "some 10 us a start in the kernel (fork, first run, exec, exit), two loads for every other context switch."
             .to_owned(),
     ];
+    if plan.watches() {
+        costs.push(
+            "sched_waking: while a start is under way, and a second more, every wake-up takes some 50 ns longer."
+                .to_owned(),
+        );
+    }
     if plan.probes_libraries() {
         costs.push(
             "Probes in ld.so and libc: every start of a dynamic program on the machine takes 50 to 120 us longer."

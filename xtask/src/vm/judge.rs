@@ -192,6 +192,12 @@ fn recording(folder: &Path, name: &str, provider: &'static str, verdict: &mut Ve
         _ => expect("provider", &used.into(), &provider.into()),
     };
     verdict.check(format!("{name}: provider"), chosen);
+    // With -p and -a by a recorder that has given up most of its rights by then.
+    let waking = hooks.iter().any(|hook| hook == "tp_btf/sched_waking");
+    verdict.check(
+        format!("{name}: wake-ups are looked at when something starts"),
+        if waking { Ok(()) } else { Err(format!("hooks are {hooks:?}")) },
+    );
     verdict.check(format!("{name}: phases, states and paths add up"), check::timelines(&trace));
     verdict.check(format!("{name}: states are known"), states(&trace));
     let programs: BTreeMap<String, u64> = said.lines().filter_map(verified).collect();
