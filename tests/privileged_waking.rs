@@ -119,16 +119,20 @@ fn without_the_program_waits_are_divided_by_the_schedulers_account() {
         let ns = |value: &Value| value.as_u64().unwrap();
         let (asked, slept) = (ns(&told["sleeps"]) * 5 * MS, ns(&told["slept_ns"]));
         assert!(slept > asked + 10 * MS, "it had its CPU for itself: {told}");
-        // A timer comes up to some 0.1 ms late; the CPU came much later.
+        let waits = start["timeline"]["waits"].as_array().unwrap();
+        let of = |kind: &str, call: &str| -> Vec<&Value> {
+            waits.iter().filter(|wait| wait["kind"] == kind && wait["syscall"] == call).collect()
+        };
+        // A timer comes some 0.1 ms late (later, where the host takes its CPU away); the CPU came much later.
+        let mut sleeps: Vec<u64> =
+            of("sleep", "clock_nanosleep").iter().map(|wait| ns(&wait["duration_ns"])).collect();
+        sleeps.sort_unstable();
+        let middle = sleeps[sleeps.len() / 2];
+        assert!((5 * MS..5 * MS + MS / 2).contains(&middle), "seen: {seen}, {sleeps:?}");
         let blocked = ns(&states["blocked"]["sleep"]);
-        assert!((asked..asked + 4 * MS).contains(&blocked), "seen: {seen}, {told}, {states}");
+        assert!(blocked >= asked, "seen: {seen}, {told}, {states}");
         assert!(ns(&states["runnable_ns"]) > slept - blocked - MS, "seen: {seen}, {told}, {states}");
-        let pipes: Vec<_> = start["timeline"]["waits"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|wait| wait["kind"] == "pipe" && wait["syscall"] == "read")
-            .collect();
+        let pipes = of("pipe", "read");
         assert!(!pipes.is_empty());
         let by = if seen {
             (Value::from("task"), told["writer"].clone())
