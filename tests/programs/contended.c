@@ -35,10 +35,10 @@ int main(void)
 	long long slept = 0, begin;
 	struct sched_param priority = { 0 };
 	pid_t busy, writer;
-	int pipes[2];
-	char byte;
+	int asks[2], answers[2];
+	char byte = 'x';
 
-	if (pipe(pipes))
+	if (pipe(asks) || pipe(answers))
 		die("pipe");
 	/* Not on the busy CPU. */
 	writer = fork();
@@ -46,8 +46,10 @@ int main(void)
 		die("fork");
 	if (writer == 0) {
 		for (int i = 0; i < TIMES; i++) {
-			sleep_ms(20);
-			if (write(pipes[1], "x", 1) != 1)
+			if (read(asks[0], &byte, 1) != 1)
+				die("read");
+			sleep_ms(10);
+			if (write(answers[1], &byte, 1) != 1)
 				die("write");
 		}
 		_exit(0);
@@ -63,8 +65,8 @@ int main(void)
 	if (sched_setscheduler(0, SCHED_IDLE, &priority))
 		die("sched_setscheduler");
 	for (int i = 0; i < TIMES; i++) {
-		if (read(pipes[0], &byte, 1) != 1)
-			die("read");
+		if (write(asks[1], &byte, 1) != 1 || read(answers[0], &byte, 1) != 1)
+			die("an answer");
 		begin = now_ns();
 		sleep_ms(5);
 		slept += now_ns() - begin;
