@@ -72,6 +72,32 @@ static __always_inline bool listens(struct sock *sk)
 
 #define KIND_LISTENS (1U << 31)
 
+/* Magic numbers of file systems that are the kernel's own words, on no storage (linux/magic.h). */
+#define MAGIC_PROC 0x9fa0
+#define MAGIC_SYSFS 0x62656572
+#define MAGIC_CGROUP 0x27e0eb
+#define MAGIC_CGROUP2 0x63677270
+#define MAGIC_DEBUGFS 0x64626720
+#define MAGIC_TRACEFS 0x74726163
+
+/* Whoever waits there waits for the kernel: to move a task into a cgroup, it waits until every CPU has been through. */
+static __always_inline bool is_of_kernel(struct file *file)
+{
+	struct inode *inode = READ(struct file, file, f_inode);
+
+	switch (BPF_CORE_READ(inode, i_sb, s_magic)) {
+	case MAGIC_PROC:
+	case MAGIC_SYSFS:
+	case MAGIC_CGROUP:
+	case MAGIC_CGROUP2:
+	case MAGIC_DEBUGFS:
+	case MAGIC_TRACEFS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* What it means to wait on a descriptor: a wait_kind, with KIND_LISTENS for a socket that listens. */
 __noinline __u32 kind_of_fd(__u64 table, __u32 fd)
 {
@@ -89,7 +115,7 @@ __noinline __u32 kind_of_fd(__u64 table, __u32 fd)
 	case FD_TTY:
 		return WAIT_TTY;
 	case FD_FILE:
-		return WAIT_DISK;
+		return is_of_kernel(file) ? WAIT_OTHER : WAIT_DISK;
 	case FD_SOCKET:
 		break;
 	default:

@@ -10,8 +10,10 @@ mod common;
 use common::Batch;
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const MS: u64 = 1_000_000;
 
@@ -23,6 +25,15 @@ fn disk() -> PathBuf {
     target
 }
 
+/// The whole disk under a folder, `MAJOR:MINOR`; none below file systems that have no device of their own.
+fn device_of(folder: &Path) -> Option<String> {
+    let device = fs::metadata(folder).unwrap().dev();
+    let at = format!("/sys/dev/block/{}:{}", nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let of_disk = if Path::new(&at).join("partition").exists() { "../dev" } else { "dev" };
+    let device = fs::read_to_string(Path::new(&fs::canonicalize(at).ok()?).join(of_disk)).ok()?;
+    Some(device.trim().to_owned())
+}
+
 /// A cgroup with a limit; gone when dropped.
 struct Cgroup {
     folder: PathBuf,
@@ -31,24 +42,22 @@ struct Cgroup {
 }
 
 impl Cgroup {
-    fn new(controller: &str) -> Self {
-        let v1 = Path::new("/sys/fs/cgroup").join(controller);
-        let old = v1.join("tasks").exists();
-        let root = if old { v1 } else { PathBuf::from("/sys/fs/cgroup") };
-        let folder = root.join(format!("startrace-test-{}", std::process::id()));
+    /// `v1` and `v2`: the controller's name.
+    fn new(v1: &str, v2: &str, name: &str) -> Self {
+        let own = Path::new("/sys/fs/cgroup").join(v1);
+        let old = own.join("tasks").exists();
+        let root = if old { own } else { PathBuf::from("/sys/fs/cgroup") };
+        let folder = root.join(format!("startrace-test-{}-{name}", std::process::id()));
         if !old {
-            fs::write(root.join("cgroup.subtree_control"), format!("+{controller}")).unwrap();
+            fs::write(root.join("cgroup.subtree_control"), format!("+{v2}")).unwrap();
         }
-        // Of version 2, one may have both limits.
-        if !folder.exists() {
-            fs::create_dir(&folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
-        }
+        fs::create_dir(&folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
         Self { folder, old }
     }
 
     /// Its tasks get a twentieth of a CPU.
-    fn with_quota() -> Self {
-        let cgroup = Self::new("cpu");
+    fn with_quota(n: u32) -> Self {
+        let cgroup = Self::new("cpu", "cpu", &format!("quota-{n}"));
         if cgroup.old {
             cgroup.set("cpu.cfs_period_us", "100000");
             cgroup.set("cpu.cfs_quota_us", "5000");
@@ -59,13 +68,24 @@ impl Cgroup {
     }
 
     /// Its tasks wait for memory when they take too much.
-    fn with_little_memory() -> Self {
-        let cgroup = Self::new("memory");
+    fn with_little_memory(n: u32) -> Self {
+        let cgroup = Self::new("memory", "memory", &format!("memory-{n}"));
         if cgroup.old {
             cgroup.set("memory.limit_in_bytes", "33554432");
             cgroup.set("memory.oom_control", "1");
         } else {
             cgroup.set("memory.high", "16777216");
+        }
+        cgroup
+    }
+
+    /// Its tasks read a page from the disk in an eighth of a second.
+    fn with_a_slow_disk(n: u32, device: &str) -> Self {
+        let cgroup = Self::new("blkio", "io", &format!("disk-{n}"));
+        if cgroup.old {
+            cgroup.set("blkio.throttle.read_bps_device", &format!("{device} 32768"));
+        } else {
+            cgroup.set("io.max", &format!("{device} rbps=32768"));
         }
         cgroup
     }
@@ -86,66 +106,135 @@ impl Drop for Cgroup {
     }
 }
 
-static BATCH: LazyLock<Batch> = LazyLock::new(|| {
-    common::require_root();
-    let folder = tempfile::tempdir_in(disk()).unwrap();
-    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (lock, cold, faulted) = (file("lock"), file("cold"), file("faulted"));
-    let (quota, memory) = (Cgroup::with_quota(), Cgroup::with_little_memory());
-    let (tasks, takers) = (quota.tasks(), memory.tasks());
-    let takes = if memory.old { "memory" } else { "memory-high" };
-    // Some of them serve: their starts would be over as soon as they wait for a client.
-    Batch::record(
-        &["--ready", "spend=exit"],
-        "",
-        &[
-            ("spend#child", &["child", "120"]),
-            ("spend#child-signal", &["child-signal", "120"]),
-            ("spend#child-pidfd", &["child-pidfd", "120"]),
-            ("spend#vfork", &["vfork", "120"]),
-            ("spend#pipe", &["pipe", "120"]),
-            ("spend#futex", &["futex", "120"]),
-            ("spend#futex-pi", &["futex-pi", "120"]),
-            ("spend#lock", &["lock", "120", &lock]),
-            ("spend#sleep", &["sleep", "120"]),
-            ("spend#poll", &["poll", "120"]),
-            ("spend#accept", &["accept", "120"]),
-            ("spend#connect", &["connect", "120"]),
-            ("spend#receive", &["receive", "120"]),
-            ("spend#dns", &["dns", "120"]),
-            ("spend#unix_socket", &["unix_socket", "120"]),
-            ("spend#tty", &["tty", "120"]),
-            ("spend#device", &["device", "120"]),
-            ("spend#eventfd", &["eventfd", "120"]),
-            ("spend#stopped", &["stopped", "120"]),
-            ("spend#ptraced", &["ptraced", "120"]),
-            ("spend#random", &["random", "120"]),
-            ("spend#memory", &[takes, "120", &takers]),
-            ("spend#disk", &["disk", "0", &cold]),
-            ("spend#page_fault", &["page_fault", "0", &faulted]),
-            ("spend#runnable", &["runnable", "200"]),
-            ("spend#crowded", &["crowded", "300"]),
-            ("spend#throttled", &["throttled", "1000", &tasks]),
-        ],
-    )
-});
+/// Every kind that `spend` knows, with its milliseconds.
+const KINDS: [(&str, &str); 30] = [
+    ("child", "120"),
+    ("child-signal", "120"),
+    ("child-pidfd", "120"),
+    ("vfork", "120"),
+    ("pipe", "120"),
+    ("futex", "120"),
+    ("futex-pi", "120"),
+    ("lock", "120"),
+    ("lock-posix", "120"),
+    ("sleep", "120"),
+    ("poll", "120"),
+    ("accept", "120"),
+    ("connect", "120"),
+    ("receive", "120"),
+    ("dns", "120"),
+    ("unix_socket", "120"),
+    ("tty", "120"),
+    ("device", "120"),
+    ("eventfd", "120"),
+    ("stopped", "120"),
+    ("ptraced", "120"),
+    ("random", "120"),
+    ("memory", "120"),
+    ("disk", "0"),
+    ("page_fault", "0"),
+    ("slow-disk", "0"),
+    ("slow-fault", "0"),
+    ("runnable", "200"),
+    ("crowded", "300"),
+    ("throttled", "1000"),
+];
 
-struct Case<'a> {
-    told: &'a Value,
-    timeline: &'a Value,
-    /// The longest wait of the main thread of that kind.
-    wait: Option<&'a Value>,
+/// Those that need a file.
+const FILES: [&str; 6] = ["lock", "lock-posix", "disk", "page_fault", "slow-disk", "slow-fault"];
+
+/// Records `spend` of these kinds, one after the other.
+fn record(kinds: &[(&str, &str)]) -> Batch {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    common::require_root();
+    let n = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = tempfile::tempdir_in(disk()).unwrap();
+    let has = |kind: &str| kinds.iter().any(|(name, _)| *name == kind);
+    let quota = has("throttled").then(|| Cgroup::with_quota(n));
+    let memory = has("memory").then(|| Cgroup::with_little_memory(n));
+    let device = kinds.iter().any(|(name, _)| name.starts_with("slow-")).then(|| device_of(folder.path()));
+    let slow = device.flatten().map(|device| Cgroup::with_a_slow_disk(n, &device));
+    let mut runs = Vec::new();
+    for &(kind, ms) in kinds {
+        let mut args = vec![kind.to_owned(), ms.to_owned()];
+        if FILES.contains(&kind) {
+            args.push(folder.path().join(kind).to_str().unwrap().to_owned());
+        }
+        match kind {
+            "throttled" => args.push(quota.as_ref().unwrap().tasks()),
+            "memory" => {
+                let cgroup = memory.as_ref().unwrap();
+                args.push(cgroup.tasks());
+                args[0] = if cgroup.old { "memory" } else { "memory-high" }.to_owned();
+            }
+            // What no disk is below, nobody can slow down.
+            "slow-disk" | "slow-fault" => match &slow {
+                Some(slow) => args.push(slow.tasks()),
+                None => continue,
+            },
+            _ => {}
+        }
+        runs.push((format!("spend#{kind}"), args));
+    }
+    let runs: Vec<(&str, Vec<&str>)> =
+        runs.iter().map(|(name, args)| (&**name, args.iter().map(|arg| &**arg).collect())).collect();
+    let runs: Vec<(&str, &[&str])> = runs.iter().map(|(name, args)| (*name, &**args)).collect();
+    // Some of them serve: their starts would be over as soon as they wait for a client.
+    Batch::record(&["--ready", "spend=exit"], "", &runs)
 }
 
-fn case<'a>(kind: &str, state: &str) -> Case<'a> {
-    let name = format!("spend#{kind}");
-    let (told, start) = (BATCH.told_by(&name), BATCH.start(&name, "self"));
-    let timeline = &start["timeline"];
-    assert_observed(start);
-    let waits = timeline["waits"].as_array().unwrap().iter();
-    let own = waits.filter(|wait| wait["tid"] == start["pid"] && wait["kind"] == state);
-    let wait = own.max_by_key(|wait| wait["duration_ns"].as_u64());
-    Case { told, timeline, wait }
+static BATCH: LazyLock<Batch> = LazyLock::new(|| record(&KINDS));
+
+struct Case {
+    told: &'static Value,
+    start: &'static Value,
+    timeline: &'static Value,
+    /// The longest wait of the main thread of that kind.
+    wait: Option<&'static Value>,
+}
+
+impl Case {
+    fn of(batch: &'static Batch, kind: &str, state: &str) -> Self {
+        let name = format!("spend#{kind}");
+        let (told, start) = (batch.told_by(&name), batch.start(&name, "self"));
+        let timeline = &start["timeline"];
+        assert_observed(start);
+        let mut case = Self { told, start, timeline, wait: None };
+        case.wait = case.waits(state).max_by_key(|wait| wait["duration_ns"].as_u64());
+        case
+    }
+
+    /// Those of the main thread.
+    fn waits(&self, state: &str) -> impl Iterator<Item = &'static Value> {
+        let waits = self.timeline["waits"].as_array().unwrap().iter();
+        waits.filter(move |wait| {
+            wait["tid"] == self.start["pid"] && (state.is_empty() || wait["kind"] == state)
+        })
+    }
+
+    fn told(&self, name: &str) -> u64 {
+        self.told[name].as_u64().unwrap_or_else(|| panic!("no {name} in {}", self.told))
+    }
+
+    fn origin(&self) -> u64 {
+        self.timeline["origin_boottime_ns"].as_u64().unwrap()
+    }
+
+    fn blocked(&self, state: &str) -> u64 {
+        self.timeline["states"]["blocked"][state].as_u64().unwrap_or(0)
+    }
+
+    /// Parts of the main thread's waits that begin and end in these times by its clock.
+    fn within(&self, from: u64, to: u64, part: impl Fn(&Value) -> u64) -> u64 {
+        let origin = self.origin();
+        let ns = |wait: &Value, part: &str| wait[part].as_u64().unwrap();
+        let of = |wait: &&Value| {
+            let begins = origin + ns(wait, "at_ns");
+            let ends = begins + ns(wait, "duration_ns") + ns(wait, "runnable_ns");
+            (from..=to).contains(&begins) && (from..=to).contains(&ends)
+        };
+        self.waits("").filter(of).map(part).sum()
+    }
 }
 
 /// Nothing was lost, so hardly anything is unknown. (A switch that the kernel does not show is.)
@@ -157,51 +246,61 @@ fn assert_observed(start: &Value) {
     assert!(unknown <= most, "{}: {}", start["argv"], timeline["states"]);
 }
 
-/// Within a millisecond or a hundredth. What the program tells is wall time less its time on a CPU and its
-/// delays; a delay is counted when it ends, so one that began before its clocks ran may be among them.
-fn near(case: &Case<'_>, found: u64) {
-    near_with(case, found, &[]);
+/// Within a millisecond or a hundredth.
+fn most(told: u64) -> u64 {
+    (told / 100).max(MS)
 }
 
-/// The same, where `others` are waits for the same thing.
-fn near_with(case: &Case<'_>, found: u64, others: &[&str]) {
-    let told = case.told["blocked"].as_u64().unwrap();
-    let delay = case.told["delay"].as_u64().unwrap();
-    // The scheduler's clocks and its tracepoints are some microseconds apart at each switch.
-    let switches = case.timeline["counters"]["voluntary_switches"].as_u64().unwrap();
-    let most = (told / 100).max(MS) + 20_000 * switches;
-    // A task is runnable from the moment somebody wakes it. The scheduler counts its delay from when the task
-    // is put into a queue, which a halted virtual CPU does tens of microseconds later: hundreds of short waits
-    // for storage make milliseconds of that, which by the program's clocks were still waited.
-    let runnable = case.timeline["states"]["runnable_ns"].as_u64().unwrap();
-    let late = runnable.saturating_sub(case.told["delay_ever"].as_u64().unwrap());
-    let others: u64 =
-        others.iter().filter_map(|kind| case.timeline["states"]["blocked"][*kind].as_u64()).sum();
-    assert!(
-        (told.saturating_sub(most + others + late)..=told + most + delay).contains(&found),
-        "{found} ns in the trace; by its own clocks {}; states: {}; waits: {}",
-        case.told,
-        case.timeline["states"],
-        case.timeline["waits"]
-    );
+/// How often a kind is measured, of which one has to be right. What the program tells is wall time less its time on a
+/// CPU and its delays. A hypervisor that has other guests takes a CPU away for milliseconds, while the program runs on it
+/// or when it is to be woken on it: no clock of the program's tells of those, and they are not what it waited for.
+const TRIES: usize = 4;
+
+/// A recording of a kind for which something is right.
+fn one_of(kind: &str, state: &str, right: impl Fn(&Case) -> Result<(), String>) -> Case {
+    let mut wrong = Vec::new();
+    for n in 0..TRIES {
+        let batch: &'static Batch = if n == 0 {
+            &BATCH
+        } else {
+            let of = KINDS.iter().find(|(name, _)| *name == kind).unwrap();
+            Box::leak(Box::new(record(&[*of])))
+        };
+        let case = Case::of(batch, kind, state);
+        let Err(why) = right(&case) else { return case };
+        let (told, states, waits) = (case.told, &case.timeline["states"], &case.timeline["waits"]);
+        wrong.push(format!("{why}; it told {told}; states: {states}; waits: {waits}"));
+    }
+    panic!("{kind}: {}", wrong.join("\n"));
 }
 
-/// On a busy machine a file is also waited for in other ways than for storage.
-const OF_A_FILE: [&str; 3] = ["memory", "other:read", "other:pread64"];
+/// The same of times: one that is found, and what the program measured.
+fn same((found, told): (u64, u64)) -> Result<(), String> {
+    if found.abs_diff(told) <= most(told) {
+        Ok(())
+    } else {
+        Err(format!("{found} ns in the trace, not {told}"))
+    }
+}
 
-fn blocked(case: &Case<'_>, state: &str) -> u64 {
-    case.timeline["states"]["blocked"][state].as_u64().unwrap_or(0)
+fn near(kind: &str, state: &str) -> Case {
+    // What was to be read may have been in memory all the same.
+    let least = if kind.starts_with("slow-") { 50 * MS } else { 0 };
+    one_of(kind, state, |case| {
+        same((case.blocked(state), case.told("blocked")))?;
+        if case.told("blocked") < least { Err("it hardly waited".to_owned()) } else { Ok(()) }
+    })
 }
 
 /// The time that the program measured is in that state; details and waker of the wait as given, with
-/// `HELPER` for the process that ended it.
-fn check(kind: &str, state: &str, detail: &str, woken_by: &str, by_helper: bool) {
-    let case = case(kind, state);
-    near_with(&case, blocked(&case, state), if state == "disk" { &OF_A_FILE } else { &[] });
+/// `HELPER` for the process that ended it and `PORT` for the one that was waited at.
+fn check(kind: &str, state: &str, detail: &str, woken_by: &str, by_helper: bool) -> Case {
+    let case = near(kind, state);
     let wait = case.wait.unwrap_or_else(|| panic!("{kind}: no wait in {}", case.timeline["waits"]));
-    let helper = case.told["helper"].as_u64().unwrap();
+    let helper = case.told("helper");
     let found = wait["detail"].as_str().unwrap_or("-");
-    let wanted = detail.replace("HELPER", &helper.to_string());
+    let wanted =
+        detail.replace("HELPER", &helper.to_string()).replace("PORT", &case.told("port").to_string());
     let matches = match wanted.split_once('*') {
         Some((begin, end)) => found.starts_with(begin) && found.ends_with(end),
         None => found == wanted,
@@ -217,6 +316,7 @@ fn check(kind: &str, state: &str, detail: &str, woken_by: &str, by_helper: bool)
         let whole = kind == "accept" && by["kind"] == "softirq" && on_path(state) > 100 * MS;
         assert!(on_path("sleep") > 100 * MS || whole, "{kind}: {}", case.timeline["path_ns"]);
     }
+    case
 }
 
 #[test]
@@ -225,11 +325,10 @@ fn for_a_child() {
     check("vfork", "vfork", "pid HELPER (spend vfork 120)", "task", true);
     check("child-signal", "other:rt_sigtimedwait", "-", "signal", true);
     // Since Linux 6.9 a pidfd has no name.
-    let case = case("child-pidfd", "poll");
+    let case = check("child-pidfd", "poll", "fd *", "task", true);
     let detail = case.wait.unwrap()["detail"].as_str().unwrap();
     let (fd, name) = detail.split_once(": ").unwrap_or((detail, "anon_inode:[pidfd]"));
     assert!(fd.starts_with("fd ") && name == "anon_inode:[pidfd]", "{detail}");
-    check("child-pidfd", "poll", "fd *", "task", true);
 }
 
 #[test]
@@ -247,18 +346,18 @@ fn for_what_another_process_gives() {
 #[test]
 fn for_a_lock() {
     check("lock", "lock", "/*/lock", "task", true);
+    check("lock-posix", "lock", "/*/lock-posix", "task", true);
     // Its holder is a thread of the same process.
-    let case = case("futex", "futex");
+    let longest = |case: &Case| case.wait.map_or(0, |wait| wait["duration_ns"].as_u64().unwrap());
+    let case = one_of("futex", "futex", |case| same((longest(case), case.told("blocked"))));
     let wait = case.wait.unwrap();
-    near(&case, wait["duration_ns"].as_u64().unwrap());
     let detail = wait["detail"].as_str().unwrap();
     assert!(detail.starts_with("futex 0x") && detail.contains(", woken by thread "), "{wait}");
     assert_eq!(wait["woken_by"]["kind"], "task");
     assert!(case.timeline["path_ns"]["sleep"].as_u64().unwrap() > 100 * MS, "{}", case.timeline["path_ns"]);
     assert_eq!(case.timeline["threads"].as_array().unwrap().len(), 1);
     // Of a lock with priority inheritance the kernel knows who holds it.
-    check("futex-pi", "futex", "futex 0x*", "task|unknown", false);
-    let case = self::case("futex-pi", "futex");
+    let case = check("futex-pi", "futex", "futex 0x*", "task|unknown", false);
     let holder = case.timeline["threads"][0]["tid"].as_u64().unwrap();
     let detail = case.wait.unwrap()["detail"].as_str().unwrap();
     assert!(detail.ends_with(&format!(", held by thread {holder}")), "{detail} by {holder}");
@@ -315,20 +414,35 @@ fn for_longer_than_the_kernel_can() {
 
 #[test]
 fn for_the_network() {
-    check("accept", "network", "tcp 127.0.0.1:* (accept)", "softirq", true);
-    check("receive", "network", "tcp 127.0.0.1:* (receive)", "softirq", true);
-    check("dns", "dns", "udp 127.77.0.53:53 (receive)", "softirq", true);
+    check("accept", "network", "tcp 127.0.0.1:PORT (accept)", "softirq", true);
+    check("receive", "network", "tcp 127.0.0.1:PORT (receive)", "softirq", true);
+    check("dns", "dns", "udp 127.77.0.53:PORT (receive)", "softirq", true);
     // Its queue was full: a timer tried again.
-    check("connect", "network", "tcp 127.0.0.1:* (connect)", "softirq|unknown", false);
+    check("connect", "network", "tcp 127.0.0.1:PORT (connect)", "softirq|unknown", false);
 }
 
 #[test]
 fn for_storage() {
-    check("disk", "disk", "/*/cold", "io", false);
-    let case = case("page_fault", "page_fault");
-    near_with(&case, blocked(&case, "page_fault"), &OF_A_FILE);
-    assert!(case.timeline["counters"]["major_faults"].as_u64().unwrap() >= 50);
-    assert!(case.timeline["counters"]["read_bytes"].as_u64().unwrap() >= 128 * 4096);
+    // Of many short waits: that a disk has done its work is told before the scheduler queues who waited for it, tens
+    // of microseconds where its virtual CPU has to be woken.
+    check("disk", "disk", "/*/disk", "io", false);
+    let case = near("page_fault", "page_fault");
+    assert!(case.timeline["counters"]["major_faults"].as_u64().unwrap() >= 32);
+    assert!(case.timeline["counters"]["read_bytes"].as_u64().unwrap() >= 32 * 4096);
+}
+
+/// One long wait: the cgroup lets a page be read in an eighth of a second, less what it has not yet used.
+#[test]
+fn for_storage_that_is_slow() {
+    if device_of(&disk()).is_none() {
+        eprintln!(
+            "{} is on no block device of its own: of storage, short waits alone are tested",
+            disk().display()
+        );
+        return;
+    }
+    check("slow-disk", "disk", "/*/slow-disk", "io", false);
+    near("slow-fault", "page_fault");
 }
 
 #[test]
@@ -336,39 +450,48 @@ fn for_memory() {
     // Of version 1 the helper gives it more; of version 2 it is held back for a time.
     let helped = BATCH.told_by("spend#memory")["helper"].as_u64() != Some(0);
     let by = if helped { "task|unknown" } else { "timer|unknown" };
-    check("memory", "memory", "-", by, false);
-    assert!(blocked(&case("memory", "memory"), "memory") > if helped { 100 * MS } else { 10 * MS });
+    let case = check("memory", "memory", "-", by, false);
+    assert!(case.blocked("memory") > if helped { 100 * MS } else { 10 * MS });
 }
 
 #[test]
 fn for_random_numbers() {
-    check("random", "random", "-", "task|unknown", false);
-    assert_eq!(case("random", "random").wait.unwrap()["syscall"], "getrandom");
+    let case = check("random", "random", "-", "task|unknown", false);
+    assert_eq!(case.wait.unwrap()["syscall"], "getrandom");
 }
 
 #[test]
 fn for_a_cpu() {
-    let case = case("runnable", "runnable");
-    let delay = case.told["delay"].as_u64().unwrap();
-    assert!(delay > 50 * MS, "two spinners on one CPU: {}", case.told);
-    let found = case.timeline["states"]["runnable_ns"].as_u64().unwrap();
-    // The scheduler counts from the task's creation; what it waited for on its way out is not told.
-    let told = case.told["delay_ever"].as_u64().unwrap();
-    let least = told - (told / 100).max(MS);
-    assert!((least..told + told / 20 + 10 * MS).contains(&found), "{found} ns of {told}");
-    // Who had it is told; on a busy machine that need not be the other spinner.
+    let found = |case: &Case| case.timeline["states"]["runnable_ns"].as_u64().unwrap();
+    let case = one_of("runnable", "runnable", |case| {
+        // By the scheduler's count, from its creation until it has only to end.
+        same((found(case), case.told("delay_ever")))?;
+        // Who had it last is told, and for how long: where that was the other spinner, its last turn by its own clock.
+        let (mut held, mut turns) = (0, 0);
+        for wait in case.waits("").filter(|wait| wait["holder"]["pid"] == case.told["helper"]) {
+            let ns = |part: &str| wait[part].as_u64().unwrap();
+            let ends = case.origin() + ns("at_ns") + ns("duration_ns") + ns("runnable_ns");
+            let all = case.told["turns"].as_array().unwrap().iter();
+            let mut all = all.map(|turn| [0, 1].map(|n| turn[n].as_u64().unwrap()));
+            // Before it measured there were none.
+            let last = all.rfind(|[_, to]| (ends - MS..ends).contains(to));
+            if let Some([from, to]) = last {
+                held += wait["holder"]["held_ns"].as_u64().unwrap();
+                turns += (to - from).min(ns("runnable_ns"));
+            }
+        }
+        if turns == 0 { Err("no wait of the other's turn".to_owned()) } else { same((held, turns)) }
+    });
+    assert!(case.told("delay") > 50 * MS, "two spinners on one CPU: {}", case.told);
+    // Who that was; on a busy machine it need not be the other spinner.
     let told = |wait: &Value| wait["detail"].as_str().is_some_and(|detail| detail.contains(" had the CPU "));
     assert!(case.wait.is_some_and(told), "{}", case.timeline["waits"]);
-    // ... and for how long: of two that take turns all of it, of several that the machine adds the last turn.
-    let waits = case.timeline["waits"].as_array().unwrap().iter();
-    let held: u64 = waits.filter_map(|wait| wait["holder"]["held_ns"].as_u64()).sum();
-    assert!((found / 10..=found).contains(&held), "{held} ns of {found}: {}", case.timeline["waits"]);
 }
 
 /// A kernel thread that had the CPU for microseconds, and was the last to have it, is not blamed for what others had.
 #[test]
 fn for_a_cpu_that_a_kernel_thread_had_last() {
-    let case = case("crowded", "runnable");
+    let case = Case::of(&BATCH, "crowded", "runnable");
     let path = case.timeline["critical_path"].as_array().unwrap().iter();
     let waits: Vec<&Value> = path.filter(|segment| segment["state"] == "runnable").collect();
     let sum = |name: &str| {
@@ -384,38 +507,77 @@ fn for_a_cpu_that_a_kernel_thread_had_last() {
     assert!(held < blamed / 10, "{held} ns of {blamed} in {kernel} waits: {waits:#?}");
 }
 
-/// A thread's time begins when it is made, not when it first has a CPU.
+/// A thread's time begins when it is made, not when it first has a CPU: by the scheduler's own count for that thread.
 #[test]
 fn for_a_cpu_from_the_first_moment() {
     common::require_root();
-    let script = "import _thread, os, time\n\
+    let script = "import _thread, json, os, time\n\
+                  delay = []\n\
+                  def first(): delay.append(int(open('/proc/thread-self/schedstat').read().split()[1]))\n\
                   os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n\
                   os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))\n\
-                  _thread.start_new_thread(lambda: None, ())\n\
+                  _thread.start_new_thread(first, ())\n\
                   began = time.monotonic()\n\
                   while time.monotonic() < began + 0.06: pass\n\
-                  time.sleep(0.02)";
-    let recorded = common::record::<&str, _>(&[], &[common::python().to_str().unwrap(), "-c", script]);
-    let start = &recorded.starts()[0];
-    let mut waits = start["timeline"]["waits"].as_array().unwrap().iter();
-    let first = waits.find(|wait| wait["tid"] != start["pid"]).expect("of the thread");
-    assert_eq!(first["kind"], "runnable", "{first}");
-    let waited = first["runnable_ns"].as_u64().unwrap();
-    // At least as long as the main thread has the CPU; on a busy machine others have it then.
-    assert!((60 * MS..200 * MS).contains(&waited), "{first}");
-    let thread = &start["timeline"]["threads"][0];
-    assert!(thread["runnable_ns"].as_u64().unwrap() >= waited, "{thread}");
+                  while not delay: time.sleep(0.001)\n\
+                  print(json.dumps({'delay': delay[0]}))";
+    let mut wrong = Vec::new();
+    for _ in 0..TRIES {
+        let recorded = common::record::<&str, _>(&[], &[common::python().to_str().unwrap(), "-c", script]);
+        let start = &recorded.starts()[0];
+        let mut waits = start["timeline"]["waits"].as_array().unwrap().iter();
+        let first = waits.find(|wait| wait["tid"] != start["pid"]).expect("of the thread");
+        assert_eq!(first["kind"], "runnable", "{first}");
+        let waited = first["runnable_ns"].as_u64().unwrap();
+        let thread = &start["timeline"]["threads"][0];
+        let (found, told) =
+            (thread["runnable_ns"].as_u64().unwrap(), recorded.told()["delay"].as_u64().unwrap());
+        assert!(found >= waited, "{thread}");
+        // As long as the main thread has the CPU, unless the kernel lends it one so that nobody starves.
+        match same((found, told)) {
+            Ok(()) if waited >= 60 * MS => return,
+            Ok(()) => wrong.push(format!("{waited} ns until it ran")),
+            Err(why) => wrong.push(why),
+        }
+    }
+    panic!("{wrong:#?}");
 }
 
+/// It spins, and so sees by its clock when it was stopped, and by the cgroup's count what part of that was its quota's.
 #[test]
 fn for_the_cgroups_quota() {
-    let case = case("throttled", "throttled");
-    let told = case.told["throttled"].as_u64().unwrap();
-    let found = blocked(&case, "throttled");
-    // The cgroup counts from when its quota is used up; its task leaves the CPU on its way out of the
-    // kernel, and comes back when it gets its turn.
-    assert!(told > 20 * MS && found.abs_diff(told) <= told / 5 + 5 * MS, "{found} ns, cpu.stat says {told}");
+    let gaps = |case: &Case| case.told["gaps"].as_array().unwrap().clone();
+    let ns = |gap: &Value, name: &str| gap[name].as_u64().unwrap();
+    let off = |case: &Case, part: &dyn Fn(&Value) -> u64| -> u64 {
+        gaps(case).iter().map(|gap| case.within(ns(gap, "from"), ns(gap, "to"), part)).sum()
+    };
+    let throttled = |wait: &Value| if wait["kind"] == "throttled" { ns(wait, "duration_ns") } else { 0 };
+    // All of the time that it was off its CPU there: throttled, or taking turns with others before and after that.
+    let case = one_of("throttled", "throttled", |case| {
+        let found = off(case, &|wait| throttled(wait) + ns(wait, "runnable_ns"));
+        same((found, gaps(case).iter().map(|gap| ns(gap, "to") - ns(gap, "from")).sum()))?;
+        // The cgroup counts until it may run again. No event tells of that moment: what it then waits for a CPU on a
+        // busy machine is throttled, too. So it is between the two, which on an idle machine are the same.
+        let found = off(case, &throttled);
+        let held_back = gaps(case).iter().map(|gap| ns(gap, "held_back")).sum::<u64>();
+        if held_back > 100 * MS && found + most(found) >= held_back {
+            return Ok(());
+        }
+        Err(format!("{found} ns, cpu.stat says {held_back}"))
+    });
     assert_eq!(case.wait.unwrap()["kind"], "throttled");
+}
+
+/// To move a task into a cgroup the kernel waits until every CPU has been through; nothing is stored.
+#[test]
+fn for_the_kernel() {
+    let kinds = ["throttled", "memory", "slow-disk", "slow-fault"];
+    let there = kinds.into_iter().filter(|kind| BATCH.has(&format!("spend#{kind}")));
+    let waits = there.flat_map(|kind| Case::of(&BATCH, kind, "").waits("").collect::<Vec<_>>());
+    let of_cgroup =
+        |wait: &&Value| wait["detail"].as_str().is_some_and(|detail| detail.ends_with("/cgroup.procs"));
+    let waits: Vec<&Value> = waits.filter(of_cgroup).collect();
+    assert!(!waits.is_empty() && waits.iter().all(|wait| wait["kind"] == "other:write"), "{waits:#?}");
 }
 
 #[test]
@@ -423,7 +585,7 @@ fn nothing_stays_in_the_dark_and_threads_are_counted() {
     for start in BATCH.starts() {
         assert_observed(start);
     }
-    let spinner = case("throttled", "throttled");
+    let spinner = Case::of(&BATCH, "throttled", "throttled");
     let counters = &spinner.timeline["counters"];
     assert!(counters["minor_faults"].as_u64().unwrap() > 0 && counters["rss_bytes"].as_u64().unwrap() > 0);
     let switches = counters["involuntary_switches"].as_u64().unwrap();

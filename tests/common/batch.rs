@@ -58,6 +58,11 @@ impl Batch {
         self.told.get(name).unwrap_or_else(|| panic!("{name} is not in this batch"))
     }
 
+    /// Is it in this batch?
+    pub fn has(&self, name: &str) -> bool {
+        self.told.contains_key(name)
+    }
+
     /// The pid of a starter's role.
     pub fn pid_of(&self, name: &str, role: &str) -> u64 {
         let told = self.told_by(name);

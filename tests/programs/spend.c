@@ -1,7 +1,10 @@
 /* Spends MS milliseconds in one state, and says how long that really was: `spend KIND MS [PATH]`.
  *
  * "blocked" is the time that the main thread was neither running nor waiting for a CPU, by its own clocks
- * and the scheduler's count of its run-queue delay. "helper" is the process that ended the wait, if one did.
+ * and the scheduler's count of its run-queue delay, between "begin" and "end" (CLOCK_BOOTTIME). "helper" is the process
+ * that ended the wait, if one did; "port" is of the address that was waited for. "gaps" is when a thread
+ * that only spins was stopped because of its cgroup, and for how much of that by the cgroup's own count.
+ * "turns" are the helper's on the CPU that both spin on.
  * Time that a hypervisor takes away while the thread runs is on no clock of it, and so is among "blocked": what works
  * long besides waiting measures its waits alone. */
 #include "starter.h"
@@ -20,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -27,7 +31,12 @@
 static long ms;
 static const char *path;
 static pid_t helper;
-static long long throttled;
+#define MAX_GAPS 100
+static struct {
+	int64_t from, to, held_back;
+} gap[MAX_GAPS];
+static int gaps;
+static int port;
 /* What was measured wait by wait; negative: from begin to end. */
 static int64_t blocked = -1;
 
@@ -43,15 +52,19 @@ static int64_t clock_ns(clockid_t clock)
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
+/* Of the main thread, which opens it at once: later its cgroup may have no memory left for that. */
+static int schedstat = -1;
+
 static struct times read_once(void)
 {
 	struct times t;
 	long long ran = 0, delay = 0;
 	char text[128];
-	int fd = open("/proc/thread-self/schedstat", O_RDONLY);
-	ssize_t n = read(fd, text, sizeof(text) - 1);
+	ssize_t n;
 
-	close(fd);
+	if (schedstat < 0)
+		schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	n = pread(schedstat, text, sizeof(text) - 1, 0);
 	if (n <= 0)
 		die("schedstat");
 	text[n] = 0;
@@ -59,7 +72,7 @@ static struct times read_once(void)
 		die("schedstat");
 	t.delay = delay;
 	t.cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-	t.wall = clock_ns(CLOCK_MONOTONIC);
+	t.wall = clock_ns(CLOCK_BOOTTIME);
 	return t;
 }
 
@@ -67,10 +80,10 @@ static struct times read_once(void)
 static struct times now(void)
 {
 	for (int tries = 0;; tries++) {
-		int64_t before = clock_ns(CLOCK_MONOTONIC);
+		int64_t before = clock_ns(CLOCK_BOOTTIME);
 		struct times t = read_once();
 
-		if (t.wall - before < 300000 || tries == 200)
+		if (t.wall - before < 100000 || tries == 1000)
 			return t;
 	}
 }
@@ -80,6 +93,52 @@ static struct times begin;
 static void start(void)
 {
 	begin = now();
+}
+
+#define MAX_TURNS 2000
+/* A spinner's times on the CPU, by its own clock. */
+static struct {
+	volatile int over;
+	int turns;
+	struct {
+		int64_t from, to;
+	} turn[MAX_TURNS];
+} *shared;
+
+/* How often the calling thread was given a CPU. */
+static long long times_on(int fd)
+{
+	long long ran, delay, times = 0;
+	char text[128];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		die("schedstat");
+	text[n] = 0;
+	if (sscanf(text, "%lld %lld %lld", &ran, &delay, &times) != 3)
+		die("schedstat");
+	return times;
+}
+
+/* Where its clock stands still, it was interrupted, or lost the CPU, if only to a kernel thread: the scheduler knows. */
+static void note_turns(void)
+{
+	int fd = open("/proc/thread-self/schedstat", O_RDONLY);
+	int64_t from = clock_ns(CLOCK_BOOTTIME), last = from, at;
+	long long before = times_on(fd), now_on;
+
+	for (; !shared->over; last = at) {
+		at = clock_ns(CLOCK_BOOTTIME);
+		if (at - last < 5000)
+			continue;
+		now_on = times_on(fd);
+		if (now_on != before && shared->turns < MAX_TURNS) {
+			shared->turn[shared->turns].from = from;
+			shared->turn[shared->turns++].to = last;
+			from = at;
+		}
+		before = now_on;
+	}
 }
 
 static void report(const char *kind)
@@ -93,9 +152,16 @@ static void report(const char *kind)
 	if (helper > 0 && strcmp(kind, "child") && strcmp(kind, "vfork"))
 		reap_ok(helper);
 	printf("{\"self\": %d, \"helper\": %d, \"kind\": \"%s\", \"wall\": %lld, \"cpu\": %lld, \"delay\": %lld, "
-	       "\"blocked\": %lld, \"throttled\": %lld, \"delay_ever\": %lld}\n",
+	       "\"blocked\": %lld, \"port\": %d, \"begin\": %lld, \"end\": %lld, \"delay_ever\": %lld, \"gaps\": [",
 	       getpid(), (int)helper, kind, (long long)wall, (long long)cpu, (long long)delay,
-	       (long long)blocked, throttled, (long long)now().delay);
+	       (long long)blocked, port, (long long)begin.wall, (long long)end.wall, (long long)now().delay);
+	for (int i = 0; i < gaps; i++)
+		printf("%s{\"from\": %lld, \"to\": %lld, \"held_back\": %lld}", i ? ", " : "", (long long)gap[i].from,
+		       (long long)gap[i].to, (long long)gap[i].held_back);
+	printf("], \"turns\": [");
+	for (int i = 0; shared && i < shared->turns; i++)
+		printf("%s[%lld, %lld]", i ? ", " : "", (long long)shared->turn[i].from, (long long)shared->turn[i].to);
+	printf("]}\n");
 }
 
 /* Only on these CPUs from here on. */
@@ -163,6 +229,7 @@ static int listener(struct sockaddr_in *a, int backlog)
 	*a = address_of("127.0.0.1", 0);
 	if (bind(fd, (void *)a, len) || listen(fd, backlog) || getsockname(fd, (void *)a, &len))
 		die("listen");
+	port = ntohs(a->sin_port);
 	return fd;
 }
 
@@ -177,7 +244,7 @@ static int connected(struct sockaddr_in *a)
 
 static void spin_until(int64_t end)
 {
-	while (clock_ns(CLOCK_MONOTONIC) < end)
+	while (clock_ns(CLOCK_BOOTTIME) < end)
 		;
 }
 
@@ -205,14 +272,19 @@ static int cold_file(size_t size)
 	_exit(0);
 }
 
-/* Moves this process into the cgroup of the file PATH (its cgroup.procs). */
-static void enter_cgroup(void)
+/* Moves this process into the cgroup of that file (its cgroup.procs). */
+static void enter(const char *tasks)
 {
-	int fd = open(path, O_WRONLY);
+	int fd = open(tasks, O_WRONLY);
 
 	if (fd < 0 || dprintf(fd, "%d", getpid()) < 0)
-		die(path);
+		die(tasks);
 	close(fd);
+}
+
+static void enter_cgroup(void)
+{
+	enter(path);
 }
 
 /* Another file of that cgroup. */
@@ -248,7 +320,7 @@ static void take_memory(size_t size)
 	begin = now();
 	for (size_t at = 0; at < size; at += 4096) {
 		memory[at] = 1;
-		struct times after = { .cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), .wall = clock_ns(CLOCK_MONOTONIC) };
+		struct times after = { .cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), .wall = clock_ns(CLOCK_BOOTTIME) };
 
 		after.delay = begin.delay;
 		if (after.wall - begin.wall - (after.cpu - begin.cpu) < 10000) {
@@ -318,6 +390,27 @@ static long long throttled_ns(void)
 	die(name);
 }
 
+/* Spins, and notes when its clock stood still, and whether the cgroup was held back meanwhile. */
+static void spin_and_see(int64_t end)
+{
+	int64_t last = clock_ns(CLOCK_BOOTTIME), at;
+	long long before = throttled_ns(), after;
+
+	for (; last < end; last = at) {
+		at = clock_ns(CLOCK_BOOTTIME);
+		if (at - last < 1000000)
+			continue;
+		after = throttled_ns();
+		if (after > before && gaps < MAX_GAPS) {
+			gap[gaps].from = last;
+			gap[gaps].to = at;
+			gap[gaps++].held_back = after - before;
+			before = after;
+		}
+		at = clock_ns(CLOCK_BOOTTIME);
+	}
+}
+
 #define COLD (32UL << 20)
 
 int main(int argc, char **argv)
@@ -328,6 +421,7 @@ int main(int argc, char **argv)
 
 	ms = argc > 2 ? atol(argv[2]) : 0;
 	path = argc > 3 ? argv[3] : NULL;
+	now();
 	if (!strcmp(kind, "child")) {
 		HELPER();
 		start();
@@ -386,14 +480,17 @@ int main(int argc, char **argv)
 		start();
 		pthread_mutex_lock(&mutex);
 		report(kind);
-	} else if (!strcmp(kind, "lock")) {
+	} else if (!strcmp(kind, "lock") || !strcmp(kind, "lock-posix")) {
+		struct flock posix = { .l_type = F_WRLCK };
+		int is_posix = kind[4] != 0;
+
 		if (pipe(fds))
 			die("pipe");
 		helper = fork();
 		if (helper == 0) {
 			fd = open(path, O_RDWR | O_CREAT, 0600);
-			if (flock(fd, LOCK_EX))
-				die("flock");
+			if (is_posix ? fcntl(fd, F_SETLK, &posix) : flock(fd, LOCK_EX))
+				die("lock");
 			write_one(fds[1]);
 			until_it_waits(getppid());
 			sleep_ms(ms);
@@ -402,8 +499,8 @@ int main(int argc, char **argv)
 		read_one(fds[0]);
 		fd = open(path, O_RDWR);
 		start();
-		if (flock(fd, LOCK_EX))
-			die("flock");
+		if (is_posix ? fcntl(fd, F_SETLKW, &posix) : flock(fd, LOCK_EX))
+			die("lock");
 		report(kind);
 	} else if (!strcmp(kind, "sleep")) {
 		start();
@@ -442,6 +539,7 @@ int main(int argc, char **argv)
 		socklen_t len = sizeof(a);
 
 		a = address_of("127.77.0.53", 53);
+		port = 53;
 		fd = socket(AF_INET, SOCK_DGRAM, 0);
 		if (bind(fd, (void *)&a, sizeof(a)))
 			die("bind");
@@ -553,7 +651,7 @@ int main(int argc, char **argv)
 
 		fd = cold_file(COLD);
 		start();
-		for (size_t at = 0; at < COLD; at += 256 * 1024)
+		for (size_t at = 0; at < COLD; at += 1024 * 1024)
 			if (pread(fd, block, sizeof(block), at) != (ssize_t)sizeof(block))
 				die("pread");
 		/* A fast disk needs no time worth telling for that; for all of it, it does. */
@@ -575,25 +673,48 @@ int main(int argc, char **argv)
 			die("mmap");
 		madvise(map, COLD, MADV_RANDOM);
 		start();
-		for (size_t at = 0; at < COLD; at += 256 * 1024)
+		for (size_t at = 0; at < COLD; at += 1024 * 1024)
 			sum += map[at];
 		report(kind);
 		unlink(path);
-	} else if (!strcmp(kind, "runnable")) {
-		int64_t end = clock_ns(CLOCK_MONOTONIC) + ms * 1000000;
+	} else if (!strcmp(kind, "slow-disk") || !strcmp(kind, "slow-fault")) {
+		/* Its second cgroup lets it read a page in an eighth of a second: one wait, of a length that is known. */
+		char block[4096], *map;
 
+		fd = cold_file(1 << 20);
+		map = mmap(NULL, 1 << 20, PROT_READ, MAP_SHARED, fd, 0);
+		if (argc < 5 || map == MAP_FAILED)
+			die("mmap");
+		madvise(map, 1 << 20, MADV_RANDOM);
+		enter(argv[4]);
+		start();
+		if (kind[5] == 'f')
+			*(volatile char *)block = map[65536];
+		else if (pread(fd, block, sizeof(block), 65536) != (ssize_t)sizeof(block))
+			die("pread");
+		report(kind);
+		unlink(path);
+	} else if (!strcmp(kind, "runnable")) {
+		/* The other spins for as long as this one measures, and notes its turns. */
+		shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		if (shared == MAP_FAILED)
+			die("mmap");
 		stay_on(1 << 0);
+		/* Hardly anybody else has turns there. */
+		if (setpriority(PRIO_PROCESS, 0, -15))
+			die("setpriority");
 		helper = fork();
 		if (helper == 0) {
-			spin_until(end);
+			note_turns();
 			_exit(0);
 		}
 		start();
-		spin_until(end);
+		spin_until(clock_ns(CLOCK_BOOTTIME) + ms * 1000000);
+		shared->over = 1;
 		report(kind);
 	} else if (!strcmp(kind, "crowded")) {
 		/* One CPU with a spinner, and with one that has itself moved away and back: a kernel thread does that. */
-		int64_t end = clock_ns(CLOCK_MONOTONIC) + ms * 1000000;
+		int64_t end = clock_ns(CLOCK_BOOTTIME) + ms * 1000000;
 		pid_t mover;
 
 		stay_on(1 << 0);
@@ -606,8 +727,8 @@ int main(int argc, char **argv)
 		mover = fork();
 		if (mover == 0) {
 			prctl(PR_SET_NAME, "mover");
-			while (clock_ns(CLOCK_MONOTONIC) < end) {
-				spin_until(clock_ns(CLOCK_MONOTONIC) + 500000);
+			while (clock_ns(CLOCK_BOOTTIME) < end) {
+				spin_until(clock_ns(CLOCK_BOOTTIME) + 500000);
 				stay_on(1 << 1);
 				stay_on(1 << 0);
 			}
@@ -621,9 +742,7 @@ int main(int argc, char **argv)
 		/* PATH is the file that takes a process into a cgroup with a quota. */
 		enter_cgroup();
 		start();
-		throttled = -throttled_ns();
-		spin_until(clock_ns(CLOCK_MONOTONIC) + ms * 1000000);
-		throttled += throttled_ns();
+		spin_and_see(clock_ns(CLOCK_BOOTTIME) + ms * 1000000);
 		report(kind);
 	} else {
 		dprintf(2, "spend: no kind %s\n", kind);
