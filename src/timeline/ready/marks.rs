@@ -40,6 +40,8 @@ impl Builder {
                     let detail = of_process(described(socket, mark.text.as_deref(), true), id, owner);
                     if let Some(state) = self.state(owner) {
                         state.port(socket);
+                        // Who speaks first has accepted by then.
+                        state.note_first("first_accept", time_ns, Some(detail.clone()), true);
                         state.note_first(name, time_ns, Some(detail), mark.inferred);
                     }
                 }

@@ -254,6 +254,19 @@ fn clients_from_the_first_moment_on_make_it_ready_too() {
 }
 
 #[test]
+fn who_speaks_first_has_accepted_by_then() {
+    let mut stage = stage(&[]);
+    stage.fork(100, 1, 5).mark(200, 5, Moment::Listen, "", tcp(80));
+    stage.mark(230, 5, Moment::Answer, "", tcp(80)).mark(240, 5, Moment::Accepted, "", tcp(80));
+    let starts = stage.end(400);
+    let reached = milestones(&starts[0]);
+    assert_eq!(
+        reached,
+        [("first_listen", 100, false), ("first_accept", 130, true), ("first_answer", 130, false)]
+    );
+}
+
+#[test]
 fn listening_and_then_nothing_is_listen() {
     let mut stage = stage(&[]);
     stage.fork(100, 1, 5).mark(200, 5, Moment::Listen, "", tcp(80));
