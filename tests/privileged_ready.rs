@@ -186,6 +186,8 @@ fn unix_servers() {
         let start = command(&recorded);
         assert_eq!(kind(start), "accept", "{how}: {start:#}");
         assert_eq!(milestone(start, "first_listen")["inferred"], true, "nothing tells of it before");
+        assert_eq!(at(start, "first_listen"), at(start, "first_accept_wait"), "{how}");
+        assert!(at(start, "first_listen") >= recorded.told()["before"].as_u64().unwrap(), "{how}");
         assert_eq!(start["timeline"]["ready"]["inferred"], false, "{how}: not by rest: {start:#}");
         assert_eq!(start["timeline"]["ready"]["detail"], format!("unix {}", path.display()), "{how}");
         let waits = recorded.told()["waits"].as_u64().unwrap();
@@ -265,17 +267,24 @@ fn quiet_begins_where_the_work_ends() {
                   while time.monotonic() < end: pass\n\
                   print(json.dumps({'self': os.getpid(), 'at': time.clock_gettime_ns(7)}), flush=True)\n\
                   signal.pause()";
-    let recorded = record(&["--kill-when-ready"], &[python().to_str().unwrap(), "-c", script]);
-    let start = command(&recorded);
-    let (kind, ready_ns) = ready(start);
-    assert_eq!(kind, "quiet", "{start:#}");
-    // Not in the sleep that it chose.
-    let (told, found) = (recorded.told()["at"].as_u64().unwrap(), origin(start) + ready_ns);
-    // What it still waits for a CPU to get to its pause is no rest.
-    let runnable = start["timeline"]["states"]["runnable_ns"].as_u64().unwrap();
-    let most = told + 20 * MS + runnable;
-    assert!((told - 20 * MS..=most).contains(&found), "told {told}, found {found}: {}", start["timeline"]);
-    assert_eq!(start["timeline"]["ready"]["inferred"], true);
+    let mut off = Vec::new();
+    for _ in 0..4 {
+        let recorded = record(&["--kill-when-ready"], &[python().to_str().unwrap(), "-c", script]);
+        let start = command(&recorded);
+        let (kind, ready_ns) = ready(start);
+        assert_eq!(kind, "quiet", "{start:#}");
+        assert_eq!(start["timeline"]["ready"]["inferred"], true);
+        assert_eq!(milestone(start, "quiet")["at_ns"], ready_ns);
+        // Not in the sleep that it chose. A second of rest may have a hundredth of running in it, which may be the last
+        // of the work; and to get to its pause it has still to print, if it has its CPU at once.
+        let (told, found) = (recorded.told()["at"].as_u64().unwrap(), origin(start) + ready_ns);
+        assert!(found + 10 * MS >= told, "told {told}, found {found}: {}", start["timeline"]);
+        if found <= told + 2 * MS {
+            return;
+        }
+        off.push(found - told);
+    }
+    panic!("{off:?} ns after its work");
 }
 
 /// Who only waits for a child that rests, rests by that: its path is not its own waiting.
