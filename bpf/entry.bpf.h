@@ -19,6 +19,8 @@ static __always_inline void fork_entered(void)
 	st->fork_entry_ns = bpf_ktime_get_boot_ns();
 	st->fork_waited_ns = waited_ever(bpf_get_current_task_btf());
 	st->flags &= ~TASK_FORK_MM;
+	if (is_tracked(st))
+		want_waking();
 }
 
 static __always_inline void fork_left(__s64 ret, __s32 nr)

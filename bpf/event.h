@@ -428,7 +428,6 @@ struct seed {
 	__u32 fresh;                  /* 1: marked by this pass */
 };
 
-/* Every way to lose something in the kernel. */
 /* Is the program on wake-ups attached? */
 enum waking_hook {
 	WAKING_ON = 0,
@@ -436,6 +435,7 @@ enum waking_hook {
 	WAKING_WANTED = 2,            /* one has begun meanwhile */
 };
 
+/* Every way to lose something in the kernel. */
 struct lost {
 	__u64 events;                 /* ring full */
 	__u64 bytes;                  /* of those records */

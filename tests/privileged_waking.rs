@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 const MS: u64 = 1_000_000;
 
@@ -51,6 +52,28 @@ fn wake_ups_are_looked_at_while_a_start_is_under_way() {
             &sleep["timeline"]["waits"].as_array().unwrap().iter().find(|w| w["kind"] == "sleep").unwrap();
         assert_eq!(wait["woken_by"]["kind"], "timer");
     }
+}
+
+/// Each is over by the time it is looked at: attached and detached for each of them, the program would miss some.
+#[test]
+fn short_starts_one_after_the_other_are_all_looked_at() {
+    let mut target = shell();
+    let running = record_background(&["-p", &target.pid_text()]);
+    // A start that comes after a pause finds nothing attached.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!looks_at_wake_ups(running.pid()));
+    for round in 1..=8 {
+        target.say("true");
+        until("the program on wake-ups", || looks_at_wake_ups(running.pid()));
+        target.wait_lines(round);
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(300) {
+            assert!(looks_at_wake_ups(running.pid()), "gone within {:?}, round {round}", begin.elapsed());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    until("its leaving", || !looks_at_wake_ups(running.pid()));
+    assert_eq!(running.stop().starts_with_argv(&["sh", "-c", "true"]).len(), 8);
 }
 
 #[test]

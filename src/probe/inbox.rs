@@ -139,11 +139,10 @@ impl Inbox {
     }
 }
 
-/// The thread that empties the ring while nobody else does, and sees to the program on wake-ups.
+/// The thread that empties the ring while nobody else does, and attaches the program on wake-ups.
 pub(super) struct Drainer {
     thread: Option<JoinHandle<()>>,
-    call: Arc<EventFd>,
-    stops: Arc<AtomicBool>,
+    stop: Arc<EventFd>,
 }
 
 impl Drainer {
@@ -153,46 +152,32 @@ impl Drainer {
         waking: Option<Arc<Waking>>,
         ring: &MapHandle,
     ) -> std::io::Result<Self> {
-        let (call, stops) = (Arc::new(eventfd()?), Arc::new(AtomicBool::new(false)));
+        let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        for fd in [ring.as_fd(), call.as_fd()] {
-            epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
-        }
-        let stopped = stops.clone();
+        epoll.add(ring.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
+        epoll.add(stop.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, 1))?;
         let thread = std::thread::Builder::new().name("drain".to_owned()).spawn(move || {
             loop {
                 let mut ready = [EpollEvent::empty(); 2];
                 match epoll.wait(&mut ready, EpollTimeout::NONE) {
+                    Ok(n) if ready.iter().take(n).any(|event| event.data() == 1) => return,
                     Ok(_) | Err(nix::Error::EINTR) => {}
                     Err(_) => return,
                 }
-                if stopped.load(Ordering::SeqCst) {
-                    return;
-                }
+                inbox.drain();
+                // Afterwards: whose record was among those that were taken out has not woken anybody.
                 if let Some(waking) = &waking {
                     waking.look();
-                    waking.leave();
                 }
-                inbox.drain();
             }
         })?;
-        Ok(Self { thread: Some(thread), call, stops })
+        Ok(Self { thread: Some(thread), stop })
     }
-
-    /// There is something to do, whatever is in the ring.
-    pub(super) fn call(&self) {
-        let _ = self.call.write(1);
-    }
-}
-
-fn eventfd() -> nix::Result<EventFd> {
-    EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
 }
 
 impl Drop for Drainer {
     fn drop(&mut self) {
-        self.stops.store(true, Ordering::SeqCst);
-        self.call();
+        let _ = self.stop.write(1);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

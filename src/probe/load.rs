@@ -316,20 +316,22 @@ impl Probe {
     /// Takes the records out of the ring. Gives the time (boottime) before which every record was
     /// written that is out by now; `None` where some had to stay for want of room.
     pub fn drain(&mut self) -> Option<u64> {
-        // The drainer was woken for that as well, and found the ring empty if this was faster.
+        let drained_ns = self.inbox.drain();
+        // Afterwards, as the drainer does: what this has taken out does not wake it.
         if let Some(waking) = &self.waking {
             waking.look();
         }
-        self.inbox.drain()
+        drained_ns
     }
 
-    /// All events up to `until_ns` have been looked at, and `idle`: no start is under way whose waits are told. Where that has been so for a
-    /// while, wake-ups are left alone until the next one begins.
+    /// All events up to `until_ns` have been looked at. `idle`: none of those since the last call began a start, and no
+    /// start is under way whose waits are told. Where that has been so for a while, wake-ups are left alone until the next
+    /// one begins.
     pub fn rest(&mut self, idle: bool, until_ns: u64) {
-        if let (Some(waking), Some(drainer)) = (&self.waking, &self.drainer)
+        if let Some(waking) = &self.waking
             && self.rest.at(waking, idle, until_ns)
         {
-            drainer.call();
+            waking.leave();
         }
     }
 

@@ -37,8 +37,8 @@ pub(super) struct Waking {
     /// Shared with the programs.
     state: &'static AtomicU32,
     held: Mutex<Held>,
-    /// It is to go, unless a start has begun meanwhile.
-    leaves: AtomicBool,
+    /// It was wanted since somebody asked.
+    was_wanted: AtomicBool,
     /// It has been attached at least once ...
     was_attached: AtomicBool,
     /// ... and could not be so often when it was wanted.
@@ -53,7 +53,7 @@ impl Waking {
             program,
             state,
             held: Mutex::default(),
-            leaves: AtomicBool::new(false),
+            was_wanted: AtomicBool::new(false),
             was_attached: AtomicBool::new(false),
             failures: AtomicU64::new(0),
         }
@@ -94,6 +94,7 @@ impl Waking {
         if self.state.load(Ordering::SeqCst) != WANTED {
             return;
         }
+        self.was_wanted.store(true, Ordering::SeqCst);
         if let Err(error) = self.attach() {
             // Not again before the next one that begins after a pause.
             self.state.store(ON, Ordering::SeqCst);
@@ -102,16 +103,15 @@ impl Waking {
         }
     }
 
-    /// Lets it go if it is to, which takes a grace period of the kernel's.
+    /// Lets it go, unless a start has begun meanwhile. That may take a grace period of the kernel's, some 40 ms, in which
+    /// the drainer attaches it again if it is wanted.
     pub(super) fn leave(&self) {
-        if self.leaves.swap(false, Ordering::SeqCst) {
-            let link = {
-                let mut held = self.held();
-                // With the lock held nobody attaches it, and whoever wants it from here on finds that it is gone.
-                if self.state.load(Ordering::SeqCst) == OFF { held.link.take() } else { None }
-            };
-            drop(link);
-        }
+        let link = {
+            let mut held = self.held();
+            // With the lock held nobody attaches it, and whoever wants it from here on finds that it is gone.
+            if self.state.load(Ordering::SeqCst) == OFF { held.link.take() } else { None }
+        };
+        drop(link);
     }
 
     /// The link, if there is one: it is not attached any more.
@@ -140,15 +140,19 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    /// All events up to `until_ns` have been looked at, and `idle`: no start is under way whose waits are told. True: it is to go now, which
-    /// [`Waking::leave`] does.
+    /// All events up to `until_ns` have been looked at. `idle`: none of those since the last call began a start (the
+    /// shortest are over when they are looked at), and none is under way whose waits are told. True: it is to go now, by
+    /// [`Waking::leave`].
     pub(super) fn at(&mut self, waking: &Waking, idle: bool, until_ns: u64) -> bool {
         if !idle {
-            *self = Self::default();
             // One that began before the programs knew, and was told late.
             if waking.state.compare_exchange(OFF, WANTED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
                 waking.look();
             }
+        }
+        // What made the programs want it has not been looked at yet, or will never be a start: a fork that fails.
+        if waking.was_wanted.swap(false, Ordering::SeqCst) || !idle {
+            *self = Self::default();
             return false;
         }
         let idle_ns = *self.idle_ns.get_or_insert(until_ns);
@@ -159,11 +163,7 @@ impl Rest {
             self.off_ns = Some(boottime_ns());
         }
         // What began before the programs knew has been looked at by now: nothing.
-        let goes = self.off_ns.take_if(|off_ns| *off_ns < until_ns).is_some();
-        if goes {
-            waking.leaves.store(true, Ordering::SeqCst);
-        }
-        goes
+        self.off_ns.take_if(|off_ns| *off_ns < until_ns).is_some()
     }
 }
 
@@ -199,8 +199,6 @@ mod tests {
         rest.idle_ns = Some(now.saturating_sub(2 * IDLE_NS));
         assert!(!rest.at(&waking, true, now));
         assert_eq!((waking.state.load(Ordering::SeqCst), is_attached(&waking)), (OFF, true));
-        waking.leave();
-        assert!(is_attached(&waking));
         assert!(rest.at(&waking, true, boottime_ns() + 1));
         assert!(!rest.at(&waking, true, boottime_ns() + 1));
         waking.leave();
@@ -212,7 +210,6 @@ mod tests {
         let (waking, mut rest) = (waking(OFF), Rest::default());
         waking.held().link = Some(File::open("/dev/null").unwrap().into());
         // Seen by the programs between the decision and the deed ...
-        waking.leaves.store(true, Ordering::SeqCst);
         waking.state.store(WANTED, Ordering::SeqCst);
         waking.leave();
         assert!(is_attached(&waking));
@@ -222,6 +219,26 @@ mod tests {
         waking.state.store(OFF, Ordering::SeqCst);
         assert!(!rest.at(&waking, false, boottime_ns()));
         assert_eq!((waking.state.load(Ordering::SeqCst), waking.failures()), (ON, 0));
+    }
+
+    #[test]
+    fn whatever_wants_it_keeps_it_for_a_while() {
+        let (waking, mut rest) = (waking(ON), Rest::default());
+        let now = boottime_ns();
+        assert!(!rest.at(&waking, true, now));
+        // Longer ago than it takes, but it was wanted since.
+        waking.state.store(WANTED, Ordering::SeqCst);
+        waking.look();
+        assert!(!rest.at(&waking, true, now + 2 * IDLE_NS));
+        assert!(!rest.at(&waking, true, now + 3 * IDLE_NS - 1));
+        assert_eq!(waking.state.load(Ordering::SeqCst), ON);
+        // A start that was over by the time it was looked at.
+        assert!(!rest.at(&waking, false, now + 3 * IDLE_NS));
+        assert!(!rest.at(&waking, true, now + 3 * IDLE_NS + 1));
+        assert!(!rest.at(&waking, true, now + 4 * IDLE_NS));
+        assert_eq!(waking.state.load(Ordering::SeqCst), ON);
+        assert!(rest.at(&waking, true, now + 4 * IDLE_NS + 1));
+        assert_eq!(waking.state.load(Ordering::SeqCst), OFF);
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub(super) struct Live<'a> {
     pub(super) event_ns: u64,
     /// When probes in other roots were gone through last.
     pub(super) swept_ns: u64,
+    /// A start has begun since time passed for the builder, and may be over.
+    pub(super) begun: bool,
     /// Readiness is looked for.
     pub(super) timeline: bool,
 }
@@ -127,6 +129,7 @@ impl<'a> Live<'a> {
             endings_ns: VecDeque::new(),
             event_ns: 0,
             swept_ns: 0,
+            begun: false,
             timeline: request.wanted.level > Level::Lifecycle,
         }
     }
@@ -239,6 +242,7 @@ impl<'a> Live<'a> {
     }
 
     pub(super) fn event(&mut self, mut event: Event) {
+        self.begun |= matches!(event.what, What::Fork(_) | What::Exec(_));
         if self.probe.wants_loaders()
             && let What::Exec(exec) = &mut event.what
         {
@@ -268,7 +272,8 @@ impl<'a> Live<'a> {
                 |builder, world| builder.outside(time_ns, &seen, world),
             );
         }
-        self.probe.rest(!self.builder.tells_waits(), until_ns);
+        let begun = std::mem::take(&mut self.begun);
+        self.probe.rest(!begun && !self.builder.tells_waits(), until_ns);
         if self.builder.is_due(until_ns) {
             self.step(|| Recorded::Tick(until_ns), |builder, world| builder.tick(until_ns, world));
         }
