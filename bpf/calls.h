@@ -38,6 +38,7 @@ static __always_inline enum call_class call_class(__s32 nr)
 	case 74: case 75: case 275: case 277:               /* fsync fdatasync splice sync_file_range */
 	case 295: case 296: case 299: case 307: case 327: case 328: /* preadv pwritev recvmmsg sendmmsg preadv2 pwritev2 */
 	case 78: case 217: case 187: case 326:              /* getdents getdents64 readahead copy_file_range */
+	case 242: case 243:                                 /* mq_timedsend mq_timedreceive */
 		return CALL_FD;
 	case 42:
 		return CALL_CONNECT;
@@ -71,7 +72,7 @@ static __always_inline enum call_class call_class(__s32 nr)
 	case 63: case 64: case 65: case 66: case 67: case 68: case 69: case 70:
 	case 71: case 206: case 207: case 211: case 212:
 	case 82: case 83: case 76: case 84: case 243: case 269: case 286: case 287:
-	case 61: case 213: case 285:
+	case 61: case 213: case 285: case 182: case 183:
 		return CALL_FD;
 	case 203:
 		return CALL_CONNECT;
@@ -130,6 +131,11 @@ static __always_inline enum call_class call_class(__s32 nr)
 #define NR_FUTEX 98
 #endif
 #define NR_EPOLL_PWAIT2 441
+
+/* clock_nanosleep(2): the time given is the one to sleep until. */
+#define TIMER_ABSTIME 1
+#define CLOCK_MONOTONIC 1
+#define CLOCK_BOOTTIME 7
 
 /* A lock with priority inheritance, whose word is the holder's number. */
 #define FUTEX_TID_MASK 0x3fffffff

@@ -4,7 +4,6 @@
  * or in some other task's softirq, so no wait tells of them.
  */
 
-#define UNIX_PATH_MAX 108
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 

@@ -139,6 +139,11 @@ struct path {
 	struct dentry *dentry;
 };
 
+/* The kernel's walk along a path. */
+struct nameidata {
+	struct path path;
+};
+
 struct hlist_node {
 	struct hlist_node *next;
 };
@@ -155,9 +160,18 @@ struct file {
 	struct hlist_head *f_ep;
 };
 
-struct eventpoll;
+struct eventpoll {
+	struct list_head rdllist;
+};
+
+struct epoll_filefd {
+	struct file *file;
+	int fd;
+};
 
 struct epitem {
+	struct list_head rdllink;
+	struct epoll_filefd ffd;
 	struct eventpoll *ep;
 	struct hlist_node fllink;
 };
@@ -353,6 +367,7 @@ struct task_struct {
 	const struct cred *cred;
 	char comm[16];
 	struct fs_struct *fs;
+	struct nameidata *nameidata;
 	struct files_struct *files;
 	struct signal_struct *signal;
 	struct sighand_struct *sighand;
@@ -423,6 +438,7 @@ struct unix_address {
 struct unix_sock {
 	struct sock sk;
 	struct unix_address *addr;
+	struct sock *peer;
 };
 
 struct seq_file;

@@ -134,6 +134,7 @@ enum fd_kind {
 	FD_FILE = 5,
 	FD_SOCKET = 6,
 	FD_OTHER = 7,
+	FD_FOLDER = 8,                /* told of waits within a walk along a path only */
 };
 
 struct event_head {
@@ -282,20 +283,23 @@ struct event_sock {
 	__u32 peer_pid;               /* of a unix socket: who called listen or connect at the other end */
 };
 
-/* A task is back on a CPU after some time off it; written when it is back. */
+/*
+ * A task is back on a CPU after some time off it; written when it is back. Followed by a path: components from the leaf
+ * up, each ending in NUL; of a unix socket its name, as it was bound or asked for.
+ */
 struct event_wait {
 	struct event_head head;
 	struct event_spent spent;     /* up to off_ns */
 	__u64 off_ns;                 /* left the CPU */
 	__u64 wake_ns;                /* could run again; 0: could all the time, or not seen */
 	__u64 args[3];                /* of the system call */
-	__u64 timeout_ns;             /* asked for: of a sleep, poll, select, epoll_wait, futex */
-	__u64 inode;                  /* of the descriptor in args[0], or in the first poll entry */
+	__u64 timeout_ns;             /* asked for: of a sleep, poll, select, epoll_wait, futex; what is left until a set time */
+	__u64 inode;                  /* of the descriptor below, or of where a walk along a path has come to */
 	__s32 nr;                     /* system call; -1: none */
 	__u32 kind;
 	__u32 facts;
-	__u32 dev;
-	__u32 fd;
+	__u32 members;                /* of poll and select: so many descriptors were looked at; `fd` is one of them */
+	__u32 fd;                     /* args[0], or the first poll entry, or the first of an epoll set that is ready */
 	__u32 fd_kind;
 	__u32 waker_kind;
 	__u32 waker_pid;

@@ -12,26 +12,14 @@ static __always_inline struct file *fd_file(struct fdtable *fdt, __u32 fd)
 	return pointer_at(table + fd);
 }
 
-/* Describes descriptor `fd` of a table. */
-__noinline int describe_fd(__u64 table, __u32 fd, struct event_fd *out)
+static __always_inline void describe_inode(struct inode *inode, struct event_fd *out)
 {
-	struct file *file = fd_file((void *)table, fd);
-	struct inode *inode;
-	unsigned short mode;
+	unsigned short mode = READ(struct inode, inode, i_mode) & S_IFMT;
 	__u32 rdev;
 
-	if (!out)
-		return 0;
-	out->inode = 0;
-	out->rdev = 0;
-	if (!file || fd >= READ(struct fdtable, (void *)table, max_fds)) {
-		out->kind = FD_CLOSED;
-		return 0;
-	}
-	inode = READ(struct file, file, f_inode);
-	mode = READ(struct inode, inode, i_mode) & S_IFMT;
 	out->inode = READ(struct inode, inode, i_ino);
 	out->kind = FD_OTHER;
+	out->rdev = 0;
 	if (mode == S_IFIFO) {
 		out->kind = FD_PIPE;
 	} else if (mode == S_IFREG) {
@@ -47,6 +35,22 @@ __noinline int describe_fd(__u64 table, __u32 fd, struct event_fd *out)
 		else if (rdev >> 20 == 4 || rdev >> 20 == 5 || (rdev >> 20 >= 136 && rdev >> 20 <= 143))
 			out->kind = FD_TTY;
 	}
+}
+
+/* Describes descriptor `fd` of a table. */
+__noinline int describe_fd(__u64 table, __u32 fd, struct event_fd *out)
+{
+	struct file *file = fd_file((void *)table, fd);
+
+	if (!out)
+		return 0;
+	if (!file || fd >= READ(struct fdtable, (void *)table, max_fds)) {
+		out->inode = 0;
+		out->rdev = 0;
+		out->kind = FD_CLOSED;
+		return 0;
+	}
+	describe_inode(READ(struct file, file, f_inode), out);
 	return 0;
 }
 

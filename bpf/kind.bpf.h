@@ -112,6 +112,51 @@ static __always_inline __u64 time_out(struct pt_regs *regs, __s32 nr)
 	return ns > began ? ns - began : 0;
 }
 
+#define UNIX_PATH_MAX 108
+
+/* Where tasks that wait in connect(2) want to. A unix socket has no peer before it is connected. By tid. */
+struct wanted {
+	__u32 len;
+	__u8 name[UNIX_PATH_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, struct wanted);
+} wanted SEC(".maps");
+
+/* Notes the address that the current task has given: it has just been read by the kernel. */
+__noinline int note_wanted(__u64 address, __u64 len)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct wanted to = {};
+
+	len = len > 2 ? len - 2 : 0;
+	if (len > UNIX_PATH_MAX)
+		len = UNIX_PATH_MAX;
+	barrier_var(len);
+	if (len && len <= UNIX_PATH_MAX && !bpf_probe_read_user(to.name, len, (void *)(address + 2)))
+		to.len = len;
+	bpf_map_update_elem(&wanted, &tid, &to, BPF_ANY);
+	return 0;
+}
+
+/* What is left until the time that a sleep is to last to; 0: not known, or nothing. */
+static __always_inline __u64 left_until(__u64 clock, __u64 until)
+{
+	__u64 now;
+
+	if (clock == CLOCK_MONOTONIC)
+		now = bpf_ktime_get_ns();
+	else if (clock == CLOCK_BOOTTIME)
+		now = bpf_ktime_get_boot_ns();
+	else
+		return 0;
+	return until > now ? until - now : 0;
+}
+
 /*
  * The kind of any other wait in a system call, with the descriptor in the high half (all ones: none).
  * The caller is the task itself, on its way off the CPU.
@@ -142,11 +187,10 @@ __noinline __u64 kind_of_call(struct task_state *st, __u64 table, __u64 listener
 		st->timeout_ns = length_ns(length.sec, length.nsec, 1);
 		return none | WAIT_SLEEP;
 	case CALL_CLOCK_NANOSLEEP:
-		/* An absolute time says nothing of the length. */
-		if (!(st->args[1] & 1)) {
-			bpf_probe_read_user(&length, sizeof(length), (void *)st->args[2]);
-			st->timeout_ns = length_ns(length.sec, length.nsec, 1);
-		}
+		bpf_probe_read_user(&length, sizeof(length), (void *)st->args[2]);
+		st->timeout_ns = length_ns(length.sec, length.nsec, 1);
+		if (st->args[1] & TIMER_ABSTIME)
+			st->timeout_ns = left_until(st->args[0], st->timeout_ns);
 		return none | WAIT_SLEEP;
 	case CALL_FLOCK:
 		return FD_OF_KIND(fd) | WAIT_LOCK;
@@ -154,6 +198,10 @@ __noinline __u64 kind_of_call(struct task_state *st, __u64 table, __u64 listener
 		kind = st->args[1] == F_SETLKW || st->args[1] == F_OFD_SETLKW ? WAIT_LOCK : WAIT_OTHER;
 		return FD_OF_KIND(fd) | kind;
 	case CALL_CONNECT:
+		kind = kind_of_fd(table, fd) & ~KIND_LISTENS;
+		if (kind == WAIT_UNIX_SOCKET)
+			note_wanted(st->args[1], st->args[2]);
+		return FD_OF_KIND(fd) | kind;
 	case CALL_FD:
 		return FD_OF_KIND(fd) | (kind_of_fd(table, fd) & ~KIND_LISTENS);
 	case CALL_ACCEPT:
@@ -179,13 +227,14 @@ __noinline __u64 kind_of_call(struct task_state *st, __u64 table, __u64 listener
 			kind |= WAITS_FOR_CLIENTS;
 		return FD_OF_KIND(fd) | kind;
 	default:
-		return none | WAIT_OTHER;
+		return none | kind_of_walk(walk_of(bpf_get_current_task_btf()));
 	}
 	if (!w.n)
 		return none | WAIT_SLEEP;
 	w.members = w.first = w.listens = w.listener = some_zero;
 	w.kind = WAIT_POLL + w.members;
 	bpf_loop(SET_STEPS, look_at_member, &w, 0);
+	st->members = w.members;
 	if (!w.members)
 		return none | WAIT_POLL;
 	kind = w.kind == WAIT_OTHER || w.kind == WAIT_DISK ? WAIT_POLL : w.kind;

@@ -134,21 +134,19 @@ __noinline int write_mark(struct task_state *st, struct mark_what *what)
 	return 0;
 }
 
-/* A unix socket is known by its path. (One in the abstract namespace begins with a NUL.) */
-static __always_inline void name_of_unix(struct mark_what *what)
+/* A unix socket is known by its path. */
+static __always_inline void tell_name_of_unix(struct mark_what *what)
 {
-	struct unix_address *address;
 	struct unix_sock *sk = (void *)what->sock;
-	int len;
+	struct name_at name;
 
 	if (!what->sock || BPF_CORE_READ(&sk->sk, __sk_common.skc_family) != AF_UNIX)
 		return;
-	address = BPF_CORE_READ(sk, addr);
-	len = address ? BPF_CORE_READ(address, len) : 0;
-	if (len <= 2)
+	name = name_of_unix(sk);
+	if (!name.len)
 		return;
-	what->text = (__u64)address + bpf_core_field_offset(struct unix_address, name) + 2;
-	what->text_len = len - 2;
+	what->text = name.at;
+	what->text_len = name.len;
 	what->text_is_kernel = 1;
 }
 

@@ -43,6 +43,26 @@ __noinline int describe_sock(__u64 sock, struct event_sock *out)
 	return 0;
 }
 
+/* Where the name of a unix socket lies, and its length. One in the abstract namespace begins with a NUL. */
+struct name_at {
+	__u64 at;
+	__u32 len;
+	__u32 reserved;
+};
+
+static __always_inline struct name_at name_of_unix(struct unix_sock *sk)
+{
+	struct unix_address *address = BPF_CORE_READ(sk, addr);
+	int len = address ? BPF_CORE_READ(address, len) : 0;
+	struct name_at name = {};
+
+	if (len > 2) {
+		name.at = (__u64)address + bpf_core_field_offset(struct unix_address, name) + 2;
+		name.len = len - 2;
+	}
+	return name;
+}
+
 static __always_inline struct file *file_of(__u64 table, __u32 fd)
 {
 	struct fdtable *fdt = (void *)table;
@@ -68,6 +88,35 @@ static __always_inline struct sock *sock_of(struct file *file)
 static __always_inline bool listens(struct sock *sk)
 {
 	return sk && READ(struct sock, sk, __sk_common.skc_state) == TCP_LISTEN;
+}
+
+/*
+ * How far a task's walk along a path has come, as a number: the folder in which it looks for the next name, or what it is
+ * about to open. 0: it is in none. The kernel's own, which holds what it has come to: the path in the program's memory may be
+ * another by now.
+ */
+static __always_inline __u64 walk_of(struct task_struct *task)
+{
+	if (!bpf_core_field_exists(struct task_struct, nameidata) || !bpf_core_field_exists(struct nameidata, path))
+		return 0;
+	return NUMBER(READ(struct task_struct, task, nameidata));
+}
+
+/* What it means to wait there: for the other end of a FIFO, for a device to be ready. */
+__noinline __u32 kind_of_walk(__u64 walk)
+{
+	struct dentry *dentry;
+	struct event_fd what = {};
+
+	if (!walk || !bpf_core_field_exists(struct nameidata, path))
+		return WAIT_OTHER;
+	dentry = READ(struct nameidata, (void *)walk, path.dentry);
+	describe_inode(READ(struct dentry, dentry, d_inode), &what);
+	if (what.kind == FD_PIPE)
+		return WAIT_PIPE;
+	if (what.kind == FD_TTY)
+		return WAIT_TTY;
+	return what.rdev ? WAIT_DEVICE : WAIT_OTHER;
 }
 
 #define KIND_LISTENS (1U << 31)
@@ -276,6 +325,35 @@ __noinline int epoll_has(__u64 table, __u32 fd, __u64 listener)
 	return epoll_holds((__u64)BPF_CORE_READ(epfile, private_data), listener);
 }
 
+#define NO_FD 0xffffffff
+
+/*
+ * The first descriptor of an epoll set that something has come for; NO_FD if there is none, as when the time is over. The
+ * way to it is as short as that set is long.
+ */
+__noinline __u32 epoll_ready(__u64 table, __u32 fd)
+{
+	struct file *epfile = file_of(table, fd), *file;
+	struct eventpoll *ep;
+	struct epitem *item;
+	__u64 first;
+	__u32 ready;
+
+	if (!epfile || !bpf_core_field_exists(struct eventpoll, rdllist) || !bpf_core_field_exists(struct epitem, ffd))
+		return NO_FD;
+	ep = (void *)BPF_CORE_READ(epfile, private_data);
+	first = (__u64)BPF_CORE_READ(ep, rdllist.next);
+	if (!first || first == (__u64)ep + bpf_core_field_offset(struct eventpoll, rdllist))
+		return NO_FD;
+	item = (void *)first - bpf_core_field_offset(struct epitem, rdllink);
+	/* Another thread may have put other files under both numbers. */
+	if (BPF_CORE_READ(item, ep) != ep)
+		return NO_FD;
+	ready = BPF_CORE_READ(item, ffd.fd);
+	file = file_of(table, ready);
+	return file && file == BPF_CORE_READ(item, ffd.file) ? ready : NO_FD;
+}
+
 /*
  * Nothing tells of a unix socket that listens, nor of sockets that came from another process. For those
  * the lowest descriptors are looked through, which takes 10 us where there are many: when descriptors came or
@@ -287,7 +365,6 @@ __noinline int epoll_has(__u64 table, __u32 fd, __u64 listener)
 #define LOOK_SELDOM_US 1000000
 #define LOOK_LEAST_NS 100000
 #define MAY_LISTEN 4
-#define NO_FD 0xffffffff
 
 struct listener_search {
 	__u64 table;

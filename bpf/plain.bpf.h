@@ -18,8 +18,7 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 #define READ_TYPES(X)                                                                              \
 	X(cgroup) X(cgroup_subsys_state) X(css_set) X(dentry) X(fdtable) X(file) X(files_struct)   \
 	X(fs_struct) X(hlist_node) X(inode) X(kernfs_node) X(linux_binprm) X(mm_struct) X(mount)   \
-	X(pid)                                                                                     \
-	X(signal_struct)                                                                           \
+	X(nameidata) X(pid) X(signal_struct)                                                       \
 	X(sock) X(super_block) X(task_struct) X(tty_struct) X(vfsmount)
 
 #define TYPE_NUMBER(name) __u32 name;

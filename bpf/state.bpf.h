@@ -114,7 +114,8 @@ struct task_state {
 	__u64 args[3];
 	__u64 timeout_ns;
 	__s32 nr;
-	__u32 kind;
+	__u16 kind;
+	__u16 members;                      /* of a set: so many descriptors were looked at */
 	__u32 facts;
 	__u32 fd;
 	/* Who woke it, written by the waker. */

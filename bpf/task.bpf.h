@@ -65,6 +65,7 @@ __noinline __u64 settle_kind(struct task_state *st, __u32 preempt)
 	st->fd = -1;
 	st->nr = -1;
 	st->timeout_ns = 0;
+	st->members = 0;
 	st->args[0] = st->args[1] = st->args[2] = 0;
 	state = plain(task)->__state;
 	if (preempt || !state) {
@@ -214,6 +215,9 @@ static __always_inline void come_back(struct task_struct *task, struct task_stat
 			return;
 		if (kind == WAIT_PAGE_FAULT)
 			what.file = file_of_fault(task, st);
+		/* One whose coming was not seen may be in another walk by now. */
+		else if (total >= TOLD_NS && st->fd == NO_FD && rival != task)
+			what.walk = walk_of(task);
 		/* The idle task is nobody, and the task itself is told where its coming was not seen. */
 		if (rival != task && plain(rival)->pid)
 			what.rival_ns = turn_so_far(rival);
@@ -265,7 +269,7 @@ static __always_inline void leave(struct task_struct *task, struct task_state *s
 		what.mark = MARK_ACCEPT_WAIT;
 		what.fd = st->fd;
 		what.sock = clients;
-		name_of_unix(&what);
+		tell_name_of_unix(&what);
 	} else if (now - st->since_ns >= SILENT_NS) {
 		what.mark = MARK_SUMS;
 	}

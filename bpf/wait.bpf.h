@@ -6,6 +6,7 @@
 /* What a wait was about, as far as the switch knows. */
 struct wait_what {
 	__u64 file;                   /* struct file * whose page was waited for, or 0 */
+	__u64 walk;                   /* struct nameidata * of the walk along a path that it was in, or 0 */
 	__u64 now;
 	__u64 task;                   /* struct task_struct *, as a number: see plain.bpf.h */
 	__u64 rival;                  /* struct task_struct * that gave the CPU up */
@@ -26,28 +27,98 @@ static __always_inline bool is_signalled(struct task_struct *task)
 	return pending & ~READ(struct task_struct, task, blocked.sig[0]);
 }
 
+/* A path as the task that waited sees it. */
+static __always_inline void fill_wait_path(struct event_wait *ev, struct scratch *s, struct task_struct *task,
+					   struct dentry *dentry, struct vfsmount *mnt)
+{
+	struct fs_struct *fs = READ(struct task_struct, task, fs);
+
+	if (fs)
+		ev->path_len = fill_path(s, dentry, mnt, fs, &ev->facts, FACT_PATH_CUT);
+}
+
+/* Describes where a walk along a path has come to. */
+static __always_inline void fill_wait_walk(struct event_wait *ev, struct scratch *s, struct task_struct *task,
+					   __u64 walk)
+{
+	struct event_fd what = {};
+	struct dentry *dentry;
+	struct inode *inode;
+
+	if (!bpf_core_field_exists(struct nameidata, path))
+		return;
+	dentry = READ(struct nameidata, (void *)walk, path.dentry);
+	inode = dentry ? READ(struct dentry, dentry, d_inode) : NULL;
+	/* It has come to nothing yet, or is given up. */
+	if (!inode)
+		return;
+	describe_inode(inode, &what);
+	if ((READ(struct inode, inode, i_mode) & S_IFMT) == S_IFDIR)
+		what.kind = FD_FOLDER;
+	ev->fd_kind = what.kind;
+	ev->inode = what.inode;
+	fill_wait_path(ev, s, task, dentry, READ(struct nameidata, (void *)walk, path.mnt));
+}
+
+/* Appends the name of a unix socket, that of the other end first: it may have been bound under another root, or be gone. */
+static __always_inline void fill_wait_unix(struct event_wait *ev, struct scratch *s, struct task_struct *task,
+					   __u64 sock)
+{
+	struct unix_sock *sk = (void *)sock, *peer = (void *)BPF_CORE_READ(sk, peer);
+	__u32 tid = READ(struct task_struct, task, pid), at = s->at;
+	struct name_at name = {};
+	struct wanted *to;
+
+	if (peer)
+		name = name_of_unix(peer);
+	if (!name.len && call_class(ev->nr) == CALL_CONNECT) {
+		to = bpf_map_lookup_elem(&wanted, &tid);
+		if (to) {
+			name.at = (__u64)to->name;
+			name.len = to->len;
+		}
+	}
+	if (!name.len)
+		name = name_of_unix(sk);
+	if (name.len > UNIX_PATH_MAX)
+		name.len = UNIX_PATH_MAX;
+	barrier_var(name.len);
+	if (!name.len || name.len > UNIX_PATH_MAX || at > SCRATCH_LAST)
+		return;
+	if (bpf_probe_read_kernel(s->data + at, name.len, (void *)name.at))
+		return;
+	ev->path_len = name.len;
+	s->at = at + name.len;
+}
+
 /* Describes the descriptor that a wait was on. */
 static __always_inline void fill_wait_fd(struct event_wait *ev, struct scratch *s,
 					 struct task_struct *task, __u64 faulted)
 {
 	struct event_fd what = {};
 	struct files_struct *files;
-	struct fs_struct *fs;
+	struct dentry *dentry;
 	struct file *file;
 	struct sock *sk;
 	__u64 table;
+	__u32 ready;
 
 	if (faulted) {
 		file = (void *)faulted;
 		what.kind = FD_FILE;
 		what.inode = BPF_CORE_READ(file, f_inode, i_ino);
 	} else {
-		if (ev->fd == 0xffffffff)
+		if (ev->fd == NO_FD)
 			return;
 		files = READ(struct task_struct, task, files);
 		if (!files)
 			return;
 		table = NUMBER(READ(struct files_struct, files, fdt));
+		if (call_class(ev->nr) == CALL_EPOLL) {
+			ready = epoll_ready(table, ev->args[0]);
+			if (ready != NO_FD)
+				ev->fd = ready;
+		}
 		file = file_of(table, ev->fd);
 		if (!file)
 			return;
@@ -59,13 +130,16 @@ static __always_inline void fill_wait_fd(struct event_wait *ev, struct scratch *
 		sk = sock_of(file);
 		ev->facts |= FACT_SOCK;
 		describe_sock((__u64)sk, &ev->sock);
-	} else if (what.kind == FD_FILE || what.kind == FD_OTHER || what.kind == FD_TTY) {
-		fs = READ(struct task_struct, task, fs);
-		if (fs)
-			ev->path_len = fill_path(s, READ(struct file, file, f_path.dentry),
-						 READ(struct file, file, f_path.mnt), fs, &ev->facts,
-						 FACT_PATH_CUT);
+		if (ev->sock.family == AF_UNIX)
+			fill_wait_unix(ev, s, task, (__u64)sk);
+		return;
 	}
+	dentry = READ(struct file, file, f_path.dentry);
+	/* A pipe without a name lies in no folder. */
+	if (what.kind == FD_PIPE && READ(struct dentry, dentry, d_parent) == dentry)
+		return;
+	if (what.kind != FD_NULL && what.kind != FD_CLOSED)
+		fill_wait_path(ev, s, task, dentry, READ(struct file, file, f_path.mnt));
 }
 
 /* All of a wait's record but what its descriptor is. */
@@ -85,7 +159,7 @@ static __always_inline void fill_wait(struct event_wait *ev, struct task_state *
 	ev->facts = st->facts;
 	ev->fd = st->fd;
 	ev->inode = 0;
-	ev->dev = 0;
+	ev->members = st->members;
 	ev->fd_kind = FD_UNKNOWN;
 	ev->waker_kind = what->wake_ns ? st->waker_kind : WAKER_NONE;
 	ev->waker_pid = st->waker_pid;
@@ -132,7 +206,7 @@ __noinline int write_wait(struct task_state *st, struct wait_what *what)
 
 	if (!st || !what)
 		return 0;
-	if (!what->file && st->fd == 0xffffffff) {
+	if (!what->file && !what->walk && st->fd == NO_FD) {
 		ev = ring_reserve(sizeof(*ev));
 		if (!ev)
 			return 0;
@@ -146,7 +220,10 @@ __noinline int write_wait(struct task_state *st, struct wait_what *what)
 		return 0;
 	ev = (void *)s->data;
 	fill_wait(ev, st, what);
-	fill_wait_fd(ev, s, (void *)what->task, what->file);
+	if (what->walk)
+		fill_wait_walk(ev, s, (void *)what->task, what->walk);
+	else
+		fill_wait_fd(ev, s, (void *)what->task, what->file);
 	if ((ev->facts & FACT_SOCK) && what->wake_ns)
 		sender_find(ev, what->now);
 	fill_wait_head(ev, what, s->at);

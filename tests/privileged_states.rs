@@ -107,12 +107,25 @@ impl Drop for Cgroup {
 }
 
 /// Every kind that `spend` knows, with its milliseconds.
-const KINDS: [(&str, &str); 30] = [
+const KINDS: [(&str, &str); 43] = [
     ("child", "120"),
     ("child-signal", "120"),
     ("child-pidfd", "120"),
     ("vfork", "120"),
     ("pipe", "120"),
+    ("fifo-reader", "120"),
+    ("fifo-writer", "120"),
+    ("fifo-read", "120"),
+    ("polled-pipes", "120"),
+    ("epoll", "120"),
+    ("lease", "120"),
+    ("lookup", "120"),
+    ("queue", "120"),
+    ("mqueue", "120"),
+    ("sleep-until", "120"),
+    ("unix-receive", "120"),
+    ("unix-accept", "120"),
+    ("unix-connect", "120"),
     ("futex", "120"),
     ("futex-pi", "120"),
     ("lock", "120"),
@@ -141,7 +154,21 @@ const KINDS: [(&str, &str); 30] = [
 ];
 
 /// Those that need a file.
-const FILES: [&str; 6] = ["lock", "lock-posix", "disk", "page_fault", "slow-disk", "slow-fault"];
+const FILES: [&str; 11] = [
+    "lock",
+    "lock-posix",
+    "disk",
+    "page_fault",
+    "slow-disk",
+    "slow-fault",
+    "fifo-reader",
+    "fifo-writer",
+    "fifo-read",
+    "lease",
+    "lookup",
+];
+/// Those that need a socket's path, which is short.
+const SOCKETS: [&str; 2] = ["unix-receive", "unix-connect"];
 
 /// Records `spend` of these kinds, one after the other.
 fn record(kinds: &[(&str, &str)]) -> Batch {
@@ -149,6 +176,7 @@ fn record(kinds: &[(&str, &str)]) -> Batch {
     common::require_root();
     let n = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = tempfile::tempdir_in(disk()).unwrap();
+    let sockets = tempfile::tempdir().unwrap();
     let has = |kind: &str| kinds.iter().any(|(name, _)| *name == kind);
     let quota = has("throttled").then(|| Cgroup::with_quota(n));
     let memory = has("memory").then(|| Cgroup::with_little_memory(n));
@@ -159,6 +187,9 @@ fn record(kinds: &[(&str, &str)]) -> Batch {
         let mut args = vec![kind.to_owned(), ms.to_owned()];
         if FILES.contains(&kind) {
             args.push(folder.path().join(kind).to_str().unwrap().to_owned());
+        }
+        if SOCKETS.contains(&kind) {
+            args.push(sockets.path().join(kind).to_str().unwrap().to_owned());
         }
         match kind {
             "throttled" => args.push(quota.as_ref().unwrap().tasks()),
@@ -210,6 +241,11 @@ impl Case {
         waits.filter(move |wait| {
             wait["tid"] == self.start["pid"] && (state.is_empty() || wait["kind"] == state)
         })
+    }
+
+    /// What that wait was for, in words.
+    fn detail(&self) -> &'static str {
+        self.wait.and_then(|wait| wait["detail"].as_str()).unwrap_or("-")
     }
 
     fn told(&self, name: &str) -> u64 {
@@ -334,13 +370,56 @@ fn for_a_child() {
 #[test]
 fn for_what_another_process_gives() {
     check("pipe", "pipe", "pipe:[*] <- pid HELPER (spend pipe 120)", "task", true);
-    check("unix_socket", "unix_socket", "unix socket:[*] (receive)", "task", true);
+    check(
+        "unix_socket",
+        "unix_socket",
+        "unix socket:[*] (receive), peer pid HELPER (spend unix_socket 120)",
+        "task",
+        true,
+    );
+    let case = check("polled-pipes", "pipe", "fd * <- pid HELPER (spend polled-pipes 120)", "task", true);
+    assert!(case.detail().contains(" or 1 other: pipe:["), "{}", case.detail());
     check("stopped", "stopped", "-", "task|signal", true);
     // Its debugger lets it go on.
     check("ptraced", "stopped", "-", "task|signal", true);
     check("tty", "tty", "/dev/pts/*", "kworker", false);
     check("device", "device", "/dev/kmsg", "task|unknown", false);
     check("eventfd", "other:read", "anon_inode:[eventfd]", "task|unknown", false);
+    let case = check("queue", "other:msgrcv", "message queue *", "task|unknown", false);
+    assert!(case.detail().ends_with(&format!(" {}", case.told["fd"])), "{}", case.detail());
+    check("mqueue", "other:mq_timedreceive", "/startrace-spend-*", "task|unknown", false);
+}
+
+/// A FIFO is known by its path: to whoever opens it, too, who has no descriptor yet.
+#[test]
+fn for_the_other_end_of_a_fifo() {
+    for (kind, way) in [("fifo-reader", "(open) <-"), ("fifo-writer", "(open) ->"), ("fifo-read", "<-")] {
+        let case = check(kind, "pipe", "/*", "task", true);
+        let (detail, helper) = (case.detail(), case.told("helper"));
+        assert!(detail.contains(&format!("/{kind} {way} pid {helper} (spend {kind} 120")), "{detail}");
+    }
+}
+
+/// Of who opens a file, too, it is told which one; where it is not found yet, how far the path was followed.
+#[test]
+fn for_a_file_that_is_being_opened() {
+    check("lease", "other:openat", "/*/lease", "task|unknown", false);
+    check("lookup", "other:openat", "/*/lookup/", "task|unknown", false);
+}
+
+#[test]
+fn for_a_unix_socket_with_a_name() {
+    for (kind, name, does) in [
+        ("unix-receive", "/unix-receive", " (receive)"),
+        ("unix-connect", "/unix-connect", " (connect)"),
+        ("unix-accept", "startrace-spend-", " (accept)"),
+    ] {
+        let begin = if kind == "unix-accept" { "unix @*" } else { "unix /*" };
+        let case = check(kind, "unix_socket", begin, "task", true);
+        let (detail, helper) = (case.detail(), case.told("helper"));
+        let peer = format!("{does}, peer pid {helper} (spend {kind} 120");
+        assert!(detail.contains(name) && detail.contains(&peer), "{detail}");
+    }
 }
 
 #[test]
@@ -367,6 +446,18 @@ fn for_a_lock() {
 fn for_a_time() {
     check("sleep", "sleep", "asked for 120 ms", "timer", false);
     check("poll", "poll", "fd *: anon_inode:[eventpoll]", "timer|unknown", false);
+    // Until a time on a clock: what is left until then, when it begins.
+    let detail = check("sleep-until", "sleep", "until a set time, 1* ms later", "timer", false).detail();
+    let left: f64 = detail.split(' ').nth(4).unwrap().parse().unwrap();
+    assert!((110.0..120.0).contains(&left), "{detail}");
+}
+
+/// Of an epoll set, what has come.
+#[test]
+fn for_one_of_several() {
+    let case = check("epoll", "poll", "fd *", "task|unknown", false);
+    let begin = format!("fd {}: unix socket:[", case.told["fd"]);
+    assert!(case.detail().starts_with(&begin), "{} is not {begin}", case.detail());
 }
 
 /// Times that overflow nanoseconds are no short ones that are over: who ended such a wait is told.

@@ -538,6 +538,79 @@ fn a_pipe_leads_through_both_ends_and_back() {
     assert_eq!(start["timeline"]["waits"][1]["detail"], "pipe:[77] <- pid 11 (c11)");
 }
 
+/// What the waits of a process on something of another's are on; of that one only its number is known.
+fn told(wait: Wait) -> String {
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    s.fork((10, 10), 11, [4, 5, 6]);
+    s.wait_with((10, 10), [10, 30, 31], Wait { waker_exact: true, ..wait });
+    s.exit(11, 60);
+    s.exit(10, 70);
+    s.starts(100)[&10]["timeline"]["waits"][0]["detail"].as_str().unwrap_or("-").to_owned()
+}
+
+#[test]
+fn who_is_at_the_other_end_is_told_where_it_is_known() {
+    use startrace::event::task::Socket;
+    let (open, openat, openat2, poll, connect) = (Some(2), Some(257), Some(437), Some(7), Some(42));
+    let of = |kind, nr, waker| Wait { kind, nr, waker, fd: Some(3), inode: Some(77), ..Wait::default() };
+    let fifo = |nr, args| Wait {
+        fd: None,
+        args,
+        path: Some("/run/fifo".into()),
+        ..of(WaitKind::Pipe, nr, task(11, 11))
+    };
+    let unix = |nr, waker, peer_pid, path: Option<&str>| Wait {
+        socket: Some(Socket { family: 1, kind: 1, state: 1, peer_pid, ..Socket::default() }),
+        path: path.map(str::to_owned),
+        ..of(WaitKind::UnixSocket, nr, waker)
+    };
+    let (read, recvfrom) = (Some(0), Some(45));
+    let signalled = |wait| Wait { signal: true, ..wait };
+    let set = |members, wait| Wait { members, ..wait };
+    for (wait, expected) in [
+        // To read, to write, and where that is not known.
+        (fifo(openat, [u64::MAX, 1, 0x80000]), "/run/fifo (open) <- pid 11 (c11)"),
+        (fifo(openat, [u64::MAX, 1, 0x80001]), "/run/fifo (open) -> pid 11 (c11)"),
+        (fifo(open, [1, 1, 0]), "/run/fifo (open) -> pid 11 (c11)"),
+        (fifo(openat2, [1, 1, 24]), "/run/fifo (open) with pid 11 (c11)"),
+        // Whoever sent a signal, a child that lives among them, need not have the pipe.
+        (signalled(of(WaitKind::Pipe, read, task(99, 99))), "pipe:[77]"),
+        (signalled(of(WaitKind::Pipe, read, task(11, 11))), "pipe:[77]"),
+        (unix(recvfrom, task(11, 11), None, None), "unix socket:[77] (receive), peer pid 11 (c11)"),
+        // Its credentials are those of who called listen().
+        (unix(recvfrom, task(11, 11), Some(1), Some("/run/s")), "unix /run/s (receive), peer pid 11 (c11)"),
+        (unix(connect, task(99, 99), None, Some("@s")), "unix @s (connect), peer pid 99"),
+        (unix(recvfrom, Waker::Unknown, Some(11), None), "unix socket:[77] (receive), peer pid 11 (c11)"),
+        (signalled(unix(recvfrom, task(99, 99), None, Some("/run/s"))), "unix /run/s (receive)"),
+        // Another thread of the process itself has the other end.
+        (unix(recvfrom, task(10, 12), Some(1), None), "unix socket:[77] (receive)"),
+        (set(1, of(WaitKind::Pipe, poll, task(11, 11))), "pipe:[77] <- pid 11 (c11)"),
+        (set(2, of(WaitKind::Pipe, poll, task(11, 11))), "fd 3 or 1 other: pipe:[77] <- pid 11 (c11)"),
+        (
+            Wait { is_pipe: true, ..set(3, of(WaitKind::Poll, poll, task(11, 11))) },
+            "fd 3 or 2 others: pipe:[77]",
+        ),
+        (Wait { is_pipe: true, ..of(WaitKind::Poll, poll, task(11, 11)) }, "fd 3: pipe:[77]"),
+        (set(3, of(WaitKind::Poll, poll, task(11, 11))), "fd 3 or 2 others"),
+        (
+            Wait { args: [5, 0, 0], fd: None, ..of(WaitKind::Other, Some(70), task(11, 11)) },
+            "message queue 5",
+        ),
+        (
+            Wait { args: [6, 0, 0], fd: None, ..of(WaitKind::Other, Some(65), task(11, 11)) },
+            "semaphore set 6",
+        ),
+        (Wait { timeout_ns: Some(MS), ..of(WaitKind::Sleep, Some(230), Waker::Hardirq) }, "asked for 1 ms"),
+        (
+            Wait { timeout_ns: Some(MS), args: [1, 1, 9], ..of(WaitKind::Sleep, Some(230), Waker::Hardirq) },
+            "until a set time, 1 ms later",
+        ),
+    ] {
+        assert_eq!(told(wait.clone()), expected, "{wait:?}");
+    }
+}
+
 #[test]
 fn an_exec_by_another_thread_goes_on_as_the_main_thread() {
     let mut s = Stream::default();
@@ -806,6 +879,7 @@ fn who_waits_on_a_socket_at_the_end_is_told_as_if_the_wait_were_over() {
         (Doing::Peer, "recvfrom", "tcp 10.0.0.9:80", ("network", "tcp 10.0.0.9:80 (receive)")),
         (Doing::Peer, "recvfrom", "udp 10.0.0.2:53", ("dns", "udp 10.0.0.2:53 (receive)")),
         (Doing::Idle, "read", "pipe:[7]", ("pipe", "pipe:[7]")),
+        (Doing::Idle, "openat", "/run/fifo", ("pipe", "/run/fifo (open)")),
     ] {
         let now = TaskNow {
             tid: 10,

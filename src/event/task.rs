@@ -189,13 +189,22 @@ pub struct Wait {
     pub compat: bool,
     /// The call's first three arguments.
     pub args: [u64; 3],
-    /// The time asked for: of a sleep, and at most of poll, select, epoll_wait and (but for the real-time clock) futex.
+    /// The time asked for: of a sleep, and at most of poll, select, epoll_wait and (but for the real-time clock) futex;
+    /// of a sleep until a set time what was left until then.
     pub timeout_ns: Option<u64>,
-    /// The descriptor waited on.
+    /// The descriptor waited on: of poll and select the first; of an epoll set the first that is ready, or the set itself
+    /// where none is.
     pub fd: Option<u32>,
-    /// Inode of that descriptor's file.
+    /// So many descriptors poll and select were asked for, as far as they were looked at; 0: another call, or not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub members: u32,
+    /// That is a pipe or FIFO.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_pipe: bool,
+    /// Inode of that descriptor's file, or of what a walk along a path has come to.
     pub inode: Option<u64>,
-    /// Its path, where it is a file, or a unix socket with a name.
+    /// Its path, where it is a file, or the name of a unix socket: the peer's, else its own. Within a walk along a path (of
+    /// open(2) and the like) how far that has come: a folder, which ends in a slash, or the file itself.
     pub path: Option<String>,
     /// The socket.
     pub socket: Option<Socket>,
@@ -217,6 +226,10 @@ pub struct Wait {
     /// For how long the rival had had it; `None` where that cannot be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rival_ns: Option<u64>,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 impl Wait {

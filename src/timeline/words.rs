@@ -79,6 +79,20 @@ impl Builder {
     }
 
     fn detail(&self, id: Id, call: Option<Call>, believed: bool, wait: &Wait) -> Option<String> {
+        let object = self.object(id, call, believed, wait)?;
+        // Which of several it came back for is not known: the first stands for all.
+        let of_set = match (wait.kind, wait.members, wait.fd) {
+            (WaitKind::Sleep, ..) | (_, 0 | 1, _) | (.., None) => return Some(object),
+            (_, members, Some(fd)) => {
+                format!("fd {fd} or {}", crate::words::counted(u64::from(members) - 1, "other"))
+            }
+        };
+        let fd = wait.fd.map(|fd| format!("fd {fd}")).unwrap_or_default();
+        let rest = object.strip_prefix(&fd).map_or(&*object, |rest| rest.trim_start_matches(": "));
+        Some(if rest.is_empty() { of_set } else { format!("{of_set}: {rest}") })
+    }
+
+    fn object(&self, id: Id, call: Option<Call>, believed: bool, wait: &Wait) -> Option<String> {
         let name = call.map(|call| self.call_name(call));
         let name = name.as_deref().unwrap_or("");
         // What is in no folder and has no name of its own: a pidfd since Linux 6.9.
@@ -86,25 +100,28 @@ impl Builder {
         let file = || path.clone().or_else(|| wait.fd.map(|fd| format!("fd {fd}")));
         match wait.kind {
             WaitKind::Child | WaitKind::Vfork => self.child(id, name, wait).map(|pid| self.command_of(pid)),
-            WaitKind::Disk
-            | WaitKind::PageFault
-            | WaitKind::Lock
-            | WaitKind::Tty
-            | WaitKind::Device
-            | WaitKind::Other => file(),
+            WaitKind::Disk | WaitKind::PageFault | WaitKind::Lock | WaitKind::Tty | WaitKind::Device => {
+                file()
+            }
+            WaitKind::Other => file().or_else(|| queue(name, wait)),
             WaitKind::Pipe => Some(self.pipe(id, name, wait)),
             WaitKind::Futex => name.starts_with("futex").then(|| self.futex(id, name, believed, wait)),
-            WaitKind::Sleep => wait.timeout_ns.map(|ns| format!("asked for {}", length(ns))),
+            WaitKind::Sleep => wait.timeout_ns.map(|ns| slept(name, wait, ns)),
             WaitKind::Poll => match (&wait.socket, wait.fd) {
-                (Some(socket), Some(fd)) => Some(format!("fd {fd}: {}", self.socket(id, "", wait, socket))),
-                (None, Some(fd)) => match &path {
-                    Some(path) => Some(format!("fd {fd}: {path}")),
-                    None => Some(format!("fd {fd}")),
+                (Some(socket), Some(fd)) => {
+                    // Of several that are asked for, another may be the one that was woken for.
+                    let believed = believed && name.starts_with("epoll");
+                    Some(format!("fd {fd}: {}", self.socket(id, "", believed, wait, socket)))
+                }
+                (None, Some(fd)) => match (&path, wait.inode) {
+                    (Some(path), _) => Some(format!("fd {fd}: {path}")),
+                    (None, Some(inode)) if wait.is_pipe => Some(format!("fd {fd}: pipe:[{inode}]")),
+                    _ => Some(format!("fd {fd}")),
                 },
                 (_, None) => None,
             },
             WaitKind::Network | WaitKind::Dns | WaitKind::UnixSocket => match &wait.socket {
-                Some(socket) => Some(self.socket(id, name, wait, socket)),
+                Some(socket) => Some(self.socket(id, name, believed, wait, socket)),
                 None => file(),
             },
             WaitKind::Cpu | WaitKind::Stopped | WaitKind::Throttled | WaitKind::Memory | WaitKind::Random => {
@@ -172,17 +189,40 @@ impl Builder {
             (None, None, Some(fd)) => format!("fd {fd}"),
             (None, None, None) => "pipe".to_owned(),
         };
-        let writes = name.contains("write") || name.contains("send");
+        // Of a FIFO that is being opened, whether to write to it may be in the program's memory alone.
+        let (own, writes) = match opened_to_write(name, wait) {
+            Some(writes) => (format!("{own} (open)"), writes),
+            None => (own, Some(name.contains("write") || name.contains("send"))),
+        };
         let other = match wait.waker {
-            Waker::Task { pid, .. } if pid != id.pid => Some(pid),
-            _ => wait.inode.and_then(|inode| self.other_end(id, inode, writes)),
+            // Who sent a signal need not have the other end.
+            Waker::Task { pid, .. }
+                if pid != id.pid && (!wait.signal || self.had_end(id, pid, wait.inode)) =>
+            {
+                Some(pid)
+            }
+            _ => writes.and_then(|writes| self.other_end(id, wait.inode?, writes)),
+        };
+        let way = match writes {
+            Some(true) => "->",
+            Some(false) => "<-",
+            None => "with",
         };
         match other {
             None => own,
-            Some(pid) => {
-                format!("{own} {} {}", if writes { "->" } else { "<-" }, self.command_of(pid))
-            }
+            Some(pid) => format!("{own} {way} {}", self.command_of(pid)),
         }
+    }
+
+    /// Had a child an end of this pipe? Its own end, which comes with a signal, then ended the wait as well.
+    fn had_end(&self, id: Id, pid: u32, inode: Option<u64>) -> bool {
+        let has = |process: &super::Process| {
+            let mut pipes = process.stdio.iter().filter(|fd| fd.kind == FdKind::Pipe);
+            process.ended.is_some() || pipes.any(|fd| Some(fd.inode) == inode)
+        };
+        // What is forgotten of has ended.
+        let living = self.by_pid.get(&pid).and_then(|id| self.processes.get(id));
+        self.is_child(id, pid) && living.is_none_or(has)
     }
 
     /// Who has the other end of a pipe as its standard input (or output, for one that is read).
@@ -201,7 +241,7 @@ impl Builder {
         others.map(|(other, _)| other.pid).min()
     }
 
-    fn socket(&self, id: Id, name: &str, wait: &Wait, socket: &Socket) -> String {
+    fn socket(&self, id: Id, name: &str, believed: bool, wait: &Wait, socket: &Socket) -> String {
         const LISTENS: u32 = 10;
         let does = on_socket(name, socket.state == LISTENS);
         if i32::from(socket.family) == libc::AF_UNIX {
@@ -210,8 +250,13 @@ impl Builder {
                 (None, Some(inode)) => format!("socket:[{inode}]"),
                 (None, None) => "socket".to_owned(),
             };
-            // Its credentials are those of whoever called listen, who need not be the one that serves.
-            let peer = socket.peer_pid.filter(|pid| *pid != id.pid);
+            let peer = match wait.waker {
+                // Nobody but the other end, or who shares it, ends such a wait without a signal.
+                Waker::Task { pid, .. } if believed && !wait.signal => Some(pid),
+                // Its credentials are those of whoever called listen, who need not be the one that serves.
+                _ => socket.peer_pid,
+            };
+            let peer = peer.filter(|pid| *pid != id.pid);
             let peer = peer.map(|pid| format!(", peer {}", self.command_of(pid))).unwrap_or_default();
             return format!("unix {at}{does}{peer}");
         }
@@ -238,6 +283,36 @@ impl Builder {
             None => format!("pid {pid}"),
         }
     }
+}
+
+/// A sleep, with the time that was asked for or left.
+fn slept(name: &str, wait: &Wait, ns: u64) -> String {
+    // TIMER_ABSTIME
+    match name == "clock_nanosleep" && wait.args[1] & 1 == 1 {
+        true => format!("until a set time, {} later", length(ns)),
+        false => format!("asked for {}", length(ns)),
+    }
+}
+
+/// What System V's calls wait for.
+fn queue(name: &str, wait: &Wait) -> Option<String> {
+    match name {
+        "msgrcv" | "msgsnd" => Some(format!("message queue {}", wait.args[0])),
+        "semop" | "semtimedop" => Some(format!("semaphore set {}", wait.args[0])),
+        _ => None,
+    }
+}
+
+/// Of a FIFO that is being opened: is it to be written to, where that is known? `None` for another call.
+fn opened_to_write(name: &str, wait: &Wait) -> Option<Option<bool>> {
+    let flags = match name {
+        "open" => wait.args[1],
+        "openat" => wait.args[2],
+        "creat" => return Some(Some(true)),
+        "openat2" => return Some(None),
+        _ => return None,
+    };
+    Some(Some(flags as i32 & libc::O_ACCMODE == libc::O_WRONLY))
 }
 
 /// A file's name; one without a path has a name like `/[eventfd]` in the kernel's walk.

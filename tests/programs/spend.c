@@ -2,7 +2,8 @@
  *
  * "blocked" is the time that the main thread was neither running nor waiting for a CPU, by its own clocks
  * and the scheduler's count of its run-queue delay, between "begin" and "end" (CLOCK_BOOTTIME). "helper" is the process
- * that ended the wait, if one did; "port" is of the address that was waited for. "gaps" is when a thread
+ * that ended the wait, if one did; "fd" the descriptor that it ended by, where there were several; "port" is of the
+ * address that was waited for. "gaps" is when a thread
  * that only spins was stopped because of its cgroup, and for how much of that by the cgroup's own count.
  * "turns" are the helper's on the CPU that both spin on.
  * Time that a hypervisor takes away while the thread runs is on no clock of it, and so is among "blocked": what works
@@ -13,20 +14,25 @@
 #include <poll.h>
 #include <pthread.h>
 #include <pty.h>
+#include <linux/fuse.h>
 #include <linux/userfaultfd.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
 static long ms;
 static const char *path;
@@ -37,6 +43,7 @@ static struct {
 } gap[MAX_GAPS];
 static int gaps;
 static int port;
+static int ended_by = -1;
 /* What was measured wait by wait; negative: from begin to end. */
 static int64_t blocked = -1;
 
@@ -152,9 +159,9 @@ static void report(const char *kind)
 	if (helper > 0 && strcmp(kind, "child") && strcmp(kind, "vfork"))
 		reap_ok(helper);
 	printf("{\"self\": %d, \"helper\": %d, \"kind\": \"%s\", \"wall\": %lld, \"cpu\": %lld, \"delay\": %lld, "
-	       "\"blocked\": %lld, \"port\": %d, \"begin\": %lld, \"end\": %lld, \"delay_ever\": %lld, \"gaps\": [",
+	       "\"blocked\": %lld, \"port\": %d, \"fd\": %d, \"begin\": %lld, \"end\": %lld, \"delay_ever\": %lld, \"gaps\": [",
 	       getpid(), (int)helper, kind, (long long)wall, (long long)cpu, (long long)delay,
-	       (long long)blocked, port, (long long)begin.wall, (long long)end.wall, (long long)now().delay);
+	       (long long)blocked, port, ended_by, (long long)begin.wall, (long long)end.wall, (long long)now().delay);
 	for (int i = 0; i < gaps; i++)
 		printf("%s{\"from\": %lld, \"to\": %lld, \"held_back\": %lld}", i ? ", " : "", (long long)gap[i].from,
 		       (long long)gap[i].to, (long long)gap[i].held_back);
@@ -238,6 +245,32 @@ static int connected(struct sockaddr_in *a)
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	if (connect(fd, (void *)a, sizeof(*a)))
+		die("connect");
+	return fd;
+}
+
+/* A unix socket that listens: at PATH, or without one in the abstract namespace. */
+static int unix_listener(struct sockaddr_un *a, socklen_t *len, int backlog)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	if (path)
+		snprintf(a->sun_path, sizeof(a->sun_path), "%s", path);
+	else
+		snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, "startrace-spend-%d", getpid());
+	*len = offsetof(struct sockaddr_un, sun_path) + (path ? strlen(path) + 1 : 1 + strlen(a->sun_path + 1));
+	if (bind(fd, (void *)a, *len) || listen(fd, backlog))
+		die("listen");
+	return fd;
+}
+
+static int unix_connected(struct sockaddr_un *a, socklen_t len)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	if (connect(fd, (void *)a, len))
 		die("connect");
 	return fd;
 }
@@ -362,6 +395,53 @@ static void give_page(int faults, void *page)
 		die("UFFDIO_ZEROPAGE");
 }
 
+/* A file system at PATH, in a mount namespace of its own; returns the descriptor that its requests come from. */
+static int mounted(void)
+{
+	char how[128];
+	int fd = open("/dev/fuse", O_RDWR);
+
+	snprintf(how, sizeof(how), "fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
+	if (fd < 0 || mkdir(path, 0700) || unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("spend", path, "fuse", MS_NOSUID | MS_NODEV, how))
+		die("a file system");
+	return fd;
+}
+
+/* Answers until a name has been looked up, which is not there, and takes long. */
+static void serve_files(int fd)
+{
+	struct {
+		struct fuse_in_header head;
+		char rest[1 << 16];
+	} request;
+	struct {
+		struct fuse_out_header head;
+		struct fuse_init_out init;
+	} answer;
+	int looked_up = 0;
+
+	while (!looked_up) {
+		if (read(fd, &request, sizeof(request)) <= 0)
+			die("fuse");
+		memset(&answer, 0, sizeof(answer));
+		answer.head = (struct fuse_out_header){ sizeof(answer.head), -ENOSYS, request.head.unique };
+		looked_up = request.head.opcode == FUSE_LOOKUP;
+		if (request.head.opcode == FUSE_INIT) {
+			answer.head = (struct fuse_out_header){ sizeof(answer), 0, request.head.unique };
+			answer.init.major = FUSE_KERNEL_VERSION;
+			answer.init.minor = 31;
+			answer.init.max_write = 4096;
+		} else if (looked_up) {
+			until_it_waits(getppid());
+			sleep_ms(ms);
+			answer.head.error = -ENOENT;
+		}
+		if (write(fd, &answer, answer.head.len) != (ssize_t)answer.head.len)
+			die("fuse");
+	}
+}
+
 static int faults;
 static void *page;
 
@@ -417,7 +497,9 @@ int main(int argc, char **argv)
 {
 	const char *kind = argc > 2 ? argv[1] : "";
 	struct sockaddr_in a;
-	int fds[2], fd, other;
+	struct sockaddr_un u;
+	socklen_t u_len;
+	int fds[2], others[2], fd, other;
 
 	ms = argc > 2 ? atol(argv[2]) : 0;
 	path = argc > 3 ? argv[3] : NULL;
@@ -466,6 +548,45 @@ int main(int argc, char **argv)
 		start();
 		read_one(fds[0]);
 		report(kind);
+	} else if (!strcmp(kind, "fifo-reader") || !strcmp(kind, "fifo-writer")) {
+		int reads = !strcmp(kind, "fifo-reader");
+
+		if (mkfifo(path, 0600))
+			die("mkfifo");
+		HELPER(open(path, reads ? O_WRONLY : O_RDONLY));
+		start();
+		if (open(path, reads ? O_RDONLY : O_WRONLY) < 0)
+			die(path);
+		report(kind);
+	} else if (!strcmp(kind, "fifo-read")) {
+		if (mkfifo(path, 0600))
+			die("mkfifo");
+		fd = open(path, O_RDWR);
+		HELPER(write_one(fd));
+		start();
+		read_one(fd);
+		report(kind);
+	} else if (!strcmp(kind, "polled-pipes")) {
+		if (pipe(fds) || pipe(others))
+			die("pipe");
+		struct pollfd poll_for[] = { { .fd = fds[0], .events = POLLIN }, { .fd = others[0], .events = POLLIN } };
+
+		HELPER(write_one(others[1]));
+		start();
+		poll(poll_for, 2, -1);
+		report(kind);
+	} else if (!strcmp(kind, "epoll")) {
+		struct epoll_event event = { .events = EPOLLIN };
+
+		fd = epoll_create1(0);
+		if (pipe(fds) || socketpair(AF_UNIX, SOCK_STREAM, 0, others) ||
+		    epoll_ctl(fd, EPOLL_CTL_ADD, fds[0], &event) || epoll_ctl(fd, EPOLL_CTL_ADD, others[0], &event))
+			die("a set");
+		ended_by = others[0];
+		HELPER(write_one(others[1]));
+		start();
+		epoll_wait(fd, &event, 1, -1);
+		report(kind);
 	} else if (!strcmp(kind, "futex") || !strcmp(kind, "futex-pi")) {
 		pthread_mutexattr_t how;
 		pthread_t thread;
@@ -501,6 +622,83 @@ int main(int argc, char **argv)
 		start();
 		if (is_posix ? fcntl(fd, F_SETLKW, &posix) : flock(fd, LOCK_EX))
 			die("lock");
+		report(kind);
+	} else if (!strcmp(kind, "lease")) {
+		/* A file that another has a lease on is opened when that one gives it up. */
+		sigset_t asked;
+		int got;
+
+		if (pipe(fds))
+			die("pipe");
+		helper = fork();
+		if (helper == 0) {
+			sigemptyset(&asked);
+			sigaddset(&asked, SIGIO);
+			sigprocmask(SIG_BLOCK, &asked, NULL);
+			fd = open(path, O_RDWR | O_CREAT, 0600);
+			if (fcntl(fd, F_SETLEASE, F_WRLCK))
+				die("F_SETLEASE");
+			write_one(fds[1]);
+			sigwait(&asked, &got);
+			until_it_waits(getppid());
+			sleep_ms(ms);
+			if (fcntl(fd, F_SETLEASE, F_UNLCK))
+				die("F_SETLEASE");
+			_exit(0);
+		}
+		read_one(fds[0]);
+		start();
+		if (open(path, O_RDONLY) < 0)
+			die(path);
+		report(kind);
+	} else if (!strcmp(kind, "lookup")) {
+		char name[4096];
+
+		fd = mounted();
+		helper = fork();
+		if (helper == 0) {
+			serve_files(fd);
+			_exit(0);
+		}
+		close(fd);
+		snprintf(name, sizeof(name), "%s/absent", path);
+		start();
+		if (open(name, O_RDONLY) >= 0 || errno != ENOENT)
+			die(name);
+		report(kind);
+	} else if (!strcmp(kind, "queue")) {
+		struct { long type; char text[1]; } message = { 1, "x" };
+
+		fd = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+		ended_by = fd;
+		HELPER(if (msgsnd(fd, &message, 1, 0)) die("msgsnd"));
+		start();
+		if (msgrcv(fd, &message, 1, 0, 0) != 1)
+			die("msgrcv");
+		report(kind);
+		msgctl(fd, IPC_RMID, NULL);
+	} else if (!strcmp(kind, "mqueue")) {
+		struct { long flags, most, size, now, unused[4]; } how = { .most = 1, .size = 1 };
+		char name[64], c;
+
+		snprintf(name, sizeof(name), "startrace-spend-%d", getpid());
+		fd = syscall(SYS_mq_open, name, O_RDWR | O_CREAT, 0600, &how);
+		if (fd < 0)
+			die("mq_open");
+		HELPER(if (syscall(SYS_mq_timedsend, fd, "x", 1, 0, NULL)) die("mq_timedsend"));
+		start();
+		if (syscall(SYS_mq_timedreceive, fd, &c, 1, NULL, NULL) != 1)
+			die("mq_timedreceive");
+		report(kind);
+		syscall(SYS_mq_unlink, name);
+	} else if (!strcmp(kind, "sleep-until")) {
+		struct timespec until;
+
+		start();
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += (until.tv_nsec + ms * 1000000) / 1000000000;
+		until.tv_nsec = (until.tv_nsec + ms * 1000000) % 1000000000;
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 		report(kind);
 	} else if (!strcmp(kind, "sleep")) {
 		start();
@@ -559,6 +757,27 @@ int main(int argc, char **argv)
 		HELPER(write_one(fds[1]));
 		start();
 		read_one(fds[0]);
+		report(kind);
+	} else if (!strcmp(kind, "unix-receive")) {
+		fd = unix_listener(&u, &u_len, 8);
+		HELPER(other = accept(fd, NULL, NULL); write_one(other));
+		other = unix_connected(&u, u_len);
+		start();
+		read_one(other);
+		report(kind);
+	} else if (!strcmp(kind, "unix-accept")) {
+		fd = unix_listener(&u, &u_len, 8);
+		HELPER(unix_connected(&u, u_len));
+		start();
+		accept(fd, NULL, NULL);
+		report(kind);
+	} else if (!strcmp(kind, "unix-connect")) {
+		/* The queue is full. */
+		fd = unix_listener(&u, &u_len, 0);
+		unix_connected(&u, u_len);
+		HELPER(accept(fd, NULL, NULL));
+		start();
+		unix_connected(&u, u_len);
 		report(kind);
 	} else if (!strcmp(kind, "tty")) {
 		if (openpty(&fds[0], &fds[1], NULL, NULL, NULL))

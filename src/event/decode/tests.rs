@@ -283,6 +283,30 @@ fn a_wait_is_decoded_with_what_is_known_of_it() {
 }
 
 #[test]
+fn what_a_wait_was_on_is_named_by_what_it_is() {
+    let path = |kind: wire::fd_kind, family: i32, fd: u32, tail: &[u8]| {
+        let set = |ev: &mut wire::event_wait| {
+            (ev.fd_kind, ev.fd, ev.facts) = (kind.0, fd, wire::fact::FACT_SOCK.0);
+            (ev.sock.family, ev.path_len) = (family as u16, tail.len() as u32);
+        };
+        let wait = wait_of(set, tail);
+        (wait.path, wait.fd, wait.is_pipe)
+    };
+    let named = |name: &str| Some(name.to_owned());
+    // The name of a unix socket is in one piece.
+    let unix = |tail: &[u8]| path(wire::fd_kind::FD_SOCKET, libc::AF_UNIX, 3, tail);
+    assert_eq!(unix(b"/run/s\0"), (named("/run/s"), Some(3), false));
+    assert_eq!(unix(b"\0bus\0\0"), (named("@bus"), Some(3), false));
+    assert_eq!(unix(b""), (None, Some(3), false));
+    // Within a walk along a path there is no descriptor yet.
+    let walk = |kind, tail: &[u8]| path(kind, 0, u32::MAX, tail);
+    assert_eq!(walk(wire::fd_kind::FD_PIPE, b"fifo\0run\0"), (named("/run/fifo"), None, true));
+    assert_eq!(walk(wire::fd_kind::FD_FOLDER, b"lib\0usr\0"), (named("/usr/lib/"), None, false));
+    assert_eq!(walk(wire::fd_kind::FD_FOLDER, b"\0"), (named("/"), None, false));
+    assert_eq!(path(wire::fd_kind::FD_NULL, 0, 3, b""), (named("/dev/null"), Some(3), false));
+}
+
+#[test]
 fn kinds_of_waits_that_are_none_are_others() {
     for (at, kind) in WaitKind::ALL.into_iter().enumerate() {
         assert_eq!(wait_of(|ev| ev.kind = at as u32, b"").kind, kind);

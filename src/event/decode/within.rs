@@ -45,8 +45,22 @@ pub(super) fn wait(ev: &wire::event_wait, mut rest: &[u8]) -> Wait {
     let facts = ev.facts;
     let on_fd = wire::fd_kind(ev.fd_kind) != wire::fd_kind::FD_UNKNOWN;
     let (pid, tid) = (ev.waker_pid, ev.waker_tid);
+    let socket = socket(&ev.sock, facts);
     let name = take(&mut rest, ev.path_len);
-    let path = if name.is_empty() { None } else { path(name, has(facts, wire::fact::FACT_PATH_CUT)) };
+    let path = match (name, wire::fd_kind(ev.fd_kind)) {
+        ([], wire::fd_kind::FD_NULL) => Some("/dev/null".to_owned()),
+        ([], _) => None,
+        (name, wire::fd_kind::FD_SOCKET)
+            if socket.as_ref().is_some_and(|socket| i32::from(socket.family) == libc::AF_UNIX) =>
+        {
+            unix_name(name)
+        }
+        (name, kind) => {
+            let path = path(name, has(facts, wire::fact::FACT_PATH_CUT));
+            let is_folder = kind == wire::fd_kind::FD_FOLDER;
+            path.map(|path| if is_folder && path != "/" { path + "/" } else { path })
+        }
+    };
     let kind = match WaitKind::ALL.get(ev.kind as usize).copied() {
         // The kernel side knows it for a device, as any other.
         Some(WaitKind::Device) if path.as_deref() == Some(RANDOM) => WaitKind::Random,
@@ -61,10 +75,13 @@ pub(super) fn wait(ev: &wire::event_wait, mut rest: &[u8]) -> Wait {
         compat: has(facts, wire::fact::FACT_COMPAT_CALL),
         args: ev.args,
         timeout_ns: some(ev.timeout_ns),
-        fd: on_fd.then_some(ev.fd),
+        // What a page fault or a walk along a path came to is no descriptor.
+        fd: (on_fd && ev.fd != u32::MAX).then_some(ev.fd),
+        members: ev.members,
+        is_pipe: wire::fd_kind(ev.fd_kind) == wire::fd_kind::FD_PIPE,
         inode: (on_fd && ev.inode != 0).then_some(ev.inode),
         path,
-        socket: socket(&ev.sock, facts),
+        socket,
         iowait: has(facts, wire::fact::FACT_IOWAIT),
         uninterruptible: has(facts, wire::fact::FACT_UNINTERRUPTIBLE),
         signal: has(facts, wire::fact::FACT_SIGNAL),
@@ -180,15 +197,19 @@ pub(super) fn file_call(ev: &wire::event_file, mut rest: &[u8]) -> Result<file::
     })
 }
 
-pub(super) fn connect(ev: &wire::event_connect, mut rest: &[u8]) -> Connect {
-    // The name of an abstract socket begins with a zero, and may hold more of them.
-    let path = match take(&mut rest, ev.path_len) {
+/// The name of a unix socket. That of an abstract one begins with a zero, and may hold more of them.
+fn unix_name(name: &[u8]) -> Option<String> {
+    match name {
         [] => None,
         [0, name @ ..] => {
             Some(format!("@{}", text::encode(name.split(|&b| b == 0).next().unwrap_or_default())))
         }
         name => Some(text::encode(name.split(|&b| b == 0).next().unwrap_or_default())),
-    };
+    }
+}
+
+pub(super) fn connect(ev: &wire::event_connect, mut rest: &[u8]) -> Connect {
+    let path = unix_name(take(&mut rest, ev.path_len));
     Connect {
         since_ns: some(ev.since_ns),
         failed: ev.failed != 0,
