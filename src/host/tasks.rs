@@ -75,6 +75,9 @@ fn task(pid: u32, tid: u32, sockets: &mut Sockets) -> Option<TaskNow> {
     if let Some(call) = &call {
         task.call = Some(call.name());
         (task.doing, task.object) = call.doing(sockets);
+        if call.sort() == Sort::Open && opens_fifo(&dir) {
+            task.object = call.path(pid);
+        }
     }
     if state == 'D' && task.doing != Doing::Child {
         task.doing = Doing::Busy;
@@ -132,6 +135,23 @@ impl Call {
         }
     }
 
+    /// The path that is opened, as the program gave it.
+    fn path(&self, pid: u32) -> Option<String> {
+        let of_folder = self.nr == libc::SYS_openat;
+        let [folder, path] = if of_folder { [self.args[0], self.args[1]] } else { [CWD, self.args[0]] };
+        let path = string(pid, path).filter(|path| !path.is_empty())?;
+        if path.starts_with('/') {
+            return Some(path);
+        }
+        let folder = if folder as i32 == libc::AT_FDCWD {
+            let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
+            text::encode(cwd.as_os_str().as_bytes())
+        } else {
+            link(pid, folder)?
+        };
+        Some(format!("{}/{path}", folder.trim_end_matches('/')))
+    }
+
     /// wait4's first argument is a pid where it is positive, waitid's second is one for P_PID.
     fn child(&self) -> Option<String> {
         let wanted = if self.nr == libc::SYS_waitid {
@@ -162,6 +182,7 @@ enum Sort {
     Poll,
     Select,
     Epoll,
+    Open,
     Other,
 }
 
@@ -199,7 +220,9 @@ const NAMES: &[(i64, &str, Sort)] = &[
     (libc::SYS_writev, "writev", Sort::Other),
     (libc::SYS_sendto, "sendto", Sort::Other),
     (libc::SYS_sendmsg, "sendmsg", Sort::Other),
-    (libc::SYS_openat, "openat", Sort::Other),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_open, "open", Sort::Open),
+    (libc::SYS_openat, "openat", Sort::Open),
     (libc::SYS_rt_sigtimedwait, "rt_sigtimedwait", Sort::Other),
     (libc::SYS_rt_sigsuspend, "rt_sigsuspend", Sort::Other),
     (libc::SYS_semtimedop, "semtimedop", Sort::Other),
@@ -210,6 +233,30 @@ const NAMES: &[(i64, &str, Sort)] = &[
     (libc::SYS_fdatasync, "fdatasync", Sort::Other),
     (libc::SYS_ioctl, "ioctl", Sort::Other),
 ];
+
+const CWD: u64 = libc::AT_FDCWD as u64;
+
+/// Does it wait until somebody opens the other end of a FIFO? To look at the file itself could take as long as what it
+/// waits for does.
+fn opens_fifo(dir: &str) -> bool {
+    read(&format!("{dir}/wchan")).is_some_and(|place| matches!(&*place, "wait_for_partner" | "fifo_open"))
+}
+
+/// A text in a process's memory.
+fn string(pid: u32, address: u64) -> Option<String> {
+    const PAGE: u64 = 4096;
+    let mut bytes = Vec::new();
+    // Up to the ends of two pages: what follows may not be there.
+    for _ in 0..2 {
+        let at = address.checked_add(bytes.len() as u64)?;
+        let page = memory(pid, at, usize::try_from(PAGE - at % PAGE).ok()?);
+        bytes.extend_from_slice(&page);
+        if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
+            return Some(text::encode(bytes.get(..end)?));
+        }
+    }
+    None
+}
 
 /// What a descriptor is: its path, or `pipe:[N]` and the like.
 fn link(pid: u32, fd: u64) -> Option<String> {
@@ -419,6 +466,30 @@ mod tests {
         for thread in [client, reader, sleeper, acceptor] {
             thread.join().unwrap();
         }
+    }
+
+    #[test]
+    fn who_opens_a_fifo_is_seen_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (send, tids) = std::sync::mpsc::channel();
+        let opened = path.clone();
+        let reader = std::thread::spawn(move || {
+            send.send(nix::unistd::gettid().as_raw().cast_unsigned()).unwrap();
+            File::open(opened).unwrap();
+        });
+        let tid = tids.recv().unwrap();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let found = loop {
+            let task = now(std::process::id()).unwrap().into_iter().find(|task| task.tid == tid).unwrap();
+            if task.object.is_some() || std::time::Instant::now() > until {
+                break task;
+            }
+        };
+        assert_eq!((found.doing, found.object.as_deref()), (Doing::Idle, path.to_str()));
+        File::options().write(true).open(&path).unwrap();
+        reader.join().unwrap();
     }
 
     #[test]

@@ -117,9 +117,17 @@ impl Builder {
 fn detail(task: &TaskNow) -> Option<String> {
     let object = words::short(task.object.as_deref()?);
     let call = task.call.as_deref().unwrap_or("");
+    if is_open(call) {
+        return Some(object + " (open)");
+    }
     let is_socket = ["tcp ", "udp ", "unix "].iter().any(|kind| object.starts_with(kind));
     let does = if is_socket { words::on_socket(call, task.doing == Doing::Clients) } else { "" };
     Some(object + does)
+}
+
+/// Does it open a file? What is told of such calls is a FIFO.
+fn is_open(call: &str) -> bool {
+    matches!(call, "open" | "openat")
 }
 
 /// The kind of a wait by its system call and, in words, what it is on.
@@ -138,6 +146,7 @@ fn of_object(name: &str, object: Option<&str>) -> WaitKind {
     let internet = object.starts_with("tcp") || object.starts_with("udp");
     match object {
         _ if name.starts_with("epoll") => WaitKind::Poll,
+        _ if is_open(name) => WaitKind::Pipe,
         _ if internet && object.ends_with(":53") => WaitKind::Dns,
         _ if internet => WaitKind::Network,
         _ if object.starts_with("unix") || object.starts_with("socket:[") => WaitKind::UnixSocket,
