@@ -1180,6 +1180,24 @@ fn a_worker_that_waits_for_orders_is_not_told_as_one_that_waits_for_a_peer() {
 }
 
 #[test]
+fn a_peer_that_is_known_by_its_socket_alone_is_told_by_that() {
+    for (state, detail) in [
+        ("unix_socket", "unix /run/bus (receive)"),
+        ("unix_socket", "unix /run/bus (receive), peer pid 9 (busd)"),
+        ("poll", "fd 3: unix /run/bus"),
+        ("poll", "fd 3: unix /run/bus, peer pid 9 (busd)"),
+        ("unix_socket", "fd 3 or 1 other: unix /run/bus"),
+    ] {
+        let path = [(5, 20, "running", ""), (60, 20, state, detail), (5, 20, "running", "")];
+        let mut asking = start(20, None, 10, 70, &path);
+        asking["timeline"]["waits"] = json!([{"at_ns": 5 * MS, "duration_ns": 60 * MS, "runnable_ns": 0, "tid": 20,
+            "kind": state, "syscall": "poll", "detail": detail, "woken_by": null}]);
+        let told = diagnose(&[asking]);
+        assert_eq!(find(&told, "peer-wait").evidence["peer"], "unix /run/bus", "{detail}");
+    }
+}
+
+#[test]
 fn processes_that_are_made_and_left_alone_are_no_storm() {
     let storm = |phase: &str| {
         let children = (20..30).map(|pid| (8, pid, "runnable", ""));

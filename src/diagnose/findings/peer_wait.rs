@@ -105,5 +105,10 @@ fn who(case: &Case<'_>, on: &OnPath<'_>) -> Option<String> {
             .then(|| format!("pid {pid} ({comm})"));
     }
     let detail = on.wait.detail.as_deref()?;
-    detail.starts_with("unix ").then(|| quoted(detail.split(" (").next().unwrap_or(detail)))
+    // Out of `fd 3 or 1 other: unix /run/bus (receive), peer pid 9`.
+    let object =
+        detail.strip_prefix("fd ").and_then(|rest| rest.split_once(": ")).map_or(detail, |(_, rest)| rest);
+    let name = object.split(" (").next().unwrap_or(object);
+    let name = name.split_once(", peer pid ").map_or(name, |(name, _)| name);
+    object.starts_with("unix ").then(|| quoted(name))
 }
