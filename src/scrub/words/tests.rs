@@ -90,6 +90,28 @@ fn peers_become_others_and_pids_stay() {
 }
 
 #[test]
+fn of_what_was_waited_for_the_sentence_stays() {
+    let a = with();
+    for told in [
+        "fd 3 or 2 others: pipe:[7] <- pid 11 (sh -c)",
+        "unix socket:[77] (receive), peer pid 11 (python3)",
+        "udp 127.0.0.1:0 (send)",
+        "until a set time, 119 ms later",
+        "message queue 5",
+        "semaphore set 6",
+    ] {
+        // Numbers of objects are as good as names.
+        let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+        assert_eq!(words(&a.text(told)), words(told));
+    }
+    let told = a.text(
+        "unix @acme-bus (connect), peer pid 7 (acmed), /home/jane/acme/ and /run/acme.fifo (open) <- pid 8",
+    );
+    assert!(!told.contains("acme") && !told.contains("jane"), "{told}");
+    assert!(told.contains(" (connect), peer pid 7 (") && told.contains(" (open) <- pid 8"), "{told}");
+}
+
+#[test]
 fn modules_of_python_itself_stay() {
     let a = with();
     for name in ["site", "json.decoder", "encodings.utf_8", "importlib.metadata", "__main__"] {
