@@ -28,6 +28,7 @@ __u64 seeding_since_ns = 0;                 /* who was born since then was marke
 __u64 settled_newest = 0;                   /* who was born later is not in `settled` */
 bool wake_sent = false;                     /* the consumer has been woken and has not drained yet */
 enum waking_hook waking_hook = WAKING_ON;
+__u64 waking_wanted_ns = 0;                 /* since when it is WAKING_WANTED, or was last */
 struct lost lost = {};
 __u64 own_root_at[2] = {};                  /* the tracer's root, once it was met: vfsmount and dentry, which it holds */
 

@@ -84,6 +84,20 @@ fn nobody_looks_at_wake_ups_where_nothing_starts() {
     assert!(!has_hook(&running.stop().trace), "session.hooks has what was attached");
 }
 
+#[test]
+fn a_tracer_that_was_kept_from_it_says_so() {
+    let mut target = shell();
+    let running = record_background(&["-p", &target.pid_text()]);
+    assert!(!looks_at_wake_ups(running.pid()));
+    running.signal(Signal::SIGSTOP);
+    target.say("sleep 0.3");
+    target.wait_lines(1);
+    running.signal(Signal::SIGCONT);
+    until("the program on wake-ups", || looks_at_wake_ups(running.pid()));
+    let session = running.stop_unchecked().trace["session"].clone();
+    assert_eq!((&session["lost"]["wakers"], &session["complete"]), (&1.into(), &false.into()), "{session}");
+}
+
 /// It waits from its first instruction on, and is woken when the program is there.
 #[test]
 fn a_process_that_waits_at_once_after_a_pause_has_its_waker() {

@@ -87,12 +87,14 @@ impl Probe {
         let wake_sent: &'static AtomicBool = unsafe { AtomicBool::from_ptr(&raw mut bss.wake_sent) };
         // SAFETY: the same, and it is a number of this size.
         let waking_hook: &'static AtomicU32 = unsafe { AtomicU32::from_ptr(&raw mut bss.waking_hook.0) };
+        // SAFETY: the same.
+        let wanted_ns: &'static AtomicU64 = unsafe { AtomicU64::from_ptr(&raw mut bss.waking_wanted_ns) };
         let inbox = Arc::new(Inbox::new(&MapHandle::try_from(&skel.maps.ring)?, wake_sent)?);
         let waking = if plan.watches() {
             let exact = plan.features.interrupt_count;
             let program = if exact { &skel.progs.on_waking_exact } else { &skel.progs.on_waking };
             let program = program.as_fd().try_clone_to_owned().map_err(anyhow::Error::from)?;
-            Some(Arc::new(Waking::new(program, waking_hook)))
+            Some(Arc::new(Waking::new(program, waking_hook, wanted_ns)))
         } else {
             None
         };
@@ -410,7 +412,7 @@ impl Probe {
                 lost.insert(name.to_owned(), counter_of(counter).load(Ordering::Relaxed));
             }
         }
-        let unseen = self.waking.as_ref().map_or(0, |waking| waking.failures());
+        let unseen = self.waking.as_ref().map_or(0, |waking| waking.missed());
         lost.insert("wakers".to_owned(), unseen);
         lost.insert("undecodable".to_owned(), self.undecodable);
         lost.insert("recursion_misses".to_owned(), self.recursion_misses());

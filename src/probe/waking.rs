@@ -20,6 +20,9 @@ pub(super) const HOOK: &str = "tp_btf/sched_waking";
 /// For so long no start has to be under way: attaching and detaching change the kernel's code, on all CPUs.
 const IDLE_NS: u64 = 1_000_000_000;
 
+/// Attached so late, we have been kept from it: that is counted. (With a CPU at hand it takes less than a millisecond.)
+const LATE_NS: u64 = 100_000_000;
+
 const ON: u32 = waking_hook::WAKING_ON.0;
 const OFF: u32 = waking_hook::WAKING_OFF.0;
 const WANTED: u32 = waking_hook::WAKING_WANTED.0;
@@ -36,26 +39,29 @@ pub(super) struct Waking {
     program: OwnedFd,
     /// Shared with the programs.
     state: &'static AtomicU32,
+    /// Shared as well: since when it is wanted (boottime).
+    wanted_ns: &'static AtomicU64,
     held: Mutex<Held>,
     /// It was wanted since somebody asked.
     was_wanted: AtomicBool,
     /// It has been attached at least once ...
     was_attached: AtomicBool,
-    /// ... and could not be so often when it was wanted.
-    failures: AtomicU64,
+    /// ... and so often could not be when it was wanted, or was late.
+    missed: AtomicU64,
 }
 
 impl Waking {
-    /// Of a loaded program. `state` must stay valid for as long as this lives.
-    pub(super) fn new(program: OwnedFd, state: &'static AtomicU32) -> Self {
+    /// Of a loaded program. What it shares with the programs must stay valid for as long as this lives.
+    pub(super) fn new(program: OwnedFd, state: &'static AtomicU32, wanted_ns: &'static AtomicU64) -> Self {
         state.store(OFF, Ordering::SeqCst);
         Self {
             program,
             state,
+            wanted_ns,
             held: Mutex::default(),
             was_wanted: AtomicBool::new(false),
             was_attached: AtomicBool::new(false),
-            failures: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
         }
     }
 
@@ -64,17 +70,18 @@ impl Waking {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Attaches it now, for a start that is about to begin.
+    /// Attaches it now, unless it is. Gives whether it was not.
     ///
     /// # Errors
     /// The kernel's.
-    pub(super) fn attach(&self) -> std::io::Result<()> {
+    pub(super) fn attach(&self) -> std::io::Result<bool> {
         // A fault that tests provoke.
         if cfg!(debug_assertions) && std::env::var_os("STARTRACE_TEST_NO_WAKING").is_some() {
             return Err(std::io::ErrorKind::PermissionDenied.into());
         }
         let mut held = self.held();
-        if held.link.is_none() && !held.over {
+        let absent = held.link.is_none() && !held.over;
+        if absent {
             // SAFETY: no name, and a program's descriptor that is open. What comes back is a new descriptor, or an error.
             let fd =
                 unsafe { libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), self.program.as_raw_fd()) };
@@ -86,7 +93,7 @@ impl Waking {
             self.was_attached.store(true, Ordering::Relaxed);
         }
         self.state.store(ON, Ordering::SeqCst);
-        Ok(())
+        Ok(absent)
     }
 
     /// Attaches it if a start has begun since it went. To be called whenever the ring is looked at.
@@ -95,11 +102,19 @@ impl Waking {
             return;
         }
         self.was_wanted.store(true, Ordering::SeqCst);
-        if let Err(error) = self.attach() {
-            // Not again before the next one that begins after a pause.
-            self.state.store(ON, Ordering::SeqCst);
-            self.failures.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%error, "who wakes whom is not seen");
+        let since_ns = self.wanted_ns.load(Ordering::SeqCst);
+        match self.attach() {
+            Ok(true) if boottime_ns().saturating_sub(since_ns) > LATE_NS => {
+                self.missed.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                // Not again before the next one that begins after a pause.
+                self.state.store(ON, Ordering::SeqCst);
+                if self.missed.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::warn!(%error, "who wakes whom is not seen");
+                }
+            }
         }
     }
 
@@ -125,8 +140,8 @@ impl Waking {
         self.was_attached.load(Ordering::Relaxed)
     }
 
-    pub(super) fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
+    pub(super) fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
     }
 }
 
@@ -175,7 +190,8 @@ mod tests {
     /// Whose program is none: what tries to attach it fails.
     fn waking(state: u32) -> Waking {
         let shared: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(0)));
-        let waking = Waking::new(File::open("/dev/null").unwrap().into(), shared);
+        let wanted_ns: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(boottime_ns())));
+        let waking = Waking::new(File::open("/dev/null").unwrap().into(), shared, wanted_ns);
         shared.store(state, Ordering::SeqCst);
         waking.held().link = (state != OFF).then(|| File::open("/dev/null").unwrap().into());
         waking
@@ -218,7 +234,7 @@ mod tests {
         // ... or before, and told late.
         waking.state.store(OFF, Ordering::SeqCst);
         assert!(!rest.at(&waking, false, boottime_ns()));
-        assert_eq!((waking.state.load(Ordering::SeqCst), waking.failures()), (ON, 0));
+        assert_eq!((waking.state.load(Ordering::SeqCst), waking.missed()), (ON, 0));
     }
 
     #[test]
@@ -245,10 +261,10 @@ mod tests {
     fn what_cannot_be_attached_is_told_and_not_tried_again() {
         let waking = waking(OFF);
         waking.look();
-        assert_eq!(waking.failures(), 0);
+        assert_eq!(waking.missed(), 0);
         waking.state.store(WANTED, Ordering::SeqCst);
         waking.look();
-        assert_eq!((waking.state.load(Ordering::SeqCst), waking.failures()), (ON, 1));
+        assert_eq!((waking.state.load(Ordering::SeqCst), waking.missed()), (ON, 1));
         assert!(!waking.was_attached());
     }
 
@@ -258,6 +274,6 @@ mod tests {
         assert!(waking.end().is_some());
         waking.state.store(WANTED, Ordering::SeqCst);
         waking.look();
-        assert_eq!((is_attached(&waking), waking.failures()), (false, 0));
+        assert_eq!((is_attached(&waking), waking.missed()), (false, 0));
     }
 }
