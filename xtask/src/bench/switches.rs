@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 
 const ROW: &str = "switch-tax";
 /// Round trips, of two switches each ...
-const TRIPS: u32 = 20_000;
+const TRIPS: u32 = 4_000;
 /// ... and how often in a measurement: the shortest time counts. (The kernel takes the CPU from real-time tasks for a
-/// twentieth of a second in each.)
-const TIMES: u32 = 5;
+/// twentieth of a second in each second, and so does the machine's host, if less regularly.)
+const TIMES: u32 = 15;
 /// For the end of a start: a second of rest.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -81,30 +81,24 @@ impl Case {
 
     fn run(&self, bench: &Bench, workload: &Workload, stranger: &mut Pair) -> Result<Sample> {
         match self {
-            Self::Floor(tracepoints) => {
-                let without = stranger.measure()?;
+            Self::Floor(tracepoints) => stranger.compare(|pair| {
                 let _attached = Nothing::on(tracepoints)?;
-                Ok(Sample { with: stranger.measure()?, without })
-            }
-            Self::Stranger(mode) => {
-                let without = stranger.measure()?;
-                let with = mode.run(bench, &[], |_| stranger.measure())?;
-                Ok(Sample { with, without })
-            }
-            Self::Beside => {
-                let without = stranger.measure()?;
+                pair.measure()
+            }),
+            Self::Stranger(mode) => stranger.compare(|pair| mode.run(bench, &[], |_| pair.measure())),
+            Self::Beside => stranger.compare(|pair| {
                 let trace = bench.folder.join("switches.ndjson");
                 let out = trace.to_string_lossy();
                 let args = ["-q", "-a", "--ready", "exit", "--format", "ndjson", "-o", &out];
                 let tracer = Tracer::start(bench, &args)?;
                 let mut starting = Command::new("sleep").arg("1000").spawn().context("no sleep")?;
-                let with = stranger.measure();
+                let with = pair.measure();
                 starting.kill()?;
                 starting.wait()?;
                 tracer.stop()?;
                 std::fs::remove_file(&trace)?;
-                Ok(Sample { with: with?, without })
-            }
+                with
+            }),
             Self::Rested | Self::Starting => {
                 let trace = bench.folder.join("switches.ndjson");
                 let out = trace.to_string_lossy();
@@ -157,6 +151,13 @@ impl Pair {
         let answer: Value = serde_json::from_str(&line).with_context(|| format!("the pair said {line:?}"))?;
         self.realtime = answer["realtime"] == true;
         Ok(workload::number(&answer, "ns")? / f64::from(2 * TRIPS))
+    }
+
+    /// With something, and without it right before and after: a machine is not equally fast for long.
+    fn compare(&mut self, with: impl FnOnce(&mut Self) -> Result<f64>) -> Result<Sample> {
+        let before = self.measure()?;
+        let with = with(self)?;
+        Ok(Sample { with, without: (before + self.measure()?) / 2.0 })
     }
 
     /// Until its start is in the trace, and nobody looks at wake-ups any more.
