@@ -55,6 +55,7 @@ const C: &[(&str, &[&str], &[&str])] = &[
     ("threads_fork", &[], &["self", "thread", "child"]),
     ("vfork_exec", &[], &["self", "child"]),
     ("wordexp_call", &[], &["self"]),
+    ("contended", &[], &["self", "writer"]),
     ("vfork_no_exec", &[], &["self", "child"]),
 ];
 
@@ -68,6 +69,7 @@ const APART: &[&str] = &[
     "killed",
     "many_live",
     "no_clone3",
+    "phases",
     "pid_reuse",
     "profile",
     "pidfd_spawn",
