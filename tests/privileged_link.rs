@@ -7,42 +7,32 @@ mod common;
 
 use common::batch::{phase_ns, phases};
 use common::jail::Jail;
-use common::{Recorded, script};
+use common::{Built, Recorded, compile, script};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn gcc(compiler: &str, args: &[&str]) {
-    let output = Command::new(compiler)
-        .args(args)
-        .output()
-        .unwrap_or_else(|why| panic!("{compiler}: {why}; `cargo xtask setup` installs it"));
-    assert!(output.status.success(), "{compiler} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 /// A folder with a program of its own, and the library that it needs.
-struct Built {
-    folder: tempfile::TempDir,
+struct App(Built);
+
+impl std::ops::Deref for App {
+    type Target = Built;
+
+    fn deref(&self) -> &Built {
+        &self.0
+    }
 }
 
-impl Built {
+impl App {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // So that nobody's rights matter.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let built = Self { folder };
+        let built = Built::new();
         let source = script("constructor.c");
         let source = source.to_str().unwrap();
         let library = built.path("libslow.so");
-        gcc("gcc", &["-shared", "-fPIC", "-DLIBRARY", "-o", &library, source]);
-        gcc("gcc", &["-o", &built.path("app"), source, &library]);
-        built
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_owned()
+        compile("gcc", &["-shared", "-fPIC", "-DLIBRARY", "-o", &library, source]);
+        compile("gcc", &["-o", &built.path("app"), source, &library]);
+        Self(built)
     }
 
     fn run(&self, env: &[&str]) -> Recorded {
@@ -84,7 +74,7 @@ fn hooks(recorded: &Recorded) -> Vec<&str> {
 #[test]
 fn the_very_first_start_of_a_fresh_binary_has_all_phases() {
     common::require_root();
-    let built = Built::new();
+    let built = App::new();
     let recorded = common::record::<&str, String>(&[], &[built.path("app")]);
     let start = only(&recorded);
     // The command's own setup is startrace's.
@@ -108,7 +98,7 @@ fn the_very_first_start_of_a_fresh_binary_has_all_phases() {
 #[test]
 fn later_starts_are_told_where_the_loader_calls() {
     common::require_root();
-    let built = Built::new();
+    let built = App::new();
     let script = "\"$0\"; sleep 0.7; for n in 1 2 3; do \"$0\"; done";
     let recorded = common::record(&["-vv"], &["sh", "-c", script, &built.path("app")]);
     let starts: Vec<&Value> =
@@ -132,7 +122,7 @@ fn later_starts_are_told_where_the_loader_calls() {
 #[test]
 fn a_constructor_of_a_library_is_init() {
     common::require_root();
-    let built = Built::new();
+    let built = App::new();
     let mut best = u64::MAX;
     for _ in 0..5 {
         let recorded = built.run(&["WORK=sleep 120"]);
@@ -150,7 +140,7 @@ fn a_constructor_of_a_library_is_init() {
 #[test]
 fn a_long_search_for_libraries_is_link() {
     common::require_root();
-    let built = Built::new();
+    let built = App::new();
     let mut folders = Vec::new();
     for n in 0..1000 {
         let folder = built.path(&format!("d{n}"));
@@ -177,7 +167,7 @@ fn a_long_search_for_libraries_is_link() {
 #[test]
 fn a_process_that_dies_on_the_way_dies_in_its_phase() {
     common::require_root();
-    let built = Built::new();
+    let built = App::new();
     let recorded = built.run(&["WORK=kill"]);
     let start = only(&recorded);
     assert_eq!(last_image(start), ["exec", "load", "link", "init"], "{start:#}");
@@ -192,7 +182,7 @@ fn a_process_that_dies_on_the_way_dies_in_its_phase() {
 #[test]
 fn libraries_that_come_before_or_after_do_not_confuse() {
     common::require_root();
-    let built = Built::new();
+    let built = App::new();
     // A constructor that calls dlopen.
     let other = built.path("other.so");
     fs::copy(built.path("libslow.so"), &other).unwrap();
@@ -203,7 +193,7 @@ fn libraries_that_come_before_or_after_do_not_confuse() {
     let source = built.path("audit.c");
     fs::write(&source, "unsigned la_version(unsigned v) { return v; }").unwrap();
     let audit = built.path("audit.so");
-    gcc("gcc", &["-shared", "-fPIC", "-o", &audit, &source]);
+    compile("gcc", &["-shared", "-fPIC", "-o", &audit, &source]);
     let plain = built.run(&["WORK=sleep 30"]);
     let audited = built.run(&[&format!("LD_AUDIT={audit}"), "WORK=sleep 30"]);
     for recorded in [&plain, &audited] {
@@ -227,7 +217,7 @@ fn each_image_of_a_chain_has_its_own() {
 #[test]
 fn what_the_loader_does_not_find_is_named() {
     common::require_root();
-    let built = Built::new();
+    let built = App::new();
     let (app, library) = (built.path("app"), built.path("libslow.so"));
     let failed = || {
         let recorded = common::record_unchecked::<&str, &str>(&[], &[&app]);
@@ -239,7 +229,7 @@ fn what_the_loader_does_not_find_is_named() {
     // A library that has nothing of what the program takes from it: all are there.
     let empty = built.path("empty.c");
     fs::write(&empty, "int nothing;").unwrap();
-    gcc("gcc", &["-shared", "-fPIC", "-o", &library, &empty]);
+    compile("gcc", &["-shared", "-fPIC", "-o", &library, &empty]);
     assert_eq!(failed().0, json!([]));
     fs::remove_file(&library).unwrap();
     let (missing, summary) = failed();
@@ -250,12 +240,12 @@ fn what_the_loader_does_not_find_is_named() {
 #[test]
 fn musl_and_static_programs_have_what_they_have() {
     common::require_root();
-    let built = Built::new();
+    let built = App::new();
     let source = built.path("plain.c");
     fs::write(&source, "int main(void) { return 0; }").unwrap();
     let compile = |compiler: &str, flags: &[&str]| {
         let binary = built.path("plain");
-        gcc(compiler, &[&[source.as_str(), "-o", &binary], flags].concat());
+        compile(compiler, &[&[source.as_str(), "-o", &binary], flags].concat());
         let recorded = common::record::<&str, String>(&[], &[binary]);
         let start = only(&recorded);
         assert_eq!(start["exit"]["code"], 0);
@@ -277,7 +267,7 @@ fn musl_and_static_programs_have_what_they_have() {
 #[test]
 fn at_the_deepest_level_a_static_program_begins_with_its_first_instruction() {
     common::require_root();
-    let built = Built::new();
+    let built = App::new();
     let source = built.path("entry.c");
     fs::write(
         &source,
@@ -288,7 +278,7 @@ fn at_the_deepest_level_a_static_program_begins_with_its_first_instruction() {
     .unwrap();
     for flags in [&["-static"][..], &["-static-pie"], &[]] {
         let binary = built.path("entry");
-        gcc("gcc", &[&[source.as_str(), "-o", &binary], flags].concat());
+        compile("gcc", &[&[source.as_str(), "-o", &binary], flags].concat());
         let recorded = common::record(&["--level", "deep"], &[binary]);
         let start = only(&recorded);
         let milestones = start["timeline"]["milestones"].as_array().unwrap();
@@ -313,7 +303,7 @@ fn at_the_deepest_level_a_static_program_begins_with_its_first_instruction() {
 #[test]
 fn a_loader_that_tells_nothing_is_counted_and_its_phases_are_not_told_apart() {
     common::require_root();
-    let built = Built::new();
+    let built = App::new();
     let source = built.path("plain.c");
     fs::write(&source, "int main(void) { return 0; }").unwrap();
     let (loader, app) = (built.path("loader"), built.path("odd"));
@@ -324,8 +314,8 @@ fn a_loader_that_tells_nothing_is_counted_and_its_phases_are_not_told_apart() {
         "void _start(void) { for (volatile int n = 0; n < 300000000; n++); __builtin_trap(); }",
     )
     .unwrap();
-    gcc("gcc", &["-static-pie", "-nostdlib", "-o", &loader, &alone]);
-    gcc("gcc", &["-o", &app, &source, &format!("-Wl,--dynamic-linker={loader}")]);
+    compile("gcc", &["-static-pie", "-nostdlib", "-o", &loader, &alone]);
+    compile("gcc", &["-o", &app, &source, &format!("-Wl,--dynamic-linker={loader}")]);
     let recorded = common::record::<&str, String>(&[], &[app]);
     let start = only(&recorded);
     assert_eq!(last_image(start), ["exec", "app"], "{start:#}");

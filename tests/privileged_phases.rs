@@ -6,10 +6,8 @@
 mod common;
 
 use common::batch::phase_ns;
-use common::{Recorded, script};
+use common::{Built, Recorded, compile, script};
 use serde_json::Value;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 const MS: u64 = 1_000_000;
@@ -21,34 +19,17 @@ const TRIES: usize = 5;
 /// What makes the program that is executed there.
 const FIRST: [&str; 4] = ["-DFIRST", "-static", "-nostdlib", "-fno-stack-protector"];
 
-/// A folder with the program, as a phase needs it.
-struct Built {
-    folder: tempfile::TempDir,
-}
-
-impl Built {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn gcc(&self, to: &str, flags: &[&str]) -> String {
-        let (source, to) = (script("phases.c"), self.path(to));
-        let line = [&["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o", &to], flags].concat();
-        let output = Command::new("gcc").args(line).arg(source).args(self.libraries(flags)).output().unwrap();
-        assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
-        to
-    }
-
-    /// After the source: they are looked for in that order.
-    fn libraries(&self, flags: &[&str]) -> Option<String> {
-        flags.contains(&"-DNEEDS_LINK").then(|| self.path("liblate.so"))
-    }
+/// The program in that folder, as a phase needs it.
+fn build(built: &Built, to: &str, flags: &[&str]) -> String {
+    let (source, to) = (script("phases.c"), built.path(to));
+    // After the source: they are looked for in that order.
+    let library = flags.contains(&"-DNEEDS_LINK").then(|| built.path("liblate.so"));
+    let last: Vec<&str> = [source.to_str().unwrap()].into_iter().chain(library.as_deref()).collect();
+    compile(
+        "gcc",
+        &[&["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o", &to], flags, &last].concat(),
+    );
+    to
 }
 
 /// Records it until a phase is what the program says, from its recording: the phase in the trace, and that.
@@ -78,7 +59,7 @@ fn told(recorded: &Recorded, name: &str) -> u64 {
 /// The phase of the child that the program made, which measured it.
 fn of_child(phase: &'static str, least: u64, args: &[&str]) {
     let built = Built::new();
-    let program = built.gcc("phases", &[]);
+    let program = build(&built, "phases", &[]);
     recovers(phase, least, &[&[&*program], args].concat(), |recorded| {
         (phase_ns(of(recorded, "child"), phase), told(recorded, "ns"))
     });
@@ -108,8 +89,8 @@ fn of_any(recorded: &Recorded, name: &str) -> u64 {
 #[test]
 fn exec_is_until_the_new_image_is_there() {
     let built = Built::new();
-    let program = built.gcc("phases", &[]);
-    let first = built.gcc("first", &FIRST);
+    let program = build(&built, "phases", &[]);
+    let first = build(&built, "first", &FIRST);
     recovers("exec", 2 * MS, &[&program, "exec", "256", &first], |recorded| {
         let of = |name: &str| of_any(recorded, name);
         // The time at which it was called, and at which the new program ran.
@@ -129,8 +110,8 @@ fn milestone(start: &Value, name: &str) -> u64 {
 #[test]
 fn exec_is_a_milestone() {
     let built = Built::new();
-    let program = built.gcc("phases", &[]);
-    let first = built.gcc("first", &FIRST);
+    let program = build(&built, "phases", &[]);
+    let first = build(&built, "first", &FIRST);
     recovers("exec", 0, &[&program, "exec", "1", &first], |recorded| {
         let of = |name: &str| of_any(recorded, name);
         let exec = milestone(recorded.start_of(of("child")), "exec");
@@ -143,7 +124,7 @@ fn exec_is_a_milestone() {
 #[test]
 fn libc_start_is_a_milestone() {
     let built = Built::new();
-    let program = built.gcc("phases", &[]);
+    let program = build(&built, "phases", &[]);
     recovers("libc_start", 0, &[&program, "plain"], |recorded| {
         let start = &recorded.starts()[0];
         let (libc, main) = (milestone(start, "libc_start"), told(recorded, "main"));
@@ -155,8 +136,8 @@ fn libc_start_is_a_milestone() {
 #[test]
 fn load_is_until_the_loader_maps_libraries() {
     let built = Built::new();
-    let program = built.gcc("phases", &["-DAUDITED"]);
-    let audit = built.gcc("audit.so", &["-DAUDIT", "-shared", "-fPIC"]);
+    let program = build(&built, "phases", &["-DAUDITED"]);
+    let audit = build(&built, "audit.so", &["-DAUDIT", "-shared", "-fPIC"]);
     recovers("load", 120 * MS, &["env", &format!("LD_AUDIT={audit}"), &program, "plain"], |recorded| {
         (last_ns(&recorded.starts()[0], "load"), told(recorded, "ns"))
     });
@@ -165,8 +146,8 @@ fn load_is_until_the_loader_maps_libraries() {
 #[test]
 fn link_is_until_all_is_relocated() {
     let built = Built::new();
-    built.gcc("liblate.so", &["-DLINK", "-shared", "-fPIC", "-fno-stack-protector"]);
-    let program = built.gcc("phases", &["-DNEEDS_LINK", "-Wl,-z,now"]);
+    build(&built, "liblate.so", &["-DLINK", "-shared", "-fPIC", "-fno-stack-protector"]);
+    let program = build(&built, "phases", &["-DNEEDS_LINK", "-Wl,-z,now"]);
     recovers("link", 120 * MS, &[&program, "plain"], |recorded| {
         (phase_ns(&recorded.starts()[0], "link"), told(recorded, "ns"))
     });
@@ -189,7 +170,7 @@ fn init_is_what_constructors_do() {
 #[test]
 fn app_is_from_its_main_to_its_end() {
     let built = Built::new();
-    let program = built.gcc("phases", &[]);
+    let program = build(&built, "phases", &[]);
     recovers("app", 120 * MS, &[&program, "app", "120"], |recorded| {
         (phase_ns(&recorded.starts()[0], "app"), told(recorded, "ns"))
     });

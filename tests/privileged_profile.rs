@@ -4,39 +4,19 @@
 
 mod common;
 
-use common::{record, record_unchecked, require_root, script};
+use common::{Built, compile, record, record_unchecked, require_root, script};
 use serde_json::Value;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-struct Built {
-    folder: tempfile::TempDir,
-}
-
-impl Built {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let built = Self { folder };
-        built.gcc("spin", &[]);
-        built.gcc("stripped", &["-s"]);
-        built
+/// The program, with symbols and without.
+fn spinners() -> Built {
+    let built = Built::new();
+    for (name, more) in [("spin", &[][..]), ("stripped", &["-s"])] {
+        let flags = ["-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"];
+        let (source, to) = (script("profile.c"), built.path(name));
+        compile("gcc", &[&flags, more, &["-o", &to, source.to_str().unwrap()]].concat());
     }
-
-    fn gcc(&self, name: &str, more: &[&str]) {
-        let output = Command::new("gcc")
-            .args(["-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"])
-            .args(more)
-            .args(["-o", &self.path(name), script("profile.c").to_str().unwrap()])
-            .output()
-            .expect("gcc does not start: `cargo xtask setup` installs it");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_owned()
-    }
+    built
 }
 
 fn n(value: &Value, field: &str) -> u64 {
@@ -66,7 +46,7 @@ fn through(profile: &Value, functions: &[&str]) -> u64 {
 #[test]
 fn known_functions_have_their_shares() {
     require_root();
-    let built = Built::new();
+    let built = spinners();
     let recorded = record(&["-q", "--profile", "997"], &[built.path("spin")]);
     let start = &recorded.starts()[0];
     let profile = profile(start);
@@ -100,7 +80,7 @@ fn known_functions_have_their_shares() {
 #[test]
 fn what_has_no_names_says_so_and_children_have_their_own() {
     require_root();
-    let built = Built::new();
+    let built = spinners();
     let script = format!("{} & {}; wait", built.path("stripped"), built.path("spin"));
     let recorded = record(&["-q", "--profile", "997"], &["sh", "-c", &script]);
     let stripped = recorded.start_with_argv(&[&built.path("stripped")]);

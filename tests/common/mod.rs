@@ -24,7 +24,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 pub use batch::Batch;
-pub use programs::{program, python, pythons, script};
+pub use programs::{Built, compile, program, python, pythons, script};
 
 /// How long one recording may take before the test fails.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +16,34 @@ pub fn script(name: &str) -> PathBuf {
     let path = Path::new(FOLDER).join(name);
     assert!(path.is_file(), "{} is not there", path.display());
     path
+}
+
+/// Runs a compiler.
+pub fn compile(compiler: &str, args: &[&str]) {
+    let output = Command::new(compiler)
+        .args(args)
+        .output()
+        .unwrap_or_else(|why| panic!("{compiler}: {why}; `cargo xtask setup` installs it"));
+    assert!(output.status.success(), "{compiler} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A folder for what a test builds, where nobody's rights matter.
+pub struct Built {
+    folder: tempfile::TempDir,
+}
+
+impl Built {
+    /// An empty one.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self { folder }
+    }
+
+    /// Of what is or will be in it.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
 }
 
 /// Path of the binary of a C starter, compiled first unless that was done since its source changed.
