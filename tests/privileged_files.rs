@@ -261,38 +261,6 @@ fn threads_and_children_are_counted_where_they_belong() {
     }
 }
 
-/// At the deepest level a page fault that waits says for a page of which file.
-#[test]
-fn the_file_of_a_page_that_is_waited_for() {
-    require_root();
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let cold = folder.path().join("cold");
-    let line =
-        [program("spend").to_str().unwrap(), "page_fault", "0", cold.to_str().unwrap()].map(str::to_owned);
-    // A disk may answer every fault within the 100 us below which no wait is told singly; hardly ever five times.
-    for _ in 0..5 {
-        let recorded = record(&DEEP, &line);
-        let start = recorded.start_of(recorded.pid("self"));
-        let waits = start["timeline"]["waits"].as_array().unwrap();
-        let faults: Vec<&Value> = waits.iter().filter(|wait| wait["kind"] == "page_fault").collect();
-        for fault in &faults {
-            // Its own code may be cold as well.
-            let Some(file) = fault["detail"].as_str() else { continue };
-            assert!(
-                file == cold.to_str().unwrap() || file.ends_with("/spend") || file.contains(".so"),
-                "{fault}"
-            );
-        }
-        // A page of memory that the kernel is moving is waited for, too, and is of no file.
-        let without = faults.iter().filter(|fault| fault["detail"].is_null()).count();
-        assert!(without <= 1, "{faults:#?}");
-        if faults.iter().any(|fault| fault["detail"] == cold.to_str().unwrap()) {
-            return;
-        }
-    }
-    panic!("no wait for a page of {}", cold.display());
-}
-
 fn stage<'a>(start: &'a Value, name: &str) -> &'a Value {
     let stages = start["timeline"]["runtime"]["stages"].as_array();
     let stages = stages.unwrap_or_else(|| panic!("no stages in {:#}", start["timeline"]["runtime"]));

@@ -10,10 +10,11 @@ mod common;
 use common::Batch;
 use serde_json::Value;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 const MS: u64 = 1_000_000;
 
@@ -534,6 +535,56 @@ fn for_storage_that_is_slow() {
     }
     check("slow-disk", "disk", "/*/slow-disk", "io", false);
     near("slow-fault", "page_fault");
+}
+
+/// Does something while a file is written beside it, to the disk itself again and again: it answers others late.
+fn while_the_disk_is_busy<T>(folder: &Path, what: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let path = folder.join("busy");
+            while !over.load(Ordering::Relaxed) {
+                let mut file = fs::File::create(&path).unwrap();
+                file.write_all(&vec![1; 8 << 20]).unwrap();
+                file.sync_all().unwrap();
+            }
+            fs::remove_file(&path).unwrap();
+        });
+        let done = what();
+        over.store(true, Ordering::Relaxed);
+        done
+    })
+}
+
+/// At the deepest level a page fault that waits says for a page of which file.
+#[test]
+fn for_a_page_of_a_file() {
+    common::require_root();
+    let folder = tempfile::tempdir_in(disk()).unwrap();
+    let cold = folder.path().join("cold");
+    let slow = device_of(folder.path()).map(|device| Cgroup::with_a_slow_disk(u32::MAX, &device));
+    let mut line = vec![common::program("spend").to_str().unwrap().to_owned()];
+    // One fault of an eighth of a second; else many, of which one will take the 100 us from which on it is told singly.
+    line.extend([if slow.is_some() { "slow-fault" } else { "page_fault" }, "0"].map(str::to_owned));
+    line.push(cold.to_str().unwrap().to_owned());
+    line.extend(slow.iter().map(Cgroup::tasks));
+    let deep = || common::record(&["-q", "--level", "deep"], &line);
+    let recorded = if slow.is_some() { deep() } else { while_the_disk_is_busy(folder.path(), deep) };
+    let start = recorded.start_of(recorded.pid("self"));
+    let waits = start["timeline"]["waits"].as_array().unwrap();
+    let faults: Vec<&Value> = waits.iter().filter(|wait| wait["kind"] == "page_fault").collect();
+    for fault in &faults {
+        // Its own code may be cold as well.
+        let Some(file) = fault["detail"].as_str() else { continue };
+        assert!(
+            file == cold.to_str().unwrap() || file.ends_with("/spend") || file.contains(".so"),
+            "{fault}"
+        );
+    }
+    // A page of memory that the kernel is moving is waited for, too, and is of no file.
+    let without = faults.iter().filter(|fault| fault["detail"].is_null()).count();
+    assert!(without <= 1, "{faults:#?}");
+    assert!(faults.iter().any(|fault| fault["detail"] == cold.to_str().unwrap()), "{:#}", start["timeline"]);
 }
 
 #[test]
