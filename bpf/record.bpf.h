@@ -80,6 +80,8 @@ static __always_inline void want_waking(void)
 	if (waking_hook != WAKING_OFF)
 		return;
 	waking_wanted_ns = bpf_ktime_get_boot_ns();
+	/* Whoever reads this one has to find the other. */
+	barrier();
 	waking_hook = WAKING_WANTED;
 	nothing = bpf_ringbuf_reserve(&ring, sizeof(__u64), 0);
 	if (nothing)

@@ -32,7 +32,7 @@ every page fault some 80 ns.",
 Tracepoints of system calls, which slow down every one of them by those 50 ns, are used with a command where the kernel has no fentry: at lifecycle \
 those of fork, vfork, clone, clone3, execve and execveat, entry and exit; at timeline also the exit of connect. With -p, -a and selectors there are \
 none, but for --syscall-hooks and --ready output. At deep there are those of opens, stat, access, write and connect in any case.\n\n\
-From timeline on, every wake-up of the machine takes some 50 ns longer while a start is under way, and a second more; every context switch does at \
+From timeline on, every wake-up of the machine takes some 50 ns longer for the first second, while a start is under way, and a second more; every context switch does at \
 any level, while it records.\n\n\
 Beside the level there are --library-probes (phases inside the loader also with -a and selectors), \
 --syscall-hooks (exact entries into fork and exec, and failed ones, where the kernel allows no other way) and --profile HZ \

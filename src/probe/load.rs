@@ -7,14 +7,13 @@ use super::kernel_types::KernelTypes;
 use super::library::{self, Libraries, Maps, is_loaded_beside};
 use super::object::{self, loaded, no_section};
 use super::opener::Opener;
-use super::plan::{FILES, Plan, Provider, Scope};
+use super::plan::{FILES, Plan, Provider};
 use super::tracefs::{self, TraceFs};
 use super::uprobe::Started;
 use super::waking::{self, Rest, Waking};
 use crate::bpf::StartraceSkel;
 use crate::event::Id;
 use crate::host::clock::boottime_ns;
-use anyhow::Context;
 use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, ProgramMut};
 use std::collections::BTreeMap;
@@ -46,7 +45,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Loads and attaches. Nothing is followed before this returns, but for [`Scope::System`].
+    /// Loads and attaches. Nothing is followed before this returns, but for [`Scope::System`](super::plan::Scope::System).
     ///
     /// # Errors
     /// Missing privileges, or a kernel that refuses the programs.
@@ -133,9 +132,9 @@ impl Probe {
         if plan.tells_faults() {
             attach(&progs.on_page_fault, "tp_btf/page_fault_user")?;
         }
-        // A command is about to start. Else it is attached when something does.
-        if let Some(waking) = self.waking.as_ref().filter(|_| plan.scope == Scope::Children) {
-            waking.attach().context("cannot attach to sched_waking").map_err(Error::Other)?;
+        // From the beginning, whatever is recorded: until the drainer runs nobody could attach it at once.
+        if let Some(waking) = &self.waking {
+            waking.begin();
         }
         if plan.watches() {
             attach(&progs.on_switch_watched, "tp_btf/sched_switch")?;

@@ -2,8 +2,8 @@
 //!
 //! It tells who woke a task that waited, and all tasks of the machine pay for that: calling any program at each wake-up
 //! is as dear as calling one at each switch (docs/cost.md). Who only waits for a start to happen needs none of it. So it
-//! goes a while after the last start has become ready. The program that sees the next one begin (`want_waking()` in
-//! `bpf/record.bpf.h`) wakes the [`Drainer`](super::inbox), which attaches it again.
+//! goes a while after the recording has begun, or the last start has become ready. The program that sees the next one
+//! begin (`want_waking()` in `bpf/record.bpf.h`) wakes the [`Drainer`](super::inbox), which attaches it again.
 //!
 //! What is lost by that: until it is attached, a fraction of a millisecond after the entry into fork, nobody knows who
 //! woke whom, and a wait that ends before has no waker. How long it was blocked is measured all the same.
@@ -70,11 +70,19 @@ impl Waking {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Attaches it for the beginning: until the drainer runs, nobody could do so at once when a start begins. Where that
+    /// fails, it is tried again when one does, and counted.
+    pub(super) fn begin(&self) {
+        if let Err(error) = self.attach() {
+            tracing::debug!(%error, "who wakes whom is not seen from the beginning");
+        }
+    }
+
     /// Attaches it now, unless it is. Gives whether it was not.
     ///
     /// # Errors
     /// The kernel's.
-    pub(super) fn attach(&self) -> std::io::Result<bool> {
+    fn attach(&self) -> std::io::Result<bool> {
         // A fault that tests provoke.
         if cfg!(debug_assertions) && std::env::var_os("STARTRACE_TEST_NO_WAKING").is_some() {
             return Err(std::io::ErrorKind::PermissionDenied.into());
@@ -104,10 +112,13 @@ impl Waking {
         self.was_wanted.store(true, Ordering::SeqCst);
         let since_ns = self.wanted_ns.load(Ordering::SeqCst);
         match self.attach() {
-            Ok(true) if boottime_ns().saturating_sub(since_ns) > LATE_NS => {
-                self.missed.fetch_add(1, Ordering::Relaxed);
+            Ok(absent) => {
+                let late_ns = boottime_ns().saturating_sub(since_ns);
+                tracing::debug!(absent, late_ns, "looking at wake-ups again");
+                if absent && late_ns > LATE_NS {
+                    self.missed.fetch_add(1, Ordering::Relaxed);
+                }
             }
-            Ok(_) => {}
             Err(error) => {
                 // Not again before the next one that begins after a pause.
                 self.state.store(ON, Ordering::SeqCst);
@@ -162,6 +173,8 @@ impl Rest {
         if !idle {
             // One that began before the programs knew, and was told late.
             if waking.state.compare_exchange(OFF, WANTED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                // It may be gone since then.
+                waking.wanted_ns.store(self.off_ns.unwrap_or_else(boottime_ns), Ordering::SeqCst);
                 waking.look();
             }
         }
@@ -231,10 +244,17 @@ mod tests {
         assert!(is_attached(&waking));
         waking.look();
         assert_eq!((waking.state.load(Ordering::SeqCst), is_attached(&waking)), (ON, true));
-        // ... or before, and told late.
-        waking.state.store(OFF, Ordering::SeqCst);
-        assert!(!rest.at(&waking, false, boottime_ns()));
-        assert_eq!((waking.state.load(Ordering::SeqCst), waking.missed()), (ON, 0));
+        // ... or before, and told late: it may be gone since the programs knew, not since they wanted it last.
+        for off_ns in [Some(7), None] {
+            let before = boottime_ns();
+            waking.state.store(OFF, Ordering::SeqCst);
+            waking.wanted_ns.store(3, Ordering::SeqCst);
+            rest.off_ns = off_ns;
+            assert!(!rest.at(&waking, false, boottime_ns()));
+            assert_eq!((waking.state.load(Ordering::SeqCst), waking.missed()), (ON, 0));
+            let since_ns = waking.wanted_ns.load(Ordering::SeqCst);
+            assert!(off_ns.map_or(since_ns >= before, |off_ns| since_ns == off_ns), "{since_ns}");
+        }
     }
 
     #[test]

@@ -72,7 +72,8 @@ fn costs(plan: &Plan, wanted: &Wanted) -> Vec<String> {
     ];
     if plan.watches() {
         costs.push(
-            "sched_waking: while a start is under way, and a second more, every wake-up takes some 50 ns longer."
+            "sched_waking: for the first second, while a start is under way, and a second more, every wake-up takes some\n\
+             50 ns longer."
                 .to_owned(),
         );
     }

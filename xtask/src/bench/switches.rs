@@ -85,7 +85,12 @@ impl Case {
                 let _attached = Nothing::on(tracepoints)?;
                 pair.measure()
             }),
-            Self::Stranger(mode) => stranger.compare(|pair| mode.run(bench, &[], |_| pair.measure())),
+            Self::Stranger(mode) => stranger.compare(|pair| {
+                mode.run(bench, &[], |_| {
+                    at_rest()?;
+                    pair.measure()
+                })
+            }),
             Self::Beside => stranger.compare(|pair| {
                 let trace = bench.folder.join("switches.ndjson");
                 let out = trace.to_string_lossy();
@@ -163,15 +168,13 @@ impl Pair {
     /// Until its start is in the trace, and nobody looks at wake-ups any more.
     fn wait_rested(&self, trace: &Path) -> Result<()> {
         let begin = Instant::now();
-        while !has_start(&std::fs::read_to_string(trace).unwrap_or_default(), self.pid())
-            || floor::programs_on("sched_waking")? > 0
-        {
+        while !has_start(&std::fs::read_to_string(trace).unwrap_or_default(), self.pid()) {
             if begin.elapsed() > LIMIT {
-                bail!("the pair's start is not over after {LIMIT:?} without work, or others go on");
+                bail!("the pair's start is not over after {LIMIT:?} without work");
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        Ok(())
+        at_rest()
     }
 }
 
@@ -181,6 +184,18 @@ impl Drop for Pair {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until nobody looks at wake-ups any more: a recording does from its beginning, and while starts are under way.
+fn at_rest() -> Result<()> {
+    let begin = Instant::now();
+    while floor::programs_on("sched_waking")? > 0 {
+        if begin.elapsed() > LIMIT {
+            bail!("wake-ups are still looked at after {LIMIT:?}: other things start here, or are recorded");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// Whether an NDJSON trace, which may end within a line, tells the start of a process.

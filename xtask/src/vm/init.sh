@@ -27,7 +27,8 @@ waiting() {
 	mkfifo /tmp/go /tmp/done
 	sh -c 'read go </tmp/go; /bin/sh /starts.sh >/out/running.told; echo >/tmp/done' &
 }
-LET='echo >/tmp/go; read done </tmp/done'
+# After a pause in which nobody looks at wake-ups.
+LET='sleep 2.5; echo >/tmp/go; read done </tmp/done'
 
 startrace doctor >doctor.out 2>&1
 echo $? >doctor.code
