@@ -123,11 +123,19 @@ struct {
 	__type(value, struct import_frames);
 } imports SEC(".maps");
 
-#if defined(__TARGET_ARCH_x86)
-#define RETURNED_BY 8                       /* what the return takes off the stack */
-#else
-#define RETURNED_BY 0
-#endif
+/* How many calls there are but for those on top whose stack is gone. */
+static __always_inline __u32 frames_above(struct import_frames *calls, __u64 sp)
+{
+	__u32 depth = calls->depth;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < IMPORT_FRAMES; i++) {
+		if (!depth || calls->frames[(depth - 1) & (IMPORT_FRAMES - 1)].sp > sp)
+			break;
+		depth--;
+	}
+	return depth;
+}
 
 SEC("?uprobe")
 int on_import_call(struct pt_regs *ctx)
@@ -145,9 +153,12 @@ int on_import_call(struct pt_regs *ctx)
 		return 0;
 	}
 	depth = calls->depth;
-	/* Deeper ones are part of those above. */
-	if (depth >= IMPORT_FRAMES)
-		return 0;
+	if (depth >= IMPORT_FRAMES) {
+		/* Calls that were left without a return make room; what is deeper than the others is a part of them. */
+		depth = frames_above(calls, PT_REGS_SP(ctx));
+		if (depth >= IMPORT_FRAMES)
+			return 0;
+	}
 	frame = &calls->frames[depth & (IMPORT_FRAMES - 1)];
 	frame->at_ns = bpf_ktime_get_boot_ns();
 	frame->sp = PT_REGS_SP(ctx);
@@ -157,7 +168,10 @@ int on_import_call(struct pt_regs *ctx)
 	return 0;
 }
 
-/* The frame of the call that has returned; those above it were left without a return. */
+/*
+ * The frame of the call that returns, which has its stack as the call found it; those above it were left without a
+ * return, or are another greenlet's.
+ */
 static __always_inline struct import_frame *frame_of(struct import_frames *calls, __u64 sp)
 {
 	struct import_frame *frame;
@@ -169,16 +183,20 @@ static __always_inline struct import_frame *frame_of(struct import_frames *calls
 		if (!depth)
 			return NULL;
 		frame = &calls->frames[(depth - 1) & (IMPORT_FRAMES - 1)];
-		if (frame->sp + RETURNED_BY > sp)
+		if (frame->sp > sp)
 			return NULL;
 		calls->depth = depth - 1;
-		if (frame->sp + RETURNED_BY == sp)
+		if (frame->sp == sp)
 			return frame;
 	}
 	return NULL;
 }
 
-SEC("?uretprobe")
+/*
+ * At the instructions that return, not by a return probe: for that the kernel puts an address of its own on the stack,
+ * and kills a program that has copied a part of its stack away meanwhile and goes on elsewhere, as greenlets do.
+ */
+SEC("?uprobe")
 int on_import_return(struct pt_regs *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();

@@ -5,7 +5,9 @@
 
 mod common;
 
-use common::{Recorded, pythons, record, record_background, record_unchecked, require_root, script};
+use common::{
+    Built, Recorded, compile, pythons, record, record_background, record_unchecked, require_root, script,
+};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
@@ -155,6 +157,31 @@ fn every_other_build_is_seen_into_at_the_deepest_level() {
         let cmd = [python.to_str().unwrap(), "-c", "import json"];
         let recorded = record(&["-q"], &cmd);
         assert!(recorded.start_with_argv(&cmd)["timeline"]["imports"].is_null(), "no probe was asked for");
+    }
+}
+
+/// A return probe of the kernel's would kill it.
+#[test]
+fn an_import_that_is_left_for_another_stack_is_told_and_does_no_harm() {
+    require_root();
+    let built = Built::new();
+    let (source, to) = (script("switched_imports.c"), built.path("interpreter"));
+    compile("gcc", &["-O2", "-Wall", "-rdynamic", "-o", &to, source.to_str().unwrap()]);
+    let recorded = record(&["-q", "--level", "deep"], &[&to]);
+    assert!(recorded.status.success(), "{:?}", recorded.status);
+    let start = recorded.start_of(recorded.pid("self"));
+    check_sums(start);
+    assert_eq!(start["timeline"]["imports"]["provider"], "uprobe");
+    let told = recorded.told();
+    let own_clock = |name: &str| ns(&told, name);
+    let (first, second, third) = (own_clock("first"), own_clock("second"), own_clock("third"));
+    let near = |ns: u64, own_clock: u64| ns.abs_diff(own_clock) < 1_000_000 + own_clock / 100;
+    for (name, own, all, depth) in
+        [("first", first - second, first, 0), ("second", second, second, 1), ("third", third, third, 0)]
+    {
+        let module = named(start, name);
+        assert!(near(ns(module, "own_ns"), own) && near(ns(module, "duration_ns"), all), "{module} {told}");
+        assert_eq!((&module["depth"], &module["found"]), (&depth.into(), &true.into()));
     }
 }
 

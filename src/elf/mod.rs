@@ -20,6 +20,7 @@ mod misnamed;
 mod notes;
 pub mod python;
 pub mod resolve;
+mod returns;
 pub mod root;
 mod runtime;
 pub mod shebang;

@@ -3,7 +3,7 @@
 use super::image::Image;
 use super::root::Root;
 use super::symbols::Symbols;
-use super::{Error, Facts, Probe, facts, hooks, notes, resolve};
+use super::{Error, Facts, Probe, facts, hooks, notes, resolve, returns};
 use crate::trace::text;
 use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
@@ -21,10 +21,12 @@ pub struct Site {
 }
 
 /// The function behind the import statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// Its offset in the file.
     pub offset: u64,
+    /// Those of the instructions by which it returns.
+    pub returns: Vec<u64>,
     /// Where a `str` of this version keeps the characters of a name, from its beginning; 0 where the
     /// function is given a `char *`.
     pub text_at: u8,
@@ -165,8 +167,9 @@ fn call(image: &Image<'_>, symbols: &Symbols<'_, '_>, facts: &Facts) -> Option<C
         (3, 12..) => ("PyImport_ImportModuleLevelObject", 40 + more),
         _ => return None,
     };
-    let address = symbols.addresses(name).first().copied()?;
-    Some(Call { offset: hooks::code_offset(image, address)?, text_at })
+    let symbol = symbols.find(name)?;
+    let returns = returns::returns(image, symbol.st_value, symbol.st_size)?;
+    Some(Call { offset: hooks::code_offset(image, symbol.st_value)?, returns, text_at })
 }
 
 /// The library of a program that does not have CPython in itself, as its loader finds it without help from

@@ -249,7 +249,7 @@ impl Plan {
         }
         if self.uprobes().import_calls {
             hooks.push("uprobe/python:PyImport_ImportModuleLevelObject".to_owned());
-            hooks.push("uretprobe/python:PyImport_ImportModuleLevelObject".to_owned());
+            hooks.push("uprobe/python:PyImport_ImportModuleLevelObject+return".to_owned());
         }
         hooks
     }

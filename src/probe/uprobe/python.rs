@@ -119,7 +119,7 @@ impl Uprobes {
     }
 
     fn attach_imports(&mut self, programs: &Programs<'_>, interpreter: &Library, found: &Imports) {
-        let call = found.call.filter(|_| self.kinds.import_calls);
+        let call = found.call.as_ref().filter(|_| self.kinds.import_calls);
         if !found.has_probes() && call.is_none() {
             tracing::debug!("{} has no probes for what it imports", interpreter.path);
             return;
@@ -137,7 +137,7 @@ impl Uprobes {
         };
         let mut links = Vec::new();
         let how = if self.kinds.multi { How::Multi } else { How::Each(self.opener.as_ref()) };
-        let steps: Vec<(&ProgramMut<'_>, Vec<Place>, bool, &str)> = if found.has_probes() {
+        let steps: Vec<(&ProgramMut<'_>, Vec<Place>, &str)> = if found.has_probes() {
             let places = |sites: &[Site]| {
                 let cookie = |site: &Site| site.arguments | (number as u64) << ARGUMENTS_FILE_SHIFT;
                 let place = |site: &Site| Place {
@@ -148,24 +148,25 @@ impl Uprobes {
                 sites.iter().map(place).collect()
             };
             vec![
-                (programs.import_begin, places(&found.begin), false, "import__find__load__start"),
-                (programs.import_end, places(&found.end), false, "import__find__load__done"),
+                (programs.import_begin, places(&found.begin), "import__find__load__start"),
+                (programs.import_end, places(&found.end), "import__find__load__done"),
             ]
         } else if let Some(call) = call {
             let cookie = u64::from(call.text_at) | (number as u64) << CALL_FILE_SHIFT;
-            let places = vec![Place { offset: call.offset, semaphore: 0, cookie }];
-            let name = "PyImport_ImportModuleLevelObject";
+            let places = |offsets: &[u64]| -> Vec<Place> {
+                offsets.iter().map(|&offset| Place { offset, semaphore: 0, cookie }).collect()
+            };
             // The return first: a call without one would stay on the stack of calls.
             vec![
-                (programs.import_return, places.clone(), true, name),
-                (programs.import_call, places, false, name),
+                (programs.import_return, places(&call.returns), "PyImport_ImportModuleLevelObject+return"),
+                (programs.import_call, places(&[call.offset]), "PyImport_ImportModuleLevelObject"),
             ]
         } else {
             return;
         };
         let kind = if found.has_probes() { "usdt" } else { "uprobe" };
-        for (program, places, returns, name) in steps {
-            match attach(program, &interpreter.file, &places, returns, how) {
+        for (program, places, name) in steps {
+            match attach(program, &interpreter.file, &places, false, how) {
                 Ok(attached) => links.extend(attached),
                 Err(error) => {
                     tracing::debug!("no probe in {} at {name}: {error}", interpreter.path);
@@ -174,7 +175,6 @@ impl Uprobes {
                     return super::close(links);
                 }
             }
-            let kind = if returns { "uretprobe" } else { kind };
             super::note(&mut self.hooks, format!("{kind}/{}:{name}", interpreter.path));
         }
         self.live.push(number);

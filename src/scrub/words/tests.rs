@@ -148,8 +148,10 @@ fn names_of_ours_and_the_kernels_stay() {
     ] {
         assert_eq!(a.text(text), text);
     }
-    let python = "uretprobe//usr/lib/libpython3.so:PyImport_ImportModuleLevelObject";
-    assert!(a.hook(python).ends_with(":PyImport_ImportModuleLevelObject"), "{}", a.hook(python));
+    for symbol in ["PyImport_ImportModuleLevelObject", "PyImport_ImportModuleLevelObject+return"] {
+        let hook = a.hook(&format!("uprobe//usr/lib/libpython3.so:{symbol}"));
+        assert!(hook.ends_with(&format!(":{symbol}")), "{hook}");
+    }
     for hook in
         ["usdt//usr/bin/python3.11:import__find__load__start", "perf_event/cpu-clock", "uprobe/libc:execve"]
     {
