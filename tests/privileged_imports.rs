@@ -59,8 +59,8 @@ fn ns(value: &Value, field: &str) -> u64 {
 fn check_sums(start: &Value) {
     let imports = &start["timeline"]["imports"];
     let modules = modules(start);
-    let app = start["timeline"]["phases"].as_array().unwrap().last().unwrap();
-    assert_eq!(app["name"], "app");
+    let mut phases = start["timeline"]["phases"].as_array().unwrap().iter().rev();
+    let app = phases.find(|phase| phase["name"] == "app" && phase["exec"] == imports["exec"]).unwrap();
     let parts =
         imports["init_ns"].as_u64().unwrap_or(0) + ns(imports, "importing_ns") + ns(imports, "code_ns");
     assert_eq!(parts, ns(app, "duration_ns"), "{imports:#}");
@@ -157,6 +157,43 @@ fn every_other_build_is_seen_into_at_the_deepest_level() {
         let cmd = [python.to_str().unwrap(), "-c", "import json"];
         let recorded = record(&["-q"], &cmd);
         assert!(recorded.start_with_argv(&cmd)["timeline"]["imports"].is_null(), "no probe was asked for");
+    }
+}
+
+#[test]
+fn only_what_an_interpreter_imports_of_its_own_accord_is_its_start() {
+    require_root();
+    for (_, python) in pythons() {
+        let python = python.to_str().unwrap();
+        let cmd = [python, "-S", "-c", "import time; time.sleep(.1); import site; import wave"];
+        let recorded = record(&["-q", "--level", "deep"], &cmd);
+        let start = recorded.start_with_argv(&cmd);
+        check_sums(start);
+        let imports = &start["timeline"]["imports"];
+        assert!(imports["init_ns"].is_null(), "{python}: {imports:#}");
+        assert!(ns(imports, "code_ns") >= 100_000_000, "{python}: {imports:#}");
+        assert_eq!(named(start, "site")["depth"], 0);
+    }
+}
+
+#[test]
+fn an_interpreter_that_becomes_another_program_keeps_its_imports() {
+    require_root();
+    let code = "import time, wave; time.sleep(.1); import os; os.execv('/bin/true', ['true'])";
+    for (_, python) in pythons() {
+        let python = python.to_str().unwrap();
+        let recorded = record(&["-q", "--level", "deep"], &[python, "-c", code]);
+        let start = recorded.start_with_argv(&["true"]);
+        check_sums(start);
+        let imports = &start["timeline"]["imports"];
+        let exec = &start["execs"][imports["exec"].as_u64().unwrap() as usize];
+        assert!(exec["path"].as_str().unwrap().contains("python"), "{exec:#}");
+        assert!(ns(imports, "init_ns") > 1_000_000 && ns(imports, "importing_ns") > 0, "{imports:#}");
+        assert!(ns(imports, "code_ns") >= 100_000_000, "{python}: {imports:#}");
+        let trace = recorded.folder.path().join("trace.json");
+        let report = Command::new(common::startrace()).arg("report").arg(&trace).output().unwrap();
+        let report = String::from_utf8_lossy(&report.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(report.contains("cpython in app, before its last exec: its own start"), "{report}");
     }
 }
 

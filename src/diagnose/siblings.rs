@@ -226,7 +226,7 @@ fn entering(case: &Case<'_>) -> Vec<Claim> {
     let Some(init) = case.start.timeline.imports.as_ref().and_then(|imports| imports.init_ns) else {
         return Vec::new();
     };
-    let app = case.start.timeline.phases.iter().rev().find(|phase| phase.name == "app");
+    let app = crate::words::imports::app(case.start);
     few(app.map_or_else(Vec::new, |app| case.between(0, app.at_ns.saturating_add(init)).1))
 }
 

@@ -84,6 +84,34 @@ pub(super) fn python_line(argv: &[String]) -> Option<PythonLine<'_>> {
     }
 }
 
+/// Does an interpreter with these arguments import `site` before it turns to the program? (Not with `-S`.)
+pub(super) fn imports_site(argv: &[String]) -> bool {
+    let mut words = argv.iter().skip(1);
+    while let Some(word) = words.next() {
+        let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty() && *letters != "-")
+        else {
+            break;
+        };
+        if letters == "-check-hash-based-pycs" {
+            words.next();
+        }
+        for (at, letter) in letters.char_indices().filter(|_| !letters.starts_with('-')) {
+            match letter {
+                'S' => return false,
+                'c' | 'm' => return true,
+                'W' | 'X' | 'Q' => {
+                    if at + 1 == letters.len() {
+                        words.next();
+                    }
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    true
+}
+
 fn number(text: &str) -> Option<&str> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     if digits == 0 || digits > 10 {
@@ -441,6 +469,30 @@ mod tests {
         assert_eq!(code(&["python", "-c"]), None);
         assert_eq!(code(&["python"]), None);
         assert_eq!(code(&[]), None);
+    }
+
+    #[test]
+    fn site_is_imported_unless_an_option_says_otherwise() {
+        for (line, want) in [
+            ("python3", true),
+            ("python3 x.py -S", true),
+            ("python3 -S x.py", false),
+            ("python3 -IS -c 1", false),
+            ("python3 -W ignore -S", false),
+            ("python3 -Wignore::S x.py", true),
+            ("python3 -W S x.py", true),
+            ("python3 -X importtime -S x.py", false),
+            ("python3 -XS x.py", true),
+            ("python3 -cS", true),
+            ("python3 -m S -S", true),
+            ("python3 -Bm x -S", true),
+            ("python3 --check-hash-based-pycs always -S", false),
+            ("python3 --help-all -S", false),
+            ("python3 - -S", true),
+            ("python3 -- -S", true),
+        ] {
+            assert_eq!(imports_site(&args(&line.split(' ').collect::<Vec<_>>())), want, "{line}");
+        }
     }
 
     #[test]

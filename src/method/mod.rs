@@ -50,6 +50,13 @@ pub(crate) fn may_be_piped(facts: &facts::Facts) -> bool {
     facts.siblings.pipe_mates == 0 && (pipe(0) || pipe(1))
 }
 
+/// Does that interpreter of Python import `site` of its own accord? A program that has CPython in itself has options of
+/// its own.
+pub(crate) fn imports_site(image: &facts::Image) -> bool {
+    let is_python = program::base(image.exe.as_deref().unwrap_or_default()).starts_with("python");
+    !is_python || image.argv.as_deref().is_none_or(argv::imports_site)
+}
+
 /// The script that a shell was given as an argument: `sh FILE`.
 pub(crate) fn given_script(image: &facts::Image) -> Option<&str> {
     program::Program::of(Some(image)).shell().filter(|_| image.script.is_none())?;

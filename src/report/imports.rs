@@ -45,7 +45,12 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
     let init = imports.init_ns.unwrap_or(0);
     let app = init.saturating_add(imports.importing_ns).saturating_add(imports.code_ns);
     let part = |ns: u64| format!("{} ({})", within(ns), percent(ns, app));
-    let mut text = format!("{} in app: ", harmless(&imports.language, MAX_NAME));
+    let mut text = format!("{} in app", harmless(&imports.language, MAX_NAME));
+    let became = start.timeline.phases.iter().rev().find(|phase| phase.name == "app").map(|app| app.exec);
+    if became != crate::words::imports::app(start).map(|app| app.exec) {
+        text.push_str(", before its last exec");
+    }
+    text.push_str(": ");
     if imports.init_ns.is_some() {
         text.push_str(&format!("its own start {}, ", part(init)));
     }
@@ -171,6 +176,33 @@ mod tests {
         );
         start.timeline.imports.as_mut().unwrap().left_out = 9;
         assert!(told(&start).contains("imports 7.00 ms (35 %) of more than 2 modules"), "{}", told(&start));
+    }
+
+    #[test]
+    fn what_the_program_became_afterwards_is_another_ones_app() {
+        const MS: u64 = 1_000_000;
+        let app = |at_ns, exec| crate::trace::schema::Phase {
+            name: "app".into(),
+            at_ns,
+            duration_ns: 10 * MS,
+            exec: Some(exec),
+        };
+        let mut start = Start { pid: 1, ..Start::default() };
+        start.timeline.phases = vec![app(MS, 0), app(20 * MS, 1)];
+        start.timeline.imports = Some(Imports {
+            language: "cpython".into(),
+            from_beginning: true,
+            init_ns: Some(6 * MS),
+            importing_ns: 3 * MS,
+            code_ns: MS,
+            exec: Some(0),
+            count: 1,
+            modules: vec![module(7 * MS, 3 * MS, Some(true))],
+            ..Imports::default()
+        });
+        let told = sentences(&start, false).join("; ").replace(crate::report::style::NO_BREAK, " ");
+        let want = "cpython in app, before its last exec: its own start 6.00 ms (60 %), imports 3.00 ms (30 %) of 1 module";
+        assert!(told.starts_with(want), "{told}");
     }
 
     #[test]

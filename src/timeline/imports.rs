@@ -135,15 +135,27 @@ impl Imports {
         all
     }
 
-    /// For a trace; `None` where there was none. `main`: the main thread's id.
-    pub(super) fn account(&self, main: u32, origin_ns: u64, phases: &[Phase]) -> Option<schema::Imports> {
-        let app = phases.last().filter(|phase| phase.name == "app")?;
+    /// For a trace; `None` where there was none. `main`: the main thread's id. `imports_site`: does that image
+    /// import `site` of its own accord?
+    pub(super) fn account(
+        &self,
+        main: u32,
+        origin_ns: u64,
+        phases: &[Phase],
+        imports_site: &dyn Fn(u32) -> bool,
+    ) -> Option<schema::Imports> {
+        let last = phases.last().filter(|phase| phase.name == "app")?;
+        let all =
+            self.within(origin_ns, origin_ns.saturating_add(last.at_ns).saturating_add(last.duration_ns));
+        let newest = all.iter().map(|done| done.at_ns).max()?;
+        // What an interpreter becomes imports nothing.
+        let app = phases
+            .iter()
+            .rev()
+            .find(|phase| phase.name == "app" && origin_ns.saturating_add(phase.at_ns) <= newest);
+        let app = app.unwrap_or(last);
         let app_ns = origin_ns.saturating_add(app.at_ns);
         let end_ns = app_ns.saturating_add(app.duration_ns);
-        let all = self.within(origin_ns, end_ns);
-        if all.is_empty() {
-            return None;
-        }
         let nodes = nested(&all);
         let outermost = || {
             let both = all.iter().zip(&nodes);
@@ -152,10 +164,10 @@ impl Imports {
         let site = outermost().find(|done| {
             done.at_ns >= app_ns && done.found.is_some() && done.module.as_deref() == Some(LAST_OF_INIT)
         });
-        let init_ns = site.map(|site| site.end_ns - app_ns);
+        let init_ns = site.filter(|_| app.exec.is_some_and(imports_site)).map(|site| site.end_ns - app_ns);
         let from = app_ns + init_ns.unwrap_or(0);
-        let after = outermost().filter(|done| done.at_ns >= from);
-        let importing_ns: u64 = after.map(|done| done.end_ns - done.at_ns).sum();
+        let after = outermost().filter(|done| (from..end_ns).contains(&done.at_ns));
+        let importing_ns: u64 = after.map(|done| done.end_ns.min(end_ns) - done.at_ns).sum();
         let code_ns = app.duration_ns.saturating_sub(init_ns.unwrap_or(0)).saturating_sub(importing_ns);
         let (modules, left_out) = listed(&all, &nodes, origin_ns);
         Some(schema::Imports {
@@ -165,6 +177,7 @@ impl Imports {
             init_ns,
             importing_ns,
             code_ns,
+            exec: app.exec,
             count: all.len() as u64 + self.left_out,
             modules,
             left_out: left_out.0 + self.left_out,
@@ -274,7 +287,7 @@ mod tests {
 
     fn phases(app_ns: u64, end_ns: u64) -> Vec<Phase> {
         let phase =
-            |name: &str, at_ns, duration_ns| Phase { name: name.into(), at_ns, duration_ns, exec: None };
+            |name: &str, at_ns, duration_ns| Phase { name: name.into(), at_ns, duration_ns, exec: Some(0) };
         vec![phase("exec", 0, app_ns), phase("app", app_ns, end_ns - app_ns)]
     }
 
@@ -291,7 +304,7 @@ mod tests {
     fn own_time_is_what_others_do_not_take() {
         let mut imports = Imports::default();
         let end = script(&mut imports, 7, "encodings() site(os(stat()posix())) http(sock(!x())");
-        let got = imports.account(7, 0, &phases(5, end + 100)).unwrap();
+        let got = imports.account(7, 0, &phases(5, end + 100), &|_| true).unwrap();
         assert_eq!(
             lines(&got),
             [
@@ -314,6 +327,39 @@ mod tests {
     }
 
     #[test]
+    fn only_what_an_interpreter_imports_of_its_own_accord_is_its_start() {
+        let mut imports = Imports::default();
+        let end = script(&mut imports, 7, "encodings() site(os()) http()");
+        let init = |exec, imports_site: bool| {
+            let mut phases = phases(5, end + 100);
+            phases.iter_mut().for_each(|phase| phase.exec = exec);
+            let got = imports.account(7, 0, &phases, &|at| at == 2 && imports_site).unwrap();
+            assert_eq!(got.init_ns.unwrap_or(0) + got.importing_ns + got.code_ns, end + 95);
+            assert_eq!(got.exec, exec);
+            got.init_ns
+        };
+        assert_eq!(init(Some(2), true), Some(65));
+        // The program imports it, in an interpreter that does not, and in a copy.
+        assert_eq!(init(Some(2), false), None);
+        assert_eq!(init(None, true), None);
+    }
+
+    #[test]
+    fn the_image_that_imported_is_divided_and_not_what_it_became() {
+        let mut imports = Imports::default();
+        let end = script(&mut imports, 7, "site() http() last(");
+        imports.exec(end + 10);
+        let mut phases = phases(5, end + 20);
+        let next =
+            |name: &str, at_ns, duration_ns| Phase { name: name.into(), at_ns, duration_ns, exec: Some(1) };
+        phases.extend([next("exec", end + 20, 5), next("app", end + 25, 500)]);
+        let got = imports.account(7, 0, &phases, &|_| true).unwrap();
+        assert_eq!((got.exec, got.init_ns, got.importing_ns), (Some(0), Some(15), 20));
+        assert_eq!(got.init_ns.unwrap() + got.importing_ns + got.code_ns, end + 15);
+        assert_eq!(got.modules.last().unwrap().found, None);
+    }
+
+    #[test]
     fn calls_that_are_told_at_their_end_nest_as_well() {
         let mut imports = Imports::default();
         let mut whole = |at, end, name: &str| {
@@ -325,7 +371,7 @@ mod tests {
         whole(30, 70, "b");
         whole(80, 85, "d");
         whole(25, 90, "a");
-        let got = imports.account(3, 0, &phases(22, 200)).unwrap();
+        let got = imports.account(3, 0, &phases(22, 200), &|_| true).unwrap();
         assert_eq!(
             lines(&got),
             [
@@ -345,7 +391,7 @@ mod tests {
         let mut imports = Imports::default();
         script(&mut imports, 1, "a(b())");
         script(&mut imports, 2, "c(d())");
-        let got = imports.account(1, 0, &phases(1, 100)).unwrap();
+        let got = imports.account(1, 0, &phases(1, 100), &|_| true).unwrap();
         assert_eq!(got.modules.iter().filter(|m| m.depth == 0).count(), 2);
         assert_eq!(got.importing_ns, 30, "the main thread's");
     }
@@ -355,7 +401,7 @@ mod tests {
         let mut imports = Imports::default();
         script(&mut imports, 1, "a(b()c()");
         script(&mut imports, 9, "late()later(");
-        let got = imports.account(1, 0, &phases(1, 35)).unwrap();
+        let got = imports.account(1, 0, &phases(1, 35), &|_| true).unwrap();
         let mut got = lines(&got);
         got.sort();
         assert_eq!(
@@ -367,7 +413,7 @@ mod tests {
                 "later! 30+5 own 5 in None"
             ]
         );
-        assert!(imports.account(1, 0, &phases(1, 10)).is_none());
+        assert!(imports.account(1, 0, &phases(1, 10), &|_| true).is_none());
     }
 
     #[test]
@@ -381,7 +427,7 @@ mod tests {
         step(20, ImportStep::Begin, "a");
         step(30, ImportStep::Begin, "its end is lost");
         step(40, ImportStep::End, "a");
-        let got = imports.account(1, 0, &phases(1, 100)).unwrap();
+        let got = imports.account(1, 0, &phases(1, 100), &|_| true).unwrap();
         assert_eq!(lines(&got), ["a 20+20 own 10 in None", "its end is lost! 30+10 own 10 in Some(0)"]);
         assert!(!got.from_beginning);
     }
@@ -402,7 +448,7 @@ mod tests {
             take(2_000_000, (n % 1000) as u32, ImportStep::Begin);
         }
         assert!(imports.done.len() <= MAX_KEPT && imports.open.len() <= MAX_TASKS);
-        let got = imports.account(1, 0, &phases(0, 1_500_000)).unwrap();
+        let got = imports.account(1, 0, &phases(0, 1_500_000), &|_| true).unwrap();
         assert_eq!(got.modules.len(), MAX_LISTED);
         assert!(got.left_out > 19_000);
         let own: u64 = got.modules.iter().map(|m| m.own_ns).sum();

@@ -256,7 +256,11 @@ impl Builder {
         };
         let cgroup = self.cgroup_path(process);
         let imports = process.imports.as_ref();
-        let imports = imports.and_then(|imports| imports.account(id.pid, origin_ns, &phases));
+        let imports_site = |exec: u32| {
+            let exec = open.execs.get(exec as usize).and_then(|exec| exec.program.as_ref());
+            exec.is_none_or(|program| method::imports_site(&program.image))
+        };
+        let imports = imports.and_then(|imports| imports.account(id.pid, origin_ns, &phases, &imports_site));
         let files = process.files.as_ref();
         let files = files.and_then(|files| files.account(origin_ns, end_ns, &phases));
         let code = process.files.as_ref().and_then(|files| files.code.as_ref());

@@ -312,9 +312,11 @@ pub struct RuntimeThreads {
 }
 
 /// What a language runtime imported in a start, and what that leaves of the phase `app`: `init_ns`,
-/// `importing_ns` and `code_ns` add up to the last image's.
+/// `importing_ns` and `code_ns` add up to that of the last image that imported something.
 ///
-/// CPython: the modules that were not loaded yet, as `python -X importtime` lists them. Seen from `--level
+/// CPython: the modules that were not loaded yet, as `python -X importtime` lists them. What
+/// `importlib.import_module` and `python -m` load themselves (as uvicorn, gunicorn and Django load an
+/// application) is told by neither: its own code is in `code_ns`, what it imports is told. Seen from `--level
 /// timeline` on for a command and for `-p`, in builds with static probes (Debian's, Ubuntu's and Fedora's
 /// own); in others at `--level deep`, under the names that the import statements have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -328,12 +330,16 @@ pub struct Imports {
     /// False where the probes were put in place after an image began: the first imports are missing.
     pub from_beginning: bool,
     /// From the beginning of `app` until the runtime is ready for the program (CPython: until `site` is
-    /// imported); `null` where that was not seen.
+    /// imported); `null` where that was not seen, as with `-S` and in a copy without an exec.
     pub init_ns: Option<u64>,
     /// After that: the time that the main thread was within imports.
     pub importing_ns: u64,
     /// After that: the rest, which is the program's own.
     pub code_ns: u64,
+    /// Index into `execs`: the image whose `app` that is; `null` for a copy without an exec, and in traces of older
+    /// versions, where it is the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<u32>,
     /// Imports within the start, all threads together.
     pub count: u64,
     /// The longest of them (500), in order of time.
