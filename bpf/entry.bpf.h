@@ -70,8 +70,15 @@ static __always_inline void exec_left(__s64 ret)
 		return;
 	task = bpf_get_current_task_btf();
 	st = state_of_current(task);
-	if (st && is_tracked(st))
-		exec_failed(task, st, -ret);
+	if (!st || !is_tracked(st))
+		return;
+	/* Interrupted: another thread executes, or a signal ends the process. Nobody gets to see that error. */
+	if (ret <= -512) {
+		st->exec_entry_ns = 0;
+		st->exec_path = 0;
+		return;
+	}
+	exec_failed(task, st, -ret);
 }
 
 /* ---- provider: tracepoints of the calls ---- */

@@ -332,7 +332,8 @@ struct event_mark {
 	struct event_head head;
 	struct event_spent spent;     /* up to now */
 	struct event_usage usage;
-	__u64 value;                  /* MARK_LD_STATE: enum ld_state; MARK_LISTEN: backlog; MARK_THREAD_NAME: tid */
+	__u64 value;                  /* MARK_LD_STATE: enum ld_state; MARK_LISTEN: backlog; MARK_THREAD_NAME: tid; MARK_END: 1
+				       * where all of the process is to end */
 	__u32 mark;
 	__u32 facts;
 	__u32 text_len;

@@ -67,6 +67,15 @@ static __always_inline bool leaves_unmarked(struct task_struct *task)
 	return w.older || !w.done;
 }
 
+/* A watched task ends: the last that is told of it. */
+static __always_inline void mark_end(struct task_struct *task, struct task_state *st, __u64 now)
+{
+	struct mark_what what = { .now = now, .mark = MARK_END, .fd = -1 };
+
+	what.value = !!(plain(task)->signal->flags & SIGNAL_GROUP_EXIT);
+	write_mark(st, &what);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG_THAT_STAYS(on_exit, struct task_struct *task)
 {
@@ -83,7 +92,7 @@ int BPF_PROG_THAT_STAYS(on_exit, struct task_struct *task)
 	} else if (st->flags & TASK_WATCHED) {
 		ran_unseen(task, st, now, true);
 		came_unseen(task, st, now);
-		mark_now(st, MARK_END, now);
+		mark_end(task, st, now);
 		st->flags &= ~TASK_WATCHED;
 	}
 	if (signal->live.counter > 0)

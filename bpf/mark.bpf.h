@@ -18,6 +18,9 @@ static __always_inline void take_spent(struct task_state *st, struct event_spent
 	__builtin_memset(st->blocked_ns, 0, sizeof(st->blocked_ns));
 }
 
+/* Where the kernel does not account for it. */
+#define READ_BYTES_UNKNOWN (~0ULL)
+
 static __always_inline void fill_usage(struct event_usage *out, struct task_struct *task)
 {
 	task = plain(task);
@@ -27,7 +30,7 @@ static __always_inline void fill_usage(struct event_usage *out, struct task_stru
 	out->major_faults = task->maj_flt;
 	out->voluntary = task->nvcsw;
 	out->involuntary = task->nivcsw;
-	out->read_bytes = 0;
+	out->read_bytes = READ_BYTES_UNKNOWN;
 	if (bpf_core_field_exists(struct task_io_accounting, read_bytes))
 		out->read_bytes = task->ioac.read_bytes;
 	out->rss_bytes = rss_of(task->mm);

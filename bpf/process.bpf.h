@@ -120,7 +120,7 @@ static __always_inline __u64 rss_of(struct mm_struct *mm)
 	else
 		pages = READ(struct mm_struct, mm, rss_stat[0].count) + READ(struct mm_struct, mm, rss_stat[1].count) +
 			READ(struct mm_struct, mm, rss_stat[3].count);
-	return pages > 0 ? pages * 4096 : 0;
+	return pages > 0 ? pages * page_bytes : 0;
 }
 
 #endif

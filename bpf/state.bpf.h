@@ -11,6 +11,7 @@ const volatile bool trace_all = false;      /* every process, not only marked on
 const volatile __u32 spawner_tgid = 0;      /* children of this process are followed; 0: none */
 const volatile bool cgroup_v1 = false;      /* where the v2 path is the root, name the v1 cpu controller's */
 const volatile __u32 ring_bytes = 4 << 20;
+const volatile __u32 page_bytes = 4096;
 const volatile bool link_probes = false;    /* ld.so and libc are probed */
 const volatile bool watching = false;       /* account for the time of starts (levels above lifecycle) */
 const volatile bool preemptible = false;    /* tracepoints call their programs with preemption on: stay() */

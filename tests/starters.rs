@@ -17,6 +17,7 @@ const C: &[(&str, &[&str], &[&str])] = &[
     ("busy_tree", &["3", "1"], &["self"]),
     ("clone3_exec", &[], &["self", "child"]),
     ("clone_parent", &[], &["self", "middle", "child"]),
+    ("counted", &["exit", "2", "10"], &["self"]),
     ("daemonize", &["20"], &["self", "launcher", "daemon"]),
     ("double_fork", &["20"], &["self", "middle", "daemon"]),
     ("empty_argv", &[], &["self", "child"]),

@@ -76,7 +76,7 @@ impl Stream {
 
     fn mark(&mut self, task: (u32, u32), at: u64, moment: Moment) {
         let spent = self.ran(task, at * MS);
-        let usage = Usage { user_ns: at * MS, threads: 1, ..Usage::default() };
+        let usage = Usage { user_ns: at * MS, minor_faults: at, threads: 1, ..Usage::default() };
         let mark =
             Mark { moment, spent, usage, value: 0, fd: None, socket: None, text: None, inferred: false };
         self.push(at * MS, task.0, task.1, What::Mark(Box::new(mark)));
@@ -245,7 +245,7 @@ fn a_parent_that_waits_for_its_child_has_the_child_on_its_path() {
     assert_eq!((wait["at_ns"].as_u64(), wait["runnable_ns"].as_u64()), (Some(24 * MS), Some(2 * MS)));
     let child = &starts[&11]["timeline"]["waits"][0];
     assert_eq!((&child["kind"], &child["woken_by"]["kind"]), (&json!("disk"), &json!("io")));
-    assert_eq!(start["timeline"]["counters"]["user_ns"].as_u64(), Some(100 * MS));
+    assert_eq!(start["timeline"]["counters"]["minor_faults"].as_u64(), Some(100));
 }
 
 #[test]
@@ -819,11 +819,18 @@ fn an_exec_in_place_begins_anew() {
             "blocked": {"disk": 4 * MS}})
     );
     // Only one reading more than the first: the difference.
-    assert_eq!(starts[1]["timeline"]["counters"]["user_ns"].as_u64(), Some(10 * MS));
+    let counters = &starts[1]["timeline"]["counters"];
+    assert_eq!(counters["minor_faults"].as_u64(), Some(10));
+    // What was measured, whatever the clock's ticks found.
+    assert_eq!(counters["user_ns"].as_u64(), Some(16 * MS));
 }
 
 /// A start that the recording's end cuts short, with what its one task is found doing then.
 fn cut_short_with(now: startrace::timeline::world::TaskNow) -> Value {
+    cut_short_with_all(&[now])
+}
+
+fn cut_short_with_all(now: &[startrace::timeline::world::TaskNow]) -> Value {
     use startrace::timeline::world::Answer;
     let mut s = Stream::default();
     s.fork((1, 1), 10, [0, 1, 2]);
@@ -831,7 +838,7 @@ fn cut_short_with(now: startrace::timeline::world::TaskNow) -> Value {
     let mut builder = Builder::new(Options { level: Level::Timeline, ..Options::default() });
     let mut world = Replay::default();
     for _ in 0..2 {
-        world.answers.push_back(Answer::Tasks(id(10), Some(vec![now.clone()])));
+        world.answers.push_back(Answer::Tasks(id(10), Some(now.to_vec())));
     }
     for event in s.events {
         builder.event(event, &mut world);
@@ -854,6 +861,7 @@ fn a_task_that_sleeps_at_the_end_is_asked_for() {
             call: Some("futex".into()),
             object: None,
             running_ns: running_ms.map(|ms: u64| ms * MS),
+            ..TaskNow::default()
         };
         let start = cut_short_with(now);
         check::timelines(&json!({"starts": [start], "session": {"starts": 1}})).unwrap();
@@ -864,6 +872,44 @@ fn a_task_that_sleeps_at_the_end_is_asked_for() {
         assert_eq!((&wait["syscall"], &wait["woken_by"]), (&json!("futex"), &Value::Null));
         assert_eq!(path(&start).last().unwrap().1, "futex");
     }
+}
+
+/// Who waits has not told what it used before, and a thread that did nothing else has told nothing at all.
+#[test]
+fn what_waiting_tasks_used_is_asked_for() {
+    use startrace::timeline::world::{Doing, TaskNow};
+    let used = |user_ms: u64, minor_faults: u64| Usage {
+        user_ns: user_ms * MS,
+        system_ns: 3 * user_ms * MS,
+        minor_faults,
+        voluntary: 2,
+        read_bytes: 4096,
+        rss_bytes: 1 << 20,
+        threads: 3,
+        ..Usage::default()
+    };
+    let task = |tid: u32, born_ms: u64, used: Usage| TaskNow {
+        tid,
+        doing: Doing::Idle,
+        call: Some("futex".into()),
+        running_ns: Some(9 * MS),
+        born_ns: Some(born_ms * MS),
+        used: Some(used),
+        ..TaskNow::default()
+    };
+    let tasks = [task(10, 0, used(10, 40)), task(11, 50, used(0, 7)), task(12, 101, used(0, 100_000))];
+    let start = cut_short_with_all(&tasks);
+    check::timelines(&json!({"starts": [start], "session": {"starts": 1}})).unwrap();
+    // The one that was created later has no part in it.
+    assert_eq!(
+        start["timeline"]["counters"],
+        json!({"user_ns": 9 * MS / 4, "system_ns": 27 * MS / 4, "minor_faults": 47, "major_faults": 0,
+            "voluntary_switches": 4, "involuntary_switches": 0, "read_bytes": 8192, "rss_bytes": 1 << 20, "threads": 3})
+    );
+    let unknown = Usage { read_bytes: Usage::NOT_KNOWN, rss_bytes: 0, ..used(10, 40) };
+    let start = cut_short_with_all(&[task(10, 0, unknown)]);
+    let counters = &start["timeline"]["counters"];
+    assert_eq!((&counters["read_bytes"], &counters["rss_bytes"]), (&Value::Null, &Value::Null));
 }
 
 #[test]
@@ -886,7 +932,7 @@ fn who_waits_on_a_socket_at_the_end_is_told_as_if_the_wait_were_over() {
             doing: doing.clone(),
             call: Some(call.into()),
             object: Some(object.into()),
-            running_ns: None,
+            ..TaskNow::default()
         };
         let start = cut_short_with(now);
         let wait = &start["timeline"]["waits"][0];

@@ -266,12 +266,17 @@ pub struct Usage {
     pub voluntary: u64,
     /// Context switches that it did not.
     pub involuntary: u64,
-    /// Read from storage.
+    /// Read from storage; [`Self::NOT_KNOWN`] where the kernel does not account for it.
     pub read_bytes: u64,
-    /// Resident memory.
+    /// Resident memory; 0 where it has given that back already, as a task that ends has before Linux 6.16.
     pub rss_bytes: u64,
     /// Threads that live.
     pub threads: u32,
+}
+
+impl Usage {
+    /// More than there can be.
+    pub const NOT_KNOWN: u64 = u64::MAX;
 }
 
 /// How an attempt to connect a stream socket ended; the event's time is that end's.

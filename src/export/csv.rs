@@ -138,8 +138,8 @@ const COLUMNS: &[Column] = &[
     ("system_ns", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.system_ns))),
     ("minor_faults", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.minor_faults))),
     ("major_faults", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.major_faults))),
-    ("read_bytes", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.read_bytes))),
-    ("rss_bytes", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.rss_bytes))),
+    ("read_bytes", |s, r| r.plain(s.timeline.counters.as_ref().and_then(|c| c.read_bytes))),
+    ("rss_bytes", |s, r| r.plain(s.timeline.counters.as_ref().and_then(|c| c.rss_bytes))),
     ("threads", |s, r| r.plain(s.timeline.counters.as_ref().map(|c| c.threads))),
 ];
 

@@ -11,6 +11,13 @@ pub fn pss(pid: u32) -> Option<u64> {
     pss_of(&text)
 }
 
+/// Bytes of a page of this kernel's.
+pub fn page_bytes() -> u64 {
+    // SAFETY: takes a number, returns a number.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0).unwrap_or(4096)
+}
+
 /// Has the allocator give back what a burst of events took: glibc's takes ever larger blocks for something that is better
 /// kept, once one was given back, and has a part of its own for every thread. Small pieces of this thread, which makes
 /// the recording, are not its business from now on.

@@ -3,6 +3,7 @@
 //! `/proc/PID/task/TID/syscall` (proc(5)) has the system call and its arguments of a thread that is off
 //! its CPU. It costs the thread nothing: nothing is stopped and nothing traced.
 
+use crate::event::task::Usage;
 use crate::sort::SortSmall;
 use crate::timeline::world::{Doing, TaskNow};
 use crate::trace::text;
@@ -60,7 +61,8 @@ fn task(pid: u32, tid: u32, sockets: &mut Sockets) -> Option<TaskNow> {
     }
     let running_ns = read(&format!("{dir}/schedstat"))
         .and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    let mut task = TaskNow { tid, running_ns, ..TaskNow::default() };
+    let (born_ns, used) = usage(&dir, &stat).unzip();
+    let mut task = TaskNow { tid, running_ns, born_ns, used, ..TaskNow::default() };
     let call = match state {
         'R' => {
             task.doing = Doing::Running;
@@ -83,6 +85,35 @@ fn task(pid: u32, tid: u32, sockets: &mut Sockets) -> Option<TaskNow> {
         task.doing = Doing::Busy;
     }
     Some(task)
+}
+
+/// When a thread was created, and what it has used, by its `stat`, `status` and `io` (proc_pid_stat(5) and the like).
+fn usage(dir: &str, stat: &str) -> Option<(u64, Usage)> {
+    let (status, io) = (read(&format!("{dir}/status"))?, read(&format!("{dir}/io")));
+    parse_usage(stat, &status, io.as_deref())
+}
+
+fn parse_usage(stat: &str, status: &str, io: Option<&str>) -> Option<(u64, Usage)> {
+    // From the third field on.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let field = |n: usize| fields.get(n.checked_sub(3)?)?.parse::<u64>().ok();
+    let line = |text: &str, key: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().parse().ok())
+    };
+    let tick_ns = 1_000_000_000 / super::world::ticks_per_second();
+    let used = Usage {
+        user_ns: field(14)?.saturating_mul(tick_ns),
+        system_ns: field(15)?.saturating_mul(tick_ns),
+        minor_faults: field(10)?,
+        major_faults: field(12)?,
+        voluntary: line(status, "voluntary_ctxt_switches")?,
+        involuntary: line(status, "nonvoluntary_ctxt_switches")?,
+        read_bytes: io.and_then(|io| line(io, "read_bytes")).unwrap_or(Usage::NOT_KNOWN),
+        rss_bytes: field(24)?.saturating_mul(super::memory::page_bytes()),
+        threads: u32::try_from(field(20)?).ok()?,
+    };
+    let born_ns = field(22)?.saturating_mul(tick_ns);
+    Some((born_ns.saturating_add_signed(super::clock::offset_ns().saturating_neg()), used))
 }
 
 /// A system call that a thread is in.

@@ -62,6 +62,7 @@ fn configure(open: &mut OpenStartraceSkel<'_>, plan: &Plan, types: &KernelTypes)
     rodata.spawner_tgid = if plan.scope == Scope::Children { plan.spawner } else { 0 };
     if let Ok(root) = std::fs::File::open("/") {
         let number = mounts::number_of(&root).and_then(|number| u32::try_from(number).ok());
+        rodata.page_bytes = u32::try_from(crate::host::memory::page_bytes()).unwrap_or(4096);
         rodata.own_root_mount = number.unwrap_or_default();
         rodata.own_root_inode = root.metadata().map_or(0, |meta| meta.ino());
     }

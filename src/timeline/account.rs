@@ -5,6 +5,7 @@ use super::path::Subject;
 use super::tasks::{self, Lane, MAX_WAITS, SINGLE_NS, State, Sums, Tasks, Waited};
 use super::words;
 use crate::event::Id;
+use crate::event::task::Usage;
 use crate::level::Level;
 use crate::sort::SortSmall;
 use crate::trace::schema::{Counters, Phase, Segment, States, ThreadTime, Wait};
@@ -55,7 +56,7 @@ impl Builder {
             path_ns: path.path_ns,
             threads,
             threads_left_out: threads_left_out + tasks.lanes_left_out,
-            counters: counters(tasks, end_ns, span.later),
+            counters: counters(tasks, origin_ns, end_ns, span.later),
             path_cut: path.cut,
         }
     }
@@ -187,8 +188,8 @@ fn threads(tasks: &Tasks, id: Id, origin_ns: u64, end_ns: u64) -> (Vec<ThreadTim
 }
 
 /// What a process used. A start that did not begin with the process takes off what was used before.
-fn counters(tasks: &Tasks, end_ns: u64, later: bool) -> Option<Counters> {
-    let used = tasks.usage(end_ns, later)?;
+fn counters(tasks: &Tasks, origin_ns: u64, end_ns: u64, later: bool) -> Option<Counters> {
+    let used = tasks.usage(origin_ns, end_ns, later)?;
     Some(Counters {
         user_ns: used.user_ns,
         system_ns: used.system_ns,
@@ -196,8 +197,8 @@ fn counters(tasks: &Tasks, end_ns: u64, later: bool) -> Option<Counters> {
         major_faults: used.major_faults,
         voluntary_switches: used.voluntary,
         involuntary_switches: used.involuntary,
-        read_bytes: used.read_bytes,
-        rss_bytes: used.rss_bytes,
+        read_bytes: Some(used.read_bytes).filter(|bytes| *bytes != Usage::NOT_KNOWN),
+        rss_bytes: Some(used.rss_bytes).filter(|bytes| *bytes != 0),
         threads: used.threads,
     })
 }

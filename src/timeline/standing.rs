@@ -21,7 +21,7 @@ const MAX_ASKED: u32 = 256;
 impl Builder {
     /// Asks what the tasks of a process do whose start ends while it lives, where that is not known.
     pub(super) fn ask_standing(&mut self, id: Id, end_ns: u64, end: start::End, world: &mut dyn World) {
-        if self.options.level < Level::Timeline || !self.is_dark(id, end_ns) {
+        if self.options.level < Level::Timeline || !(self.is_dark(id, end_ns) || self.has_others(id)) {
             return;
         }
         if end == start::End::Recording {
@@ -32,7 +32,26 @@ impl Builder {
         }
         let Some(now) = world.tasks(id) else { return };
         for task in &now {
+            self.used(id, end_ns, task);
             self.stands(id, end_ns, task);
+        }
+    }
+
+    /// Has it more threads than the main one? They tell nothing while they wait.
+    fn has_others(&self, id: Id) -> bool {
+        let process = self.processes.get(&id).filter(|process| process.start.is_some());
+        process.is_some_and(|process| process.tasks.has_others())
+    }
+
+    /// Takes in what a task has used. Of one that was there before the start, and has told nothing in it, nobody knows
+    /// what was before.
+    fn used(&mut self, id: Id, end_ns: u64, task: &TaskNow) {
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let Some(open) = &process.start else { return };
+        let (Some(used), Some(born_ns)) = (&task.used, task.born_ns) else { return };
+        let whole = !(open.in_place || open.partial) || born_ns >= open.origin_ns;
+        if born_ns <= end_ns && (whole || process.tasks.lane(task.tid).is_some()) {
+            process.tasks.asked(task.tid, used);
         }
     }
 

@@ -373,7 +373,7 @@ impl Builder {
         let kept = std::mem::replace(&mut process.tasks, dark.tasks);
         let origin_ns = built.finished.origin_ns;
         let phases = built.start.timeline.phases.clone();
-        let account = self.account(&Span {
+        let mut account = self.account(&Span {
             subject: Subject {
                 id,
                 seq: built.start.seq,
@@ -391,6 +391,8 @@ impl Builder {
         }
         // Where still nothing was told, what was asked is better.
         if unknown(&account.states) < before {
+            // They were asked for.
+            account.counters = built.start.timeline.counters.take().or(account.counters);
             built.start.timeline.take_account(account);
             built.shelf = None;
         }

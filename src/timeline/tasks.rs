@@ -24,6 +24,8 @@ pub(super) const MAX_WAITS: usize = 10_000;
 const MAX_PIECES: usize = 40_000;
 /// Pieces of time that are kept, of all starts in progress together: some 15 MB, where they do not leave memory.
 pub(super) const MAX_ALL_PIECES: usize = 400_000;
+/// Of a mark of a task's end: its process was told to end, by one of its tasks or a signal.
+const END_OF_ALL: u64 = 1;
 /// Tasks of one start that are kept; of more, those that have ended and ran least are left out.
 pub(super) const MAX_LANES: usize = 2_000;
 
@@ -37,8 +39,14 @@ pub(super) struct Tasks {
     pub waits_left_out: u64,
     /// Tasks that are no longer kept.
     pub lanes_left_out: u64,
-    /// What tasks had used that are no longer kept.
+    /// What tasks had used that are no longer kept, and how long they had run.
     gone: Usage,
+    gone_running_ns: u64,
+    /// What `/proc` said at the end of tasks that never told of themselves, and of the process as a whole.
+    silent: Usage,
+    asked: Option<Usage>,
+    /// The process was told to end: when the first of its tasks did, and how many there were then.
+    ending: Option<(u64, u32)>,
     /// An exec's mark, until the exec tells which thread made it.
     exec: Option<(u64, Spent, Usage)>,
     waits: usize,
@@ -66,6 +74,13 @@ impl Tasks {
 
     pub(super) fn is_empty(&self) -> bool {
         self.lanes.is_empty()
+    }
+
+    /// As far as they told, it has more threads than the main one.
+    pub(super) fn has_others(&self) -> bool {
+        let lives = |lane: &&Lane| lane.ended_ns.is_none();
+        let told = |lane: &Lane| lane.readings.last().is_some_and(|(_, used)| used.threads > 1);
+        self.lanes.iter().filter(lives).any(|lane| lane.tid != self.pid || told(lane))
     }
 
     /// None yet, of this process.
@@ -119,6 +134,7 @@ impl Tasks {
             .collect();
         ended.sort_unstable();
         ended.truncate(MAX_LANES / 2);
+        self.gone_running_ns += ended.iter().map(|(running_ns, _)| running_ns).sum::<u64>();
         let mut gone = vec![false; self.lanes.len()];
         ended.iter().for_each(|(_, at)| gone[*at] = true);
         self.lanes_left_out += ended.len() as u64;
@@ -175,6 +191,15 @@ impl Tasks {
         self.count();
     }
 
+    /// Takes in what `/proc` says that a task has used, at the end of a start.
+    pub(super) fn asked(&mut self, tid: u32, used: &Usage) {
+        self.asked = self.asked.filter(|_| tid != self.pid).or(Some(*used));
+        match self.by_tid.get(&tid).and_then(|at| self.lanes.get_mut(*at)) {
+            Some(lane) => lane.asked = Some(*used),
+            None => add_usage(&mut self.silent, used),
+        }
+    }
+
     /// Takes in what the same tasks have told later.
     pub(super) fn follow(&mut self, later: &Self) {
         for lane in &later.lanes {
@@ -208,6 +233,9 @@ impl Tasks {
         }
         let now = lane.pieces.len();
         self.pieces = (self.pieces + now).saturating_sub(before);
+        if mark.moment == Moment::End && mark.value == END_OF_ALL {
+            self.ending.get_or_insert((time_ns, mark.usage.threads));
+        }
         if mark.moment == Moment::ThreadName
             && let Some(text) = &mark.text
             && let Some(at) = u32::try_from(mark.value).ok().and_then(|tid| self.lane(tid))
@@ -315,10 +343,13 @@ impl Tasks {
         }
         for lane in &mut self.lanes {
             lane.readings.retain(|(at, _)| *at >= origin_ns);
+            lane.asked = None;
         }
         self.lanes_left_out = 0;
         self.waits_left_out = 0;
         self.gone = Usage::default();
+        self.gone_running_ns = 0;
+        (self.silent, self.asked, self.ending) = (Usage::default(), None, None);
         self.count();
     }
 
@@ -363,23 +394,47 @@ impl Tasks {
         }
     }
 
-    /// What all tasks have used until a time, as far as they told; `later`: less what they had used when
-    /// they were first seen. `None` where nothing was told.
-    pub(super) fn usage(&self, to_ns: u64, later: bool) -> Option<Usage> {
+    /// What all tasks have used in a start; `later`: it did not begin with the process. `None` where nothing was told.
+    pub(super) fn usage(&self, origin_ns: u64, to_ns: u64, later: bool) -> Option<Usage> {
         let mut sum = self.gone;
+        add_usage(&mut sum, &self.silent);
         let mut latest: Option<(u64, Usage)> = None;
+        let mut running_ns = self.gone_running_ns;
         for lane in &self.lanes {
-            let Some((at, used)) = lane.readings.iter().rev().find(|(at, _)| *at <= to_ns) else { continue };
-            add_usage(&mut sum, used);
-            if later && let Some((_, before)) = lane.readings.first() {
+            running_ns = running_ns.saturating_add(lane.within(origin_ns, to_ns).get(State::Running));
+            let told = lane.readings.iter().rev().find(|(at, _)| *at <= to_ns);
+            if let Some((at, told)) = told.filter(|(at, _)| latest.is_none_or(|(other, _)| other <= *at)) {
+                latest = Some((*at, *told));
+            }
+            // What it had used when it was first seen, if it was there before the start, is not the start's.
+            let there = lane.tid == self.pid || lane.begin_ns().is_none_or(|begin| begin <= origin_ns);
+            let before = lane.readings.first().filter(|_| later && there);
+            let asked = lane.asked.filter(|_| told.is_none_or(|(at, _)| *at != to_ns));
+            let asked = asked.filter(|_| !(later && there) || before.is_some());
+            let Some(mut used) = asked.or(told.map(|(_, told)| *told)) else { continue };
+            if let Some((_, told)) = told {
+                // Of what has a tick as its unit there, it may have told more.
+                each(&mut used, told, u64::max);
+            }
+            add_usage(&mut sum, &used);
+            if let Some((_, before)) = before {
                 take_usage(&mut sum, before);
             }
-            if latest.is_none_or(|(other, _)| other <= *at) {
-                latest = Some((*at, *used));
-            }
         }
-        let (_, latest) = latest?;
-        Some(Usage { rss_bytes: latest.rss_bytes, threads: latest.threads, ..sum })
+        let (at, latest) = latest?;
+        // Of the process as a whole whoever made it ready tells best.
+        let whole = if at < to_ns { self.asked.unwrap_or(latest) } else { latest };
+        let threads =
+            self.ending.filter(|(at, _)| *at <= to_ns).map_or(whole.threads, |(_, threads)| threads);
+        if latest.read_bytes == Usage::NOT_KNOWN {
+            sum.read_bytes = Usage::NOT_KNOWN;
+        }
+        // As the kernel does it for getrusage(2): what is measured is divided by what its ticks found.
+        let ticks = u128::from(sum.user_ns) + u128::from(sum.system_ns);
+        let system_ns = u128::from(running_ns) * u128::from(sum.system_ns) / ticks.max(1);
+        sum.system_ns = u64::try_from(system_ns).unwrap_or(running_ns);
+        sum.user_ns = running_ns - sum.system_ns;
+        Some(Usage { rss_bytes: whole.rss_bytes, threads, ..sum })
     }
 
     /// The lane of the task that was the last to tell of itself, until then.

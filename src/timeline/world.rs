@@ -4,6 +4,7 @@
 //! The answers are part of a recorded event stream, so that a replay gets the same ones.
 
 use crate::event::Id;
+use crate::event::task::Usage;
 use crate::method::facts::Fd;
 use crate::trace::schema::Binary;
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,12 @@ pub struct TaskNow {
     /// Its time on a CPU since it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_ns: Option<u64>,
+    /// When it was created, to the tick. Boottime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born_ns: Option<u64>,
+    /// What it has used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Usage>,
 }
 
 /// What a thread does at one moment, as far as it matters to whether a program is at rest.

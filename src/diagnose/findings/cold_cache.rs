@@ -65,14 +65,15 @@ impl Rule for ColdCache {
         let files: Vec<String> = by_name(named, 256).into_iter().map(|(file, _, _)| file).collect();
         let counters = case.start.timeline.counters.clone().unwrap_or_default();
         let what = if files.is_empty() { String::new() } else { format!(": {}", listed(&files)) };
+        let read =
+            counters.read_bytes.map_or_else(String::new, |bytes| format!(" and {} KiB read", bytes >> 10));
         let who = case.who(&claims);
         let hit = Hit::new(who.program, "reading from storage what was not in memory")
             .says(format!(
-                "{} waited {} for storage, with {} and {} KiB read{what}",
+                "{} waited {} for storage, with {}{read}{what}",
                 who.name,
                 time(ns),
-                crate::words::counted(counters.major_faults, "major fault"),
-                counters.read_bytes >> 10
+                crate::words::counted(counters.major_faults, "major fault")
             ))
             .advises("Read ahead what the start needs, ship smaller images, or keep the files in memory")
             .shows("waited_ns", ns)

@@ -45,7 +45,8 @@ impl Rule for ForkLargeParent {
         let copied = case.start.execs.iter().all(|exec| exec.error.is_some());
         let timeline = &case.start.timeline;
         // Older traces have that of the child only, where it is a copy still.
-        let of_child = || timeline.counters.as_ref().filter(|_| copied).map(|counters| counters.rss_bytes);
+        let of_child =
+            || timeline.counters.as_ref().filter(|_| copied).and_then(|counters| counters.rss_bytes);
         let rss = timeline.fork_copied_bytes.or_else(of_child);
         let few = rss.is_some_and(|rss| rss >> 20 < limits.few);
         let least = if few { limits.min_fork_few.0 } else { limits.min_fork.0 };

@@ -192,7 +192,7 @@ function drawDetail(start, i, model) {
   }
   const used = time.counters;
   if (used) {
-    const mib = (bytes) => (bytes / 1048576).toFixed(1) + " MiB";
+    const mib = (bytes) => bytes == null ? "unknown" : (bytes / 1048576).toFixed(1) + " MiB";
     parts.push(...section("Used", keyed([["CPU", duration(used.user_ns) + " in the program, " + duration(used.system_ns) + " in the kernel"],
       ["page faults", count(used.minor_faults) + " from memory, " + count(used.major_faults) + " with I/O"],
       ["switches", count(used.voluntary_switches) + " to wait, " + count(used.involuntary_switches) + " forced"],

@@ -88,6 +88,8 @@ pub(in crate::timeline) struct Lane {
     pub taken_over: Vec<(u64, usize)>,
     /// What it had used, when that was told; the first always.
     pub(super) readings: Vec<(u64, Usage)>,
+    /// What it had used at the end of the start, as far as `/proc` was asked.
+    pub(super) asked: Option<Usage>,
     /// The last piece is made of short things that have no record of their own to keep apart.
     loose_end: bool,
 }

@@ -66,7 +66,7 @@ pub struct Timeline {
     /// Threads that were left out of `threads`, because there are too many.
     #[serde(default)]
     pub threads_left_out: u64,
-    /// What the process used from the origin to ready (or to its last record before that).
+    /// What the process used from the origin to ready; `null` at level `lifecycle`, and where its tasks told nothing.
     #[serde(default)]
     pub counters: Option<Counters>,
     /// What the language runtime imported; `null` where none is seen into (see [`Imports`]).
@@ -244,14 +244,17 @@ pub struct ThreadTime {
     pub runnable_ns: u64,
 }
 
-/// What a process used during its start, all threads together.
+/// What a process used during its start, all threads together. Of threads that had not told of themselves when the start
+/// was found to be over (of 512 at most) it is what /proc said then: some 20 ms later, and a second (`--quiet-for`) where
+/// rest makes it ready.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Counters {
-    /// CPU time in user mode, as the kernel accounts for it: by the ticks of its clock (1 to 10 ms each) on most, so
-    /// short starts may have none of it, and it need not add up to the time that `states` and `threads` measured.
+    /// CPU time in user mode. With `system_ns` it is the time on a CPU of all threads; that is measured, and divided as
+    /// getrusage(2) does it: by what the ticks of the kernel's clock (1 to 10 ms each) found. Where none of them fell
+    /// into the start, all of it counts as user mode.
     pub user_ns: u64,
-    /// CPU time in the kernel, counted likewise.
+    /// CPU time in the kernel.
     pub system_ns: u64,
     /// Page faults served from memory.
     pub minor_faults: u64,
@@ -261,11 +264,12 @@ pub struct Counters {
     pub voluntary_switches: u64,
     /// Context switches that it did not.
     pub involuntary_switches: u64,
-    /// Read from storage.
-    pub read_bytes: u64,
-    /// Resident memory then.
-    pub rss_bytes: u64,
-    /// Threads then.
+    /// Read from storage; `null` where the kernel does not account for it.
+    pub read_bytes: Option<u64>,
+    /// Resident memory at the end of the start, without what each CPU has yet to add to the kernel's sum (up to some
+    /// 400 KiB a CPU, more where there are many); `null` of an exit before Linux 6.16, where it is gone by then.
+    pub rss_bytes: Option<u64>,
+    /// Threads at the end of the start; at an exit, when that began.
     pub threads: u32,
 }
 
