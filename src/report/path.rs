@@ -114,7 +114,7 @@ impl Story {
         let states = timeline.states.as_ref().map(by_length).unwrap_or_default();
         let inside = [false, true].map(|long| {
             let files = super::files::sentences(start, long);
-            let profile = super::profile::sentence(start, long);
+            let profile = super::profile::sentences(start, long);
             let runtime = super::runtime::sentences(start, long);
             let imports = super::imports::sentences(start, long).into_iter();
             imports.chain(runtime).chain(files).chain(profile).collect()

@@ -25,7 +25,7 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
         let parts = runtime.stages.iter().take(MAX_PARTS).map(|stage| {
             let name = match &*stage.name {
                 "runtime" => "its own start".to_owned(),
-                "loading" => "loading code".to_owned(),
+                "loading" => "until the last of its code was opened".to_owned(),
                 "program" => "the rest".to_owned(),
                 other => harmless(other, MAX_NAME),
             };
@@ -76,8 +76,8 @@ mod tests {
         assert_eq!(
             said,
             [
-                "jvm in app, by the files that it opened: its own start 300 ms (75 %), loading code 60.0 ms (15 %), the \
-                 rest 40.0 ms (10 %)",
+                "jvm in app, by the files that it opened: its own start 300 ms (75 %), until the last of its code was opened \
+                 60.0 ms (15 %), the rest 40.0 ms (10 %)",
                 "other threads ran, by their names: jit 90.0 ms in 2 threads, gc 1.00 ms in 6 threads"
             ]
         );

@@ -55,7 +55,7 @@ impl Language {
 
 /// What the threads of a runtime are for, by the beginnings of the names that it gives them.
 const ROLES: &[(Language, &str, &[&str])] = &[
-    (Language::Jvm, "jit", &["C1 ", "C2 ", "JVMCI", "Sweeper thread", "JIT "]),
+    (Language::Jvm, "jit", &["C1 CompilerThre", "C2 CompilerThre", "JVMCI", "Sweeper thread", "JIT "]),
     (
         Language::Jvm,
         "gc",
