@@ -352,6 +352,7 @@ enum import_step {
 enum import_fact {
 	IMPORT_FOUND = 1 << 0,        /* the module is there now */
 	IMPORT_NAME_CUT = 1 << 1,
+	IMPORT_SHELL = 1 << 2,        /* no import: a shell reads a file of commands, which it opens next */
 };
 
 /* A step of an import of a language runtime. */

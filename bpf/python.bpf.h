@@ -95,12 +95,15 @@ int on_import_end(struct pt_regs *ctx)
 /*
  * PyImport_ImportModuleLevelObject(name, globals, locals, fromlist, level) is what the import statement
  * calls, also for what is imported already, which takes less than a microsecond. Its cookie: where a str
- * keeps its characters (0: the name is a char *, as before Python 3), and the file's number.
+ * keeps its characters (0: the name is a char *, as before Python 3), and the file's number. bash's functions that read
+ * a file of commands nest as imports do, and are told with the same programs, both ends by themselves: there are few,
+ * and where an exec is in such a file there is no end.
  */
 #define IMPORT_MIN_NS 15000
 #define IMPORT_FRAMES 64
 #define COOKIE_TEXT_MASK 0xff
 #define COOKIE_PY_FILE_SHIFT 8
+#define COOKIE_SHELL (1 << 16)
 
 struct import_frame {
 	__u64 at_ns;
@@ -143,10 +146,13 @@ int on_import_call(struct pt_regs *ctx)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct import_frames *calls;
 	struct import_frame *frame;
+	struct event_import *ev;
+	__u64 cookie;
 	__u32 depth;
 
 	if (!importer(task))
 		return 0;
+	cookie = bpf_get_attach_cookie(ctx);
 	calls = bpf_task_storage_get(&imports, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!calls) {
 		__sync_fetch_and_add(&lost.storage, 1);
@@ -165,6 +171,13 @@ int on_import_call(struct pt_regs *ctx)
 	frame->name = PT_REGS_PARM1(ctx);
 	frame->dots = (__u32)PT_REGS_PARM5(ctx);
 	calls->depth = depth + 1;
+	if (!(cookie & COOKIE_SHELL))
+		return 0;
+	ev = import_reserve(task, IMPORT_BEGIN, cookie >> COOKIE_PY_FILE_SHIFT);
+	if (!ev)
+		return 0;
+	ev->facts = IMPORT_SHELL;
+	bpf_ringbuf_submit(ev, wake_flags());
 	return 0;
 }
 
@@ -210,9 +223,21 @@ int on_import_return(struct pt_regs *ctx)
 	if (!calls)
 		return 0;
 	frame = frame_of(calls, PT_REGS_SP(ctx));
-	if (!frame || bpf_ktime_get_boot_ns() - frame->at_ns < IMPORT_MIN_NS || !importer(task))
+	if (!frame)
 		return 0;
 	cookie = bpf_get_attach_cookie(ctx);
+	if (!(cookie & COOKIE_SHELL) && bpf_ktime_get_boot_ns() - frame->at_ns < IMPORT_MIN_NS)
+		return 0;
+	if (!importer(task))
+		return 0;
+	if (cookie & COOKIE_SHELL) {
+		ev = import_reserve(task, IMPORT_END, cookie >> COOKIE_PY_FILE_SHIFT);
+		if (!ev)
+			return 0;
+		ev->facts = IMPORT_SHELL;
+		bpf_ringbuf_submit(ev, wake_flags());
+		return 0;
+	}
 	ev = import_reserve(task, IMPORT_WHOLE, cookie >> COOKIE_PY_FILE_SHIFT);
 	if (!ev)
 		return 0;

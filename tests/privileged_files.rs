@@ -200,12 +200,78 @@ fn what_a_shell_reads_has_its_cost() {
             assert_eq!(found.len(), 1, "{shell}: {name} in {sourced:#?}");
             n(found[0], "duration_ns")
         };
+        let sourced_by_name = |name: &str| {
+            let path = at(name);
+            sourced.iter().find(|file| file["path"] == path).unwrap()
+        };
+        if shell == "bash" {
+            let [slow, quick, profile] = ["slow.sh", "quick.sh", ".profile"].map(sourced_by_name);
+            assert!(n(slow, "own_ns") >= 150_000_000 && n(quick, "own_ns") < 50_000_000, "{sourced:#?}");
+            assert!(n(profile, "own_ns") >= 50_000_000, "{profile:#}");
+            let parts = n(profile, "own_ns") + n(slow, "whole_ns") + n(quick, "whole_ns");
+            assert_eq!(n(profile, "whole_ns"), parts);
+        }
         let slow = of("slow.sh");
         assert!((150_000_000..400_000_000).contains(&slow), "{shell}: {slow}");
         let quick = of("quick.sh");
         assert!((50_000_000..300_000_000).contains(&quick), "{shell}: until the end: {quick}");
         assert!(of(".profile") < 100_000_000, "{shell}: until the next");
     }
+}
+
+#[test]
+fn bash_tells_which_files_it_reads_whatever_they_are_called() {
+    require_root();
+    let at = folder();
+    let write = |name: &str, text: &str| fs::write(at.path().join(name), text).unwrap();
+    // A name with an escape sequence and a line's end; a file that is only read; one that is left by an exec.
+    let odd = "od\u{1b}[31md\n name";
+    write(odd, "sleep .02\n");
+    write("inner", "sleep .06\n");
+    write("outer", "sleep .04\nt ./inner\nsleep .05\n( . ./inner )\n");
+    write("data.sh", "1\n");
+    write("last", "sleep .03\nexec sleep .01\n");
+    // Each by the shell's own clock, in microseconds.
+    let script = "cd \"$1\"\n\
+                  t() { local from=$EPOCHREALTIME to; . \"$1\"; to=$EPOCHREALTIME\n\
+                  echo $(( ${to//[!0-9]/} - ${from//[!0-9]/} )) >> times; }\n\
+                  t ./outer; t ./$'od\\e[31md\\n name'; read x < ./data.sh; y=$(< ./data.sh)\n\
+                  z=$(echo $(. ./inner)); sleep .1; . ./nowhere; . ./last";
+    let recorded = run(&["bash", "-c", script, "bash", at.path().to_str().unwrap()]);
+    let start = &recorded.starts()[0];
+    let sourced = files(start)["sourced"].as_array().unwrap();
+    let odd = format!("./{odd}");
+    let names: Vec<&str> = sourced.iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(names, ["./outer", "./inner", &odd, "./last"]);
+    let times = fs::read_to_string(at.path().join("times")).unwrap();
+    let times: Vec<u64> = times.lines().map(|line| line.parse::<u64>().unwrap() * 1000).collect();
+    // Whoever ends first has told first.
+    let [outer, inner, odd, last] = sourced.as_slice() else { panic!("{sourced:#?}") };
+    for (file, own_clock) in [inner, outer, odd].into_iter().zip(times) {
+        let apart = n(file, "whole_ns").abs_diff(own_clock);
+        assert!(apart < 1_000_000 + own_clock / 100, "{own_clock} by its own clock: {file:#}");
+    }
+    assert_eq!(n(outer, "own_ns") + n(inner, "whole_ns"), n(outer, "whole_ns"));
+    assert!(n(outer, "own_ns") >= 150_000_000, "{outer:#}");
+    for file in [inner, odd, last] {
+        assert_eq!(n(file, "own_ns"), n(file, "whole_ns"));
+    }
+    // Until the exec.
+    let exec =
+        start["timeline"]["phases"].as_array().unwrap().iter().find(|phase| phase["exec"] == 1).unwrap();
+    assert_eq!(n(last, "at_ns") + n(last, "whole_ns"), n(exec, "at_ns"));
+    assert!(n(last, "whole_ns") >= 30_000_000, "{last:#}");
+    // In the subshell and in the substitution of a substitution.
+    let inner = recorded.starts().iter().skip(1).filter(|start| {
+        let sourced = start["timeline"]["files"]["sourced"].as_array();
+        sourced.is_some_and(|sourced| sourced.len() == 1 && sourced[0]["path"] == "./inner")
+    });
+    assert_eq!(inner.count(), 2, "{:#}", recorded.outline());
+    let trace = recorded.folder.path().join("trace.json");
+    let report =
+        std::process::Command::new(common::startrace()).args(["report", "--all"]).arg(&trace).output();
+    let report = String::from_utf8(report.unwrap().stdout).unwrap();
+    assert!(!report.contains('\u{1b}') && report.contains("./outer"), "{report}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod returns;
 pub mod root;
 mod runtime;
 pub mod shebang;
+pub mod shell;
 mod source;
 mod symbols;
 #[cfg(test)]

@@ -173,6 +173,9 @@ pub struct Import {
     pub found: bool,
     /// Since when all imports of this interpreter are told; `None`: not yet.
     pub live_ns: Option<u64>,
+    /// No import: a shell begins or ends to read a file of commands, which it opens next.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shell: bool,
 }
 
 /// Where a task was on its CPU: return addresses, leaf first.

@@ -250,6 +250,7 @@ impl Plan {
         if self.uprobes().import_calls {
             hooks.push("uprobe/python:PyImport_ImportModuleLevelObject".to_owned());
             hooks.push("uprobe/python:PyImport_ImportModuleLevelObject+return".to_owned());
+            hooks.push("uprobe/bash:source_file".to_owned());
         }
         hooks
     }

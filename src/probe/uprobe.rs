@@ -6,6 +6,7 @@
 mod callers;
 mod guests;
 mod python;
+mod shell;
 
 use super::opener::{Asked, Opener};
 use crate::elf::libraries::{self, Library};
@@ -63,7 +64,7 @@ pub(super) struct Kinds {
     pub(super) execve: bool,
     /// What CPython imports, by its static probes.
     pub(super) imports: bool,
-    /// ... and where there are none by the function behind the import statement.
+    /// ... and where there are none by the function behind the import statement; and which files bash reads.
     pub(super) import_calls: bool,
     /// Also in files whose mount was made for a root, and can then not be unmounted at once.
     pub(super) mounted_roots: bool,
@@ -200,6 +201,7 @@ impl Uprobes {
             self.usual(programs, &root, &interpreter);
         }
         self.python_program(programs, &root, path);
+        self.shell_program(programs, &root, path);
     }
 
     /// Probes the loader that a process was started with, if that is new. Gives since when it tells.

@@ -45,14 +45,20 @@ pub(super) fn sentences(start: &Start, long: bool) -> Vec<String> {
         out.push(text);
     }
     let mut sourced: Vec<&SourcedFile> = files.sourced.iter().take(MAX_ENTRIES).collect();
-    sourced.sort_small_by_key(|file| Reverse(file.duration_ns));
+    let cost = |file: &SourcedFile| file.whole_ns.unwrap_or(file.duration_ns);
+    sourced.sort_small_by_key(|file| Reverse(cost(file)));
     sourced.truncate(if long { 12 } else { 3 });
-    sourced.retain(|file| long || matters(file.duration_ns, start));
+    sourced.retain(|file| long || matters(cost(file), start));
     // A script alone is the start itself.
     if files.sourced.len() > 1 && !sourced.is_empty() {
-        let list = sourced
-            .iter()
-            .map(|file| format!("{} {}", harmless(&file.path, MAX_PATH), within(file.duration_ns)));
+        let list = sourced.iter().map(|file| {
+            let more = match (file.whole_ns, file.own_ns) {
+                (None, _) => " until the next".to_owned(),
+                (Some(whole), Some(own)) if own < whole => format!(" ({} its own)", within(own)),
+                _ => String::new(),
+            };
+            format!("{} {}{more}", harmless(&file.path, MAX_PATH), within(cost(file)))
+        });
         out.push(format!("read by the shell: {}", list.collect::<Vec<_>>().join(", ")));
     }
     out

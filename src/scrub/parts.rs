@@ -72,8 +72,8 @@ impl Pseudonyms {
             OpenedFile { at_ns, duration_ns, path, kind: self.name(&kind), bytes, tid }
         });
         let sourced = sourced.into_iter().map(|file| {
-            let SourcedFile { at_ns, duration_ns, path, exec } = file;
-            SourcedFile { at_ns, duration_ns, path: self.path(&path), exec }
+            let SourcedFile { at_ns, duration_ns, path, exec, whole_ns, own_ns } = file;
+            SourcedFile { at_ns, duration_ns, path: self.path(&path), exec, whole_ns, own_ns }
         });
         Files {
             opened,

@@ -390,7 +390,7 @@ const RUNTIMES: [&str; 13] =
 /// Kinds of hooks whose second part is a name out of the kernel.
 const KINDS: [&str; 6] = ["tp_btf", "tp", "fentry", "fexit", "iter", "perf_event"];
 /// Symbols that startrace probes.
-const SYMBOLS: [&str; 10] = [
+const SYMBOLS: [&str; 11] = [
     "_dl_debug_state",
     "__libc_start_main",
     "execve",
@@ -401,6 +401,7 @@ const SYMBOLS: [&str; 10] = [
     "import__find__load__done",
     "PyImport_ImportModuleLevelObject",
     "PyImport_ImportModuleLevelObject+return",
+    "source_file",
 ];
 
 /// Words of startrace's own names that its sentences do not have.

@@ -248,6 +248,9 @@ fn listed(all: &[Done], nodes: &[Node], origin_ns: u64) -> (Vec<schema::Import>,
 impl Builder {
     /// A step of an import, of a process that is in its start.
     pub(super) fn import(&mut self, time_ns: u64, id: Id, tid: u32, import: &Import) {
+        if import.shell {
+            return self.commands_file(time_ns, id, tid, import.step);
+        }
         let Some(process) = self.processes.get_mut(&id) else { return };
         let Some(start) = &process.start else { return };
         let image = start.execs.iter().rev().find(|exec| exec.error.is_none());
@@ -280,7 +283,7 @@ mod tests {
                     continue;
                 }
             };
-            imports.take(time_ns, tid, &Import { step, module, found, live_ns: Some(0) }, 0);
+            imports.take(time_ns, tid, &Import { step, module, found, live_ns: Some(0), shell: false }, 0);
         }
         time_ns
     }
@@ -364,7 +367,8 @@ mod tests {
         let mut imports = Imports::default();
         let mut whole = |at, end, name: &str| {
             let module = Some(name.to_owned());
-            let import = Import { step: ImportStep::Whole(at), module, found: true, live_ns: Some(50) };
+            let import =
+                Import { step: ImportStep::Whole(at), module, found: true, live_ns: Some(50), shell: false };
             imports.take(end, 3, &import, 20);
         };
         whole(40, 60, "c");
@@ -421,7 +425,7 @@ mod tests {
         let mut imports = Imports::default();
         let mut step = |time_ns, step, name: &str| {
             let module = Some(name.to_owned());
-            imports.take(time_ns, 1, &Import { step, module, found: true, live_ns: None }, 0);
+            imports.take(time_ns, 1, &Import { step, module, found: true, live_ns: None, shell: false }, 0);
         };
         step(10, ImportStep::End, "never began");
         step(20, ImportStep::Begin, "a");
@@ -436,7 +440,8 @@ mod tests {
     fn memory_and_lists_are_bounded_and_sums_stay_exact() {
         let mut imports = Imports::default();
         let mut take = |time_ns, tid, step| {
-            let import = Import { step, module: Some("m".into()), found: true, live_ns: Some(0) };
+            let import =
+                Import { step, module: Some("m".into()), found: true, live_ns: Some(0), shell: false };
             imports.take(time_ns, tid, &import, 0);
         };
         take(1, 1, ImportStep::Begin);

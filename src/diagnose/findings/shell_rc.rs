@@ -6,6 +6,7 @@ use crate::diagnose::hit::Hit;
 use crate::hash::HashSet;
 use crate::sort::SortSmall;
 use crate::trace::parts::OTHERS;
+use crate::trace::schema::SourcedFile;
 
 pub(crate) struct ShellRc;
 
@@ -16,7 +17,7 @@ const PAGE: Page = Page {
     why: "Start files (/etc/profile.d, .bashrc, .zshrc) run commands and load version managers (nvm, conda, pyenv) for every shell.",
     measured: "The critical path in the shell's own code and in the commands that it waits for, until it waits for the person. For a shell that runs a command and ends, what of it are start files is not in this trace: no price.",
     fix: "Load version managers when they are called first, keep the output of `eval \"$(tool init)\"` in a file, take out substitutions, use bash -lic 'true' with set -x and PS4='+$EPOCHREALTIME ' to see the lines.",
-    mistaken: "A plug-in of the prompt that runs on every prompt counts as well. Which file it is, is seen at --level deep only; the last file of a shell that runs a command has that command in its time.",
+    mistaken: "A plug-in of the prompt that runs on every prompt counts as well. Which file it is, is seen at --level deep only; where the shell is not bash, the last file of one that runs a command has that command in its time.",
 };
 
 impl Rule for ShellRc {
@@ -77,15 +78,19 @@ impl Rule for ShellRc {
         let rc: Vec<_> = sourced.iter().filter(|file| !is_script(&file.path)).collect();
         if !rc.is_empty() {
             let mut longest = rc.clone();
-            longest.sort_small_by_key(|file| std::cmp::Reverse(file.duration_ns));
-            let named: Vec<String> = longest
-                .iter()
-                .map(|file| format!("{} {}", quoted(&file.path), time(file.duration_ns)))
-                .collect();
-            let claims: Vec<_> = rc
-                .iter()
-                .flat_map(|file| case.between(file.at_ns, file.at_ns.saturating_add(file.duration_ns)).1)
-                .collect();
+            // bash tells of each until when it was read; of others it was until the next.
+            let own = |file: &SourcedFile| file.own_ns.unwrap_or(file.duration_ns);
+            longest.sort_small_by_key(|file| std::cmp::Reverse(own(file)));
+            let named: Vec<String> =
+                longest.iter().map(|file| format!("{} {}", quoted(&file.path), time(own(file)))).collect();
+            let (mut claims, mut until) = (Vec::new(), 0u64);
+            for file in &rc {
+                let end = file.at_ns.saturating_add(file.whole_ns.unwrap_or(file.duration_ns));
+                if end > until {
+                    claims.extend(case.between(file.at_ns.max(until), end).1);
+                    until = end;
+                }
+            }
             let ns = crate::diagnose::case::sum(&claims);
             let hit = hit
                 .says(format!(

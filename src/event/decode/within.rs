@@ -154,6 +154,7 @@ pub(super) fn import(ev: &wire::event_import) -> Result<Import, Error> {
         module: module(name, ev.dots, ev.facts & wire::import_fact::IMPORT_NAME_CUT.0 != 0),
         found: ev.facts & wire::import_fact::IMPORT_FOUND.0 != 0,
         live_ns: some(ev.live_ns),
+        shell: ev.facts & wire::import_fact::IMPORT_SHELL.0 != 0,
     })
 }
 

@@ -87,7 +87,7 @@ function imports(all) {
 /** Inside a language runtime: how `app` divides by the files that it opened, and its threads by what they are for. */
 function inside(all, whole) {
   const stages = (all.stages || []).slice(0, 16), roles = (all.threads || []).slice(0, 16), parts = [];
-  const names = { runtime: "its own start", loading: "loading code", program: "the rest" };
+  const names = { runtime: "its own start", loading: "until the last of its code was opened", program: "the rest" };
   const told = stages.map((s, k) => ({ ...s, name: Object.hasOwn(names, s.name) ? names[s.name] : s.name, colour: RUNTIME_COLOURS[k % RUNTIME_COLOURS.length] }));
   const app = told.reduce((sum, s) => sum + s.duration_ns, 0);
   if (app > 0) {
@@ -120,8 +120,8 @@ function files(all) {
   const parts = section("Files", make("table", "", head("Phase", "Kind", "Opened", "in vain", "Looked up", "in vain", "Time"), ...sums));
   const misses = (all.misses || []).slice(0, 20).map((m) => make("tr", "", make("td", "mono", long(m.folder)), make("td", "n", count(m.n)), make("td", "n", duration(m.spent_ns))));
   if (misses.length > 0) parts.push(...section("Looked for in vain in", make("table", "", ...misses)));
-  const read = (all.sourced || []).slice(0, 100).map((s) => make("tr", "", make("td", "n", duration(s.at_ns)), make("td", "n", duration(s.duration_ns)), make("td", "mono", long(s.path))));
-  if (read.length > 0) parts.push(...section("Read by the shell (until the next)", make("table", "", ...read)));
+  const read = (all.sourced || []).slice(0, 100).map((s) => make("tr", "", make("td", "n", duration(s.at_ns)), make("td", "n", duration(s.whole_ns ?? s.duration_ns)), make("td", "", s.whole_ns == null ? "until the next" : `${duration(s.own_ns ?? s.whole_ns)} its own`), make("td", "mono", long(s.path))));
+  if (read.length > 0) parts.push(...section("Read by the shell", make("table", "", ...read)));
   return parts;
 }
 

@@ -11,11 +11,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Executables and libraries that are looked at; more are made by somebody.
-const MAX_LOOKED: usize = 1024;
+pub(super) const MAX_LOOKED: usize = 1024;
 /// As in `bpf/python.bpf.h`.
 const FILES: usize = 64;
 const ARGUMENTS_FILE_SHIFT: u32 = 52;
-const CALL_FILE_SHIFT: u32 = 8;
+pub(super) const CALL_FILE_SHIFT: u32 = 8;
 
 /// Is that the name of a language runtime that is looked into?
 fn is_cpython(runtime: Option<&str>) -> bool {
@@ -25,7 +25,8 @@ fn is_cpython(runtime: Option<&str>) -> bool {
 impl Uprobes {
     /// Probes the interpreter that a process was started with, if that is new.
     pub(in super::super) fn look_at_runtime(&mut self, programs: &Programs<'_>, started: &Started<'_>) {
-        if !self.kinds.imports || !is_cpython(started.runtime) {
+        let python = self.kinds.imports && is_cpython(started.runtime);
+        if !python && !self.may_be_bash(started.exe) {
             return;
         }
         let proc = format!("/proc/{}", started.pid);
@@ -43,7 +44,11 @@ impl Uprobes {
             }
         };
         if self.may_probe(&root, &file, started.pid) {
-            self.python(programs, &root, file);
+            if python {
+                self.python(programs, &root, file);
+            } else {
+                self.bash(programs, &root, file);
+            }
         }
     }
 
@@ -55,6 +60,9 @@ impl Uprobes {
             let Ok(root) = Root::open(Path::new(&format!("/proc/{pid}/root"))) else { continue };
             if let Some(guest) = self.guests.id(&root) {
                 self.guests.note(guest, *pid);
+            }
+            if let Ok(file) = file.try_clone() {
+                self.bash_or_not(programs, &root, file);
             }
             self.python_or_not(programs, &root, file);
         }
@@ -118,23 +126,26 @@ impl Uprobes {
         }
     }
 
+    /// A number that a file's probes can have in their cookies.
+    pub(super) fn free_number(&mut self) -> Option<usize> {
+        if let Some(number) = self.free_numbers.pop() {
+            return Some(number);
+        }
+        if self.python_count >= FILES {
+            self.missing += 1;
+            return None;
+        }
+        self.python_count += 1;
+        Some(self.python_count - 1)
+    }
+
     fn attach_imports(&mut self, programs: &Programs<'_>, interpreter: &Library, found: &Imports) {
         let call = found.call.as_ref().filter(|_| self.kinds.import_calls);
         if !found.has_probes() && call.is_none() {
             tracing::debug!("{} has no probes for what it imports", interpreter.path);
             return;
         }
-        let number = match self.free_numbers.pop() {
-            Some(number) => number,
-            None if self.python_count < FILES => {
-                self.python_count += 1;
-                self.python_count - 1
-            }
-            None => {
-                self.missing += 1;
-                return;
-            }
-        };
+        let Some(number) = self.free_number() else { return };
         let mut links = Vec::new();
         let how = if self.kinds.multi { How::Multi } else { How::Each(self.opener.as_ref()) };
         let steps: Vec<(&ProgramMut<'_>, Vec<Place>, &str)> = if found.has_probes() {

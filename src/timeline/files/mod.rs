@@ -5,8 +5,8 @@ mod kind;
 use super::process::ExecMark;
 use super::runtime::{self, Code};
 use super::{Builder, errno_name, start};
-use crate::event::Id;
 use crate::event::file::{Call, Op, Sums};
+use crate::event::{Id, ImportStep};
 use crate::hash::HashMap;
 use crate::sort::{self, SortSmall};
 use crate::trace::schema::{self, FileSums, FolderMisses, OpenedFile, Phase, SourcedFile};
@@ -45,6 +45,19 @@ struct Source {
     at_ns: u64,
     path: Box<str>,
     exec: Option<u32>,
+    /// Where it stands among what the shell told of.
+    told: Option<usize>,
+}
+
+/// A file of commands that a shell told of.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    tid: u32,
+    exec: Option<u32>,
+    at_ns: u64,
+    /// `None`: it was left without an end.
+    end_ns: Option<u64>,
+    opened: bool,
 }
 
 /// Where a phase stands in the list of a start's phases, and the kind of file.
@@ -78,6 +91,7 @@ pub(super) struct Files {
     summed: Vec<(u64, u64, Sums)>,
     folded: Total,
     sourced: Vec<Source>,
+    told: Vec<Told>,
     /// What was opened of its language runtime's code.
     pub(super) code: Option<Code>,
 }
@@ -229,15 +243,36 @@ impl Files {
             let next = phases.iter().find(|phase| phase.exec > source.exec && phase.name == "exec");
             next.map_or(end_ns, |phase| origin_ns + phase.at_ns)
         };
+        let whole = |source: &Source| {
+            let told = self.told.get(source.told?)?;
+            Some((source.at_ns, told.end_ns.unwrap_or(u64::MAX).min(ends(source)).max(source.at_ns)))
+        };
+        // Of each that was told the time of those in it: they are one in the other, or one after the other.
+        let mut inner = vec![0u64; all.len()];
+        let mut stack: Vec<(usize, u64)> = Vec::new();
+        for (at, source) in all.iter().enumerate() {
+            let Some((at_ns, end_ns)) = whole(source) else { continue };
+            stack.retain(|(_, outer_ns)| *outer_ns > at_ns);
+            if let Some((outer, outer_ns)) = stack.last()
+                && let Some(inner) = inner.get_mut(*outer)
+            {
+                *inner += end_ns.min(*outer_ns) - at_ns;
+            }
+            stack.push((at, end_ns));
+        }
         all.iter()
             .enumerate()
             .map(|(at, source)| {
                 let next = all.get(at + 1).filter(|next| next.exec == source.exec).map(|next| next.at_ns);
+                let whole_ns = whole(source).map(|(at_ns, end_ns)| end_ns - at_ns);
+                let inner_ns = inner.get(at).copied().unwrap_or(0);
                 SourcedFile {
                     at_ns: source.at_ns - origin_ns,
                     duration_ns: next.unwrap_or_else(|| ends(source)).saturating_sub(source.at_ns),
                     path: source.path.to_string(),
                     exec: source.exec,
+                    whole_ns,
+                    own_ns: whole_ns.map(|whole_ns| whole_ns.saturating_sub(inner_ns)),
                 }
             })
             .collect()
@@ -289,16 +324,28 @@ impl Builder {
             && let Some(path) = path
         {
             let last = start.execs.iter().enumerate().rev().find(|(_, exec)| exec.error.is_none());
+            let exec = last.and_then(|(at, _)| u32::try_from(at).ok());
+            // The first that it opens once it has said that it reads one.
+            let told = files.told.len().checked_sub(1).filter(|&at| {
+                files.told.get(at).is_some_and(|told| {
+                    told.end_ns.is_none() && !told.opened && told.exec == exec && told.at_ns <= at_ns
+                })
+            });
+            if let Some(told) = told.and_then(|at| files.told.get_mut(at)) {
+                told.opened = true;
+            }
+            let tells = files.told.iter().any(|told| told.exec == exec);
             let shell = |exec: &ExecMark| {
                 let image = &exec.program.as_ref()?.image;
                 let argument = image.argv.as_ref().and_then(|argv| argv.get(1)).map(String::as_str);
                 let script = image.script.as_deref().or(argument);
+                // One that tells what it reads does not read what is only called so.
                 (kind::is_shell(image.exe.as_deref(), image.program.as_deref())
-                    && kind::is_script(path, script))
+                    && if tells { script == Some(path) } else { kind::is_script(path, script) })
                 .then_some(())
             };
-            if let Some((exec, _)) = last.filter(|(_, exec)| shell(exec).is_some()) {
-                files.sourced.push(Source { at_ns, path: bounded(path), exec: u32::try_from(exec).ok() });
+            if told.is_some() || last.is_some_and(|(_, exec)| shell(exec).is_some()) {
+                files.sourced.push(Source { at_ns, path: bounded(path), exec, told });
             }
         }
         if opened && let Some(path) = path {
@@ -321,6 +368,27 @@ impl Builder {
         });
         if files.calls.len() >= MAX_CALLS {
             files.fold(start.origin_ns, &start::phases_of(start, time_ns));
+        }
+    }
+
+    /// A shell begins or ends to read a file of commands.
+    pub(super) fn commands_file(&mut self, time_ns: u64, id: Id, tid: u32, step: ImportStep) {
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let Some(start) = &process.start else { return };
+        let told = &mut process.files.get_or_insert_default().told;
+        let exec = start.execs.iter().rposition(|exec| exec.error.is_none());
+        let exec = exec.and_then(|at| u32::try_from(at).ok());
+        match step {
+            ImportStep::Begin if told.len() < MAX_SOURCED => {
+                told.push(Told { tid, exec, at_ns: time_ns, end_ns: None, opened: false });
+            }
+            ImportStep::Begin | ImportStep::Whole(_) => {}
+            ImportStep::End => {
+                let mut open = told.iter_mut().rev().filter(|it| it.exec == exec && it.tid == tid);
+                if let Some(told) = open.find(|told| told.end_ns.is_none()) {
+                    told.end_ns = Some(time_ns);
+                }
+            }
         }
     }
 

@@ -79,7 +79,7 @@ fn storms_are_bounded_and_the_sums_stay_exact() {
 
 #[test]
 fn a_sourced_file_costs_until_the_next() {
-    let source = |at_ns, path: &str, exec| Source { at_ns, path: path.into(), exec };
+    let source = |at_ns, path: &str, exec| Source { at_ns, path: path.into(), exec, told: None };
     let files = Files {
         sourced: vec![
             source(10 * MS, "/etc/profile", Some(0)),
@@ -92,6 +92,34 @@ fn a_sourced_file_costs_until_the_next() {
     let got = files.account(0, 100 * MS, &phases()).unwrap();
     let times: Vec<_> = got.sourced.iter().map(|s| (s.path.as_str(), s.duration_ns / MS)).collect();
     assert_eq!(times, [("/etc/profile", 20), ("/root/.profile", 70)]);
+}
+
+#[test]
+fn a_sourced_file_that_was_told_costs_until_its_end() {
+    let mut files = Files { calls: vec![call(10 * MS, Op::Open, "other", "/x", None)], ..Files::default() };
+    // The last is left without an end, within the one before it; `name.sh` is only opened.
+    let all = [(20, Some(60), "outer"), (30, Some(45), "inner"), (61, Some(90), "third"), (70, None, "left")];
+    for (at, end, path) in all {
+        let (at_ns, end_ns) = (at * MS, end.map(|end: u64| end * MS));
+        let told = Some(files.told.len());
+        files.told.push(Told { tid: 1, exec: Some(0), at_ns, end_ns, opened: true });
+        files.sourced.push(Source { at_ns, path: path.into(), exec: Some(0), told });
+    }
+    let name = Source { at_ns: 92 * MS, path: "name.sh".into(), exec: Some(0), told: None };
+    files.sourced.push(name);
+    let got = files.account(0, 100 * MS, &phases()).unwrap();
+    let ms = |ns: Option<u64>| ns.map(|ns| ns / MS);
+    let times: Vec<_> = got.sourced.iter().map(|s| (&*s.path, ms(s.whole_ns), ms(s.own_ns))).collect();
+    assert_eq!(
+        times,
+        [
+            ("outer", Some(40), Some(25)),
+            ("inner", Some(15), Some(15)),
+            ("third", Some(29), Some(9)),
+            ("left", Some(30), Some(30)),
+            ("name.sh", None, None)
+        ]
+    );
 }
 
 #[test]

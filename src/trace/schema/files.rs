@@ -33,7 +33,8 @@ pub struct Files {
     pub files: Vec<OpenedFile>,
     /// Those that are left out of `files`.
     pub files_left_out: u64,
-    /// Of a shell: the files that it read commands from. Inferred from their names.
+    /// Of a shell: the files that it read commands from. bash tells of them (but not of its script); else they are
+    /// inferred from their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sourced: Vec<SourcedFile>,
 }
@@ -109,4 +110,11 @@ pub struct SourcedFile {
     pub path: String,
     /// Index into `execs`: the shell.
     pub exec: Option<u32>,
+    /// From then until the last of its commands was done, where the shell told of that (bash), or the end where it never
+    /// was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_ns: Option<u64>,
+    /// The same without the files that it read itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_ns: Option<u64>,
 }
