@@ -11,6 +11,7 @@ mod files;
 mod finish;
 pub mod groups;
 mod imports;
+mod kids;
 pub mod left;
 mod linking;
 pub mod live;
