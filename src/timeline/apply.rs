@@ -146,6 +146,7 @@ impl Builder {
 
     /// A start was opened: how long it may take, and what will make it ready.
     pub(super) fn opened(&mut self, id: Id, origin_ns: u64, seq: u32) {
+        self.open.insert(id);
         if let Some(window) = self.options.window_ns {
             if self.deadlines.len() >= self.prune_at {
                 let processes = &self.processes;

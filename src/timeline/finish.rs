@@ -66,6 +66,7 @@ impl Builder {
             process.method = Some(built.method.clone());
             process.last = Some(built.finished.clone());
             let open = process.start.take();
+            self.open.remove(&id);
             process.imports = None;
             process.files = None;
             process.profile = None;
@@ -90,9 +91,9 @@ impl Builder {
                     command: words::command(process.program.image.shown(), &process.comm),
                     tasks: tasks.into(),
                 };
-                let processes = &self.processes;
-                let open = || processes.values().filter_map(|process| process.start.as_ref());
-                self.past.add(&story, || open().map(|start| start.origin_ns).min());
+                let (open, processes) = (&self.open, &self.processes);
+                let start_of = |id| processes.get(id).and_then(|process| process.start.as_ref());
+                self.past.add(&story, || open.iter().filter_map(start_of).map(|start| start.origin_ns).min());
             }
         }
         self.end_ready(id, end_ns, live);

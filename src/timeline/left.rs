@@ -43,15 +43,13 @@ impl Builder {
 
     /// The processes that are in the middle of a start.
     pub fn starting(&self) -> impl Iterator<Item = Id> + '_ {
-        let open = self.processes.iter().filter(|(_, process)| process.start.is_some());
-        open.map(|(id, _)| *id)
+        self.open_starts().map(|(id, ..)| id)
     }
 
     /// Is a start under way of which waits are told? Those of a process that was not seen from its creation on are told
     /// from its next exec on.
     pub fn tells_waits(&self) -> bool {
-        let mut open = self.processes.values().filter_map(|process| process.start.as_ref());
-        open.any(|open| !open.partial || !open.execs.is_empty())
+        self.open_starts().any(|(.., start)| !start.partial || !start.execs.is_empty())
     }
 
     /// The living processes that descend from the command that the recording began, itself first. Those between may be

@@ -29,10 +29,8 @@ pub struct UnderWay {
 impl Builder {
     /// The starts under way, the oldest first, at most so many.
     pub fn under_way(&self, now_ns: u64, most: usize) -> Vec<UnderWay> {
-        let open =
-            self.processes.iter().filter_map(|(id, process)| Some((id, process, process.start.as_ref()?)));
-        let mut open: Vec<_> = open.collect();
-        open.sort_small_by_key(|(id, _, start)| (start.origin_ns, **id));
+        let mut open: Vec<_> = self.open_starts().collect();
+        open.sort_small_by_key(|(id, _, start)| (start.origin_ns, *id));
         open.truncate(most);
         open.into_iter()
             .map(|(id, process, start)| {

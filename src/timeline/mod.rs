@@ -40,7 +40,7 @@ pub mod world;
 pub use crate::aside::Scratch;
 
 use crate::event::{CgroupId, Event, Id, What};
-use crate::hash::HashMap;
+use crate::hash::{HashMap, HashSet};
 use crate::method::arch::Arch;
 use crate::method::facts::Facts;
 use crate::redact::Redactor;
@@ -134,6 +134,8 @@ pub struct Missed {
 pub struct Builder {
     options: Options,
     processes: HashMap<Id, Process>,
+    /// Those with a start in progress: few of many.
+    open: HashSet<Id>,
     /// The living, by pid.
     by_pid: HashMap<u32, Id>,
     /// Of copies that were there before and of which nothing else was seen: who made them, by pid.
@@ -196,6 +198,7 @@ impl Builder {
             now_ns: 0,
             options,
             processes: HashMap::default(),
+            open: HashSet::default(),
             by_pid: HashMap::default(),
             met: HashMap::default(),
             cgroups: HashMap::default(),
@@ -254,7 +257,15 @@ impl Builder {
 
     /// Starts in progress.
     pub fn in_progress(&self) -> usize {
-        self.processes.values().filter(|process| process.start.is_some()).count()
+        self.open.len()
+    }
+
+    /// The same with their processes, in no order.
+    fn open_starts(&self) -> impl Iterator<Item = (Id, &Process, &OpenStart)> {
+        self.open.iter().filter_map(|id| {
+            let process = self.processes.get(id)?;
+            Some((*id, process, process.start.as_ref()?))
+        })
     }
 
     /// A process that runs already when the recording begins and, if a selector picks it (or there is
@@ -416,15 +427,13 @@ impl Builder {
     /// Ends all starts in progress and gives the pools.
     pub fn end(&mut self, now_ns: u64, world: &mut dyn World) -> Vec<schema::Group> {
         self.tick(now_ns, world);
-        let mut open: Vec<(u64, Id)> = self
-            .processes
-            .iter()
-            .filter_map(|(id, process)| Some((process.start.as_ref()?.origin_ns, *id)))
-            .collect();
+        let mut open: Vec<(u64, Id)> =
+            self.open_starts().map(|(id, _, start)| (start.origin_ns, id)).collect();
         open.sort_small_by(Ord::cmp);
         for (_, id) in open {
             self.finish(id, now_ns, start::End::Recording, world);
         }
+        debug_assert!(self.open.is_empty() && self.processes.values().all(|process| process.start.is_none()));
         while let Some((_, id, built)) = self.held.pop_front() {
             self.release(id, built, now_ns);
         }
