@@ -906,6 +906,19 @@ fn what_waiting_tasks_used_is_asked_for() {
         json!({"user_ns": 9 * MS / 4, "system_ns": 27 * MS / 4, "minor_faults": 47, "major_faults": 0,
             "voluntary_switches": 4, "involuntary_switches": 0, "read_bytes": 8192, "rss_bytes": 1 << 20, "threads": 3})
     );
+    // One that has told nothing at all, as the copy of a process may.
+    let mut s = Stream::default();
+    s.fork((1, 1), 10, [0, 1, 2]);
+    let mut world = Replay::default();
+    for _ in 0..2 {
+        let tasks = Some(vec![task(10, 1, used(10, 40))]);
+        world.answers.push_back(startrace::timeline::world::Answer::Tasks(id(10), tasks));
+    }
+    let mut builder = Builder::new(Options { level: Level::Timeline, ..Options::default() });
+    s.events.into_iter().for_each(|event| builder.event(event, &mut world));
+    builder.end(100 * MS, &mut world);
+    let Some(Output::Start(start)) = builder.drain().next() else { panic!() };
+    assert_eq!(start.timeline.counters.map(|counters| counters.minor_faults), Some(40));
     let unknown = Usage { read_bytes: Usage::NOT_KNOWN, rss_bytes: 0, ..used(10, 40) };
     let start = cut_short_with_all(&[task(10, 0, unknown)]);
     let counters = &start["timeline"]["counters"];

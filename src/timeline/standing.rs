@@ -21,7 +21,9 @@ const MAX_ASKED: u32 = 256;
 impl Builder {
     /// Asks what the tasks of a process do whose start ends while it lives, where that is not known.
     pub(super) fn ask_standing(&mut self, id: Id, end_ns: u64, end: start::End, world: &mut dyn World) {
-        if self.options.level < Level::Timeline || !(self.is_dark(id, end_ns) || self.has_others(id)) {
+        if self.options.level < Level::Timeline
+            || !(self.is_dark(id, end_ns) || self.is_uncounted(id, end_ns))
+        {
             return;
         }
         if end == start::End::Recording {
@@ -37,10 +39,10 @@ impl Builder {
         }
     }
 
-    /// Has it more threads than the main one? They tell nothing while they wait.
-    fn has_others(&self, id: Id) -> bool {
+    /// Is it not known what the process had used by then? Threads tell nothing of it while they wait.
+    fn is_uncounted(&self, id: Id, end_ns: u64) -> bool {
         let process = self.processes.get(&id).filter(|process| process.start.is_some());
-        process.is_some_and(|process| process.tasks.has_others())
+        process.is_some_and(|process| !process.tasks.told_usage(end_ns))
     }
 
     /// Takes in what a task has used. Of one that was there before the start, and has told nothing in it, nobody knows

@@ -76,11 +76,13 @@ impl Tasks {
         self.lanes.is_empty()
     }
 
-    /// As far as they told, it has more threads than the main one.
-    pub(super) fn has_others(&self) -> bool {
+    /// Has the main one, which is alone, told what it had used at a time?
+    pub(super) fn told_usage(&self, at_ns: u64) -> bool {
+        let lane = self.lane(self.pid).and_then(|lane| self.lanes.get(lane));
+        let told = lane.and_then(|lane| lane.readings.last());
         let lives = |lane: &&Lane| lane.ended_ns.is_none();
-        let told = |lane: &Lane| lane.readings.last().is_some_and(|(_, used)| used.threads > 1);
-        self.lanes.iter().filter(lives).any(|lane| lane.tid != self.pid || told(lane))
+        told.is_some_and(|(at, used)| *at == at_ns && used.threads == 1)
+            && self.lanes.iter().filter(lives).count() == 1
     }
 
     /// None yet, of this process.
@@ -421,12 +423,12 @@ impl Tasks {
                 take_usage(&mut sum, before);
             }
         }
-        let (at, latest) = latest?;
         // Of the process as a whole whoever made it ready tells best.
-        let whole = if at < to_ns { self.asked.unwrap_or(latest) } else { latest };
+        let exact = latest.filter(|(at, _)| *at == to_ns).map(|(_, told)| told);
+        let whole = exact.or(self.asked).or(latest.map(|(_, told)| told))?;
         let threads =
             self.ending.filter(|(at, _)| *at <= to_ns).map_or(whole.threads, |(_, threads)| threads);
-        if latest.read_bytes == Usage::NOT_KNOWN {
+        if whole.read_bytes == Usage::NOT_KNOWN {
             sum.read_bytes = Usage::NOT_KNOWN;
         }
         // As the kernel does it for getrusage(2): what is measured is divided by what its ticks found.

@@ -1,7 +1,7 @@
 /* counted END THREADS PAGES FILE: a thread for each, touches so many pages in every thread, waits and runs for a while there,
  * reads a file from storage, and says what the kernel says that it has used; then ends its start as END says: `exit`, `kill` (by
- * a signal of its own), `mark` (@up to /proc/self/comm; then uses more), `pause` (rests for ever), `sleep` (for ever, which is no
- * rest), `accept` (waits for clients), `exec` (once more, from a thread if there are any), `gone` (its threads end first).
+ * a signal of its own), `mark` (@up to /proc/self/comm; then uses more), `pause` (rests for ever), `idle` (wakes every 40 ms),
+ * `sleep` (for ever, which is no rest), `accept` (waits for clients), `exec` (once more, from a thread if there are any), `gone` (its threads end first).
  * Prints {"self", "minor", "major", "voluntary", "involuntary", "cpu_ns", "read_bytes", "rss_bytes", "threads"}, as of then. */
 #include "starter.h"
 #include <arpa/inet.h>
@@ -139,6 +139,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(end, "pause"))
 		pause();
+	while (!strcmp(end, "idle"))
+		sleep_ms(40);
 	if (!strcmp(end, "sleep"))
 		sleep_ms(100000);
 	return 0;
