@@ -40,6 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = elf::hooks(file);
     let _ = elf::probes(file);
     let _ = elf::python::imports(file);
+    let _ = elf::shell::sources(file);
     let _ = elf::python::library(file, Path::new("/usr/bin/python3"), root);
     if let Ok(functions) = elf::Functions::read(file) {
         for at in [0, 1, functions.count() as u64, bytes.len() as u64, u64::MAX] {
