@@ -15,8 +15,8 @@ pub enum Level {
     #[default]
     Timeline,
     /// Also what takes hooks on system calls and page faults: files opened and looked for, what is written, what
-    /// any build of Python imports, where a static program begins, and which file's page is waited for; every
-    /// system call and page fault of the machine takes longer
+    /// any build of Python imports and bash reads, where a static program begins, and which file's page is waited
+    /// for; every system call and page fault of the machine takes longer
     Deep,
 }
 
