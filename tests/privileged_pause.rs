@@ -5,9 +5,8 @@
 mod common;
 
 use common::live::{Live, until};
-use common::{Background, record_background};
+use common::record_background;
 use serde_json::Value;
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -51,14 +50,6 @@ for line in sys.stdin:
     print(child, flush=True)
 ";
 
-/// Does the tracer hold a program on wake-ups, by what the kernel says of its descriptors?
-fn looks_at_wake_ups(tracer: u32) -> bool {
-    let Ok(list) = fs::read_dir(format!("/proc/{tracer}/fdinfo")) else { return false };
-    list.filter_map(Result::ok)
-        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
-        .any(|text| text.lines().any(|line| line.starts_with("tp_name:") && line.ends_with("sched_waking")))
-}
-
 fn target(how: &str) -> Live {
     common::require_root();
     let mut target = Live::spawn(Command::new(common::python()).args(["-c", FORKS, how]));
@@ -68,19 +59,15 @@ fn target(how: &str) -> Live {
     target
 }
 
-fn rest(running: &Background) {
-    until("a pause", || !looks_at_wake_ups(running.pid()));
-}
-
 /// It is enough to try: nothing that comes later can have asked where no process comes of it.
 fn asks(args: &[&str], how: &str, hooks: &[&str]) {
     let mut target = target(how);
     let running = record_background(&[&["-p", &target.pid_text()], args].concat());
     for round in 1..=2 {
-        rest(&running);
+        running.rest();
         target.say("fails");
         target.wait_lines(1 + round);
-        until("the program on wake-ups", || looks_at_wake_ups(running.pid()));
+        until("the program on wake-ups", || running.looks_at_wake_ups());
     }
     let recorded = running.stop();
     let used = recorded.trace["session"]["hooks"].as_array().unwrap();
@@ -106,7 +93,7 @@ fn starts_after_a_pause_have_their_waits_and_wakers() {
         let mut target = target("early");
         let running = record_background(&[&["-p", &target.pid_text()], args].concat());
         for round in 1..=2 {
-            rest(&running);
+            running.rest();
             // Long enough for whatever else there might be to go.
             std::thread::sleep(Duration::from_millis(1200));
             target.say("forks");

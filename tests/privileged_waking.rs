@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::live::{Live, until};
+use common::live::{Live, is_stopped, until};
 use common::{Background, check, check_schema, parse, program, record_background, startrace};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -14,14 +14,6 @@ use std::time::{Duration, Instant};
 
 const MS: u64 = 1_000_000;
 
-/// Does the tracer hold a program on wake-ups, by what the kernel says of its descriptors?
-fn looks_at_wake_ups(tracer: u32) -> bool {
-    let Ok(list) = fs::read_dir(format!("/proc/{tracer}/fdinfo")) else { return false };
-    list.filter_map(Result::ok)
-        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
-        .any(|text| text.lines().any(|line| line.starts_with("tp_name:") && line.ends_with("sched_waking")))
-}
-
 fn has_hook(trace: &Value) -> bool {
     trace["session"]["hooks"].as_array().unwrap().iter().any(|hook| hook == "tp_btf/sched_waking")
 }
@@ -29,7 +21,7 @@ fn has_hook(trace: &Value) -> bool {
 /// A recording of the target's processes, at rest: nobody looks at wake-ups any more.
 fn record_at_rest(target: &Live) -> Background {
     let running = record_background(&["-p", &target.pid_text()]);
-    until("its leaving", || !looks_at_wake_ups(running.pid()));
+    running.rest();
     running
 }
 
@@ -44,9 +36,9 @@ fn wake_ups_are_looked_at_while_a_start_is_under_way() {
     let running = record_at_rest(&target);
     for round in 1..=2 {
         target.say("sleep 0.4");
-        until("the program on wake-ups", || looks_at_wake_ups(running.pid()));
+        until("the program on wake-ups", || running.looks_at_wake_ups());
         target.wait_lines(round);
-        until("its leaving", || !looks_at_wake_ups(running.pid()));
+        running.rest();
     }
     let recorded = running.stop();
     assert!(has_hook(&recorded.trace));
@@ -67,15 +59,15 @@ fn short_starts_one_after_the_other_are_all_looked_at() {
     let running = record_at_rest(&target);
     for round in 1..=8 {
         target.say("true");
-        until("the program on wake-ups", || looks_at_wake_ups(running.pid()));
+        until("the program on wake-ups", || running.looks_at_wake_ups());
         target.wait_lines(round);
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_millis(300) {
-            assert!(looks_at_wake_ups(running.pid()), "gone within {:?}, round {round}", begin.elapsed());
+            assert!(running.looks_at_wake_ups(), "gone within {:?}, round {round}", begin.elapsed());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    until("its leaving", || !looks_at_wake_ups(running.pid()));
+    running.rest();
     assert_eq!(running.stop().starts_with_argv(&["sh", "-c", "true"]).len(), 8);
 }
 
@@ -84,8 +76,8 @@ fn short_starts_one_after_the_other_are_all_looked_at() {
 fn wake_ups_are_looked_at_for_a_while_from_the_beginning_on() {
     let target = shell();
     let running = record_background(&["-p", &target.pid_text()]);
-    assert!(looks_at_wake_ups(running.pid()));
-    until("its leaving", || !looks_at_wake_ups(running.pid()));
+    assert!(running.looks_at_wake_ups());
+    running.rest();
     let session = running.stop().trace["session"].clone();
     assert_eq!(session["lost"]["wakers"], 0);
 }
@@ -95,10 +87,11 @@ fn a_tracer_that_was_kept_from_it_says_so() {
     let mut target = shell();
     let running = record_at_rest(&target);
     running.signal(Signal::SIGSTOP);
+    until("its stop", || is_stopped(running.pid().into()));
     target.say("sleep 0.3");
     target.wait_lines(1);
     running.signal(Signal::SIGCONT);
-    until("the program on wake-ups", || looks_at_wake_ups(running.pid()));
+    until("the program on wake-ups", || running.looks_at_wake_ups());
     let session = running.stop_unchecked().trace["session"].clone();
     assert_eq!((&session["lost"]["wakers"], &session["complete"]), (&1.into(), &false.into()), "{session}");
 }

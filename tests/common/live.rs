@@ -132,6 +132,15 @@ pub fn alive(pid: u64) -> bool {
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
 }
 
+/// Are all threads of a process stopped? One that has no CPU goes on for a while after the signal.
+pub fn is_stopped(pid: u64) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    tasks.flatten().all(|task| {
+        fs::read_to_string(task.path().join("stat"))
+            .is_ok_and(|stat| stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('T'))
+    })
+}
+
 /// Has a tracer given up its privileges? It does so once everything is attached, what runs already is
 /// taken in and the command, if any, is started: from then on nothing is missed.
 pub fn is_live(tracer: u64) -> bool {

@@ -241,6 +241,19 @@ impl Background {
         recorded
     }
 
+    /// Does it hold a program on wake-ups, by what the kernel says of its descriptors?
+    pub fn looks_at_wake_ups(&self) -> bool {
+        let Ok(list) = fs::read_dir(format!("/proc/{}/fdinfo", self.pid())) else { return false };
+        list.filter_map(Result::ok).filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| {
+            text.lines().any(|line| line.starts_with("tp_name:") && line.ends_with("sched_waking"))
+        })
+    }
+
+    /// Waits until it is at rest: no start is under way, and nobody looks at wake-ups any more.
+    pub fn rest(&self) {
+        live::until("a recording at rest", || !self.looks_at_wake_ups());
+    }
+
     /// Ends the recording as Ctrl-C does.
     pub fn stop_unchecked(mut self) -> Recorded {
         self.signal(nix::sys::signal::Signal::SIGINT);
