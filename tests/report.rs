@@ -836,6 +836,16 @@ fn what_picks_nothing_is_said_with_what_there_is() {
             assert_eq!(out, "", "{args:?}");
         }
     }
+    // A trace that says what was found (a copy does) is glanced at first: each start counts once all the same.
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy.json");
+    let startrace = || std::process::Command::new(env!("CARGO_BIN_EXE_startrace"));
+    assert!(startrace().arg("scrub").arg(&file).arg("-o").arg(&copy).status().unwrap().success());
+    for flag in ["--starts", "--exe", "--slower-than=1us --starts"] {
+        let done = startrace().arg("report").arg(&copy).args(flag.split(' ')).arg("nosuch").output().unwrap();
+        let error = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.code() == Some(1) && error.contains("there are 11 starts:"), "{flag}: {error}");
+    }
     // Where there is something to show, it is shown.
     let (code, out, error) = report(&["--exe", "git", "--exe", "nosuch"]);
     assert_eq!(code, 0, "{error}");

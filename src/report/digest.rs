@@ -149,31 +149,37 @@ impl Pick {
             && self.slower_than_ns.is_none()
     }
 
-    /// Does a start fit? What each thing that was asked for fits is counted.
-    fn takes(&self, start: &Start, missed: &mut Missed) -> bool {
-        let pid = start.pid.to_string();
-        let ids = [start.start_id.as_str(), start.id.as_str(), pid.as_str()];
-        let exe = start.exe.as_deref().unwrap_or("");
-        let base = exe.rsplit('/').next().unwrap_or(exe);
-        let any = |list: &[String], counts: &mut [u64], is: &dyn Fn(&str) -> bool| {
-            let mut fits = list.is_empty();
-            for (asked, count) in list.iter().zip(counts) {
-                if is(asked) {
-                    *count += 1;
-                    fits = true;
-                }
-            }
-            fits
+    /// Does a start fit?
+    fn takes(&self, start: &Start) -> bool {
+        let any = |list: &[String], is: fn(&str, &Start) -> bool| {
+            list.is_empty() || list.iter().any(|asked| is(asked, start))
         };
-        missed.note(start, base);
-        let is_slow = self.slower_than_ns.is_none_or(|least| start.timeline.duration_ns > least);
-        any(&self.starts, &mut missed.starts, &|asked| ids.contains(&asked))
-            & any(&self.exes, &mut missed.exes, &|asked| {
-                glob(asked, exe) || (!asked.contains('/') && glob(asked, base))
-            })
-            & any(&self.methods, &mut missed.methods, &|asked| glob(asked, &start.method.name))
-            & is_slow
+        self.slower_than_ns.is_none_or(|least| start.timeline.duration_ns > least)
+            && any(&self.starts, is_start)
+            && any(&self.exes, is_exe)
+            && any(&self.methods, is_method)
     }
+}
+
+/// Is it the start of that start_id, id or pid?
+fn is_start(asked: &str, start: &Start) -> bool {
+    asked == start.start_id || asked == start.id || asked == start.pid.to_string()
+}
+
+/// Is it a start of that executable, a path or a base name?
+fn is_exe(asked: &str, start: &Start) -> bool {
+    let (exe, base) = exe(start);
+    glob(asked, exe) || (!asked.contains('/') && glob(asked, base))
+}
+
+fn is_method(asked: &str, start: &Start) -> bool {
+    glob(asked, &start.method.name)
+}
+
+/// The executable of a start, and its base name.
+fn exe(start: &Start) -> (&str, &str) {
+    let exe = start.exe.as_deref().unwrap_or("");
+    (exe, exe.rsplit('/').next().unwrap_or(exe))
 }
 
 /// What a machine's report says of one start besides its row.

@@ -204,11 +204,12 @@ impl Builder {
         }
     }
 
+    /// A start that is read whole after a glance is looked at twice, so nothing is counted here.
     fn look(&mut self, start: &Start) -> Look {
         let method = self.name(&start.method.name);
         let (label, shape) = self.labels.of(start, &mut self.texts, &self.state);
         Look {
-            picked: self.pick.as_mut().is_none_or(|(pick, missed)| pick.takes(start, missed)),
+            picked: self.pick.as_ref().is_none_or(|(pick, _)| pick.takes(start)),
             shape,
             label,
             method,
@@ -241,6 +242,9 @@ impl Builder {
             return false;
         }
         self.picked.push(look.picked);
+        if let Some((_, missed)) = &mut self.pick {
+            missed.note(start);
+        }
         let owner = start.requested_by.as_ref().or(start.parent.as_ref()).and_then(|of| of.id.as_deref());
         if self.pick.is_some()
             && !start.partial

@@ -1,6 +1,6 @@
 //! What was asked for and is not there, in words, with what there is instead.
 
-use super::Pick;
+use super::{Pick, exe, is_exe, is_method, is_start};
 use crate::hash::HashMap;
 use crate::method::names::{Axis, UNOBSERVED, names};
 use crate::sort::SortSmall;
@@ -23,9 +23,9 @@ const LONGEST: usize = 60;
 pub struct Missed {
     pick: Pick,
     /// How many starts fit each.
-    pub(super) starts: Vec<u64>,
-    pub(super) exes: Vec<u64>,
-    pub(super) methods: Vec<u64>,
+    starts: Vec<u64>,
+    exes: Vec<u64>,
+    methods: Vec<u64>,
     /// Starts by base name of the executable, and by method.
     of_exe: HashMap<String, u64>,
     of_method: HashMap<String, u64>,
@@ -47,10 +47,18 @@ impl Missed {
         }
     }
 
-    /// A start of the trace.
-    pub(super) fn note(&mut self, start: &Start, exe: &str) {
+    /// A start of the trace; once for each.
+    pub(super) fn note(&mut self, start: &Start) {
+        let count = |list: &[String], counts: &mut [u64], is: fn(&str, &Start) -> bool| {
+            for (asked, count) in list.iter().zip(counts) {
+                *count += u64::from(is(asked, start));
+            }
+        };
+        count(&self.pick.starts, &mut self.starts, is_start);
+        count(&self.pick.exes, &mut self.exes, is_exe);
+        count(&self.pick.methods, &mut self.methods, is_method);
         self.n += 1;
-        for (of, name) in [(&mut self.of_exe, exe), (&mut self.of_method, &*start.method.name)] {
+        for (of, name) in [(&mut self.of_exe, exe(start).1), (&mut self.of_method, &*start.method.name)] {
             if let Some(n) = of.get_mut(name) {
                 *n += 1;
             } else if of.len() < MAX_NAMES && !name.is_empty() {
