@@ -164,6 +164,9 @@ fn meant(error: &clap::Error, given: impl Iterator<Item = OsString>) -> Option<S
 }
 
 fn doctor(options: &command::doctor::DoctorOptions) -> Exit {
+    if let Err(error) = crate::host::inherited::has_stdout() {
+        return record::fail(&error.into(), Exit::Failure);
+    }
     let mut out = std::io::stdout().lock();
     match command::doctor::run(options, &mut out, command::doctor::kernel::checks) {
         Ok(0) => Exit::Success,

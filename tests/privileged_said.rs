@@ -237,6 +237,7 @@ fn nothing_is_traced_for_a_standard_output_that_is_closed() {
         ("record -o - -a --duration 100ms", 1),
         ("watch -- touch ran", 125),
         ("watch --json -- touch ran", 125),
+        ("stat --runs 1 -- touch ran", 1),
     ] {
         let (output, said, files) = from_shell("exec >&-", args);
         assert_eq!(output.status.code(), Some(code), "{args}: {said}");
@@ -246,4 +247,7 @@ fn nothing_is_traced_for_a_standard_output_that_is_closed() {
     // It is no business of a trace that goes to a file.
     let (output, said, files) = from_shell("exec >&-", "record -o x.json -- touch ran");
     assert!(output.status.success() && files == ["ran", "x.json"], "{said}: {files:?}");
+    // Nor of a report, which goes where messages go.
+    let (output, said, _) = from_shell("exec >&-", "record --report -o x.json -- true");
+    assert!(output.status.success() && !said.contains("which is closed"), "{said}");
 }

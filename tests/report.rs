@@ -704,6 +704,49 @@ fn what_could_not_be_written_is_named() {
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "half a file stays");
 }
 
+/// The runtime opens /dev/null where standard output is closed: all would be lost, and taken for a success.
+#[test]
+fn a_standard_output_that_is_closed_is_no_success() {
+    let trace = folder("fixtures/traces").join("shell-pipeline.json").into_os_string().into_string().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let budget = dir.path().join("budget.toml").into_os_string().into_string().unwrap();
+    fs::write(&budget, "ready = \"60s\"\n").unwrap();
+    let closed = |args: &[&str]| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "exec \"$0\" \"$@\" >&-", env!("CARGO_BIN_EXE_startrace")]).args(args);
+        let done = command.current_dir(&dir).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let t = trace.as_str();
+    for args in [
+        &["report", t][..],
+        &["report", t, "--json"],
+        &["report", t, "--html", "-"],
+        &["report", "--explain", "connect-wait"],
+        &["export", t, "--to", "csv"],
+        &["scrub", t, "-o", "-"],
+        &["diff", t, t],
+        &["diff", t, t, "--html", "-"],
+        &["check", t, "--budget", &budget],
+        &["inspect", env!("CARGO_BIN_EXE_startrace")],
+        &["schema"],
+        &["doctor"],
+        &["help"],
+        &["help", "phases"],
+        &["--help"],
+        &["record", "--print-redact-rules"],
+        &["record", "--dry-run", "--", "true"],
+    ] {
+        let (code, said) = closed(args);
+        let want = "cannot write to the standard output, which is closed";
+        assert!(code == Some(1) && said.contains(want), "{args:?}: {code:?} {said}");
+    }
+    // What goes to a file needs none.
+    let (code, said) = closed(&["export", t, "--to", "csv", "-o", "rows.csv"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(fs::metadata(dir.path().join("rows.csv")).unwrap().len() > 0);
+}
+
 #[test]
 fn a_report_of_some_starts_is_of_those_and_what_belongs_to_them() {
     use startrace::report::{Pick, View, render_view, write_json};

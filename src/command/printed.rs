@@ -1,6 +1,7 @@
 //! What commands write: a reader who has seen enough is no failure, and all else is told with the place and what to do.
 
 use crate::host::elsewhere;
+use crate::host::inherited::has_stdout;
 use anyhow::{Result, anyhow};
 use std::io;
 
@@ -15,8 +16,9 @@ pub(crate) fn forgive_closed_pipe(done: io::Result<()>) -> io::Result<()> {
 /// The end of what was written to standard output. A closed pipe is success.
 ///
 /// # Errors
-/// `what` could not be written.
+/// `what` could not be written, or there is no standard output.
 pub(crate) fn printed(what: &str, done: io::Result<()>) -> Result<()> {
+    has_stdout()?;
     written(&format!("{what} to the standard output"), done)
 }
 

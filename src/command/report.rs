@@ -2,7 +2,7 @@
 
 use super::Misuse;
 use super::export::{warn, write_file};
-use super::printed::printed;
+use super::printed::{printed, written};
 use super::redaction::RedactArgs;
 use crate::diagnose::{self, Thresholds};
 use crate::export::{self, Format, Source};
@@ -194,15 +194,19 @@ fn read_thresholds(path: &Path) -> Result<Thresholds> {
     Thresholds::parse(&text).map_err(|why| anyhow!("{}: {why}", shown()))
 }
 
-/// A closed pipe is success.
-fn finish<W: Write>(
+/// On standard output. A closed pipe is success.
+fn finish(out: BufWriter<impl Write>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    printed("the report", flushed(out, write))
+}
+
+fn flushed<W: Write>(
     mut out: BufWriter<W>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<()> {
+) -> io::Result<()> {
     let done = write(&mut out).and_then(|()| out.flush());
     // What is left in the buffer must not be written again on drop.
     let (_, _) = out.into_parts();
-    printed("the report", done)
+    done
 }
 
 /// Writes the page, and says what is missing of the trace.
@@ -222,5 +226,5 @@ fn write_page(file: &Path, page: &OsStr, redactor: Option<Rc<Redactor>>) -> Resu
 /// The trace cannot be read, or `out` cannot be written.
 pub fn show(file: &Path, redactor: Option<Rc<Redactor>>, style: &Style, out: impl Write) -> Result<()> {
     let digest = Digest::read(read::open(file)?.redacted(redactor))?;
-    finish(BufWriter::new(out), |out| report::render(&digest, false, style, out))
+    written("the report", flushed(BufWriter::new(out), |out| report::render(&digest, false, style, out)))
 }

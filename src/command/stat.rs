@@ -1,13 +1,14 @@
 //! `startrace stat`: starts a command many times, and says how its start times lie.
 
 use super::Exit;
-use super::printed::printed;
+use super::printed::{printed, written};
 use super::record::{self, WhatArgs, quiet_time, some_time};
 use super::recording::series::{self, Planned, Series, Standing, Stopped};
 use super::recording::{self, Flow, Progress, Sink, WhenReady};
 use super::redaction::RedactArgs;
 use crate::compare::{self, Digest, Reading, Side, Sides};
 use crate::diagnose::{Diagnoser, Thresholds};
+use crate::host::inherited::has_stdout;
 use crate::host::launcher::Outputs;
 use crate::host::privilege;
 use crate::level::Level;
@@ -388,6 +389,12 @@ pub fn run(args: &StatArgs) -> Exit {
     if let Err(error) = privilege::require("stat") {
         return record::fail(&error.into(), Exit::Unable);
     }
+    // Before anything is run so many times.
+    if !streams(args)
+        && let Err(error) = has_stdout()
+    {
+        return record::fail(&error.into(), Exit::Failure);
+    }
     let header = record::header();
     let file = match open(args, &header, &request.caller.owner) {
         Ok(file) => file,
@@ -552,6 +559,11 @@ fn stop(why: &Stopped, plan: &Plan) -> Exit {
     record::fail(&anyhow::anyhow!(text), exit)
 }
 
+/// With '-o -' standard output is the trace's, and the figures go to standard error.
+fn streams(args: &StatArgs) -> bool {
+    args.output.as_deref().is_some_and(|path| path == "-")
+}
+
 fn show(
     args: &StatArgs,
     header: Header,
@@ -571,8 +583,7 @@ fn show(
     };
     let names = digest.end(reading, "this recording".to_owned(), ending, Sides::ByName);
     let stat = compare::spread::stat(&digest, &names, args.warmup, 0.05);
-    // With '-o -' standard output is the trace's.
-    let streams = args.output.as_deref().is_some_and(|path| path == "-");
+    let streams = streams(args);
     let out: Box<dyn Write> =
         if streams { Box::new(crate::stderr::writer()) } else { Box::new(io::stdout().lock()) };
     let mut out = io::BufWriter::new(out);
@@ -585,5 +596,5 @@ fn show(
     };
     let done = done.and_then(|()| out.flush());
     let (_, _) = out.into_parts();
-    printed("the figures", done)
+    if streams { written("the figures", done) } else { printed("the figures", done) }
 }

@@ -8,7 +8,7 @@ use super::recording::{self, Finished, Flow, Progress, Sink};
 use super::{Exit, printed::printed};
 use crate::diagnose::Diagnoser;
 use crate::host::clock::boottime_ns;
-use crate::host::inherited::{STDOUT_CLOSED, inherited};
+use crate::host::inherited::has_stdout;
 use crate::host::privilege;
 use crate::host::spawn::Ended;
 use crate::probe::{self, Scope};
@@ -292,9 +292,7 @@ struct Text {
 
 impl Text {
     fn new(color: ColorWhen, subject: String) -> io::Result<Self> {
-        if inherited().stdout_closed {
-            return Err(io::Error::other(STDOUT_CLOSED));
-        }
+        has_stdout()?;
         // A descriptor of our own: std's handle would write at every line's end.
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let terminal = out.is_terminal();

@@ -7,6 +7,7 @@
 //! place. (`/proc/self/status` cannot tell afterwards.)
 
 use super::limits::{self, Limit, RESOURCES};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 static CAPTURED: AtomicBool = AtomicBool::new(false);
@@ -19,8 +20,16 @@ static HARD: [AtomicU64; RESOURCES] = [const { AtomicU64::new(u64::MAX) }; RESOU
 /// Highest signal number of Linux (`_NSIG`).
 pub(crate) const SIGNALS: i32 = 64;
 
-/// What is said where somebody is to read what cannot be written.
-pub const STDOUT_CLOSED: &str = "cannot write to the standard output, which is closed: nothing is traced";
+/// Is there a standard output to write to? Where it is closed, all would go to the runtime's /dev/null unseen.
+///
+/// # Errors
+/// It is closed.
+pub fn has_stdout() -> io::Result<()> {
+    if inherited().stdout_closed {
+        return Err(io::Error::other("cannot write to the standard output, which is closed"));
+    }
+    Ok(())
+}
 
 /// Signal dispositions, mask and limits as they were at our start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use super::names::{cannot_create, duplicate, inherited_descriptor, make_temporar
 use super::place::{Folder, Kind};
 use super::write::OutputTarget;
 use crate::host::Error;
+use crate::host::inherited::has_stdout;
 use crate::host::owner::Owner;
 use std::ffi::OsString;
 use std::fs::File;
@@ -38,6 +39,7 @@ impl Whole {
         let path = match target {
             OutputTarget::File(path) => path,
             OutputTarget::Stdout => {
+                has_stdout().map_err(|e| Error::new(e.to_string()))?;
                 let out = io::stdout().as_fd().try_clone_to_owned();
                 let out = out.map_err(|e| Error::io("cannot write to the standard output", e))?;
                 return Ok(Self { file: out.into(), end: None });

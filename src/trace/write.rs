@@ -23,7 +23,7 @@ use super::names::{
 use super::place::{Folder, Kind};
 use super::schema::{Diagnosis, Group, Line, Session};
 use super::text::shell_path;
-use crate::host::inherited::{STDOUT_CLOSED, inherited};
+use crate::host::inherited::has_stdout;
 use crate::host::owner::Owner;
 use crate::host::{Error, elsewhere};
 use std::ffi::{OsStr, OsString};
@@ -150,9 +150,7 @@ impl Output {
         ignore_signals();
         match target {
             OutputTarget::Stdout => {
-                if inherited().stdout_closed {
-                    return Err(Error::new(STDOUT_CLOSED));
-                }
+                has_stdout().map_err(|e| Error::new(e.to_string()))?;
                 let out = io::stdout()
                     .as_fd()
                     .try_clone_to_owned()
