@@ -70,6 +70,35 @@ fn under_a_filter_of_system_calls() {
     recorded_in(&[filter.to_str().unwrap()]);
 }
 
+/// As where a limit of tasks is reached.
+#[test]
+fn where_there_can_be_no_more_threads() {
+    require_root();
+    let filter = program("no_threads");
+    for args in
+        [&["record", "-q", "-o", "t.json"][..], &["stat", "--runs", "2"], &["watch", "--level", "deep"]]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |mut command: Command| {
+            let line = args.iter().chain(&["--", "sh", "-c", "exit 9"]);
+            command.args(line).current_dir(&folder).output().unwrap()
+        };
+        let mut filtered = Command::new(&filter);
+        filtered.arg(startrace());
+        let (with, without) = (run(Command::new(startrace())), run(filtered));
+        let said = String::from_utf8_lossy(&without.stderr);
+        assert_eq!(without.status.code(), with.status.code(), "{args:?}: {said}");
+        assert!(said.contains("no thread can be started"), "{args:?}: {said}");
+        if args[0] == "record" {
+            let trace = parse(&fs::read(folder.path().join("t.json")).unwrap());
+            check_schema(&trace);
+            check::timelines(&trace).unwrap();
+            assert_eq!(trace["session"]["complete"], true);
+            assert_eq!(common::starts(&trace)[0]["exit"]["code"], 9);
+        }
+    }
+}
+
 #[test]
 fn in_a_chroot_with_nothing_in_it() {
     require_root();

@@ -70,6 +70,7 @@ const APART: &[&str] = &[
     "killed",
     "many_live",
     "no_clone3",
+    "no_threads",
     "phases",
     "pid_reuse",
     "profile",
@@ -77,6 +78,7 @@ const APART: &[&str] = &[
     "spawn_into_cgroup",
     "serve",
     "spend",
+    "switched_imports",
     "under_ptrace",
 ];
 

@@ -164,11 +164,12 @@ impl Drainer {
                     Ok(_) | Err(nix::Error::EINTR) => {}
                     Err(_) => return,
                 }
+                // At once, as the ring may be somebody else's who has no CPU ...
+                let look = || waking.iter().for_each(|waking| waking.look());
+                look();
                 inbox.drain();
-                // Afterwards: whose record was among those that were taken out has not woken anybody.
-                if let Some(waking) = &waking {
-                    waking.look();
-                }
+                // ... and afterwards: whose record was among those that were taken out has not woken anybody.
+                look();
             }
         })?;
         Ok(Self { thread: Some(thread), stop })

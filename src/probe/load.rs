@@ -9,7 +9,7 @@ use super::object::{self, loaded, no_section};
 use super::opener::Opener;
 use super::plan::{FILES, Plan, Provider};
 use super::tracefs::{self, TraceFs};
-use super::uprobe::Started;
+use super::uprobe::{self, Started};
 use super::waking::{self, Rest, Waking};
 use crate::bpf::StartraceSkel;
 use crate::event::Id;
@@ -19,9 +19,10 @@ use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, ProgramMut};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, IntoRawFd};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
 
 /// Everything lost on the kernel side and on the way, by name.
 pub type Lost = BTreeMap<String, u64>;
@@ -53,17 +54,25 @@ impl Probe {
         object::quiet();
         let types = KernelTypes::read()?;
         let types = &types;
+        let (send, maps) = channel();
+        let maps = Mutex::new(maps);
+        let attach_libraries = || {
+            let maps = maps.lock().unwrap_or_else(PoisonError::into_inner);
+            Libraries::attach(plan, types, &maps)
+        };
         std::thread::scope(|scope| {
-            let (send, maps) = channel();
-            let beside =
-                plan.probes_libraries().then(|| scope.spawn(move || Libraries::attach(plan, types, &maps)));
+            // Where there can be no more threads, afterwards.
+            let beside = || Builder::new().spawn_scoped(scope, attach_libraries).ok();
+            let beside = plan.probes_libraries().then(beside);
             let mut probe = Self::load(plan, types, send)?;
             probe.attach_all(plan)?;
-            if let Some(beside) = beside {
-                let libraries =
-                    beside.join().map_err(|_| anyhow::anyhow!("the second loading thread ended"))??;
-                probe.libraries = Some(libraries);
-            }
+            probe.libraries = match beside {
+                Some(Some(thread)) => {
+                    Some(thread.join().map_err(|_| anyhow::anyhow!("the second loading thread ended"))??)
+                }
+                Some(None) => Some(attach_libraries()?),
+                None => None,
+            };
             // The creations last: what is started under the programs' eyes is seen whole.
             probe.links.push(probe.skel.progs.on_newtask.attach()?);
             probe.hooks.push("tp_btf/task_newtask".to_owned());
@@ -301,16 +310,21 @@ impl Probe {
         self.note_live();
     }
 
-    /// From here on the ring is emptied when it is a quarter full, whatever the caller does meanwhile.
+    /// From here on the ring is emptied when it is a quarter full, whatever the caller does meanwhile; where there can be
+    /// no more threads, only when the caller does it.
     /// To be called by a thread of the priority that this work should have.
     ///
     /// # Errors
-    /// No thread could be started.
+    /// Its descriptor could not be had again.
     pub fn start_drainer(&mut self) -> Result<(), Error> {
         let ring = MapHandle::try_from(&self.skel.maps.ring)?;
-        let drainer =
-            Drainer::start(self.inbox.clone(), self.waking.clone(), &ring).map_err(anyhow::Error::from)?;
-        self.drainer = Some(drainer);
+        match Drainer::start(self.inbox.clone(), self.waking.clone(), &ring) {
+            Ok(drainer) => self.drainer = Some(drainer),
+            Err(error) => tracing::warn!(
+                %error,
+                "no thread can be started: events are taken out less often (what is lost is counted)"
+            ),
+        }
         Ok(())
     }
 
@@ -388,8 +402,8 @@ impl Probe {
         let libraries = self.libraries.as_mut().map(Libraries::take_links).unwrap_or_default();
         let waking = self.waking.as_ref().and_then(|waking| waking.end());
         std::thread::scope(|scope| {
-            scope.spawn(|| drop(waking));
-            super::uprobe::close(self.links.drain(..).chain(libraries).collect());
+            uprobe::close_beside(scope, waking);
+            uprobe::close(self.links.drain(..).chain(libraries).collect());
         });
         self.keeper = None;
     }

@@ -22,6 +22,7 @@ use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread::Scope;
 
 /// Files that are probed at most, at a time. A host with hundreds of images has hundreds of C libraries, but a
 /// recording that meets more than this meets something that makes them.
@@ -373,11 +374,13 @@ fn note(hooks: &mut Vec<String>, hook: String) {
 
 /// Closes links: each waits for a grace period of the kernel, but they wait together.
 pub(super) fn close(links: Vec<Link>) {
-    std::thread::scope(|scope| {
-        for link in links {
-            scope.spawn(move || drop(link));
-        }
-    });
+    std::thread::scope(|scope| links.into_iter().for_each(|link| close_beside(scope, link)));
+}
+
+/// Closes something in a thread of its own; or at once, where there can be no more threads.
+pub(super) fn close_beside<'scope>(scope: &'scope Scope<'scope, '_>, what: impl Send + 'scope) {
+    // What a thread that is not started would have had is dropped with it.
+    let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(what));
 }
 
 /// An instruction to probe.
