@@ -6,7 +6,7 @@
 mod common;
 
 use common::live::{Live, alive, children, held_programs, loaded_programs, names, until};
-use common::{check, check_schema, parse, program, record, record_unchecked, require_root, startrace};
+use common::{check, check_schema, parse, program, record, record_unchecked, startrace, turn};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -486,11 +486,4 @@ fn traces_that_cannot_be_read_are_told_of() {
     let done = report(&folder.path().join("none.json"));
     assert_eq!(done.status.code(), Some(1));
     says(&text(&done.stderr), &["none.json", "no such file"]);
-}
-
-/// One after the other: each of these takes the machine to its limits, and a storm is to be the only one.
-fn turn() -> std::sync::MutexGuard<'static, ()> {
-    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    require_root();
-    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

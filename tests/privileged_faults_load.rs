@@ -5,7 +5,7 @@
 mod common;
 
 use common::live::{Live, held_programs, loaded_programs, until};
-use common::{check, check_schema, parse, program, record, record_background, require_root, startrace};
+use common::{check, check_schema, parse, program, record, record_background, startrace, turn};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
@@ -14,13 +14,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const NONE: &[&str] = &[];
-
-/// One after the other: each of these takes the machine to its limits.
-fn turn() -> std::sync::MutexGuard<'static, ()> {
-    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    require_root();
-    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 
 /// A control group of this test's own with one controller, wherever this machine has it; gone with this.
 struct Group(PathBuf);

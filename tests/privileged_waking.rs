@@ -5,7 +5,7 @@
 mod common;
 
 use common::live::{Live, is_stopped, until};
-use common::{Background, check, check_schema, parse, program, record_background, startrace};
+use common::{Background, check, check_schema, parse, program, record_background, startrace, turn};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
@@ -32,6 +32,7 @@ fn shell() -> Live {
 
 #[test]
 fn wake_ups_are_looked_at_while_a_start_is_under_way() {
+    let _turn = turn();
     let mut target = shell();
     let running = record_at_rest(&target);
     for round in 1..=2 {
@@ -55,6 +56,7 @@ fn wake_ups_are_looked_at_while_a_start_is_under_way() {
 /// Each is over by the time it is looked at: attached and detached for each of them, the program would miss some.
 #[test]
 fn short_starts_one_after_the_other_are_all_looked_at() {
+    let _turn = turn();
     let mut target = shell();
     let running = record_at_rest(&target);
     for round in 1..=8 {
@@ -74,6 +76,7 @@ fn short_starts_one_after_the_other_are_all_looked_at() {
 /// What starts while a recording begins is looked at, too: the thread that attaches the program again is not there yet.
 #[test]
 fn wake_ups_are_looked_at_for_a_while_from_the_beginning_on() {
+    let _turn = turn();
     let target = shell();
     let running = record_background(&["-p", &target.pid_text()]);
     assert!(running.looks_at_wake_ups());
@@ -84,6 +87,7 @@ fn wake_ups_are_looked_at_for_a_while_from_the_beginning_on() {
 
 #[test]
 fn a_tracer_that_was_kept_from_it_says_so() {
+    let _turn = turn();
     let mut target = shell();
     let running = record_at_rest(&target);
     running.signal(Signal::SIGSTOP);
@@ -99,6 +103,7 @@ fn a_tracer_that_was_kept_from_it_says_so() {
 /// It waits from its first instruction on, and is woken when the program is there.
 #[test]
 fn a_process_that_waits_at_once_after_a_pause_has_its_waker() {
+    let _turn = turn();
     let mut target = shell();
     let running = record_at_rest(&target);
     // The right half reads before it does anything else.
@@ -147,6 +152,7 @@ fn contended(seen: bool) -> (Value, Value) {
 /// How long a task was blocked and how long it then waited for a CPU is measured with the program and without it.
 #[test]
 fn without_the_program_waits_are_divided_by_the_schedulers_account() {
+    let _turn = turn();
     for seen in [true, false] {
         let (told, trace) = contended(seen);
         let start = common::starts(&trace).iter().find(|start| start["pid"] == told["self"]).unwrap();

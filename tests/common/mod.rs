@@ -20,7 +20,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use batch::Batch;
@@ -32,6 +32,14 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// The binary under test.
 pub fn startrace() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_startrace"))
+}
+
+/// One after the other, for as long as it is held: for tests that take the machine to its limits, or that another
+/// recording which begins or ends would keep waiting, as the kernel attaches one program at a time.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    require_root();
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Panics with what to do unless the test runs as root on a kernel with type information.
