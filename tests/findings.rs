@@ -1872,6 +1872,34 @@ fn a_server_that_waits_for_clients_elsewhere_than_ready_looks_is_no_client() {
         assert_eq!(summary, format!("app was not ready within its window of 2.00 s: {elsewhere}"));
         assert!(advice.contains("--ready accept"), "{advice}");
     }
+    // It was answered otherwise than hoped for.
+    let refused = "; --ready looks at tcp 127.0.0.1:70; the last answer there was HTTP 404 from http://127.0.0.1:70/bad";
+    let (verdict, summary, advice) = told(Some(at), "poll", "", refused);
+    let but = "it waited for clients at tcp 127.0.0.1:70 after 300 ms, but --ready got HTTP 404 from http://127.0.0.1:70/bad";
+    assert_eq!(verdict, format!("app was not ready after 2.00 s: {but}."));
+    assert!(summary.ends_with(but), "{summary}");
+    assert!(advice.contains("a path that answers") && !advice.contains("where it waits"), "{advice}");
+    let (_, summary, advice) = told(None, "sleep", "", refused);
+    assert!(summary.ends_with("; --ready got HTTP 404 from http://127.0.0.1:70/bad"), "{summary}");
+    assert!(advice.contains("a path that answers"), "{advice}");
+    // Somebody else did.
+    let (.., advice) = told(Some("tcp 127.0.0.1:71"), "poll", "", refused);
+    assert!(advice.contains("where it waits"), "{advice}");
+    // By another name, or by one of several: the place is the same.
+    for (at, looks, same) in [
+        (at, "tcp [::1]:70 or tcp 127.0.0.1:70", true),
+        ("tcp 0.0.0.0:70", "tcp 127.0.0.1:70", true),
+        ("tcp [::]:70", "tcp 127.0.0.1:70", true),
+        ("tcp [::]:70 in pid 11", "tcp [::1]:70", true),
+        ("tcp 0.0.0.0:70", "tcp [::1]:70", false),
+        ("tcp 10.0.0.1:70", "tcp 127.0.0.1:70", false),
+        ("tcp 0.0.0.0:71", "tcp 127.0.0.1:70", false),
+        ("unix /run/x", "tcp 127.0.0.1:70", false),
+    ] {
+        let (_, summary, advice) = told(Some(at), "poll", "", &format!("; --ready looks at {looks}"));
+        assert_eq!(summary.contains("--ready looks at"), !same, "{at}, {looks}: {summary}");
+        assert_eq!(advice.contains("where it waits"), !same, "{at}, {looks}: {advice}");
+    }
     // It looks at the right place, or at none.
     for looks in ["; --ready looks at tcp 127.0.0.1:70", ""] {
         let (verdict, ..) = told(Some(at), "network", "tcp 127.0.0.1:70 (accept)", looks);

@@ -447,6 +447,34 @@ fn a_server_that_is_looked_for_elsewhere_waits_for_clients() {
 }
 
 #[test]
+fn a_server_that_answers_otherwise_is_told_with_what_it_answers() {
+    common::require_root();
+    let where_ = port();
+    let script = "import http.server, sys\n\
+                  class H(http.server.BaseHTTPRequestHandler):\n\
+                  \x20   def do_GET(self): self.send_error(404)\n\
+                  \x20   def log_message(self, *_): pass\n\
+                  http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_forever()";
+    let url = format!("http://localhost:{where_}/bad");
+    let recorded = record_unchecked(
+        &["--window", "2s", "--kill-when-ready", "--report", "--ready", &url],
+        &["python3", "-c", script, &where_.to_string()],
+    );
+    common::check_all(&recorded);
+    let start = command(&recorded);
+    assert_eq!(ready(start), ("timeout", 2000 * MS));
+    let detail = start["timeline"]["ready"]["detail"].as_str().unwrap();
+    assert!(detail.ends_with(&format!("; the last answer there was HTTP 404 from {url}")), "{detail}");
+    let found = start["findings"].as_array().unwrap();
+    let found = found.iter().find(|one| one["id"] == "never-ready").unwrap();
+    let summary = found["summary"].as_str().unwrap();
+    assert!(summary.contains(&format!("but --ready got HTTP 404 from {url}")), "{summary}");
+    assert!(!found["advice"].as_str().unwrap().contains("where it waits"), "{found}");
+    let said = recorded.stderr.replace('\u{a0}', " ");
+    assert!(said.contains("HTTP 404") && !said.contains("--ready looks at"), "{said}");
+}
+
+#[test]
 fn stop_when_ready_leaves_the_command_running() {
     common::require_root();
     let where_ = port().to_string();

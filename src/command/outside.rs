@@ -70,6 +70,8 @@ struct Caller {
     failed_ns: Option<u64>,
     /// There was an answer before anything had started.
     answered_before: bool,
+    /// The status of the last answer, which said that it is not ready.
+    refused: Option<u16>,
 }
 
 struct Attempt {
@@ -138,7 +140,7 @@ impl Lookout {
             if !target.wanted
                 && let What::Tcp(caller) | What::Http(caller, _) = &mut target.what
             {
-                (caller.attempt, caller.failed_ns, caller.tries) = (None, None, 0);
+                (caller.attempt, caller.failed_ns, caller.tries, caller.refused) = (None, None, 0, None);
             }
         }
     }
@@ -157,20 +159,20 @@ impl Lookout {
                     let stamp = file.stamp();
                     let new = stamp.is_some() && stamp != file.before;
                     file.before = stamp;
-                    new.then(|| (now(), format!("{}; looked for every ms", file.path.display())))
+                    new.then(|| (now(), format!("{}; looked for every ms", file.path.display()), false))
                 }
                 What::Tcp(caller) => caller
                     .call(&now, None)
-                    .map(|answer| (answer.at_ns, format!("tcp {} accepts{}", answer.by, answer.lag))),
+                    .map(|answer| (answer.at_ns, format!("tcp {} accepts{}", answer.by, answer.lag), false)),
                 What::Http(caller, url) => {
-                    caller.call(&now, Some(url)).map(|Answer { status, lag, at_ns, .. }| {
-                        (at_ns, format!("HTTP {status} from http://{}{}{lag}", url.host, url.path))
+                    caller.call(&now, Some(url)).map(|Answer { status, lag, at_ns, refused, .. }| {
+                        (at_ns, format!("HTTP {status} from http://{}{}{lag}", url.host, url.path), refused)
                     })
                 }
             };
-            if let Some((at_ns, detail)) = found {
-                target.wanted = false;
-                seen.push((at_ns, Outside { rule: target.rule, detail }));
+            if let Some((at_ns, detail, refused)) = found {
+                target.wanted = refused;
+                seen.push((at_ns, Outside { rule: target.rule, detail, refused }));
             }
         }
         seen
@@ -185,6 +187,8 @@ struct Answer {
     at_ns: u64,
     /// How late that may have been seen, counted from `at_ns`, in words.
     lag: String,
+    /// It said that it is not ready, and had not said it so before.
+    refused: bool,
 }
 
 impl Caller {
@@ -210,9 +214,12 @@ impl Caller {
         match attempt.step(url.is_some()) {
             Step::Wait if now().saturating_sub(attempt.begun_ns) < PATIENCE_NS => None,
             Step::Wait | Step::Failed => {
+                let (by, status) = (attempt.address, status(&attempt.answer));
                 self.failed_ns = Some(attempt.begun_ns);
                 self.attempt = None;
-                None
+                let status = status.filter(|_| status != self.refused)?;
+                self.refused = Some(status);
+                Some(Answer { by, status, at_ns: now(), lag: String::new(), refused: true })
             }
             Step::Reached => {
                 let (address, begun_ns) = (attempt.address, attempt.begun_ns);
@@ -228,7 +235,7 @@ impl Caller {
                     lag.push_str("; somebody else answered there before the start");
                 }
                 *self = Self { at: std::mem::take(&mut self.at), ..Self::default() };
-                Some(Answer { by: address, status, at_ns, lag })
+                Some(Answer { by: address, status, at_ns, lag, refused: false })
             }
         }
     }
@@ -348,8 +355,14 @@ mod tests {
     }
 
     fn until_seen(lookout: &mut Lookout) -> String {
+        until(lookout, false)
+    }
+
+    fn until(lookout: &mut Lookout, refused: bool) -> String {
         for _ in 0..5000 {
-            if let Some((_, seen)) = lookout.look(crate::host::clock::boottime_ns).pop() {
+            if let Some((_, seen)) = lookout.look(crate::host::clock::boottime_ns).pop()
+                && seen.refused == refused
+            {
                 return seen.detail;
             }
             std::thread::sleep(PERIOD);
@@ -406,7 +419,10 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
             let mut requests = Vec::new();
-            for answer in ["HTTP/1.1 503 Not yet\r\n\r\n", "nonsense\n", "", "HTTP/1.0 204 Fine\r\n\r\n"] {
+            let not_yet = "HTTP/1.1 503 Not yet\r\n\r\n";
+            for answer in
+                [not_yet, not_yet, "nonsense\n", "", "HTTP/1.1 404 No\r\n\r\n", "HTTP/1.0 204 Fine\r\n\r\n"]
+            {
                 let (mut stream, _) = listener.accept().unwrap();
                 let mut bytes = [0; 1024];
                 let n = stream.read(&mut bytes).unwrap();
@@ -416,6 +432,12 @@ mod tests {
             requests
         });
         let mut lookout = lookout(&format!("http://{address}/health?x=1"));
+        // Each refusal is told once.
+        for status in [503, 404] {
+            let detail = until(&mut lookout, true);
+            assert_eq!(detail, format!("HTTP {status} from http://{address}/health?x=1"));
+            assert!(lookout.is_active());
+        }
         let detail = until_seen(&mut lookout);
         assert!(
             detail.starts_with(&format!("HTTP 204 from http://{address}/health?x=1; asked ")),

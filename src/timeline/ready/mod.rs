@@ -12,6 +12,8 @@ pub mod rule;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use rest::{ANSWER, LOOKS};
+
 use super::world::World;
 use super::{Builder, start};
 use crate::event::Id;
@@ -78,6 +80,8 @@ pub(super) struct State {
     workers_ns: u64,
     /// When the last of the starts below it was ready, and which task of the tree that was.
     last_part: Option<(u64, Id, u32)>,
+    /// What it last answered to somebody who asked whether it is ready, if it was not.
+    refusal: Option<String>,
     pub verdict: Option<Verdict>,
 }
 
@@ -137,6 +141,9 @@ pub struct Outside {
     pub rule: usize,
     /// In words, with how late it may have been seen.
     pub detail: String,
+    /// It answered that it is not ready: told when it begins to, or says it in another way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
 }
 
 impl Builder {
@@ -175,6 +182,7 @@ impl Builder {
             workers: 0,
             workers_ns: 0,
             last_part: None,
+            refusal: None,
             verdict: None,
         }));
         for owner in self.trees_with(id).into_iter().skip(1) {
@@ -422,6 +430,10 @@ impl Builder {
         open.sort_unstable_by(|a, b| b.cmp(a));
         for (_, id) in open {
             if let Some(state) = self.state(id) {
+                if seen.refused {
+                    state.refusal = Some(cut(&seen.detail).to_owned());
+                    continue;
+                }
                 state.note(kind, time_ns, Some(seen.detail.clone()), true);
             }
             self.decide(id, time_ns, kind, true, Some(seen.detail.clone()), world);

@@ -199,16 +199,23 @@ impl Builder {
             _ => why.to_owned(),
         };
         // A server may well have come up, elsewhere.
-        let detail = match looked_at(self.kind(id)) {
-            Some(place) => format!("{detail}; --ready looks at {place}"),
+        let mut detail = match looked_at(self.kind(id)) {
+            Some(place) => format!("{detail}{LOOKS}{place}"),
             None => detail,
         };
         if let Some(state) = self.state(id) {
+            if let Some(refusal) = &state.refusal {
+                detail = format!("{detail}{ANSWER}{refusal}");
+            }
             state.verdict = Some(Verdict { kind: "timeout", inferred: false, detail: Some(detail) });
         }
         (end_ns, end)
     }
 }
+
+/// Before where somebody looked for a server in vain, and before what the answer there was.
+pub(crate) const LOOKS: &str = "; --ready looks at ";
+pub(crate) const ANSWER: &str = "; the last answer there was ";
 
 /// At the end of a recording so many starts are asked what they do: it has to end.
 const MAX_ASKED: u32 = 256;

@@ -583,6 +583,24 @@ fn where_the_window_ends_with_a_server_elsewhere_both_addresses_are_told() {
 }
 
 #[test]
+fn what_was_answered_instead_is_told_where_the_window_ends() {
+    let mut stage = stage(&["http://127.0.0.1:81/bad"]);
+    stage.fork(0, 1, 5).exec(10, 5, "/bin/service").doing(5, Doing::Clients);
+    for (at, detail) in [(100, "HTTP 503 from http://x/bad"), (200, "HTTP 404 from http://x/bad")] {
+        let seen = Outside { rule: 0, detail: detail.into(), refused: true };
+        stage.until(at);
+        stage.builder.outside(at * MS, &seen, &mut stage.world);
+        assert!(stage.builder.waits_for(0));
+    }
+    let starts = stage.end(30_000);
+    assert_eq!(ready(&starts[0]), ("timeout", 20_000));
+    let detail = starts[0].timeline.ready.detail.as_deref().unwrap();
+    let end = "; --ready looks at tcp 127.0.0.1:81; the last answer there was HTTP 404 from http://x/bad";
+    assert!(detail.ends_with(end), "{detail}");
+    assert!(starts[0].timeline.milestones.iter().all(|milestone| milestone.name != "http"));
+}
+
+#[test]
 fn the_tree_counts_but_for_a_helpers_own_unix_socket() {
     // A shell that starts a server.
     let mut stage = stage(&[]);
@@ -631,7 +649,7 @@ fn what_is_asked_for_decides() {
         let ran = Wait { spent: spent(10, 500, 480_000), kind: WaitKind::Poll, ..Wait::default() };
         stage.wait(500, 501, 5, ran);
         stage.until(600);
-        let seen = Outside { rule: 0, detail: "tcp accepts".into() };
+        let seen = Outside { rule: 0, detail: "tcp accepts".into(), refused: false };
         assert_eq!(
             stage.builder.waits_for(0),
             ["tcp:80", "quiet", "exit", "mark:down"].contains(&rule),
