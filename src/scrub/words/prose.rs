@@ -65,6 +65,8 @@ impl Pseudonyms {
                 Some(address) => out.push_str(&address),
                 // A pid stands after its word, which is another piece; so does a runtime's version.
                 None if number && out.ends_with("pid ") => out.push_str(head),
+                // What a server answered is no number of theirs.
+                None if number && head.len() == 3 && out.ends_with("HTTP ") => out.push_str(head),
                 None if is_release(head) && follows_runtime(out) => out.push_str(head),
                 None => out.push_str(&self.tokens(head, stays)),
             }

@@ -45,6 +45,29 @@ fn a_port_stays_one_that_can_be() {
 }
 
 #[test]
+fn where_a_server_was_asked_for_in_vain_stays_a_sentence() {
+    let detail = "the window ended; it waits for clients in poll (tcp 10.1.2.3:18733); --ready looks at tcp 10.1.2.3:18733; \
+                  the last answer there was HTTP 404 from http://10.1.2.3:18733/acme";
+    let a = with();
+    let address = a.text("tcp 10.1.2.3:18733");
+    let address = address.strip_prefix("tcp ").unwrap();
+    // The milestone that says where it waits is looked for by its name.
+    for name in
+        ["first_listen", "first_accept_wait", "first_accept", "first_output", "workers_ready", "daemonised"]
+    {
+        assert_eq!(a.text(name), name);
+    }
+    let rest = format!(
+        "the window ended; it waits for clients in poll (tcp {address}); --ready looks at tcp {address}; the last answer \
+         there was HTTP 404 from http://"
+    );
+    let scrubbed = a.text(detail);
+    assert!(scrubbed.starts_with(&rest), "{scrubbed}");
+    assert!(!scrubbed.contains("acme") && !scrubbed.contains("18733"), "{scrubbed}");
+    assert!(!a.text("HTTP 8443").contains("8443"), "another number");
+}
+
+#[test]
 fn what_everybody_has_stays() {
     let a = with();
     for path in
