@@ -140,13 +140,23 @@ static __always_inline __u32 frames_above(struct import_frames *calls, __u64 sp)
 	return depth;
 }
 
+/* A shell begins to read a file of commands, or has read it. */
+static __always_inline void tell_commands(struct task_struct *task, __u32 step, __u64 cookie)
+{
+	struct event_import *ev = import_reserve(task, step, cookie >> COOKIE_PY_FILE_SHIFT);
+
+	if (!ev)
+		return;
+	ev->facts = IMPORT_SHELL;
+	bpf_ringbuf_submit(ev, wake_flags());
+}
+
 SEC("?uprobe")
 int on_import_call(struct pt_regs *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct import_frames *calls;
 	struct import_frame *frame;
-	struct event_import *ev;
 	__u64 cookie;
 	__u32 depth;
 
@@ -173,11 +183,7 @@ int on_import_call(struct pt_regs *ctx)
 	calls->depth = depth + 1;
 	if (!(cookie & COOKIE_SHELL))
 		return 0;
-	ev = import_reserve(task, IMPORT_BEGIN, cookie >> COOKIE_PY_FILE_SHIFT);
-	if (!ev)
-		return 0;
-	ev->facts = IMPORT_SHELL;
-	bpf_ringbuf_submit(ev, wake_flags());
+	tell_commands(task, IMPORT_BEGIN, cookie);
 	return 0;
 }
 
@@ -231,11 +237,7 @@ int on_import_return(struct pt_regs *ctx)
 	if (!importer(task))
 		return 0;
 	if (cookie & COOKIE_SHELL) {
-		ev = import_reserve(task, IMPORT_END, cookie >> COOKIE_PY_FILE_SHIFT);
-		if (!ev)
-			return 0;
-		ev->facts = IMPORT_SHELL;
-		bpf_ringbuf_submit(ev, wake_flags());
+		tell_commands(task, IMPORT_END, cookie);
 		return 0;
 	}
 	ev = import_reserve(task, IMPORT_WHOLE, cookie >> COOKIE_PY_FILE_SHIFT);
