@@ -137,10 +137,12 @@ int BPF_PROG_THAT_STAYS(on_newtask, struct task_struct *child, __u64 clone_flags
 		if (pst && (pst->flags & (trace_all ? TASK_WATCHED : TASK_TRACKED))) {
 			st = state_make(child);
 			kept.flags = pst->flags & (TASK_TRACKED | TASK_WATCHED);
-			if (st)
+			if (st) {
 				st->flags = kept.flags;
-			else
+				st->watched_ns = pst->watched_ns;
+			} else {
 				refuse(child, &kept);
+			}
 		}
 		return 0;
 	}

@@ -10,15 +10,20 @@ static __always_inline bool is_watched(struct task_state *st)
 	return st && (st->flags & TASK_WATCHED);
 }
 
-/* User space has finished the start of this process: it is watched no longer. */
+/*
+ * User space has finished the start of this process: it is watched no longer. Unless it has executed another image since,
+ * of which user space did not know when it said so.
+ */
 static __always_inline bool is_settled(struct task_struct *task, struct task_state *st)
 {
 	__u64 birth = plain(task)->group_leader->start_boottime;
+	__u64 *until;
 
 	/* In a storm of starts every one of them: without the table's cold memory. */
 	if (birth > settled_newest)
 		return false;
-	if (!bpf_map_lookup_elem(&settled, &birth))
+	until = bpf_map_lookup_elem(&settled, &birth);
+	if (!until || *until < st->watched_ns)
 		return false;
 	st->flags &= ~TASK_WATCHED;
 	return true;

@@ -173,13 +173,16 @@ static __always_inline void mark_now(struct task_state *st, __u32 mark, __u64 no
 /* The current task is watched from here on; its time begins now. */
 static __always_inline void watch_begin(struct task_struct *task, struct task_state *st, __u64 now)
 {
-	__u64 birth = plain(task)->group_leader->start_boottime;
+	bool goes_on;
 
-	if (!watching || (st->flags & TASK_WATCHED))
+	if (!watching)
 		return;
+	/* Also where it is marked: it may have slept since that start was over. */
 	want_waking();
-	if (birth <= settled_newest)
-		bpf_map_delete_elem(&settled, &birth);
+	goes_on = (st->flags & TASK_WATCHED) && !is_settled(task, st);
+	st->watched_ns = now;
+	if (goes_on)
+		return;
 	st->flags |= TASK_WATCHED;
 	st->since_ns = now;
 	st->on_ns = now;

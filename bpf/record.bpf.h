@@ -77,6 +77,8 @@ static __always_inline void want_waking(void)
 {
 	void *nothing;
 
+	/* Before looking, for all CPUs: whoever has it off and then finds this as it was has missed none. */
+	__sync_fetch_and_add(&starts_begun, 1);
 	if (waking_hook != WAKING_OFF)
 		return;
 	waking_wanted_ns = bpf_ktime_get_boot_ns();

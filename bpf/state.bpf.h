@@ -29,6 +29,7 @@ __u64 seeding_since_ns = 0;                 /* who was born since then was marke
 __u64 settled_newest = 0;                   /* who was born later is not in `settled` */
 bool wake_sent = false;                     /* the consumer has been woken and has not drained yet */
 enum waking_hook waking_hook = WAKING_ON;
+__u64 starts_begun = 0;                     /* and asked to be looked at; see want_waking() */
 __u64 waking_wanted_ns = 0;                 /* since when it is WAKING_WANTED, or was last */
 struct lost lost = {};
 __u64 own_root_at[2] = {};                  /* the tracer's root, once it was met: vfsmount and dentry, which it holds */
@@ -104,6 +105,7 @@ struct task_state {
 	__u64 may_listen_count;             /* ... of so many, of which the bytes are the last */
 	__u64 entry;                        /* of a static image: where it begins, until it does */
 	__u64 fault;                        /* where its last page fault was */
+	__u64 watched_ns;                   /* since when it is watched; 0: since its creation */
 	/* Of a watched task: how it spent the time since its last record (see task.bpf.h). */
 	__u64 since_ns;                     /* that record; 0: it has not run yet */
 	__u64 on_ns;                        /* on a CPU since then; 0: it is off */
@@ -170,12 +172,12 @@ struct {
 	__type(value, __u8);
 } seed_roots SEC(".maps");
 
-/* Processes whose start is finished, by birth; see is_settled(). */
+/* Processes whose start is finished, by birth, and when it was; see is_settled(). */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
 	__type(key, __u64);
-	__type(value, __u8);
+	__type(value, __u64);
 } settled SEC(".maps");
 
 /* Who sent last through a connection within this machine: see sender_note(). */

@@ -286,9 +286,13 @@ static __always_inline void leave(struct task_struct *task, struct task_state *s
 SEC("?tp_btf/sched_switch")
 int BPF_PROG(on_switch_watched, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	struct task_state *st = state_of(prev);
+	struct task_state *st;
 	__u64 now = 0;
 
+	/* No start is under way: nobody's time is told, and whose start is over costs no more than anybody. */
+	if (waking_hook == WAKING_OFF)
+		return 0;
+	st = state_of(prev);
 	if (st && (st->flags & (TASK_WATCHED | TASK_FRESH))) {
 		now = bpf_ktime_get_boot_ns();
 		ran_unseen(prev, st, now, false);

@@ -127,3 +127,61 @@ fn starts_after_a_pause_have_their_waits_and_wakers() {
         }
     }
 }
+
+/// A task keeps the mark of its start when that is over until it is switched to again, and it may sleep until it executes
+/// another image.
+#[test]
+fn what_slept_since_its_start_is_looked_at_when_it_executes_another_image() {
+    let _turn = turn();
+    let shells = "read x; bash -c 'echo up; read y; exec sleep 0.3'; echo over";
+    for args in [&[][..], &["--syscall-hooks"]] {
+        let mut target = Live::shell(shells, &[]);
+        let running = record_background(&[&["-p", &target.pid_text()], args].concat());
+        target.say("begin");
+        target.wait_lines(1);
+        running.rest();
+        target.say("sleep");
+        target.wait_lines(2);
+        let recorded = running.stop();
+        let start = recorded.start_with_argv(&["sleep", "0.3"]);
+        assert_eq!((&start["seq"], &start["method"]["create"]), (&1.into(), &Value::Null), "{start:#}");
+        check_sleep(start, args);
+    }
+}
+
+fn check_sleep(start: &Value, args: &[&str]) {
+    let states = &start["timeline"]["states"];
+    let slept = states["blocked"]["sleep"].as_u64().unwrap_or_default();
+    assert!(slept >= 300 * MS && states["unknown_ns"].as_u64().unwrap() < MS, "{args:?}: {states}");
+    let waits = start["timeline"]["waits"].as_array().unwrap();
+    let sleep = waits.iter().find(|wait| wait["kind"] == "sleep").unwrap();
+    assert_eq!(sleep["woken_by"]["kind"], "timer", "{args:?}: {sleep}");
+}
+
+/// Whether a start is over is found some milliseconds afterwards, and by then the process may have begun the next one.
+#[test]
+fn what_executes_another_image_as_its_start_is_found_to_be_over_is_looked_at() {
+    let _turn = turn();
+    // A process that rests is ready after a second. Each of these rests for a little longer than the one before it.
+    let rests = "\
+        read x; rest=1000; \
+        while [ $rest -lt 1080 ]; do \
+            bash -c \"read -t 1.$(printf %03d $((rest - 1000))); exec sleep 0.3\" <\"$1\" & \
+            rest=$((rest + 2)); \
+        done; \
+        echo begun; wait; echo over";
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("nothing");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // Somebody who could write.
+    let _open = std::fs::File::options().read(true).write(true).open(&fifo).unwrap();
+    let mut target = Live::shell(rests, &[fifo.to_str().unwrap()]);
+    let running = record_background(&["-p", &target.pid_text()]);
+    target.say("begin");
+    target.wait_lines(2);
+    let recorded = running.stop();
+    let sleeps = recorded.starts_with_argv(&["sleep", "0.3"]);
+    let in_place: Vec<_> = sleeps.iter().filter(|start| start["seq"] == 1).collect();
+    assert!(sleeps.len() == 40 && in_place.len() > 10, "{} of {}", in_place.len(), sleeps.len());
+    in_place.iter().for_each(|start| check_sleep(start, &[]));
+}

@@ -102,7 +102,9 @@ impl Probe {
             let exact = plan.features.interrupt_count;
             let program = if exact { &skel.progs.on_waking_exact } else { &skel.progs.on_waking };
             let program = program.as_fd().try_clone_to_owned().map_err(anyhow::Error::from)?;
-            Some(Arc::new(Waking::new(program, waking_hook, wanted_ns)))
+            // SAFETY: the same.
+            let begun: &'static AtomicU64 = unsafe { AtomicU64::from_ptr(&raw mut bss.starts_begun) };
+            Some(Arc::new(Waking::new(program, waking_hook, wanted_ns, begun)))
         } else {
             None
         };
@@ -370,11 +372,12 @@ impl Probe {
         now
     }
 
-    /// The start of this process is finished: its tasks are watched no longer, and cost no more than
-    /// those of a stranger.
-    pub fn settle(&mut self, id: Id) {
+    /// The start of this process is finished: its tasks are watched no longer, and cost no more than those of a stranger.
+    /// But for what it executes after `until_ns` (boottime).
+    pub fn settle(&mut self, id: Id, until_ns: u64) {
+        let (birth, until) = (id.birth_ns.to_ne_bytes(), until_ns.to_ne_bytes());
         // Where this fails, records come that nobody needs.
-        let _ = self.skel.maps.settled.update(&id.birth_ns.to_ne_bytes(), &[1], MapFlags::ANY);
+        let _ = self.skel.maps.settled.update(&birth, &until, MapFlags::ANY);
         if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
             counter_of(&mut bss.settled_newest).fetch_max(id.birth_ns, Ordering::SeqCst);
         }

@@ -41,9 +41,9 @@ pub(super) struct Waking {
     state: &'static AtomicU32,
     /// Shared as well: since when it is wanted (boottime).
     wanted_ns: &'static AtomicU64,
+    /// And: how many starts have begun.
+    begun: &'static AtomicU64,
     held: Mutex<Held>,
-    /// It was wanted since somebody asked.
-    was_wanted: AtomicBool,
     /// It has been attached at least once ...
     was_attached: AtomicBool,
     /// ... and so often could not be when it was wanted, or was late.
@@ -52,14 +52,19 @@ pub(super) struct Waking {
 
 impl Waking {
     /// Of a loaded program. What it shares with the programs must stay valid for as long as this lives.
-    pub(super) fn new(program: OwnedFd, state: &'static AtomicU32, wanted_ns: &'static AtomicU64) -> Self {
+    pub(super) fn new(
+        program: OwnedFd,
+        state: &'static AtomicU32,
+        wanted_ns: &'static AtomicU64,
+        begun: &'static AtomicU64,
+    ) -> Self {
         state.store(OFF, Ordering::SeqCst);
         Self {
             program,
             state,
             wanted_ns,
+            begun,
             held: Mutex::default(),
-            was_wanted: AtomicBool::new(false),
             was_attached: AtomicBool::new(false),
             missed: AtomicU64::new(0),
         }
@@ -109,7 +114,6 @@ impl Waking {
         if self.state.load(Ordering::SeqCst) != WANTED {
             return;
         }
-        self.was_wanted.store(true, Ordering::SeqCst);
         let since_ns = self.wanted_ns.load(Ordering::SeqCst);
         match self.attach() {
             Ok(absent) => {
@@ -159,6 +163,8 @@ impl Waking {
 /// When it is to go.
 #[derive(Default)]
 pub(super) struct Rest {
+    /// How many starts had begun when this was last asked.
+    begun: u64,
     /// Since when no start is under way.
     idle_ns: Option<u64>,
     /// Since when the programs know that it may be gone.
@@ -170,25 +176,26 @@ impl Rest {
     /// shortest are over when they are looked at), and none is under way whose waits are told. True: it is to go now, by
     /// [`Waking::leave`].
     pub(super) fn at(&mut self, waking: &Waking, idle: bool, until_ns: u64) -> bool {
-        if !idle {
-            // One that began before the programs knew, and was told late.
-            if waking.state.compare_exchange(OFF, WANTED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-                // It may be gone since then.
+        let idle_ns = *self.idle_ns.get_or_insert(until_ns);
+        if idle
+            && until_ns.saturating_sub(idle_ns) >= IDLE_NS
+            && waking.begun.load(Ordering::SeqCst) == self.begun
+            && waking.state.compare_exchange(ON, OFF, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        {
+            self.off_ns = Some(boottime_ns());
+        }
+        // After the programs know: who began before that has been counted, and who begins from here on wants it. What is
+        // counted has not been looked at yet, or will never be a start: a fork that fails.
+        let begun = waking.begun.load(Ordering::SeqCst);
+        if !idle || begun != self.begun {
+            if waking.state.load(Ordering::SeqCst) == OFF {
+                // It may be gone since then. (First: whoever finds it wanted reads this.)
                 waking.wanted_ns.store(self.off_ns.unwrap_or_else(boottime_ns), Ordering::SeqCst);
+                let _ = waking.state.compare_exchange(OFF, WANTED, Ordering::SeqCst, Ordering::SeqCst);
                 waking.look();
             }
-        }
-        // What made the programs want it has not been looked at yet, or will never be a start: a fork that fails.
-        if waking.was_wanted.swap(false, Ordering::SeqCst) || !idle {
-            *self = Self::default();
+            *self = Self { begun, ..Self::default() };
             return false;
-        }
-        let idle_ns = *self.idle_ns.get_or_insert(until_ns);
-        if until_ns.saturating_sub(idle_ns) < IDLE_NS {
-            return false;
-        }
-        if waking.state.compare_exchange(ON, OFF, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            self.off_ns = Some(boottime_ns());
         }
         // What began before the programs knew has been looked at by now: nothing.
         self.off_ns.take_if(|off_ns| *off_ns < until_ns).is_some()
@@ -204,7 +211,8 @@ mod tests {
     fn waking(state: u32) -> Waking {
         let shared: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(0)));
         let wanted_ns: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(boottime_ns())));
-        let waking = Waking::new(File::open("/dev/null").unwrap().into(), shared, wanted_ns);
+        let begun: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(0)));
+        let waking = Waking::new(File::open("/dev/null").unwrap().into(), shared, wanted_ns, begun);
         shared.store(state, Ordering::SeqCst);
         waking.held().link = (state != OFF).then(|| File::open("/dev/null").unwrap().into());
         waking
@@ -263,8 +271,10 @@ mod tests {
         let now = boottime_ns();
         assert!(!rest.at(&waking, true, now));
         // Longer ago than it takes, but it was wanted since.
+        waking.begun.fetch_add(1, Ordering::SeqCst);
         waking.state.store(WANTED, Ordering::SeqCst);
         waking.look();
+        assert!(!rest.at(&waking, true, now + 2 * IDLE_NS));
         assert!(!rest.at(&waking, true, now + 2 * IDLE_NS));
         assert!(!rest.at(&waking, true, now + 3 * IDLE_NS - 1));
         assert_eq!(waking.state.load(Ordering::SeqCst), ON);
@@ -274,6 +284,21 @@ mod tests {
         assert!(!rest.at(&waking, true, now + 4 * IDLE_NS));
         assert_eq!(waking.state.load(Ordering::SeqCst), ON);
         assert!(rest.at(&waking, true, now + 4 * IDLE_NS + 1));
+        assert_eq!(waking.state.load(Ordering::SeqCst), OFF);
+    }
+
+    #[test]
+    fn a_start_that_begins_is_not_taken_for_none() {
+        let (waking, mut rest) = (waking(ON), Rest::default());
+        let now = boottime_ns();
+        assert!(!rest.at(&waking, true, now));
+        // It has not been looked at, and may be over by then. The programs had no reason to want anything.
+        waking.begun.fetch_add(1, Ordering::SeqCst);
+        assert!(!rest.at(&waking, true, now + IDLE_NS));
+        assert!(!rest.at(&waking, true, now + IDLE_NS + 1));
+        assert!(!rest.at(&waking, true, now + 2 * IDLE_NS));
+        assert_eq!(waking.state.load(Ordering::SeqCst), ON);
+        rest.at(&waking, true, now + 2 * IDLE_NS + 1);
         assert_eq!(waking.state.load(Ordering::SeqCst), OFF);
     }
 

@@ -433,6 +433,8 @@ impl Builder {
                     process.loose_execs.pop_front();
                 }
                 process.loose_execs.push_back(mark);
+                // It is looked at since it tried.
+                self.settled.push((id, self.now_ns));
             }
         }
     }

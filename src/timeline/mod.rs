@@ -162,7 +162,7 @@ pub struct Builder {
     /// Of the rules that have one.
     patterns: Vec<Option<regex_lite::Regex>>,
     /// Processes whose start is finished and that go on.
-    settled: Vec<Id>,
+    settled: Vec<(Id, u64)>,
     /// Starts that were asked at the end of the recording what they do.
     asked_at_end: u32,
     command: CommandStart,
@@ -249,9 +249,9 @@ impl Builder {
         })
     }
 
-    /// Takes out the processes whose start is finished and that go on: nothing more has to be known of
-    /// what their tasks do.
-    pub fn settled(&mut self) -> std::vec::Drain<'_, Id> {
+    /// Takes out the processes whose start is finished and that go on: nothing more has to be known of what their tasks do.
+    /// With the time of the last event that had come by then: what they executed later is another start.
+    pub fn settled(&mut self) -> std::vec::Drain<'_, (Id, u64)> {
         self.settled.drain(..)
     }
 

@@ -327,8 +327,8 @@ impl<'a> Live<'a> {
     }
 
     pub(super) fn deliver(&mut self) {
-        for id in self.builder.settled() {
-            self.probe.settle(id);
+        for (id, until_ns) in self.builder.settled() {
+            self.probe.settle(id, until_ns);
         }
         let mut large = false;
         let mut out = std::mem::take(&mut self.failure);

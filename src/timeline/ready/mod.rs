@@ -207,7 +207,7 @@ impl Builder {
         let copy = process.execs == 0 && process.creation.is_some();
         let creator = process.creator;
         if ready {
-            self.settled.push(id);
+            self.settled.push((id, self.now_ns));
         }
         let quiet_ns = self.quiet_ns();
         for owner in trees.into_iter().filter(|owner| *owner != id) {

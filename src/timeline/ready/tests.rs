@@ -187,7 +187,7 @@ fn a_server_is_ready_when_it_waits_for_clients() {
     stage.fork(100, 1, 5).exec(110, 5, "/bin/server");
     stage.mark(120, 5, Moment::LibcStart, "", None);
     stage.mark(200, 5, Moment::Listen, "", tcp(80)).mark(350, 5, Moment::AcceptWait, "", tcp(80));
-    assert_eq!(stage.builder.settled().collect::<Vec<_>>(), [id(5)]);
+    assert_eq!(stage.builder.settled().collect::<Vec<_>>(), [(id(5), 350 * MS)]);
     assert_eq!(stage.builder.command(), CommandStart::Ready);
     // Held back for a little: what its creator does may still matter.
     stage.until(360);
