@@ -434,7 +434,7 @@ struct seed {
 	__u32 fresh;                  /* 1: marked by this pass */
 };
 
-/* Is the program on wake-ups attached? */
+/* Is the program on wake-ups attached? Unless it is off, that on switches looks at them. */
 enum waking_hook {
 	WAKING_ON = 0,
 	WAKING_OFF = 1,               /* no start is under way */

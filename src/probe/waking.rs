@@ -5,6 +5,9 @@
 //! goes a while after the recording has begun, or the last start has become ready. The program that sees the next one
 //! begin (`want_waking()` in `bpf/record.bpf.h`) wakes the [`Drainer`](super::inbox), which attaches it again.
 //!
+//! The program on switches cannot come late, so it stays and returns at once meanwhile; the same word of shared memory
+//! opens it.
+//!
 //! What is lost by that: until it is attached, a fraction of a millisecond after the entry into fork, nobody knows who
 //! woke whom, and a wait that ends before has no waker. How long it was blocked is measured all the same.
 
