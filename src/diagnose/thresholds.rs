@@ -5,12 +5,23 @@
 
 use crate::settings::{Section, Value};
 use crate::words::parse_time;
-use std::fmt::Write as _;
 
 /// A value of the table.
-trait Kind: Sized {
-    fn from_toml(value: Value<'_>) -> Result<Self, String>;
+trait Kind {
+    fn set(&mut self, value: Value<'_>) -> Result<(), String>;
     fn to_toml(&self) -> String;
+}
+
+/// What is printed of a key beside its value.
+struct Key {
+    name: &'static str,
+    docs: &'static [&'static str],
+}
+
+struct SectionOfKeys {
+    name: &'static str,
+    about: &'static [&'static str],
+    keys: &'static [Key],
 }
 
 /// A length of time in nanoseconds.
@@ -26,10 +37,11 @@ const fn ms(n: u64) -> Time {
 }
 
 impl Kind for Time {
-    fn from_toml(value: Value<'_>) -> Result<Self, String> {
+    fn set(&mut self, value: Value<'_>) -> Result<(), String> {
         let text = value.as_str().ok_or("it takes a time, such as \"20ms\"")?;
         let time = parse_time(text).map_err(|why| format!("{why}; here in quotes: \"20ms\""))?;
-        Ok(Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
+        self.0 = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Ok(())
     }
 
     fn to_toml(&self) -> String {
@@ -39,11 +51,10 @@ impl Kind for Time {
 }
 
 impl Kind for u64 {
-    fn from_toml(value: Value<'_>) -> Result<Self, String> {
-        value
-            .as_integer()
-            .and_then(|n| u64::try_from(n).ok())
-            .ok_or_else(|| "it takes a whole number, such as 4".into())
+    fn set(&mut self, value: Value<'_>) -> Result<(), String> {
+        let number = value.as_integer().and_then(|n| Self::try_from(n).ok());
+        *self = number.ok_or("it takes a whole number, such as 4")?;
+        Ok(())
     }
 
     fn to_toml(&self) -> String {
@@ -52,11 +63,10 @@ impl Kind for u64 {
 }
 
 impl Kind for f64 {
-    fn from_toml(value: Value<'_>) -> Result<Self, String> {
-        match value.as_float().filter(|n| n.is_finite() && *n >= 0.0) {
-            Some(number) => Ok(number),
-            None => Err("it takes a number, such as 0.15".into()),
-        }
+    fn set(&mut self, value: Value<'_>) -> Result<(), String> {
+        let number = value.as_float().filter(|n| n.is_finite() && *n >= 0.0);
+        *self = number.ok_or("it takes a number, such as 0.15")?;
+        Ok(())
     }
 
     fn to_toml(&self) -> String {
@@ -89,37 +99,15 @@ macro_rules! thresholds {
         )*
 
         impl Thresholds {
-            /// The names of the sections.
-            pub const SECTIONS: &[&str] = &[$($name,)*];
+            const SECTIONS: &[SectionOfKeys] = &[$(SectionOfKeys {
+                name: $name,
+                about: &[$($about,)*],
+                keys: &[$(Key { name: stringify!($key), docs: &[$($doc,)*] },)*],
+            },)*];
 
-            fn set(&mut self, section: &str, key: &str, value: Value<'_>) -> Result<(), String> {
-                match section {
-                    $($name => match key {
-                        $(stringify!($key) => {
-                            self.$section.$key = Kind::from_toml(value)?;
-                            Ok(())
-                        })*
-                        _ => Err(format!("there is no such key; it has: {}", [$(stringify!($key),)*].join(", "))),
-                    },)*
-                    _ => Err(format!("there is no such section; there are: {}", Self::SECTIONS.join(", "))),
-                }
-            }
-
-            /// The whole table as TOML, each key with its reason.
-            pub fn to_toml(&self) -> String {
-                let mut out = String::from(
-                    "# From when on something is told by startrace: report --thresholds FILE takes this file, or a part of it.\n",
-                );
-                $(
-                    out.push('\n');
-                    $(let _ = writeln!(out, "#{}", $about);)*
-                    let _ = writeln!(out, "[{}]", $name);
-                    $(
-                        $(let _ = writeln!(out, "#{}", $doc);)*
-                        let _ = writeln!(out, "{} = {}", stringify!($key), self.$section.$key.to_toml());
-                    )*
-                )*
-                out
+            /// The values of all keys, in the order of [`Self::SECTIONS`].
+            fn values(&mut self) -> Vec<&mut dyn Kind> {
+                vec![$($(&mut self.$section.$key,)*)*]
             }
         }
     };
@@ -318,7 +306,56 @@ thresholds! {
 /// Largest file that is taken: the whole table has 5 KB.
 const MAX_FILE: usize = 1 << 20;
 
+fn names<T>(of: &[T], name: impl Fn(&T) -> &'static str) -> String {
+    of.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
 impl Thresholds {
+    fn section_names() -> String {
+        names(Self::SECTIONS, |section| section.name)
+    }
+
+    fn set(&mut self, section: &str, key: &str, value: Value<'_>) -> Result<(), String> {
+        let mut values = self.values().into_iter();
+        for known in Self::SECTIONS {
+            let of_section = values.by_ref().take(known.keys.len());
+            if known.name != section {
+                of_section.for_each(drop);
+                continue;
+            }
+            let mut keys = of_section.zip(known.keys);
+            let Some((place, _)) = keys.find(|(_, known)| known.name == key) else {
+                let known = names(known.keys, |key| key.name);
+                return Err(format!("there is no such key; it has: {known}"));
+            };
+            return place.set(value);
+        }
+        Err(format!("there is no such section; there are: {}", Self::section_names()))
+    }
+
+    /// The whole table as TOML, each key with its reason.
+    pub fn to_toml(&self) -> String {
+        let mut out = String::from(
+            "# From when on something is told by startrace: report --thresholds FILE takes this file, or a part of it.\n",
+        );
+        let mut own = self.clone();
+        let mut values = own.values().into_iter();
+        let mut line = |parts: [&str; 3]| {
+            parts.iter().for_each(|part| out.push_str(part));
+            out.push('\n');
+        };
+        for section in Self::SECTIONS {
+            line(["", "", ""]);
+            section.about.iter().for_each(|about| line(["#", about, ""]));
+            line(["[", section.name, "]"]);
+            for (key, value) in section.keys.iter().zip(values.by_ref()) {
+                key.docs.iter().for_each(|doc| line(["#", doc, ""]));
+                line([key.name, " = ", &value.to_toml()]);
+            }
+        }
+        out
+    }
+
     /// The usual ones, as a TOML text changes them.
     ///
     /// # Errors
@@ -332,10 +369,10 @@ impl Thresholds {
         let mut thresholds = Self::default();
         for (section, values) in Section::top(table.get_ref()).entries() {
             let Some(values) = values.as_section() else {
-                return Err(format!("{section}: keys stand in sections: {}", Self::SECTIONS.join(", ")));
+                return Err(format!("{section}: keys stand in sections: {}", Self::section_names()));
             };
-            if !Self::SECTIONS.contains(&section) {
-                let known = Self::SECTIONS.join(", ");
+            if !Self::SECTIONS.iter().any(|known| known.name == section) {
+                let known = Self::section_names();
                 return Err(format!("[{section}]: there is no such section; there are: {known}"));
             }
             for (key, value) in values.entries() {
