@@ -846,6 +846,37 @@ fn what_a_script_does_before_it_executes_its_program_is_not_the_price_of_wrapper
 }
 
 #[test]
+fn a_verdict_names_the_file_that_a_shell_read_and_that_had_the_time() {
+    let mut script = start(10, None, 0, 400, &[(400, 10, "running", "")]);
+    let file = |path: &str, ms: u64, own_ms: u64| {
+        json!({"at_ns": MS, "duration_ns": ms * MS, "path": path, "exec": 0, "whole_ns": ms * MS,
+            "own_ns": own_ms * MS})
+    };
+    let said = |script: &Value| diagnose(std::slice::from_ref(script)).verdict[0].clone();
+    let sourced = |files: &[Value]| {
+        let none = json!([]);
+        json!({"opened": 3, "open_failed": 0, "found": 0, "missed": 0, "spent_ns": 0, "sums": none, "errors": {},
+            "misses": none, "misses_left_out": 0, "files": none, "files_left_out": 0, "sourced": files})
+    };
+    // The inner one, and not the one that reads it.
+    let quick = file("/etc/quick", 2, 2);
+    script["timeline"]["files"] =
+        sourced(&[file("env", 310, 10), file("lib\u{1b}[1m.inc", 300, 300), quick.clone()]);
+    assert!(
+        said(&script).ends_with("; 300 ms of it in lib\\x1b[1m.inc, which the shell read."),
+        "{}",
+        said(&script)
+    );
+    // None of them has the most.
+    script["timeline"]["files"] = sourced(&[file("a", 199, 199), quick]);
+    assert!(!said(&script).contains("which the shell read"), "{}", said(&script));
+    // Where the shell does not tell, the time until the next one is nobody's.
+    script["timeline"]["files"] =
+        sourced(&[json!({"at_ns": MS, "duration_ns": 390 * MS, "path": "a.sh", "exec": 0})]);
+    assert!(!said(&script).contains("which the shell read"), "{}", said(&script));
+}
+
+#[test]
 fn a_verdict_names_what_the_script_did_where_no_cause_is_most_of_it() {
     // A helper each, none of them worth the verdict.
     let work: Vec<(u64, u32, &str, &str)> =

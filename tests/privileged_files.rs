@@ -275,6 +275,19 @@ fn bash_tells_which_files_it_reads_whatever_they_are_called() {
 }
 
 #[test]
+fn the_verdict_names_the_file_that_the_shell_spent_its_time_in() {
+    require_root();
+    let at = folder();
+    fs::write(at.path().join("slow"), "sleep .3\n").unwrap();
+    let recorded = run(&["bash", "-c", ". \"$1\"/slow; :", "bash", at.path().to_str().unwrap()]);
+    let trace = recorded.folder.path().join("trace.json");
+    let report = std::process::Command::new(common::startrace()).arg("report").arg(&trace).output().unwrap();
+    let report = String::from_utf8(report.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let named = format!("in {}/slow, which the shell read.", at.path().display());
+    assert!(report.split_once(" starts ").is_some_and(|(first, _)| first.contains(&named)), "{report}");
+}
+
+#[test]
 fn more_calls_than_are_told_singly_are_still_counted() {
     require_root();
     let python = python();

@@ -48,6 +48,15 @@ struct Root {
     path: Vec<(String, u64)>,
     /// It was mostly another program that executed this one.
     before: Option<Before>,
+    /// A file of commands that the shell read, with most of the start's time, and how long that is.
+    sourced: Option<(String, u64)>,
+}
+
+/// Without what it read itself, as the shell told; those of which only the opening was seen may have had any time.
+fn sourced(start: &Start) -> Option<(String, u64)> {
+    let files = &start.timeline.files.as_ref()?.sourced;
+    let (file, ns) = files.iter().filter_map(|file| Some((file, file.own_ns?))).max_by_key(|(_, ns)| *ns)?;
+    (ns >= start.timeline.duration_ns / 2).then(|| (label::harmless(&file.path, MAX_DETAIL), ns))
 }
 
 /// The program, an entry script most often, that had most of a start's time, and then executed the next one.
@@ -179,6 +188,7 @@ impl Facts {
                 older: is_older(start),
                 path,
                 before: Before::of(start),
+                sourced: sourced(start),
             },
         );
     }
@@ -301,6 +311,10 @@ impl Facts {
                 Some(_) => format!("; {of_it}, {} ({share}), {words}", time(*ns)),
                 None => format!("; {} {of_it} ({share}) {words}", time(*ns)),
             });
+        }
+        // Whatever the cause is, this is where to look for it.
+        if let Some((file, ns)) = root.and_then(|root| root.sourced.as_ref()) {
+            first.push_str(&format!("; {} of it in {file}, which the shell read", time(*ns)));
         }
         first.push('.');
         out.push(first);
