@@ -43,6 +43,13 @@ fn through(profile: &Value, functions: &[&str]) -> u64 {
     profile["stacks"].as_array().unwrap().iter().filter(holds).map(|stack| n(stack, "samples")).sum()
 }
 
+/// What `cpu-bound` advises.
+fn advice_on_computing(start: &Value) -> &str {
+    let findings = start["findings"].as_array().unwrap();
+    let found = findings.iter().find(|finding| finding["id"] == "cpu-bound");
+    found.unwrap_or_else(|| panic!("{findings:#?}"))["advice"].as_str().unwrap()
+}
+
 #[test]
 fn known_functions_have_their_shares() {
     require_root();
@@ -63,6 +70,8 @@ fn known_functions_have_their_shares() {
     assert_eq!(first["module"].as_str(), Some(&*built.path("spin")));
     let hooks = recorded.trace["session"]["hooks"].as_array().unwrap();
     assert!(hooks.contains(&"perf_event/cpu-clock".into()));
+    // Nobody is advised to look for what has been found.
+    assert!(advice_on_computing(start).contains("what ran most, by its samples: spin_inner, "));
 
     let trace = recorded.folder.path().join("trace.json");
     let exported =
@@ -92,6 +101,7 @@ fn what_has_no_names_says_so_and_children_have_their_own() {
     // Without the option there is none.
     let recorded = record(&["-q"], &[built.path("spin")]);
     assert!(recorded.starts()[0]["timeline"]["profile"].is_null());
+    assert!(advice_on_computing(&recorded.starts()[0]).contains("--profile"));
 }
 
 #[test]

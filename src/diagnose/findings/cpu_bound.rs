@@ -1,6 +1,6 @@
 //! `cpu-bound`: a start computes nearly all the time, and nothing else explains it.
 
-use crate::diagnose::case::{Case, sum, time};
+use crate::diagnose::case::{Case, quoted, sum, time};
 use crate::diagnose::catalogue::{Feed, Page, Rule};
 use crate::diagnose::hit::Hit;
 use crate::trace::schema::Severity;
@@ -11,7 +11,7 @@ const PAGE: Page = Page {
     what: "A start runs on a CPU for nearly all of its time, and no other finding explains much of it.",
     why: "It computes: parses, compiles, imports, decompresses. Only the program itself can do less.",
     measured: "Not priced: what of it could go away is not known. The evidence has the CPU time on the critical path, and user's and kernel's share.",
-    fix: "Profile it (perf record -g, py-spy record, async-profiler); keep results between runs; do later what is not needed at once; much kernel time is a matter of system calls and page faults.",
+    fix: "See which functions it is (record --profile 999; py-spy record, async-profiler); keep results between runs; do later what is not needed at once; much kernel time is a matter of system calls and page faults.",
     mistaken: "A batch job is meant to compute: its end is the end of its start for --ready auto.",
 };
 
@@ -51,7 +51,7 @@ impl Rule for CpuBound {
                 time(ns),
                 time(case.duration())
             ))
-            .advises("Profile it: perf record -g, or the language's own profiler")
+            .advises("See which functions it is: record --profile 999, or the language's own profiler")
             .shows("running_ns", ns)
             .at_most(Severity::Info);
         if let Some(counters) = &case.start.timeline.counters {
@@ -60,8 +60,17 @@ impl Rule for CpuBound {
         if let Some(profile) = &case.start.timeline.profile {
             let top = profile.functions.iter().take(5).map(|function| {
                 let name = function.function.as_deref().or(function.module.as_deref()).unwrap_or("?");
-                serde_json::json!({"function": super::super::case::quoted(name), "ns": function.own.saturating_mul(profile.period_ns)})
+                (quoted(name), function.own.saturating_mul(profile.period_ns))
             });
+            let top: Vec<(String, u64)> = top.collect();
+            if let Some((name, ns)) = top.first() {
+                hit = hit.advises(format!(
+                    "Begin with what ran most, by its samples: {name}, {} by itself; in an interpreter the language's own \
+                     profiler says for which line",
+                    time(*ns)
+                ));
+            }
+            let top = top.iter().map(|(name, ns)| serde_json::json!({"function": name, "ns": ns}));
             hit = hit.shows("functions", top.collect::<Vec<_>>());
         }
         vec![hit]
