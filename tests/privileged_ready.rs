@@ -629,6 +629,17 @@ fn what_is_seen_from_outside() {
 }
 
 #[test]
+fn a_program_that_never_started_is_told_where_something_was_asked_for_it() {
+    common::require_root();
+    // The second is met by an exec in a start.
+    let rules = ["--ready", "sle\u{1b}p=exec", "--ready", "*/sleep=exit", "--ready", "nginx=accept"];
+    let recorded = record(&rules, &["sh", "-c", "exec sleep 0.01"]);
+    let told: Vec<&str> = recorded.stderr.lines().filter(|line| line.contains("--ready")).collect();
+    let of = |exe: &str| format!("startrace: --ready {exe}=...: no program of that name or path started");
+    assert_eq!(told, [of("sle\\x1bp"), of("nginx")], "{}", recorded.stderr);
+}
+
+#[test]
 fn rules_for_an_executable() {
     common::require_root();
     let recorded =

@@ -163,6 +163,8 @@ pub struct Builder {
     patterns: Vec<Option<regex_lite::Regex>>,
     /// Processes whose start is finished and that go on.
     settled: Vec<(Id, u64)>,
+    /// Which of the rules for readiness have held for some start.
+    rules_met: Vec<usize>,
     /// Starts that were asked at the end of the recording what they do.
     asked_at_end: u32,
     command: CommandStart,
@@ -191,6 +193,7 @@ impl Builder {
             due: BinaryHeap::new(),
             patterns: options.ready.list.iter().map(pattern).collect(),
             settled: Vec::new(),
+            rules_met: Vec::new(),
             asked_at_end: 0,
             marking: None,
             command: CommandStart::default(),

@@ -312,6 +312,10 @@ impl<'a> Recording<'a> {
         self.live.step(|| Recorded::End(ended_ns), |builder, world| groups = builder.end(ended_ns, world));
         self.live.enough &= self.count.is_some();
         self.live.deliver();
+        for exe in self.live.builder.rules_not_met() {
+            let text = format!("--ready {exe}=...: no program of that name or path started");
+            self.live.sink.remark(&crate::trace::text::sanitize(&text));
+        }
         // Those who join what was found need room.
         host::memory::give_back();
         // The last start that was wanted may come out only now; any after it were cut off.

@@ -155,14 +155,27 @@ impl Builder {
         (self.quiet_ns() / QUIET_PART).max(QUIET_LEAST_NS)
     }
 
+    fn rule_of(&mut self, id: Id) -> Option<usize> {
+        let process = self.processes.get(&id)?;
+        let rule = self.options.ready.of(process.program.image.exe.as_deref(), process.is_command);
+        self.rules_met.extend(rule.filter(|rule| !self.rules_met.contains(rule)));
+        rule
+    }
+
+    /// The executables for whose starts something was asked for, and of which none was met.
+    pub fn rules_not_met(&self) -> impl Iterator<Item = &str> {
+        let rules = self.options.ready.list.iter().enumerate();
+        rules.filter(|(at, _)| !self.rules_met.contains(at)).filter_map(|(_, rule)| rule.exe.as_deref())
+    }
+
     /// A start was opened.
     pub(super) fn begin_ready(&mut self, id: Id, origin_ns: u64, seq: u32) {
         let timeline = self.options.level >= Level::Timeline;
         if !timeline && self.options.ready.list.is_empty() {
             return;
         }
+        let rule = self.rule_of(id);
         let Some(process) = self.processes.get_mut(&id) else { return };
-        let rule = self.options.ready.of(process.program.image.exe.as_deref(), process.is_command);
         let from_birth = process.start.as_ref().is_some_and(|start| !start.in_place && !start.partial);
         process.ready = Some(Box::new(State {
             seq,
@@ -304,9 +317,9 @@ impl Builder {
 
     /// A new image is in place: another rule may hold, and other threads.
     pub(super) fn image_is_new(&mut self, time_ns: u64, id: Id, old_tid: u32, world: &mut dyn World) {
+        let rule = self.rule_of(id);
         let Some(process) = self.processes.get_mut(&id) else { return };
         process.has_notify_socket = None;
-        let rule = self.options.ready.of(process.program.image.exe.as_deref(), process.is_command);
         let Some(state) = &mut process.ready else { return };
         let changed = state.rule != rule;
         state.rule = rule;
