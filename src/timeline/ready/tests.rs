@@ -209,6 +209,20 @@ fn a_server_is_ready_when_it_waits_for_clients() {
     );
 }
 
+/// It is looked at from the entry into an exec on: no longer, where that comes to nothing.
+#[test]
+fn what_fails_to_execute_another_image_after_its_start_is_left_alone_again() {
+    let mut stage = stage(&[]);
+    stage.fork(100, 1, 5).exec(110, 5, "/bin/server").mark(350, 5, Moment::AcceptWait, "", tcp(80));
+    assert_eq!(stage.builder.settled().count(), 1);
+    let failed = |at: u64| What::ExecFail { entry_ns: Some(at * MS), errno: Some(2), path: None };
+    stage.at(420, 5, failed(419)).at(421, 5, failed(420));
+    assert_eq!(stage.builder.settled().collect::<Vec<_>>(), [(id(5), 420 * MS), (id(5), 421 * MS)]);
+    // Within a start it goes on.
+    stage.fork(500, 1, 6).at(510, 6, failed(509));
+    assert_eq!(stage.builder.settled().count(), 0);
+}
+
 /// A thread makes it ready while the main thread waits, and by the time that this is looked at the main thread
 /// has come back: nobody can say any more what it did, but its record is on the way.
 #[test]
