@@ -351,7 +351,8 @@ impl Builder {
 
     /// What a start's tasks have told, where its main thread has not told all.
     pub(super) fn dark(&self, id: Id, end_ns: u64, end: End) -> Option<Box<Dark>> {
-        let process = self.processes.get(&id).filter(|_| end == End::Ready && self.is_dark(id, end_ns))?;
+        let goes_on = matches!(end, End::Ready | End::Window);
+        let process = self.processes.get(&id).filter(|_| goes_on && self.is_dark(id, end_ns))?;
         let open = process.start.as_ref()?;
         (process.tasks.len() <= DARK_PIECES).then(|| {
             Box::new(Dark {
@@ -368,8 +369,14 @@ impl Builder {
         let Some(mut dark) = built.dark.take() else { return };
         let unknown = |states: &Option<States>| states.as_ref().map_or(u64::MAX, |states| states.unknown_ns);
         let before = unknown(&built.start.timeline.states);
-        let Some(process) = self.processes.get_mut(&id).filter(|_| before > 0) else { return };
+        let Some(process) = self.processes.get_mut(&id) else { return };
         dark.tasks.follow(&process.tasks);
+        // By the time it was asked what the main thread waits for that may have been the next wait.
+        let lane = dark.tasks.lane(id.pid).and_then(|lane| dark.tasks.lanes.get(lane));
+        let told_all = lane.and_then(|lane| lane.until_ns()) >= Some(built.finished.end_ns);
+        if before == 0 && !told_all {
+            return;
+        }
         let kept = std::mem::replace(&mut process.tasks, dark.tasks);
         let origin_ns = built.finished.origin_ns;
         let phases = built.start.timeline.phases.clone();
@@ -390,7 +397,7 @@ impl Builder {
             process.tasks = kept;
         }
         // Where still nothing was told, what was asked is better.
-        if unknown(&account.states) < before {
+        if told_all || unknown(&account.states) < before {
             // They were asked for.
             account.counters = built.start.timeline.counters.take().or(account.counters);
             built.start.timeline.take_account(account);

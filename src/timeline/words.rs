@@ -433,8 +433,19 @@ fn is_believed(id: Id, wait: &Wait) -> bool {
             | WaitKind::Stopped
             | WaitKind::Tty => true,
             WaitKind::Futex => of_process,
+            WaitKind::Poll => is_by_tasks(wait, of_process),
             _ => false,
         }
+}
+
+/// Is what was ready first of an epoll set something that only tasks make ready? (poll and select tell how many descriptors
+/// they wait for, and an epoll set itself is what its wait is on where none was ready.) Threads of the process wake each
+/// other by an eventfd, which the kernel may write to as well.
+fn is_by_tasks(wait: &Wait, of_process: bool) -> bool {
+    let of_set = wait.members == 0 && wait.fd.is_some_and(|fd| wait.args[0] as u32 != fd);
+    let is_unix = || wait.socket.as_ref().is_some_and(|socket| i32::from(socket.family) == libc::AF_UNIX);
+    let is_eventfd = || wait.path.as_deref() == Some("anon_inode:[eventfd]");
+    of_set && (wait.is_pipe || is_unix() || (of_process && is_eventfd()))
 }
 
 /// Can the task that was current when a packet arrived be its sender? Only where the socket's other end
@@ -530,6 +541,13 @@ mod tests {
             Some(Socket { peer: peer.parse().ok(), local: local.parse().ok(), ..Socket::default() })
         };
         let wait = |kind, waker| Wait { kind, waker, off_ns: 100, waker_exact: true, ..Wait::default() };
+        let of_set = |fd, members| Wait {
+            waker_exact: false,
+            args: [3, 0, 0],
+            fd: Some(fd),
+            members,
+            ..wait(WaitKind::Poll, task())
+        };
         let cases = [
             (wait(WaitKind::Sleep, Waker::Hardirq), "timer", None),
             (wait(WaitKind::Sleep, task()), "task", Some(9)),
@@ -596,6 +614,22 @@ mod tests {
             ),
             (Wait { waker_exact: false, ..wait(WaitKind::Disk, task()) }, "io", None),
             (Wait { waker_exact: false, ..wait(WaitKind::Pipe, task()) }, "task", Some(9)),
+            // Of an epoll set (3) the pipe (4) was ready; the set itself; the first of several, of poll.
+            (Wait { is_pipe: true, ..of_set(4, 0) }, "task", Some(9)),
+            (Wait { is_pipe: true, ..of_set(3, 0) }, "unknown", None),
+            (Wait { is_pipe: true, ..of_set(4, 2) }, "unknown", None),
+            (of_set(4, 0), "unknown", None),
+            // A thread of the process, or whoever was interrupted as the kernel wrote to it.
+            (Wait { path: Some("anon_inode:[eventfd]".into()), ..of_set(4, 0) }, "unknown", None),
+            (
+                Wait {
+                    path: Some("anon_inode:[eventfd]".into()),
+                    waker: Waker::Task { pid: 7, tid: 8, comm: "x".into() },
+                    ..of_set(4, 0)
+                },
+                "task",
+                Some(7),
+            ),
             (wait(WaitKind::Network, softirq()), "softirq", None),
             (
                 Wait { socket: socket("10.0.0.1:5", "10.0.0.2:6"), ..wait(WaitKind::Network, softirq()) },

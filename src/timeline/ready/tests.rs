@@ -224,10 +224,11 @@ fn what_fails_to_execute_another_image_after_its_start_is_left_alone_again() {
 }
 
 /// A thread makes it ready while the main thread waits, and by the time that this is looked at the main thread
-/// has come back: nobody can say any more what it did, but its record is on the way.
+/// has come back, and may be in its next wait: nobody can say any more what it did, but its record is on the way.
 #[test]
 fn what_is_told_after_readiness_still_counts() {
-    for late in [true, false] {
+    let next = || Doing::Sleep { nr: 230, args: [0; 3] };
+    for (late, now) in [(true, Doing::Running), (false, Doing::Running), (true, next())] {
         let mut stage = stage(&[]);
         stage.fork(100, 1, 5).exec(110, 5, "/bin/server");
         stage.mark(150, 5, Moment::Sums, "", None);
@@ -238,7 +239,7 @@ fn what_is_told_after_readiness_still_counts() {
             stage.builder.event(Event { time_ns: ms * MS, id: id(5), tid: 6, what }, &mut stage.world);
         };
         mark(&mut stage, 200, Moment::Listen);
-        stage.doing(5, Doing::Running);
+        stage.doing(5, now);
         mark(&mut stage, 350, Moment::AcceptWait);
         if late {
             let futex = Wait { kind: WaitKind::Futex, spent: spent(150, 160, 10_000), ..Wait::default() };
