@@ -5,7 +5,7 @@
 //! how long, its time on a CPU says, where all of that is known; else it is less than the time after which
 //! the kernel side tells its sums, and that stretch stays unknown.
 
-use super::tasks::{Call, State, Told, Waited};
+use super::tasks::{Call, Lane, State, Told, Waited};
 use super::world::{Doing, TaskNow, World};
 use super::{Builder, start, syscall, words};
 use crate::event::Id;
@@ -83,7 +83,15 @@ impl Builder {
         let length = end_ns - since_ns;
         // What it had run before its first record is in its total as well.
         let whole = !(open.in_place || open.partial);
-        let told = lane.map_or(0, |lane| lane.within(0, u64::MAX).get(State::Running));
+        let running = |lane: &Lane, from_ns| lane.within(from_ns, u64::MAX).get(State::Running);
+        let told = lane.map_or(0, |lane| match lane.taken_over.last() {
+            // A thread that executed: the task is the thread's, also in what it has run.
+            Some((from_ns, thread)) => {
+                let thread = process.tasks.lanes.get(*thread);
+                thread.map_or(0, |thread| running(thread, 0)) + running(lane, *from_ns)
+            }
+            None => running(lane, 0),
+        });
         let ran_ns = task.running_ns.filter(|_| whole).map(|total| total.saturating_sub(told).min(length));
         let (until_ns, running_ns) = match (&state, ran_ns) {
             (None, ran) => (end_ns, ran.unwrap_or(0)),

@@ -258,6 +258,34 @@ fn what_is_told_after_readiness_still_counts() {
     }
 }
 
+/// What `/proc` says of the main thread's time on a CPU is then what the thread has had, and not what the one before it had.
+#[test]
+fn what_a_thread_that_executed_does_at_the_end_is_found_by_its_own_time() {
+    let mut stage = stage(&[]);
+    stage.fork(0, 1, 5).exec(0, 5, "/bin/first");
+    let mark = |stage: &mut Stage, tid: u32, moment, spent: Spent| {
+        let (time_ns, socket) = (spent.until_ns, tcp(80));
+        stage.until(time_ns / MS);
+        let what = What::Mark(Box::new(Mark { spent, socket, ..Mark::of(moment) }));
+        stage.builder.event(Event { time_ns, id: id(5), tid, what }, &mut stage.world);
+    };
+    mark(&mut stage, 5, Moment::Sums, spent(0, 610, 600_000));
+    mark(&mut stage, 6, Moment::Sums, spent(600, 615, 2_000));
+    mark(&mut stage, 5, Moment::Exec, spent(615, 620, 5_000));
+    let exec = Exec { old_tid: 6, exe: Some("/bin/second".into()), ..Exec::default() };
+    stage.at(620, 5, What::Exec(Box::new(exec)));
+    mark(&mut stage, 5, Moment::Sums, spent(620, 700, 80_000));
+    // It ran for 40 ms more, and waits since.
+    let (running_ns, doing) = (Some(127 * MS), Doing::Sleep { nr: 230, args: [0; 3] });
+    stage.world.tasks.insert(5, vec![TaskNow { tid: 5, doing, running_ns, ..TaskNow::default() }]);
+    mark(&mut stage, 7, Moment::Listen, spent(750, 750, 0));
+    mark(&mut stage, 7, Moment::AcceptWait, spent(1000, 1000, 0));
+    let starts = stage.end(2000);
+    assert_eq!(ready(&starts[0]), ("accept", 1000));
+    let slept = starts[0].timeline.states.as_ref().unwrap().blocked.get("sleep").copied();
+    assert_eq!(slept, Some(260 * MS), "{:?}", starts[0].timeline.states);
+}
+
 #[test]
 fn clients_from_the_first_moment_on_make_it_ready_too() {
     let mut stage = stage(&[]);
