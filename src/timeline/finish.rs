@@ -106,8 +106,7 @@ impl Builder {
                 let grown = if copy { built.finished.origin_ns.saturating_add(GROWN_NS) } else { 0 };
                 Some(self.now_ns.max(end_ns).saturating_add(HOLD_NS).max(grown))
             }
-            // The records of what its tasks did then may be on their way.
-            _ if live => built.dark.is_some().then_some(self.now_ns.max(end_ns).saturating_add(HOLD_NS)),
+            _ if live => None,
             _ => {
                 let own = (copy || may_be_piped).then_some(end_ns.saturating_add(HOLD_NS));
                 own.or_else(|| self.held_below(id, end_ns.saturating_add(HOLD_NS)))

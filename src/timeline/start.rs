@@ -351,8 +351,7 @@ impl Builder {
 
     /// What a start's tasks have told, where its main thread has not told all.
     pub(super) fn dark(&self, id: Id, end_ns: u64, end: End) -> Option<Box<Dark>> {
-        let goes_on = matches!(end, End::Ready | End::Window);
-        let process = self.processes.get(&id).filter(|_| goes_on && self.is_dark(id, end_ns))?;
+        let process = self.processes.get(&id).filter(|_| end == End::Ready && self.is_dark(id, end_ns))?;
         let open = process.start.as_ref()?;
         (process.tasks.len() <= DARK_PIECES).then(|| {
             Box::new(Dark {
