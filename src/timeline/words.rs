@@ -444,7 +444,7 @@ fn is_believed(id: Id, wait: &Wait) -> bool {
 fn is_by_tasks(wait: &Wait, of_process: bool) -> bool {
     let of_set = wait.members == 0 && wait.fd.is_some_and(|fd| wait.args[0] as u32 != fd);
     let is_unix = || wait.socket.as_ref().is_some_and(|socket| i32::from(socket.family) == libc::AF_UNIX);
-    let is_eventfd = || wait.path.as_deref() == Some("anon_inode:[eventfd]");
+    let is_eventfd = || wait.path.as_deref() == Some("/[eventfd]");
     of_set && (wait.is_pipe || is_unix() || (of_process && is_eventfd()))
 }
 
@@ -620,10 +620,10 @@ mod tests {
             (Wait { is_pipe: true, ..of_set(4, 2) }, "unknown", None),
             (of_set(4, 0), "unknown", None),
             // A thread of the process, or whoever was interrupted as the kernel wrote to it.
-            (Wait { path: Some("anon_inode:[eventfd]".into()), ..of_set(4, 0) }, "unknown", None),
+            (Wait { path: Some("/[eventfd]".into()), ..of_set(4, 0) }, "unknown", None),
             (
                 Wait {
-                    path: Some("anon_inode:[eventfd]".into()),
+                    path: Some("/[eventfd]".into()),
                     waker: Waker::Task { pid: 7, tid: 8, comm: "x".into() },
                     ..of_set(4, 0)
                 },
